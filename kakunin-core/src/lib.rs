@@ -1,1 +1,13 @@
-//! k
+//! Kakunin's core: an agent's identity, its leash and its paper trail, with no network and no runtime.
+//!
+//! Bytes come in at the bottom and become, room by room, a type that proves more than the one before. The rooms
+//! are listed from the lowest floor to the highest; each imports only from rooms above its own line.
+
+pub mod decision;
+pub mod digest;
+pub mod id;
+pub mod key;
+pub mod money;
+pub mod request;
+pub mod time;
+pub mod tree;
