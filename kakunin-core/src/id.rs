@@ -107,13 +107,13 @@ impl SerialNumber {
 
     /// A fresh serial from 16 random octets: the top bits become 01, so it is positive and always 16 octets long.
     #[must_use]
-    pub const fn from_random(mut random: [u8; 16]) -> Self {
-        random[0] = random[0] & 0x3f | 0x40;
+    pub fn from_random(random: [u8; 16]) -> Self {
         let mut octets = [0; 20];
-        let mut index = 0;
-        while index < 16 {
-            octets[index + 4] = random[index];
-            index += 1;
+        for (to, from) in octets.iter_mut().skip(4).zip(random) {
+            *to = from;
+        }
+        if let Some(top) = octets.get_mut(4) {
+            *top = *top & 0x3f | 0x40;
         }
         Self { octets, length: 16 }
     }

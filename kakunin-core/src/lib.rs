@@ -9,5 +9,6 @@ pub mod id;
 pub mod key;
 pub mod money;
 pub mod request;
+pub mod scope;
 pub mod time;
 pub mod tree;

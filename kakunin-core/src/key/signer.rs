@@ -37,15 +37,15 @@ pub struct Signer(Source);
 
 enum Source {
     /// In this process: the library derived the public half from the private one, so signatures match by construction.
-    Soft(SoftKey),
+    Soft(Box<SoftKey>),
     Foreign(Box<dyn KeyProvider>),
 }
 
 impl Signer {
     /// Signs with a key held in this process.
     #[must_use]
-    pub const fn soft(key: SoftKey) -> Self {
-        Self(Source::Soft(key))
+    pub fn soft(key: SoftKey) -> Self {
+        Self(Source::Soft(Box::new(key)))
     }
 
     /// Signs with a key held elsewhere; every signature is checked before it is handed on.
