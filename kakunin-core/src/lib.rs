@@ -8,6 +8,7 @@ pub mod digest;
 pub mod id;
 pub mod key;
 pub mod money;
+pub mod revocation;
 pub mod request;
 pub mod scope;
 pub mod time;

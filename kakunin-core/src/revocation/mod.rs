@@ -1,0 +1,14 @@
+//! Revocation lists: what an authority has taken back.
+//!
+//! `list` reads and verifies RFC 5280 lists, `index` answers for a serial number, `standing` is the answer,
+//! `memory` refuses lists older than one already seen. Which list belongs to which certificate of a path is the
+//! certificate room's business; fetching lists is nobody's here.
+
+mod index;
+mod list;
+mod memory;
+mod standing;
+
+pub use list::{ListError, ListIssuer, ListNumber, RevocationList, UnverifiedList};
+pub use memory::{Contradiction, ListMark};
+pub use standing::Standing;
