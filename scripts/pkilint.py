@@ -1,6 +1,6 @@
-"""Lint PEM files with pkilint; an ERROR that is not an exception fails, and so does an exception that no longer occurs.
+"""Lint PEM files with pkilint: `pkilint.py EXCEPTIONS PEM...`
 
-    pkilint.py EXCEPTIONS PEM...
+An ERROR that is not an exception fails, and so does an exception that no longer occurs.
 """
 
 import json
@@ -24,7 +24,10 @@ def findings(kind: str, pem: str) -> set[str]:
         file.flush()
         linter = Path(sys.executable).parent / command
         done = subprocess.run(
-            [linter, *rest, "-s", "ERROR", "-f", "JSON", file.name], capture_output=True, text=True, check=False
+            [linter, *rest, "-s", "ERROR", "-f", "JSON", file.name],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     try:
         report = json.loads(done.stdout)

@@ -1,8 +1,8 @@
 """Run the five-minute path of the README exactly as a reader would paste it.
 
-Between the two `five minutes` comments, a block marked with a language and a file name becomes that file, each line of a
-`sh` block is run, and the command of a `crontab` line is run once. A line that ends in `# denied: CODE` must
-fail and print CODE; every other line must succeed.
+Between the two `five minutes` comments, a block marked with a language and a file name becomes that file,
+each line of a `sh` block is run, and the command of a `crontab` line is run once. A line that ends in
+`# denied: CODE` must fail and print CODE; every other line must succeed.
 """
 
 import re
@@ -19,7 +19,12 @@ def run(line: str, folder: Path) -> None:
     denied = DENIED.search(line)
     print(f"$ {line}", flush=True)
     done = subprocess.run(
-        ["bash", "-c", line], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["bash", "-c", line],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     said = done.stdout + done.stderr
     print(said, end="", flush=True)
