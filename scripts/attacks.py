@@ -1,6 +1,6 @@
 """Check docs/attacks.md: every row names its tests, and every named test exists in the source tree.
 
-A cell holds test names in backticks, or `later: reason`. `--allow-empty` counts empty cells instead of failing.
+A cell holds test names in backticks, or `later: reason`. With `--allow-empty` an empty cell is only counted.
 """
 
 import re
