@@ -1,0 +1,14 @@
+# Two commands matter: `make demo` shows what it does, `make test` shows that it holds.
+# Each target is one script; each script installs what it needs into ~/.cache/kakunin.
+
+.PHONY: demo test lint bench dist eval-leash soak vectors clean
+
+demo: ; @scripts/demo.sh
+test: ; @scripts/test.sh
+lint: ; @scripts/lint.sh
+bench: ; @scripts/bench.sh
+dist: ; @scripts/dist.sh
+eval-leash: ; @scripts/eval_leash.sh
+soak: ; @scripts/soak.sh
+vectors: ; @scripts/vectors.sh
+clean: ; cargo clean; rm -rf dist

@@ -1,0 +1,58 @@
+"""Check docs/attacks.md: every row names its tests, and every named test exists in the source tree.
+
+A cell holds test names in backticks, or `later: reason`. With `--allow-empty` an empty cell is only counted.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "docs" / "attacks.md"
+ROW = re.compile(r"^\| ([PC]\d+) \|.*\|([^|]*)\|$")
+NAME = re.compile(r"`([^`]+)`")
+LATER = re.compile(r"later: \S")
+TEST = re.compile(r"\b(?:fn|def)\s+(\w+)\s*\(|\"name\":\s*\"([\w.-]+)\"")
+SOURCES = ("*.rs", "*.py", "vectors/*.json")
+
+
+def tests() -> set[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *SOURCES]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names: set[str] = set()
+    for file in listed.splitlines():
+        if (ROOT / file).is_file():
+            for function, case in TEST.findall((ROOT / file).read_text()):
+                names.add(function or case)
+    return names
+
+
+def main(allow_empty: bool) -> None:
+    known = tests()
+    rows: dict[str, str] = {}
+    wrong: list[str] = []
+    for line in TABLE.read_text().splitlines():
+        if match := ROW.match(line):
+            if match[1] in rows:
+                wrong.append(f"{match[1]} occurs twice")
+            rows[match[1]] = match[2].strip()
+
+    empty = [row for row, cell in rows.items() if not cell]
+    for row, cell in rows.items():
+        named = NAME.findall(cell)
+        wrong += [
+            f"{row} names `{name}`, which is no test in this tree" for name in named if name not in known
+        ]
+        if cell and not named and not LATER.match(cell):
+            wrong.append(f"{row} names no test and no reason")
+    if not allow_empty:
+        wrong += [f"{row} names no test" for row in empty]
+
+    print(f"{len(rows)} rows, {len(empty)} without a test yet")
+    if wrong or not rows:
+        sys.exit("\n".join(wrong) or f"no rows in {TABLE}")
+
+
+if __name__ == "__main__":
+    main("--allow-empty" in sys.argv[1:])

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# cli.sh: build the command line in release mode and print its path.
+source "$(dirname "$0")/env.sh"
+
+cargo build --release --locked -p kakunin-cli >&2
+echo "$CARGO_TARGET_DIR/release/kakunin"

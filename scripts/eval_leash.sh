@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# eval_leash.sh: AgentDojo's cases through the real decorator and real certificates.
+source "$(dirname "$0")/env.sh"
+
+[ -f eval/agentdojo_leash.py ] || fail "absent: eval/agentdojo_leash.py"
+venv="$(scripts/venv.sh agentdojo python3 $(pins agentdojo))"
+export PYTHONPATH="$(scripts/wheel.sh)" PYTHONDONTWRITEBYTECODE=1
+exec "$venv/bin/python" eval/agentdojo_leash.py "$@"

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# five_minutes.sh: run the README's five-minute path as pasted, in an empty environment, with the wheels in dist/.
+source "$(dirname "$0")/env.sh"
+
+ls dist/kakunin_py-*.whl dist/kakunin_cli-*.whl >/dev/null || fail "no wheels in dist/; run \`make dist\`"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+base="$(scripts/venv.sh empty python3)"
+"$base/bin/python" -m venv "$work/venv"
+export PATH="$work/venv/bin:$PATH" PIP_NO_INDEX=1 PIP_FIND_LINKS="$ROOT/dist"
+unset PYTHONPATH
+mkdir "$work/new"
+python "$ROOT/scripts/readme_path.py" "$ROOT/README.md" "$work/new"

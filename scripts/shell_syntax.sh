@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# shell_syntax.sh: every script parses.
+source "$(dirname "$0")/env.sh"
+
+for script in scripts/*.sh .ci/run; do bash -n "$script"; done
