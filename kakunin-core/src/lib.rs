@@ -3,13 +3,15 @@
 //! Bytes come in at the bottom and become, room by room, a type that proves more than the one before. The rooms
 //! are listed from the lowest floor to the highest; each imports only from rooms above its own line.
 
-pub mod decision;
-pub mod digest;
-pub mod id;
-pub mod key;
-pub mod money;
-pub mod revocation;
-pub mod request;
-pub mod scope;
 pub mod time;
+pub mod id;
+pub mod digest;
 pub mod tree;
+pub mod money;
+pub mod reason;
+pub mod key;
+pub mod scope;
+pub mod revocation;
+pub mod certificate;
+pub mod request;
+pub mod decision;

@@ -9,7 +9,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::decode::{CertificateError, Decoded};
 use super::profile::{AgentCertificate, CaCertificate, CaRole};
-use crate::decision::DenialReason;
+use crate::reason::DenialReason;
 use crate::digest::Digest;
 use crate::time::UnixTime;
 

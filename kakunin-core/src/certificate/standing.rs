@@ -8,7 +8,7 @@ use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::path::AgentPath;
-use crate::decision::DenialReason;
+use crate::reason::DenialReason;
 use crate::revocation::{Contradiction, ListError, ListIssuer, RevocationList, Standing, UnverifiedList};
 use crate::time::UnixTime;
 
