@@ -15,3 +15,4 @@ pub mod revocation;
 pub mod certificate;
 pub mod request;
 pub mod decision;
+pub mod leash;

@@ -9,8 +9,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::decode::{CertificateError, Decoded};
 use super::profile::{AgentCertificate, CaCertificate, CaRole};
-use crate::reason::DenialReason;
 use crate::digest::Digest;
+use crate::reason::DenialReason;
 use crate::time::UnixTime;
 
 /// The roots a verifier trusts, and if it likes, the one issuing authority it accepts.
@@ -27,7 +27,8 @@ impl TrustAnchors {
     /// # Errors
     /// No certificate at all, or one that breaks the profile of a root.
     pub fn new<'a>(roots: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, PathError> {
-        let roots: Result<Vec<_>, _> = roots.into_iter().map(|der| CaCertificate::decode(der, CaRole::Root)).collect();
+        let roots: Result<Vec<_>, _> =
+            roots.into_iter().map(|der| CaCertificate::decode(der, CaRole::Root)).collect();
         let roots = roots.map_err(|error| PathError::Certificate { which: "root", error })?;
         if roots.is_empty() { Err(PathError::NoAnchor) } else { Ok(Self { roots, issuer: None }) }
     }
@@ -108,7 +109,8 @@ fn build(
     anchors: &TrustAnchors,
     now: UnixTime,
 ) -> Result<(CaCertificate, CaCertificate), PathError> {
-    let roots: Vec<CertificateDer<'_>> = anchors.roots.iter().map(|root| root.decoded().der().into()).collect();
+    let roots: Vec<CertificateDer<'_>> =
+        anchors.roots.iter().map(|root| root.decoded().der().into()).collect();
     let anchor = |der| anchor_from_trusted_cert(der).map_err(PathError::NoPath);
     let trusted: Vec<TrustAnchor<'_>> = roots.iter().map(anchor).collect::<Result<_, _>>()?;
     let pool: Vec<CertificateDer<'_>> = pool.iter().map(|der| CertificateDer::from(*der)).collect();
@@ -126,7 +128,9 @@ fn build(
     let path = path.map_err(PathError::NoPath)?;
 
     let mut intermediates = path.intermediate_certificates();
-    let (Some(issuing), None) = (intermediates.next(), intermediates.next()) else { return Err(PathError::Shape) };
+    let (Some(issuing), None) = (intermediates.next(), intermediates.next()) else {
+        return Err(PathError::Shape);
+    };
     let issuing = CaCertificate::decode(&issuing.der(), CaRole::Issuing)
         .map_err(|error| PathError::Certificate { which: "issuing authority", error })?;
     let is_anchor = |root: &&CaCertificate| {
@@ -136,7 +140,12 @@ fn build(
     Ok((issuing, root.clone()))
 }
 
-fn check(agent: &AgentCertificate, issuing: &CaCertificate, root: &CaCertificate, now: UnixTime) -> Result<(), PathError> {
+fn check(
+    agent: &AgentCertificate,
+    issuing: &CaCertificate,
+    root: &CaCertificate,
+    now: UnixTime,
+) -> Result<(), PathError> {
     let linked = agent.authority_key_id() == issuing.key_id()
         && issuing.authority_key_id() == Some(root.key_id())
         && root.authority_key_id().is_none_or(|id| id == root.key_id());
@@ -144,7 +153,10 @@ fn check(agent: &AgentCertificate, issuing: &CaCertificate, root: &CaCertificate
         return Err(PathError::KeyId);
     }
     let links = [agent.decoded(), issuing.decoded(), root.decoded()];
-    let nested = links.iter().zip(links.iter().skip(1)).all(|(inner, outer)| outer.validity().contains(&inner.validity()));
+    let nested = links
+        .iter()
+        .zip(links.iter().skip(1))
+        .all(|(inner, outer)| outer.validity().contains(&inner.validity()));
     if !nested {
         return Err(PathError::Outlives);
     }
@@ -225,7 +237,9 @@ impl PathError {
             Self::NotYetValid { .. } | Self::NoPath(webpki::Error::CertNotValidYet { .. }) => {
                 DenialReason::CertificateNotYetValid
             }
-            Self::Expired { .. } | Self::NoPath(webpki::Error::CertExpired { .. }) => DenialReason::CertificateExpired,
+            Self::Expired { .. } | Self::NoPath(webpki::Error::CertExpired { .. }) => {
+                DenialReason::CertificateExpired
+            }
             _ => DenialReason::CertificateUntrusted,
         }
     }

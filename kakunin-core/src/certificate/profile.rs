@@ -7,7 +7,8 @@ use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 
 use super::decode::{CertificateError, Decoded};
@@ -32,7 +33,9 @@ impl AgentCertificate {
     pub fn decode(der: &[u8]) -> Result<Self, CertificateError> {
         let decoded = Decoded::from_der(der)?;
         let facts = inspect(&decoded, AGENT)?;
-        let (Some(scope), Some(agent), Some(authority_key_id)) = (facts.scope, facts.agent, facts.authority_key_id) else {
+        let (Some(scope), Some(agent), Some(authority_key_id)) =
+            (facts.scope, facts.agent, facts.authority_key_id)
+        else {
             return Err(refused("agentScope", "is missing"));
         };
         // The name people and lists use and the name the scope was written for are one.
@@ -90,10 +93,13 @@ impl CaCertificate {
     /// [`CertificateError`] naming the field or extension that is missing, malformed or not allowed.
     pub fn decode(der: &[u8], role: CaRole) -> Result<Self, CertificateError> {
         let decoded = Decoded::from_der(der)?;
-        let facts = inspect(&decoded, match role {
-            CaRole::Root => ROOT,
-            CaRole::Issuing => ISSUING,
-        })?;
+        let facts = inspect(
+            &decoded,
+            match role {
+                CaRole::Root => ROOT,
+                CaRole::Issuing => ISSUING,
+            },
+        )?;
         let key_id = facts.key_id.ok_or_else(|| refused("subjectKeyIdentifier", "is missing"))?;
         let (authority_key_id, may_sign_lists) = (facts.authority_key_id, facts.signs_lists);
         Ok(Self { decoded, key_id, authority_key_id, may_sign_lists })
@@ -159,7 +165,13 @@ struct Row {
     read: Read,
 }
 
-const fn row(oid: &'static str, name: &'static str, presence: Presence, criticality: Criticality, read: Read) -> Row {
+const fn row(
+    oid: &'static str,
+    name: &'static str,
+    presence: Presence,
+    criticality: Criticality,
+    read: Read,
+) -> Row {
     Row { oid: ObjectIdentifier::new_unwrap(oid), name, presence, criticality, read }
 }
 
@@ -227,7 +239,10 @@ fn refused(name: &str, problem: &'static str) -> CertificateError {
 }
 
 /// Decodes a value that must be in DER: it encodes back to its own bytes.
-fn strict<'a, T: Decode<'a, Error = der::Error> + Encode>(value: &'a [u8], name: &str) -> Result<T, CertificateError> {
+fn strict<'a, T: Decode<'a, Error = der::Error> + Encode>(
+    value: &'a [u8],
+    name: &str,
+) -> Result<T, CertificateError> {
     let decoded = T::from_der(value)?;
     if decoded.to_der()? == value { Ok(decoded) } else { Err(refused(name, "is not in DER")) }
 }
@@ -245,7 +260,11 @@ fn signs_only(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
 fn authority_signs(value: &[u8], facts: &mut Facts) -> Result<(), CertificateError> {
     let usage: KeyUsage = strict(value, "keyUsage")?;
     facts.signs_lists = usage.crl_sign();
-    if usage.key_cert_sign() && usage.crl_sign() { Ok(()) } else { Err(refused("keyUsage", "lacks keyCertSign or cRLSign")) }
+    if usage.key_cert_sign() && usage.crl_sign() {
+        Ok(())
+    } else {
+        Err(refused("keyUsage", "lacks keyCertSign or cRLSign"))
+    }
 }
 
 fn no_authority(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
@@ -257,7 +276,11 @@ fn no_authority(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
 fn authority(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
     let constraints: BasicConstraints = strict(value, "basicConstraints")?;
     let right = constraints.ca && constraints.path_len_constraint != Some(0);
-    if right { Ok(()) } else { Err(refused("basicConstraints", "does not allow an issuing authority below it")) }
+    if right {
+        Ok(())
+    } else {
+        Err(refused("basicConstraints", "does not allow an issuing authority below it"))
+    }
 }
 
 fn last_authority(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {

@@ -34,7 +34,10 @@ impl PathLists {
     ///
     /// # Errors
     /// [`ListSelectError`]: no list for one of the certificates, or one that is not valid.
-    pub fn from_der<'a>(lists: impl IntoIterator<Item = &'a [u8]>, path: &AgentPath) -> Result<Self, ListSelectError> {
+    pub fn from_der<'a>(
+        lists: impl IntoIterator<Item = &'a [u8]>,
+        path: &AgentPath,
+    ) -> Result<Self, ListSelectError> {
         let (issuing, root) = (path.issuing().list_issuer(), path.root().list_issuer());
         let (mut of_issuing, mut of_root, mut foreign) = (None, None, false);
         for der in lists {

@@ -54,7 +54,10 @@ impl Index {
         let bucket = bucket_of(number, self.bits) as usize;
         let bound = |at: usize| self.starts.get(at).map(|start| *start as usize);
         let (Some(start), Some(end)) = (bound(bucket), bound(bucket + 1)) else { return Standing::Good };
-        let found = self.serials.get(start..end).and_then(|bucket| bucket.iter().position(|listed| *listed == number));
+        let found = self
+            .serials
+            .get(start..end)
+            .and_then(|bucket| bucket.iter().position(|listed| *listed == number));
         found.and_then(|at| self.standings.get(start + at)).copied().unwrap_or(Standing::Good)
     }
 
@@ -96,7 +99,9 @@ mod tests {
             let digest = crate::digest::Digest::of(&n.to_be_bytes());
             SerialNumber::from_random(digest.as_bytes()[..16].try_into().unwrap())
         };
-        let mut entries: Vec<_> = (0..5000).map(|n| (made(n), if n % 3 == 0 { Standing::Held } else { Standing::Revoked })).collect();
+        let mut entries: Vec<_> = (0..5000)
+            .map(|n| (made(n), if n % 3 == 0 { Standing::Held } else { Standing::Revoked }))
+            .collect();
         entries.push((serial(&[0x7f; 20]), Standing::Revoked));
         entries.push((serial(&[1]), Standing::Held));
         let index = Index::build(entries.clone());
@@ -118,7 +123,10 @@ mod tests {
         let long = serial(&[9; 20]);
         for pair in [[Standing::Held, Standing::Revoked], [Standing::Revoked, Standing::Held]] {
             let index = Index::build(pair.iter().flat_map(|s| [(one, *s), (long, *s)]).collect());
-            assert_eq!((index.standing(&one), index.standing(&long), index.len()), (Standing::Revoked, Standing::Revoked, 2));
+            assert_eq!(
+                (index.standing(&one), index.standing(&long), index.len()),
+                (Standing::Revoked, Standing::Revoked, 2)
+            );
         }
     }
 

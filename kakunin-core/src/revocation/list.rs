@@ -101,9 +101,21 @@ impl<'a> UnverifiedList<'a> {
             return Err(ListError::Unusable("nextUpdate is not after thisUpdate"));
         }
         let (number, issuer_key_id) = list_extensions(extensions)?;
-        let signature = outer.signature.as_bytes().ok_or(ListError::Unusable("a signature with unused bits"))?;
+        let signature =
+            outer.signature.as_bytes().ok_or(ListError::Unusable("a signature with unused bits"))?;
         let algorithm = inner.oid;
-        Ok(Self { der, tbs, algorithm, signature, issuer, issuer_key_id, number, this_update, next_update, entries })
+        Ok(Self {
+            der,
+            tbs,
+            algorithm,
+            signature,
+            issuer,
+            issuer_key_id,
+            number,
+            this_update,
+            next_update,
+            entries,
+        })
     }
 
     /// Whether `issuer` is the one this list names, by name and key identifier.
@@ -300,7 +312,8 @@ struct OuterList<'a> {
 impl<'a> OuterList<'a> {
     fn from_der(der: &'a [u8]) -> Result<Self, der::Error> {
         let mut reader = SliceReader::new(content(der, Tag::Sequence)?)?;
-        let outer = Self { tbs: reader.tlv_bytes()?, algorithm: reader.decode()?, signature: reader.decode()? };
+        let outer =
+            Self { tbs: reader.tlv_bytes()?, algorithm: reader.decode()?, signature: reader.decode()? };
         reader.finish()?;
         Ok(outer)
     }
@@ -337,7 +350,8 @@ fn time(time: Time) -> Result<UnixTime, ListError> {
     if utc != (date.year() < 2050) {
         return Err(ListError::Unusable("a time in the encoding of another century half"));
     }
-    let seconds = i64::try_from(date.unix_duration().as_secs()).map_err(|_| ListError::Unusable("a time out of range"))?;
+    let seconds = i64::try_from(date.unix_duration().as_secs())
+        .map_err(|_| ListError::Unusable("a time out of range"))?;
     Ok(UnixTime::from_seconds(seconds))
 }
 
@@ -368,7 +382,10 @@ fn list_extensions(sequence: &[u8]) -> Result<(ListNumber, Vec<u8>), ListError> 
         match (extension.oid, extension.critical) {
             (CRL_NUMBER, false) => {
                 let octets = content(extension.value.as_bytes(), Tag::Integer)?;
-                number = Some(ListNumber::from_der_content(octets).ok_or(ListError::Unusable("a number out of range"))?);
+                number = Some(
+                    ListNumber::from_der_content(octets)
+                        .ok_or(ListError::Unusable("a number out of range"))?,
+                );
             }
             (AUTHORITY_KEY_ID, false) => {
                 let id = x509_cert::ext::pkix::AuthorityKeyIdentifier::from_der(extension.value.as_bytes())?;

@@ -28,7 +28,11 @@ impl ListMark {
     pub fn allows(&self, next: &RevocationList) -> Result<(), Contradiction> {
         if *next.number() == self.number {
             let same = next.digest() == self.digest;
-            return if same { Ok(()) } else { Err(Contradiction::Equivocation { number: self.number.clone() }) };
+            return if same {
+                Ok(())
+            } else {
+                Err(Contradiction::Equivocation { number: self.number.clone() })
+            };
         }
         if *next.number() < self.number || next.this_update() < self.this_update {
             let (offered, seen) = (next.number().clone(), self.number.clone());
@@ -48,7 +52,11 @@ pub(super) fn still_revoked(
     serial: &SerialNumber,
 ) -> Result<(), Contradiction> {
     let was = kept.standing(serial) == Standing::Revoked;
-    if was && next.standing(serial) != Standing::Revoked { Err(Contradiction::Forgotten { serial: *serial }) } else { Ok(()) }
+    if was && next.standing(serial) != Standing::Revoked {
+        Err(Contradiction::Forgotten { serial: *serial })
+    } else {
+        Ok(())
+    }
 }
 
 impl RevocationList {

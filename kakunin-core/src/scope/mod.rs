@@ -22,4 +22,4 @@ pub use encompass::Overclaim;
 pub use extension::{DecodeError, MAX_EXTENSION};
 pub use limit::{Limit, Rate, Window};
 pub use names::{CanonicalName, NameEntry, NameError, NameList, NameLists, NameRule, NameSet};
-pub use schedule::{Schedule, Slot, Zone, ZoneError};
+pub use schedule::{LoadedZone, Schedule, Slot, WeekMap, Zone, ZoneError};

@@ -1,9 +1,4 @@
 //! The core's public rooms, seen from outside: one binary, a module for each room.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod scope;

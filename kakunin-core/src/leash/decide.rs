@@ -1,0 +1,198 @@
+//! The decision.
+//!
+//! Every rule that a request can break is looked at in the order of [`DenialReason`]; the first that fails answers.
+//! Rules that matched are all of them: two limits on one action must both pass.
+
+use super::budget::Charge;
+use super::compile::{CompiledLimit, CompiledNames, Leash, Plan};
+use crate::decision::{Decision, Denial, DenialReason, Detail, Permit, Quantity, Spend};
+use crate::money::{Currency, Decimal, Money};
+use crate::request::{ActionRequest, Amount, Names};
+use crate::scope::{ActionName, CanonicalName};
+use crate::time::UnixMillis;
+
+impl Leash {
+    /// Decides about `request` at `now`, by the scope alone: standing and budgets are the guard's.
+    ///
+    /// Nothing is allocated, locked or read on this path.
+    pub fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
+        match self.judge(request, now) {
+            Ok((plan, spend)) => Decision::Allow(Permit::granted(plan, spend)),
+            Err(denial) => Decision::Deny(denial),
+        }
+    }
+
+    /// Whether the permitted action draws on a budget.
+    #[must_use]
+    pub fn has_charges(&self, permit: &Permit) -> bool {
+        self.plans.get(permit.plan() as usize).is_none_or(|plan| plan.has_quotas)
+    }
+
+    /// What the permitted action takes from the budgets of this leash.
+    pub fn charges<'a>(&'a self, permit: &'a Permit) -> impl Iterator<Item = Charge<'a>> {
+        let plan = self.plans.get(permit.plan() as usize);
+        let money = plan.into_iter().flat_map(|plan| self.limits_of(plan)).filter_map(|limit| {
+            let spend = permit.spend().filter(|spend| spend.currency == limit.currency)?;
+            // INVARIANT: the amount fitted this scale when the permit was granted; if not, the largest cost finds no room.
+            let cost = spend.amount.at_scale(limit.scale).or_else(|| Money::from_minor(i64::MAX))?;
+            Some(limit.windows.iter().map(move |quota| Charge { quota, cost }))
+        });
+        let one = Money::from_minor(1);
+        let rates =
+            plan.into_iter().flat_map(|plan| &plan.rates).filter_map(|index| self.rates.get(*index as usize));
+        money.flatten().chain(rates.filter_map(move |quota| Some(Charge { quota, cost: one? })))
+    }
+
+    /// Whether some request for `action` can ever be allowed: what `use()` warns about.
+    #[must_use]
+    pub fn may_ever(&self, action: &str) -> bool {
+        ActionName::parse(action).is_some()
+            && !self.unknown_condition
+            && self.plans.get(self.plan_of(action) as usize).is_some_and(|plan| plan.allowed)
+    }
+
+    fn limits_of<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a CompiledLimit> {
+        plan.limits.iter().filter_map(|index| self.limits.get(*index as usize))
+    }
+
+    fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<(u32, Option<Spend>), Denial> {
+        use DenialReason as Why;
+        let action = ActionName::parse(request.action).ok_or(Why::RequestActionInvalid)?;
+        let number = self.plan_of(action.as_str());
+        let plan = self.plans.get(number as usize).ok_or(Why::Internal)?;
+
+        let money = self.money(plan, request)?;
+        let parties = names(&plan.parties, &self.parties, &request.counterparties, PARTY_REASONS)?;
+        let resources = names(&plan.resources, &self.resources, &request.resources, RESOURCE_REASONS)?;
+
+        refuse_unless(plan.allowed, Why::ScopeAction)?;
+        refuse_unless(resources.inside, Why::ScopeResource)?;
+        refuse_unless(parties.inside, Why::ScopeCounterparty)?;
+        if let Some(denial) = money.outside {
+            return Err(denial);
+        }
+        if let Some((zone, week)) = &self.schedule {
+            refuse_unless(zone.minute_of_week(now).is_some_and(|minute| week.get(minute)), Why::ScopeHours)?;
+        }
+        refuse_unless(parties.decided && resources.decided, Why::ScopeNamesMissing)?;
+        refuse_unless(!self.unknown_condition, Why::ScopeConditionUnknown)?;
+        refuse_unless(!money.needs_approval, Why::ApprovalRequired)?;
+        Ok((number, money.spend))
+    }
+
+    fn money(&self, plan: &Plan, request: &ActionRequest<'_>) -> Result<MoneyFinding, Denial> {
+        use DenialReason as Why;
+        let amount = match request.amount {
+            Amount::Absent => None,
+            Amount::Decimal(text) | Amount::AsWritten(text) => {
+                Some(Quantity::Decimal(Decimal::parse(text).ok_or(Why::RequestAmountInvalid)?))
+            }
+            Amount::Minor(minor) => {
+                Some(Quantity::Minor(Money::from_minor(minor).ok_or(Why::RequestAmountInvalid)?))
+            }
+            Amount::Unreadable => return Err(Why::RequestAmountInvalid.into()),
+        };
+        let Some(amount) = amount else {
+            refuse_unless(!plan.amount_required, Why::RequestAmountMissing)?;
+            return Ok(MoneyFinding::default());
+        };
+        let currency = request.currency.map(Currency::parse);
+        let mut finding = MoneyFinding::default();
+        if let Some(Some(currency)) = currency {
+            finding = self.against_limits(plan, amount, currency)?;
+        } else if let Quantity::Decimal(decimal) = amount {
+            // No currency to choose a scale by: an amount that fits no 64 bits is still malformed.
+            decimal.at_scale(decimal.decimals()).ok_or(Why::RequestAmountInvalid)?;
+        }
+        match currency {
+            None => Err(Why::RequestCurrencyMissing.into()),
+            Some(None) => Err(Why::RequestCurrencyInvalid.into()),
+            Some(Some(_)) => Ok(finding),
+        }
+    }
+
+    fn against_limits(
+        &self,
+        plan: &Plan,
+        amount: Quantity,
+        currency: Currency,
+    ) -> Result<MoneyFinding, Denial> {
+        use DenialReason as Why;
+        let mut finding = MoneyFinding { spend: Some(Spend { currency, amount }), ..MoneyFinding::default() };
+        let mut scale = None;
+        for limit in self.limits_of(plan).filter(|limit| limit.currency == currency) {
+            // Minor units count at the limit's scale, so limits of two scales would read two amounts.
+            let ambiguous =
+                matches!(amount, Quantity::Minor(_)) && scale.is_some_and(|scale| scale != limit.scale);
+            let actual =
+                amount.at_scale(limit.scale).filter(|_| !ambiguous).ok_or(Why::RequestAmountInvalid)?;
+            scale = Some(limit.scale);
+            if let Some(most) = limit.per_action.filter(|most| actual > *most) {
+                let detail = Detail::PerAction { limit: most, actual, scale: limit.scale, currency };
+                finding.outside.get_or_insert(Denial::with_detail(Why::ScopeAmount, detail));
+            }
+            finding.needs_approval |= limit.approve_above.is_some_and(|above| actual > above);
+        }
+        if scale.is_none() {
+            if let Quantity::Decimal(decimal) = amount {
+                decimal.at_scale(decimal.decimals()).ok_or(Why::RequestAmountInvalid)?;
+            }
+            let reason = if plan.limits.is_empty() { Why::ScopeAmount } else { Why::ScopeCurrency };
+            finding.outside = Some(reason.into());
+        }
+        Ok(finding)
+    }
+}
+
+#[derive(Default)]
+struct MoneyFinding {
+    spend: Option<Spend>,
+    outside: Option<Denial>,
+    needs_approval: bool,
+}
+
+struct NamesFinding {
+    inside: bool,
+    decided: bool,
+}
+
+/// The reasons of a kind of names: missing, invalid.
+type NameReasons = (DenialReason, DenialReason);
+const PARTY_REASONS: NameReasons =
+    (DenialReason::RequestCounterpartyMissing, DenialReason::RequestCounterpartyInvalid);
+const RESOURCE_REASONS: NameReasons =
+    (DenialReason::RequestResourceMissing, DenialReason::RequestResourceInvalid);
+
+fn names(
+    applied: &[u32],
+    rules: &[CompiledNames],
+    asked: &Names<'_>,
+    (missing, invalid): NameReasons,
+) -> Result<NamesFinding, Denial> {
+    let applied = || applied.iter().filter_map(|index| rules.get(*index as usize));
+    let mut finding = NamesFinding { inside: true, decided: true };
+    let none = match asked {
+        Names::Unreadable => return Err(invalid.into()),
+        Names::Absent => true,
+        Names::Many(list) => list.is_empty(),
+        Names::One(_) => false,
+    };
+    if none {
+        refuse_unless(applied().all(|rule| rule.optional), missing)?;
+        return Ok(finding);
+    }
+    for name in asked.iter() {
+        let name = CanonicalName::new(name).map_err(|_| invalid)?;
+        for rule in applied() {
+            let allowed = rule.allow.contains(name.as_bytes());
+            let denied = rule.deny.as_ref().map_or(Some(false), |deny| deny.contains(name.as_bytes()));
+            finding.inside &= allowed != Some(false) && denied != Some(true);
+            finding.decided &= allowed.is_some() && denied.is_some();
+        }
+    }
+    Ok(finding)
+}
+
+fn refuse_unless(holds: bool, reason: DenialReason) -> Result<(), Denial> {
+    if holds { Ok(()) } else { Err(reason.into()) }
+}
