@@ -1,0 +1,212 @@
+//! The clocks of a guard.
+//!
+//! A decision reads the kernel's coarse wall and monotonic clocks; the keeper also reads the one that goes on while a
+//! machine sleeps. Everything behind this trait can be driven by hand in tests.
+
+use std::fs;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::digest::unhex;
+use crate::receipt::Stamp;
+use crate::time::UnixMillis;
+
+/// Where a guard reads the time.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The wall clock, coarse.
+    fn wall(&self) -> UnixMillis;
+    /// Nanoseconds of a clock that never goes back and stands still while the machine sleeps, coarse.
+    fn mono_nanos(&self) -> i64;
+    /// Milliseconds of a clock that never goes back and goes on while the machine sleeps.
+    fn boot_millis(&self) -> i64;
+}
+
+/// The kernel's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[inline]
+    fn wall(&self) -> UnixMillis {
+        let time = clock_gettime(ClockId::RealtimeCoarse);
+        UnixMillis::from_millis(time.tv_sec * 1000 + time.tv_nsec / 1_000_000)
+    }
+
+    #[inline]
+    fn mono_nanos(&self) -> i64 {
+        let time = clock_gettime(ClockId::MonotonicCoarse);
+        time.tv_sec * 1_000_000_000 + time.tv_nsec
+    }
+
+    fn boot_millis(&self) -> i64 {
+        let time = clock_gettime(ClockId::Boottime);
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+}
+
+/// A clock that moves only when told, for tests of code that uses a guard.
+#[derive(Debug)]
+pub struct ManualClock {
+    wall: AtomicI64,
+    mono: AtomicI64,
+    boot: AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub const fn new(now: UnixMillis) -> Self {
+        Self { wall: AtomicI64::new(now.millis()), mono: AtomicI64::new(0), boot: AtomicI64::new(0) }
+    }
+
+    /// Time passes.
+    pub fn advance(&self, millis: i64) {
+        self.wall.fetch_add(millis, Ordering::Relaxed);
+        self.mono.fetch_add(millis, Ordering::Relaxed);
+        self.boot.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_wall(&self, now: UnixMillis) {
+        self.wall.store(now.millis(), Ordering::Relaxed);
+    }
+
+    /// The machine sleeps: the monotonic clock stands still.
+    pub fn sleep(&self, millis: i64) {
+        self.wall.fetch_add(millis, Ordering::Relaxed);
+        self.boot.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall(&self) -> UnixMillis {
+        UnixMillis::from_millis(self.wall.load(Ordering::Relaxed))
+    }
+
+    fn mono_nanos(&self) -> i64 {
+        self.mono.load(Ordering::Relaxed).saturating_mul(1_000_000)
+    }
+
+    fn boot_millis(&self) -> i64 {
+        self.boot.load(Ordering::Relaxed)
+    }
+}
+
+/// Real time as far as this process can know it: the wall clock, held against what has passed since the start.
+///
+/// The keeper audits; between two audits a decision only checks that nothing jumped since the last one.
+#[derive(Debug)]
+pub(super) struct Timekeeper {
+    boot: [u8; 16],
+    start_wall: i64,
+    start_boot: i64,
+    /// Monotonic milliseconds of the last audit.
+    audited: AtomicI64,
+    /// What to add to monotonic milliseconds for the time that must have been reached.
+    elapsed_offset: AtomicI64,
+    /// How far the wall clock was ahead of that at the last audit.
+    lead: AtomicI64,
+}
+
+/// What an audit of the clocks found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audit {
+    Sound,
+    /// The wall clock is behind a time that has passed.
+    Behind,
+}
+
+impl Timekeeper {
+    pub(super) fn start(clock: &dyn Clock) -> Self {
+        let keeper = Self {
+            boot: boot_id(),
+            start_wall: clock.wall().millis(),
+            start_boot: clock.boot_millis(),
+            audited: AtomicI64::new(i64::MIN / 2),
+            elapsed_offset: AtomicI64::new(i64::MIN / 2),
+            lead: AtomicI64::new(0),
+        };
+        let _ = keeper.audit(clock);
+        // Nothing is current before the first decision has looked at the world.
+        keeper.audited.store(i64::MIN / 2, Ordering::Relaxed);
+        keeper
+    }
+
+    /// Holds the three clocks against each other.
+    pub(super) fn audit(&self, clock: &dyn Clock) -> Audit {
+        let (wall, mono, boot) = (clock.wall().millis(), clock.mono_nanos() / 1_000_000, clock.boot_millis());
+        let reached = self.start_wall.saturating_add(boot - self.start_boot);
+        self.elapsed_offset.store(reached - mono, Ordering::Relaxed);
+        self.lead.store(wall - reached, Ordering::Relaxed);
+        self.audited.store(mono, Ordering::Relaxed);
+        if wall.saturating_add(TOLERANCE_MILLIS) < reached { Audit::Behind } else { Audit::Sound }
+    }
+
+    /// Whether the last audit still describes what the clocks say: recent, and no jump since.
+    #[inline]
+    pub(super) fn is_current(&self, wall: UnixMillis, mono_millis: i64) -> bool {
+        let age = mono_millis - self.audited.load(Ordering::Relaxed);
+        let reached = mono_millis + self.elapsed_offset.load(Ordering::Relaxed);
+        let jump = wall.millis() - reached - self.lead.load(Ordering::Relaxed);
+        age < LONGEST_GAP_MILLIS && jump.abs() < LARGEST_JUMP_MILLIS
+    }
+
+    /// The later of the wall clock and the time that must have been reached: what deadlines are held against.
+    #[inline]
+    pub(super) fn now(&self, wall: UnixMillis, mono_millis: i64) -> UnixMillis {
+        let reached = mono_millis.saturating_add(self.elapsed_offset.load(Ordering::Relaxed));
+        wall.max(UnixMillis::from_millis(reached))
+    }
+
+    pub(super) const fn stamp(&self, wall: UnixMillis, mono_nanos: i64) -> Stamp {
+        Stamp { micros: wall.millis().saturating_mul(1000), boot: self.boot, mono_nanos: mono_nanos.cast_unsigned() }
+    }
+}
+
+fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    unhex(&text.trim().replace('-', "")).unwrap_or_default()
+}
+
+/// A wall clock may lag by this much behind what has passed (WIRE: 120 s).
+pub(super) const TOLERANCE_MILLIS: i64 = 120_000;
+/// Without an audit for this long, the next decision makes one itself. The keeper makes one every 250 ms.
+const LONGEST_GAP_MILLIS: i64 = 1_000;
+/// Slewing moves the clocks apart by at most 500 ppm; this is a step.
+const LARGEST_JUMP_MILLIS: i64 = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_of_the_wall_clock_ends_the_audit() {
+        let clock = ManualClock::new(UnixMillis::from_millis(1_000_000_000));
+        let keeper = Timekeeper::start(&clock);
+        let current = || keeper.is_current(clock.wall(), clock.mono_nanos() / 1_000_000);
+        assert!(!current());
+        assert_eq!(keeper.audit(&clock), Audit::Sound);
+        assert!(current());
+        clock.advance(999);
+        assert!(current());
+        clock.advance(1);
+        assert!(!current());
+        keeper.audit(&clock);
+        clock.set_wall(UnixMillis::from_millis(1_000_000_000 - 86_400_000));
+        assert!(!current());
+        assert_eq!(keeper.audit(&clock), Audit::Behind);
+        assert_eq!(keeper.now(clock.wall(), clock.mono_nanos() / 1_000_000).millis(), 1_000_001_000);
+    }
+
+    #[test]
+    fn sleep_is_time_that_passed() {
+        let clock = ManualClock::new(UnixMillis::from_millis(1_000_000_000));
+        let keeper = Timekeeper::start(&clock);
+        keeper.audit(&clock);
+        clock.sleep(3_600_000);
+        assert!(!keeper.is_current(clock.wall(), 0));
+        assert_eq!(keeper.audit(&clock), Audit::Sound);
+        assert_eq!(keeper.now(clock.wall(), 0).millis(), 1_003_600_000);
+    }
+}

@@ -1,0 +1,312 @@
+//! The agent's directory.
+//!
+//! ```text
+//! DIR    agent.pem  key.pem  chain.pem  ca.pem  agent.toml  names/<root>.txt  genesis  state/
+//! ```
+//!
+//! Takes in a path, gives out what stands there, believed by nobody: certificates are verified above, in the snapshot.
+//! What is refused here is what no later check could notice: a key that others can read, a list of names that is not the one
+//! its file says, a list file that a rename never reaches.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::StatVfsMountFlags;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
+
+use crate::digest::Digest;
+use crate::key::{KeyError, SoftKey};
+use crate::scope::{NameError, NameList, NameLists};
+
+/// An agent's directory, with the places its settings name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentHome {
+    dir: PathBuf,
+    lists: PathBuf,
+    issuer: Option<Digest>,
+    name: Option<String>,
+}
+
+impl AgentHome {
+    /// Opens `dir` and reads its `agent.toml`. `lists` overrides the file of revocation lists that is named there.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the directory or its settings cannot be read, or the lists' path is itself a mount point.
+    pub fn open(dir: &Path, lists: Option<&Path>) -> Result<Self, HomeError> {
+        let dir = fs::canonicalize(dir).map_err(|source| HomeError::Io { path: dir.to_owned(), source })?;
+        let path = dir.join("agent.toml");
+        let text = read_text(&path)?;
+        let settings: Settings = toml::from_str(&text).map_err(|error| HomeError::Settings {
+            path: path.clone(),
+            what: error.message().trim().to_owned(),
+        })?;
+        let issuer = match settings.issuer.as_deref().map(Digest::from_hex) {
+            Some(None) => return Err(HomeError::Settings { path, what: "issuer is no SHA-256 in hexadecimal".into() }),
+            Some(issuer) => issuer,
+            None => None,
+        };
+        let lists = lists.map_or_else(|| dir.join(&settings.lists), Path::to_path_buf);
+        if is_mount_point(&lists) {
+            return Err(HomeError::MountedList { path: lists });
+        }
+        Ok(Self { dir, lists, issuer, name: settings.name })
+    }
+
+    /// The directory, absolute.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file of revocation lists.
+    #[must_use]
+    pub fn lists_path(&self) -> &Path {
+        &self.lists
+    }
+
+    /// The agent's name at its authority, if the settings say it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where the state lives unless the caller names another place.
+    #[must_use]
+    pub fn default_state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// The mark of a new agent that was never opened.
+    #[must_use]
+    pub fn genesis_path(&self) -> PathBuf {
+        self.dir.join("genesis")
+    }
+
+    /// Reads the certificate, its chain, the roots and the lists of names.
+    ///
+    /// # Errors
+    /// [`HomeError`] when a file is missing, is not PEM, or a list is not the one its name says.
+    pub fn papers(&self) -> Result<Papers, HomeError> {
+        let agent = self.certificates("agent.pem")?.into_iter().next();
+        let agent = agent.ok_or_else(|| HomeError::Pem { path: self.dir.join("agent.pem") })?;
+        Ok(Papers {
+            agent,
+            chain: self.certificates("chain.pem")?,
+            roots: self.certificates("ca.pem")?,
+            issuer: self.issuer,
+            names: self.names()?,
+        })
+    }
+
+    /// Reads the agent's private key.
+    ///
+    /// # Errors
+    /// [`HomeError`] when it is missing, readable by others, or no PKCS#8 key.
+    pub fn key(&self) -> Result<SoftKey, HomeError> {
+        let path = self.dir.join("key.pem");
+        let io = |source| HomeError::Io { path: path.clone(), source };
+        let mut file = File::open(&path).map_err(io)?;
+        if key_protection(&file, &path).map_err(io)? == KeyProtection::Open {
+            return Err(HomeError::OpenKey { path });
+        }
+        let mut pem = Zeroizing::new(Vec::new());
+        file.read_to_end(&mut pem).map_err(io)?;
+        let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| HomeError::Pem { path: path.clone() })?;
+        SoftKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| HomeError::Key { path, error })
+    }
+
+    /// Who could read the private key.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn key_protection(&self) -> io::Result<KeyProtection> {
+        let path = self.dir.join("key.pem");
+        key_protection(&File::open(&path)?, &path)
+    }
+
+    /// What identifies the present version of the certificate file.
+    #[must_use]
+    pub fn certificate_version(&self) -> FileVersion {
+        FileVersion::of(&self.dir.join("agent.pem"))
+    }
+
+    fn certificates(&self, name: &str) -> Result<Vec<Vec<u8>>, HomeError> {
+        let path = self.dir.join(name);
+        let pem = fs::read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })?;
+        let blocks = CertificateDer::pem_slice_iter(&pem).map(|block| block.map(|der| der.as_ref().to_vec()));
+        let ders: Vec<Vec<u8>> = blocks.collect::<Result<_, _>>().map_err(|_| HomeError::Pem { path: path.clone() })?;
+        if ders.is_empty() { Err(HomeError::Pem { path }) } else { Ok(ders) }
+    }
+
+    /// Every list in `names/`. A broken one is an error here and a denial of its actions in the leash.
+    fn names(&self) -> Result<NameLists, HomeError> {
+        let mut lists = NameLists::default();
+        let folder = self.dir.join("names");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lists),
+            Err(source) => return Err(HomeError::Io { path: folder, source }),
+        };
+        for entry in entries {
+            let path = entry.map_err(|source| HomeError::Io { path: folder.clone(), source })?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(Digest::from_hex);
+            let (Some(root), Some("txt")) = (stem, path.extension().and_then(|e| e.to_str())) else { continue };
+            let list = NameList::parse(&read_text(&path)?)
+                .map_err(|error| HomeError::Names { path: path.clone(), error })?;
+            if list.root() != root {
+                return Err(HomeError::OtherNames { path });
+            }
+            lists.insert(list);
+        }
+        Ok(lists)
+    }
+}
+
+/// The files of an agent's identity, in DER, believed by nobody.
+#[derive(Clone, Debug)]
+pub struct Papers {
+    /// The agent's certificate.
+    pub agent: Vec<u8>,
+    /// The certificates between it and the root.
+    pub chain: Vec<Vec<u8>>,
+    /// The roots the deployer trusts.
+    pub roots: Vec<Vec<u8>>,
+    /// The key of the one issuing authority the deployer accepts.
+    pub issuer: Option<Digest>,
+    /// Detached lists of names.
+    pub names: NameLists,
+}
+
+/// Who can read a private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyProtection {
+    /// Its owner alone.
+    Owner,
+    /// Others too, on a mount that nobody can write: how containers hand out secrets.
+    ReadOnlyMount,
+    /// Others too.
+    Open,
+}
+
+fn key_protection(file: &File, path: &Path) -> io::Result<KeyProtection> {
+    let mode = file.metadata()?.mode();
+    if mode & 0o077 == 0 {
+        return Ok(KeyProtection::Owner);
+    }
+    let mount = rustix::fs::statvfs(path)?.f_flag;
+    let sealed = mode & 0o222 == 0 && mount.contains(StatVfsMountFlags::RDONLY);
+    Ok(if sealed { KeyProtection::ReadOnlyMount } else { KeyProtection::Open })
+}
+
+/// What tells one version of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileVersion(Option<(u64, u64, u64, i64, i64)>);
+
+impl FileVersion {
+    /// The version at `path` now; a missing file is a version of its own.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self(fs::metadata(path).ok().map(|data: Metadata| {
+            (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec())
+        }))
+    }
+
+    /// Whether there is a file at all.
+    #[must_use]
+    pub const fn exists(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Whether `path` itself is mounted: a renamed file in the folder behind the mount would never be seen through it.
+fn is_mount_point(path: &Path) -> bool {
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return false };
+    // proc(5): the fifth field is the mount point, with spaces and the like in octal.
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let escaped = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    points.into_iter().any(|point| point == escaped)
+}
+
+fn read_text(path: &Path) -> Result<String, HomeError> {
+    fs::read_to_string(path).map_err(|source| HomeError::Io { path: path.to_owned(), source })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    lists: PathBuf,
+    #[serde(default)]
+    issuer: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    /// Written for people; the certificate is what counts.
+    #[serde(default, rename = "agent")]
+    _agent: Option<String>,
+}
+
+/// An agent's directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// A file or folder cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Settings that are not understood.
+    #[error("`{}`: {what}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file without the PEM block it should have.
+    #[error("`{}` holds no PEM block of the kind it should", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A private key that others can read.
+    #[error("`{}` can be read by others; run chmod 600 on it", path.display())]
+    OpenKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A private key of no use.
+    #[error("`{}`: {error}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: KeyError,
+    },
+    /// A broken list of names.
+    #[error("`{}`: {error}", path.display())]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: NameError,
+    },
+    /// A list of names under the name of another.
+    #[error("`{}` is not the list its name says; restore it, for example with kakunin agent renew", path.display())]
+    OtherNames {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of lists is a mount point.
+    #[error("`{}` is a mount point, so a renewed list would never reach it; mount its folder instead", path.display())]
+    MountedList {
+        /// The file.
+        path: PathBuf,
+    },
+}
