@@ -16,3 +16,4 @@ pub mod certificate;
 pub mod request;
 pub mod decision;
 pub mod leash;
+pub mod receipt;
