@@ -17,3 +17,4 @@ pub mod request;
 pub mod decision;
 pub mod leash;
 pub mod receipt;
+pub mod journal;

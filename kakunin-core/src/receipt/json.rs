@@ -4,8 +4,6 @@
 //! never twice, text in printable ASCII, integers that a double holds. The reader refuses everything else, so there
 //! is nothing a second implementation could understand differently. Both borrow; neither knows any receipt.
 
-use std::io::Write as _;
-
 use base64ct::{Base64UrlUnpadded, Encoding};
 
 use crate::digest::Digest;
@@ -44,7 +42,7 @@ impl<'a> ObjectWriter<'a> {
     fn hexadecimal(&mut self, bytes: &[u8]) {
         for byte in bytes {
             for nibble in [byte >> 4, byte & 15] {
-                self.out.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+                self.out.push(hex_digit(nibble));
             }
         }
     }
@@ -108,10 +106,19 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(b'"');
     }
 
-    pub(super) fn hex_number(&mut self, key: &str, number: u128) {
+    /// A big-endian number in hexadecimal without leading zeros.
+    pub(super) fn hex_number(&mut self, key: &str, octets: &[u8]) {
         self.key(key);
-        // INVARIANT: writing into a vector cannot fail.
-        let _ = write!(self.out, "\"{number:x}\"");
+        self.out.push(b'"');
+        let nibbles = octets.iter().flat_map(|octet| [octet >> 4, octet & 15]);
+        let mut digits = nibbles.skip_while(|nibble| *nibble == 0).peekable();
+        if digits.peek().is_none() {
+            self.out.push(b'0');
+        }
+        for digit in digits {
+            self.out.push(hex_digit(digit));
+        }
+        self.out.push(b'"');
     }
 
     pub(super) fn yes(&mut self, key: &str) {
@@ -177,6 +184,10 @@ pub(super) struct NotExact {
 /// Whether `text` may stand in a signed text member as it is.
 pub(super) fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\')
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + (nibble & 15) - 10 }
 }
 
 struct Reader<'a> {
@@ -332,13 +343,13 @@ mod tests {
         object.hex_and_number("b", &[0xab; 2], 10);
         object.digests("c", [Digest::of(b"x")].iter());
         object.object("d", |_| {});
-        object.hex_number("e", 0x1f);
+        object.hex_number("e", &[0, 0x1, 0xf0]);
         object.yes("f");
         object.close();
         let mut read = Object::parse(&out).unwrap();
         assert_eq!(read.take("a"), Some(Value::Number(MAX_NUMBER)));
         assert_eq!(read.take("b"), Some(Value::Text("abab:10")));
-        assert_eq!(read.take("e"), Some(Value::Text("1f")));
+        assert_eq!(read.take("e"), Some(Value::Text("1f0")));
         assert!(read.take("c").is_some() && read.take("d").is_some() && read.take("f").is_some());
         assert!(read.is_empty());
     }

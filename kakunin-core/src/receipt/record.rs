@@ -16,6 +16,7 @@ use std::fmt;
 use super::json::{NotExact, Object, ObjectWriter, Value, is_plain};
 use crate::digest::{Digest, unhex};
 use crate::id::{AgentId, ChainId, StreamId};
+use crate::revocation::RevocationList;
 use crate::time::UnixTime;
 
 /// The name of a receipt, and of the decision it records: SHA-256 of its JWS signing input.
@@ -82,14 +83,28 @@ impl Stamp {
 /// The revocation list a decision was made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListUse {
-    /// Its CRLNumber.
-    pub number: u128,
+    /// Its CRLNumber, big-endian and right-aligned, so that comparing arrays compares numbers.
+    pub number: [u8; 20],
     /// SHA-256 of its TBSCertList, which is also its name in the archive.
     pub digest: Digest,
     /// Its thisUpdate.
     pub this_update: UnixTime,
     /// Its nextUpdate.
     pub next_update: UnixTime,
+}
+
+impl ListUse {
+    /// The use of `list`; make it once when the list is taken up, not for each decision.
+    #[must_use]
+    pub fn of(list: &RevocationList) -> Self {
+        Self {
+            // INVARIANT: a number has at most 20 octets and is its own hexadecimal text.
+            number: read_hex_number(&list.number().to_hex()).unwrap_or([0; 20]),
+            digest: list.digest(),
+            this_update: list.this_update(),
+            next_update: list.next_update(),
+        }
+    }
 }
 
 /// What a decision was for.
@@ -627,7 +642,7 @@ impl From<NotExact> for StatementError {
 
 fn write_list(object: &mut ObjectWriter<'_>, list: &ListUse) {
     object.digest("h", &list.digest);
-    object.hex_number("n", list.number);
+    object.hex_number("n", &list.number);
     object.number("t", u64::try_from(list.this_update.seconds()).unwrap_or(0));
     object.number("u", u64::try_from(list.next_update.seconds()).unwrap_or(0));
 }
@@ -641,7 +656,7 @@ fn write_control(object: &mut ObjectWriter<'_>, control: &Control) {
         Control::List(list) => {
             object.digest("h", &list.digest);
             object.text("kind", "list");
-            object.hex_number("n", list.number);
+            object.hex_number("n", &list.number);
             object.number("t", u64::try_from(list.this_update.seconds()).unwrap_or(0));
             object.number("u", u64::try_from(list.next_update.seconds()).unwrap_or(0));
         }
@@ -756,16 +771,19 @@ fn read_list(mut object: Object<'_>) -> Result<ListUse, StatementError> {
 }
 
 fn read_list_members(take: &mut Take<'_, '_>) -> Result<ListUse, StatementError> {
-    let number = take.word("n", |text| {
-        let number = u128::from_str_radix(text, 16).ok()?;
-        (format!("{number:x}") == text).then_some(number)
-    })?;
+    let number = take.word("n", read_hex_number)?;
     Ok(ListUse {
         number: Take::required(number, "n")?,
         digest: Take::required(take.digest("h")?, "h")?,
         this_update: take.time("t")?,
         next_update: take.time("u")?,
     })
+}
+
+/// Reads lower-case hexadecimal digits without leading zeros.
+fn read_hex_number(text: &str) -> Option<[u8; 20]> {
+    let shortest = text == "0" || (!text.is_empty() && !text.starts_with('0'));
+    if shortest && text.len() <= 40 { unhex(&format!("{text:0>40}")) } else { None }
 }
 
 fn read_control(mut object: Object<'_>) -> Result<Control, StatementError> {
@@ -857,7 +875,7 @@ mod tests {
 
     fn list() -> ListUse {
         ListUse {
-            number: 0x1f,
+            number: read_hex_number("1f").unwrap(),
             digest: Digest::of(b"list"),
             this_update: UnixTime::from_seconds(1),
             next_update: UnixTime::from_seconds(2),
