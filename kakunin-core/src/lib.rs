@@ -16,3 +16,5 @@ pub mod certificate;
 pub mod request;
 pub mod decision;
 pub mod leash;
+pub mod receipt;
+pub mod journal;

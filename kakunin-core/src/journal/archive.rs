@@ -1,0 +1,117 @@
+//! Certificates and lists by their hash, so that a journal can be verified with nothing else but a root.
+//!
+//! A certificate's name is the SHA-256 of its DER (as `x5t#S256`), a list's that of its TBSCertList (as `crl.h`).
+//! What has a name is never written again; a file appears whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+
+/// The folder `archive` of a journal.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    dir: PathBuf,
+}
+
+impl Archive {
+    /// The archive of the journal at `journal`; nothing is made or read yet.
+    #[must_use]
+    pub fn of(journal: &Path) -> Self {
+        Self { dir: journal.join("archive") }
+    }
+
+    /// Keeps a certificate; gives its SHA-256.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when it cannot be written.
+    pub fn keep_certificate(&self, der: &[u8]) -> Result<Digest, ArchiveError> {
+        let name = Digest::of(der);
+        self.keep(&name, "cert", der)?;
+        Ok(name)
+    }
+
+    /// Keeps a revocation list under the SHA-256 of its TBSCertList.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when it cannot be written.
+    pub fn keep_list(&self, tbs: &Digest, der: &[u8]) -> Result<(), ArchiveError> {
+        self.keep(tbs, "crl", der)
+    }
+
+    /// The certificate whose SHA-256 is `name`; `None` if it is not here or its bytes are others.
+    #[must_use]
+    pub fn certificate(&self, name: &Digest) -> Option<Vec<u8>> {
+        fs::read(self.path(name, "cert")).ok().filter(|der| Digest::of(der) == *name)
+    }
+
+    /// The list kept under `tbs`; the caller checks that its TBSCertList has that hash.
+    #[must_use]
+    pub fn list(&self, tbs: &Digest) -> Option<Vec<u8>> {
+        fs::read(self.path(tbs, "crl")).ok()
+    }
+
+    /// Every certificate kept here, in the order of their names.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Vec<u8>> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> =
+            names.filter_map(|name| Digest::from_hex(name.strip_suffix(".cert")?)).collect();
+        names.sort_unstable();
+        names.iter().filter_map(|name| self.certificate(name)).collect()
+    }
+
+    fn path(&self, name: &Digest, kind: &str) -> PathBuf {
+        self.dir.join(format!("{name}.{kind}"))
+    }
+
+    fn keep(&self, name: &Digest, kind: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let path = self.path(name, kind);
+        if fs::read(&path).is_ok_and(|kept| kept == bytes) {
+            return Ok(());
+        }
+        self.write(&path, bytes).map_err(|source| ArchiveError { path, source })
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        // Two processes of one agent may keep the same list at once: each has its own temporary file.
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+/// A certificate or list that could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write `{}`: {source}", path.display())]
+pub struct ArchiveError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_by_hash_and_damage_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::of(dir.path());
+        let name = archive.keep_certificate(b"certificate").unwrap();
+        assert_eq!(archive.keep_certificate(b"certificate").unwrap(), name);
+        assert_eq!(archive.certificate(&name).as_deref(), Some(&b"certificate"[..]));
+        assert_eq!(archive.certificates(), [b"certificate"]);
+        fs::write(archive.path(&name, "cert"), b"other").unwrap();
+        assert_eq!(archive.certificate(&name), None);
+        archive.keep_list(&name, b"list").unwrap();
+        assert_eq!(archive.list(&name).as_deref(), Some(&b"list"[..]));
+        let left = fs::read_dir(dir.path().join("archive")).unwrap().count();
+        assert_eq!(left, 2, "no temporary file stays");
+    }
+}

@@ -1,0 +1,21 @@
+//! The journal: one append-only stream of signed receipts for each opening of an agent.
+//!
+//! Takes in decisions and outcomes, gives out their names (hashes) once the bytes are with the kernel, so that a
+//! killed process loses none it acknowledged (WIRE 4, level `write`). Signatures follow from a thread of its own.
+//! Streams that a killed process left behind are closed by the next one; found receipts are never signed.
+//!
+//! On disk (WIRE 8): `STATE/journal/<stream>/NNNN.seg` with a `lock` beside, and `STATE/journal/archive/` with every
+//! certificate and list that was used, by hash, so that a journal verifies by itself.
+
+mod archive;
+mod pen;
+mod recover;
+mod salts;
+mod segment;
+mod signing;
+mod sink;
+mod writer;
+
+pub use archive::{Archive, ArchiveError};
+pub use recover::{RecoverError, Recovery, recover};
+pub use writer::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};

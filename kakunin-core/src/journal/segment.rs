@@ -1,0 +1,241 @@
+//! Segment files: frames one after another, appended and never changed.
+//!
+//! ```text
+//! frame   = u32 length | u32 crc32c(body) | body            little-endian; length counts the body, never 0
+//! body    = kind octet | content
+//! kind 1  = receipt      JWS signing input
+//! kind 2  = signature    u64 sequence | 64 octets
+//! kind 3  = disclosure   base64url text, committed to by the next receipt
+//! kind 4  = control      "kakunin journal 1" | 16 octets stream | u32 index      first frame of each segment
+//! ```
+//! The checksum finds torn writes and rot; it proves nothing. Proof is in the receipts.
+
+use crate::id::StreamId;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    Receipt,
+    Signature,
+    Disclosure,
+    Control,
+}
+
+impl FrameKind {
+    const fn octet(self) -> u8 {
+        match self {
+            Self::Receipt => 1,
+            Self::Signature => 2,
+            Self::Disclosure => 3,
+            Self::Control => 4,
+        }
+    }
+
+    const fn from_octet(octet: u8) -> Option<Self> {
+        match octet {
+            1 => Some(Self::Receipt),
+            2 => Some(Self::Signature),
+            3 => Some(Self::Disclosure),
+            4 => Some(Self::Control),
+            _ => None,
+        }
+    }
+}
+
+/// Appends a frame of `kind` to `out`; `fill` appends its content.
+pub(super) fn push_frame<T>(out: &mut Vec<u8>, kind: FrameKind, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    out.push(kind.octet());
+    let answer = fill(out);
+    let body = out.get(start + HEADER..).unwrap_or_default();
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let crc = crc32c::crc32c(body).to_le_bytes();
+    if let Some((to_length, rest)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut::<4>) {
+        *to_length = length;
+        if let Some(to_crc) = rest.first_chunk_mut::<4>() {
+            *to_crc = crc;
+        }
+    }
+    answer
+}
+
+/// Appends the first frame of segment `index` of `stream`.
+pub(super) fn push_segment_header(out: &mut Vec<u8>, stream: &StreamId, index: u32) {
+    push_frame(out, FrameKind::Control, |out| {
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(stream.as_bytes());
+        out.extend_from_slice(&index.to_le_bytes());
+    });
+}
+
+/// Whether `content` is the first control frame of segment `index` of `stream`.
+pub(super) fn is_segment_header(content: &[u8], stream: &StreamId, index: u32) -> bool {
+    content.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(stream.as_bytes()))
+        == Some(&index.to_le_bytes()[..])
+}
+
+/// Appends a signature frame.
+pub(super) fn push_signature(out: &mut Vec<u8>, sequence: u64, signature: &[u8; 64]) {
+    push_frame(out, FrameKind::Signature, |out| {
+        out.extend_from_slice(&sequence.to_le_bytes());
+        out.extend_from_slice(signature);
+    });
+}
+
+/// Reads the content of a signature frame.
+pub(super) fn read_signature(content: &[u8]) -> Option<(u64, [u8; 64])> {
+    let (sequence, signature) = content.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*sequence), signature.try_into().ok()?))
+}
+
+/// One readable frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub(super) kind: FrameKind,
+    pub(super) content: &'a [u8],
+}
+
+/// Reads the frames of a segment up to the first that is not readable.
+pub(super) struct Frames<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Where reading stopped: the end, or the start of the first unreadable frame.
+    pub(super) const fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// What the bytes from the stop on are.
+    pub(super) fn tail(&self) -> Tail {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Tail::Clean;
+        }
+        // A write that was torn has nothing readable behind it; damage in the middle has.
+        let damaged = (1..rest.len()).any(|skip| frame_at(rest.get(skip..).unwrap_or_default()).is_some());
+        if damaged { Tail::Damaged } else { Tail::Torn { bytes: rest.len() as u64 } }
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        let (frame, length) = frame_at(self.bytes.get(self.at..)?)?;
+        self.at += length;
+        Some(frame)
+    }
+}
+
+/// How a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// With a whole frame.
+    Clean,
+    /// With part of a write that never completed.
+    Torn {
+        /// How much of it.
+        bytes: u64,
+    },
+    /// Readable frames follow unreadable ones.
+    Damaged,
+}
+
+/// The frame at the start of `bytes` and how many octets it takes.
+fn frame_at(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|l| (1..=MAX_BODY).contains(l))?;
+    let body = rest.get(..length)?;
+    let (kind, content) = body.split_first()?;
+    let kind = FrameKind::from_octet(*kind)?;
+    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some((Frame { kind, content }, HEADER + length))
+}
+
+/// The file name of segment `index`.
+pub(super) fn segment_name(index: u32) -> String {
+    format!("{index:04}.seg")
+}
+
+/// The index in a segment's file name.
+pub(super) fn segment_index(name: &str) -> Option<u32> {
+    let index: u32 = name.strip_suffix(".seg")?.parse().ok()?;
+    (segment_name(index) == name).then_some(index)
+}
+
+/// A segment is left for the next one when it has grown to this: small enough to read whole at recovery.
+pub(super) const SEGMENT_SIZE: u64 = 64 << 20;
+
+const HEADER: usize = 8;
+
+/// A signing input of the hard bound has 87,724 octets.
+const MAX_BODY: usize = 128 * 1024;
+
+const MAGIC: &[u8] = b"kakunin journal 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Vec<u8> {
+        let mut out = Vec::new();
+        for text in [&b"one"[..], b"", b"three"] {
+            push_frame(&mut out, FrameKind::Receipt, |out| out.extend_from_slice(text));
+        }
+        out
+    }
+
+    fn read(bytes: &[u8]) -> (usize, Tail) {
+        let mut frames = Frames::new(bytes);
+        (frames.by_ref().count(), frames.tail())
+    }
+
+    #[test]
+    fn every_torn_prefix_is_cut_at_the_last_whole_frame() {
+        let bytes = three();
+        let ends = [0, 12, 21, bytes.len()];
+        for length in 0..=bytes.len() {
+            let whole = ends.iter().filter(|end| **end <= length).count() - 1;
+            let cut = (length - ends[whole]) as u64;
+            let tail = if cut == 0 { Tail::Clean } else { Tail::Torn { bytes: cut } };
+            assert_eq!(read(&bytes[..length]), (whole, tail), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_flip_in_the_middle_is_damage_and_in_the_last_frame_a_tail() {
+        let bytes = three();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            let (_, tail) = read(&flipped);
+            assert_eq!(tail == Tail::Damaged, at < 21, "{at}");
+            assert_ne!(tail, Tail::Clean, "{at}");
+        }
+    }
+
+    #[test]
+    fn zeros_of_a_preallocated_tail_are_no_frames() {
+        assert_eq!(read(&[0; 64]), (0, Tail::Torn { bytes: 64 }));
+    }
+
+    #[test]
+    fn headers_name_their_stream_and_index() {
+        let stream = StreamId::from_bytes([5; 16]);
+        let mut out = Vec::new();
+        push_segment_header(&mut out, &stream, 3);
+        let frame = Frames::new(&out).next().unwrap();
+        assert_eq!(frame.kind, FrameKind::Control);
+        assert!(is_segment_header(frame.content, &stream, 3));
+        assert!(!is_segment_header(frame.content, &stream, 4));
+        assert_eq!(segment_index(&segment_name(12345)), Some(12345));
+        assert_eq!(segment_index("1.seg"), None);
+    }
+}

@@ -1,0 +1,327 @@
+//! Receipts as compact JWS (RFC 7515): one line, signed as written.
+//!
+//! The header is a closed profile, byte for byte `{"alg":..,"typ":"kakunin-receipt+jws","x5t#S256":..}`; no member
+//! can bring a key or ask for another algorithm, and the algorithm is the certificate's key's and never the
+//! header's. Nothing is serialised again before checking.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+
+use super::record::{ReceiptHash, Statement, StatementError};
+use crate::digest::Digest;
+use crate::key::{Algorithm, PublicKey, Signature};
+
+/// The encoded header and the dot after it, for receipts signed by the key of certificate `x5t`.
+pub(crate) fn header_prefix(algorithm: Algorithm, x5t: &Digest) -> Vec<u8> {
+    let mut prefix = Vec::with_capacity(160);
+    push_base64url(&mut prefix, header(algorithm, x5t).as_bytes());
+    prefix.push(b'.');
+    prefix
+}
+
+/// Appends `bytes` as base64url without padding (RFC 7515 section 2).
+pub(crate) fn push_base64url(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + Base64UrlUnpadded::encoded_len(bytes), 0);
+    // INVARIANT: the room is exactly the encoded length, so encoding cannot fail.
+    let _ = Base64UrlUnpadded::encode(bytes, out.get_mut(start..).unwrap_or_default());
+}
+
+/// A receipt whose form is understood and whose signature nobody has checked.
+///
+/// Good for finding out which certificate it wants to be checked by, and for showing what an unsigned receipt says.
+#[derive(Clone, Debug)]
+pub struct UnverifiedReceipt {
+    signing_input: Vec<u8>,
+    statement: Statement,
+    algorithm: Algorithm,
+    x5t: Digest,
+    hash: ReceiptHash,
+}
+
+impl UnverifiedReceipt {
+    /// Reads `header.payload`.
+    ///
+    /// # Errors
+    /// Too long, another header than the closed profile, base64url that is not canonical, a payload that is no
+    /// [`Statement`].
+    pub fn from_signing_input(signing_input: &[u8]) -> Result<Self, ReceiptError> {
+        if signing_input.len() > MAX_SIGNING_INPUT {
+            return Err(ReceiptError::TooLong);
+        }
+        let dot = signing_input.iter().position(|b| *b == b'.').ok_or(ReceiptError::Encoding)?;
+        let (head, rest) = signing_input.split_at_checked(dot).ok_or(ReceiptError::Encoding)?;
+        let head = decode(head)?;
+        let payload = decode(rest.get(1..).unwrap_or_default())?;
+        let (algorithm, x5t) = read_header(&head).ok_or(ReceiptError::Header)?;
+        Ok(Self {
+            signing_input: signing_input.to_vec(),
+            statement: Statement::parse(&payload)?,
+            algorithm,
+            x5t,
+            hash: ReceiptHash::of(signing_input),
+        })
+    }
+
+    /// Reads a whole token; the signature comes back beside it, not yet checked.
+    ///
+    /// # Errors
+    /// As [`UnverifiedReceipt::from_signing_input`], and a signature that is not 64 bytes of canonical base64url.
+    pub fn from_jws(token: &str) -> Result<(Self, Signature), ReceiptError> {
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(ReceiptError::Encoding)?;
+        let bytes = decode(signature.as_bytes())?;
+        let bytes: [u8; 64] = bytes.try_into().map_err(|_| ReceiptError::SignatureLength)?;
+        Ok((Self::from_signing_input(signing_input.as_bytes())?, Signature::from_bytes(bytes)))
+    }
+
+    /// SHA-256 of the certificate that is said to have signed.
+    #[must_use]
+    pub const fn certificate(&self) -> &Digest {
+        &self.x5t
+    }
+
+    /// What it claims.
+    #[must_use]
+    pub const fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn hash(&self) -> ReceiptHash {
+        self.hash
+    }
+
+    /// `header.payload` as written.
+    #[must_use]
+    pub fn signing_input(&self) -> &[u8] {
+        &self.signing_input
+    }
+
+    /// Checks `signature` by the key of the certificate whose SHA-256 is `certificate`. The one origin of [`Receipt`].
+    ///
+    /// # Errors
+    /// Another certificate than the header names, an algorithm that is not the key's, a signature that does not match.
+    pub fn verify(
+        self,
+        certificate: &Digest,
+        key: &PublicKey,
+        signature: &Signature,
+    ) -> Result<Receipt, ReceiptError> {
+        if *certificate != self.x5t {
+            return Err(ReceiptError::Certificate);
+        }
+        if key.algorithm() != self.algorithm {
+            return Err(ReceiptError::Algorithm);
+        }
+        key.verify(&self.signing_input, signature).map_err(|_| ReceiptError::Signature)?;
+        Ok(Receipt { unverified: self, signature: *signature })
+    }
+}
+
+/// A receipt whose signature was checked. It says nothing about whether the certificate may be trusted.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    unverified: UnverifiedReceipt,
+    signature: Signature,
+}
+
+impl Receipt {
+    /// What it states.
+    #[must_use]
+    pub const fn statement(&self) -> &Statement {
+        &self.unverified.statement
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn hash(&self) -> ReceiptHash {
+        self.unverified.hash
+    }
+
+    /// SHA-256 of the certificate that signed.
+    #[must_use]
+    pub const fn certificate(&self) -> &Digest {
+        &self.unverified.x5t
+    }
+
+    /// The token, one line of ASCII.
+    #[must_use]
+    pub fn to_jws(&self) -> String {
+        to_jws(&self.unverified.signing_input, &self.signature)
+    }
+}
+
+/// Joins signing input and signature.
+pub(crate) fn to_jws(signing_input: &[u8], signature: &Signature) -> String {
+    let mut token = signing_input.to_vec();
+    token.push(b'.');
+    push_base64url(&mut token, signature.as_bytes());
+    // INVARIANT: both halves are base64url, hence ASCII.
+    String::from_utf8(token).unwrap_or_default()
+}
+
+/// A receipt that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// Longer than a log entry may be.
+    #[error("the receipt is longer than {MAX_SIGNING_INPUT} bytes")]
+    TooLong,
+    /// Not three parts of canonical base64url.
+    #[error("the receipt is no compact JWS in canonical base64url")]
+    Encoding,
+    /// Any other header than the closed profile.
+    #[error("the header is not exactly alg, typ and x5t#S256 of a receipt")]
+    Header,
+    /// The payload is no statement.
+    #[error("the payload is refused: {0}")]
+    Payload(#[from] StatementError),
+    /// The signature has another length than 64 bytes.
+    #[error("the signature is not 64 bytes")]
+    SignatureLength,
+    /// The header names another certificate.
+    #[error("the receipt names another certificate")]
+    Certificate,
+    /// The header names another algorithm than the certificate's key has.
+    #[error("the algorithm is not that of the certificate's key")]
+    Algorithm,
+    /// The signature does not match.
+    #[error("the signature does not match the certificate's key and the receipt")]
+    Signature,
+}
+
+fn header(algorithm: Algorithm, x5t: &Digest) -> String {
+    format!(r#"{{"alg":"{}","typ":"{TYPE}","x5t#S256":"{}"}}"#, algorithm.jose_name(), x5t.to_base64url())
+}
+
+/// A header is the profile only if it is, byte for byte, the one this project writes.
+fn read_header(bytes: &[u8]) -> Option<(Algorithm, Digest)> {
+    let thumbprint = bytes.get(bytes.len().checked_sub(45)?..bytes.len() - 2)?;
+    let x5t = Digest::from_base64url(std::str::from_utf8(thumbprint).ok()?)?;
+    [Algorithm::P256, Algorithm::Ed25519]
+        .into_iter()
+        .find(|algorithm| header(*algorithm, &x5t).as_bytes() == bytes)
+        .map(|algorithm| (algorithm, x5t))
+}
+
+fn decode(part: &[u8]) -> Result<Vec<u8>, ReceiptError> {
+    let text = std::str::from_utf8(part).map_err(|_| ReceiptError::Encoding)?;
+    let bytes = Base64UrlUnpadded::decode_vec(text).map_err(|_| ReceiptError::Encoding)?;
+    // Spare bits of the last character must be zero, or one receipt had two spellings.
+    if Base64UrlUnpadded::encode_string(&bytes) == text { Ok(bytes) } else { Err(ReceiptError::Encoding) }
+}
+
+/// The hard bound of a payload: a C2SP log entry is at most 65,535 bytes, and the journal's default is lower.
+const MAX_PAYLOAD: usize = 65_535;
+
+/// A header is about 115 bytes; base64url adds a third to both.
+const MAX_SIGNING_INPUT: usize = (MAX_PAYLOAD + 256) / 3 * 4;
+
+const TYPE: &str = "kakunin-receipt+jws";
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{OPEN, Payload, Stamp};
+    use super::*;
+    use crate::id::AgentId;
+    use crate::key::{Signer, SoftKey};
+
+    fn signer(algorithm: Algorithm) -> Signer {
+        Signer::soft(SoftKey::generate(algorithm).unwrap().0)
+    }
+
+    fn payload() -> Vec<u8> {
+        let subject = AgentId::from_random([1; 16]).to_urn();
+        let mut payload = Payload::at(OPEN, Stamp { micros: 1, boot: [0; 16], mono_nanos: 1 });
+        payload.subject = &subject;
+        payload.nonce = Some([2; 16]);
+        let mut out = Vec::new();
+        payload.write(&mut out);
+        out
+    }
+
+    fn token(signer: &Signer, header: &str, payload: &[u8]) -> String {
+        let mut input = Vec::new();
+        push_base64url(&mut input, header.as_bytes());
+        input.push(b'.');
+        push_base64url(&mut input, payload);
+        to_jws(&input, &signer.sign(&input).unwrap())
+    }
+
+    #[test]
+    fn signed_receipts_are_verified_by_their_certificates_key_only() {
+        let x5t = Digest::of(b"certificate");
+        for algorithm in [Algorithm::P256, Algorithm::Ed25519] {
+            let (right, wrong) = (signer(algorithm), signer(algorithm));
+            let token = token(&right, &header(algorithm, &x5t), &payload());
+            let verify = |x5t: &Digest, key: &PublicKey| {
+                let (receipt, signature) = UnverifiedReceipt::from_jws(&token).unwrap();
+                receipt.verify(x5t, key, &signature)
+            };
+            assert_eq!(verify(&x5t, right.public()).unwrap().to_jws(), token);
+            assert_eq!(verify(&x5t, wrong.public()).unwrap_err(), ReceiptError::Signature);
+            assert_eq!(verify(&Digest::of(b""), right.public()).unwrap_err(), ReceiptError::Certificate);
+        }
+    }
+
+    #[test]
+    fn the_algorithm_is_the_keys_and_not_the_headers() {
+        let x5t = Digest::of(b"certificate");
+        let signer = signer(Algorithm::P256);
+        let token = token(&signer, &header(Algorithm::Ed25519, &x5t), &payload());
+        let (receipt, signature) = UnverifiedReceipt::from_jws(&token).unwrap();
+        assert_eq!(receipt.verify(&x5t, signer.public(), &signature).unwrap_err(), ReceiptError::Algorithm);
+    }
+
+    #[test]
+    fn any_other_header_is_refused() {
+        let signer = signer(Algorithm::P256);
+        let right = header(Algorithm::P256, &Digest::of(b"certificate"));
+        for (from, to) in [
+            ("ES256", "none"),
+            ("ES256", "HS256"),
+            ("ES256", "RS256"),
+            ("kakunin-receipt+jws", "JWT"),
+            (r#","typ""#, r#","kid":"k","typ""#),
+            (r#","typ""#, r#","jwk":{},"typ""#),
+            (r#","typ""#, r#", "typ""#),
+            (r#"{"alg":"ES256","#, r#"{"alg":"ES256","alg":"ES256","#),
+            (r#"{"alg":"ES256","#, "{"),
+        ] {
+            let wrong = right.replace(from, to);
+            assert_ne!(wrong, right);
+            let refused = UnverifiedReceipt::from_jws(&token(&signer, &wrong, &payload())).unwrap_err();
+            assert_eq!(refused, ReceiptError::Header, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_the_same_bytes_are_refused() {
+        let signer = signer(Algorithm::P256);
+        let token = token(&signer, &header(Algorithm::P256, &Digest::of(b"c")), &payload());
+        let (body, signature) = token.rsplit_once('.').unwrap();
+        // 64 bytes leave four spare bits in the last of 86 characters.
+        let last = signature.chars().last().unwrap();
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let sibling = alphabet.chars().nth(alphabet.find(last).unwrap() + 1).unwrap();
+        for wrong in [
+            format!("{body}.{}{sibling}", &signature[..85]),
+            format!("{token}="),
+            format!("{token}\n"),
+            format!(" {token}"),
+            body.to_owned(),
+            format!("{body}.{}", &signature[..84]),
+            format!("{body}."),
+            token.replace('.', ".."),
+            String::new(),
+        ] {
+            assert!(UnverifiedReceipt::from_jws(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_beyond_the_hard_bound_is_refused_unread() {
+        let long = vec![b'A'; MAX_SIGNING_INPUT + 1];
+        assert_eq!(UnverifiedReceipt::from_signing_input(&long).unwrap_err(), ReceiptError::TooLong);
+    }
+}

@@ -1,0 +1,20 @@
+//! Receipts: what is stated about one decision, one outcome, or the stream itself, and how it is signed.
+//!
+//! `record` says what a receipt states, `json` is the one spelling of it, `jws` signs and checks the bytes as
+//! written (WIRE 4), `disclosure` keeps the values that are only committed to. Nothing here writes a file.
+
+mod disclosure;
+mod json;
+mod jws;
+mod record;
+
+pub(crate) use disclosure::{Member, SALT_LENGTH, write_disclosure};
+pub(crate) use jws::{header_prefix, push_base64url, to_jws};
+pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME, Parents, Payload};
+
+pub use disclosure::{Disclosure, DisclosureError};
+pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
+pub use record::{
+    Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Stamp, Statement, StatementError, Totals,
+    Verdict,
+};
