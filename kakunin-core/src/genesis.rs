@@ -11,10 +11,10 @@
 //! <base64 of the 64-byte signature over the three lines above, line ends included>
 //! ```
 
-use base64ct::{Base64, Encoding};
 use crate::digest::Digest;
 use crate::id::AgentId;
 use crate::key::{PublicKey, SignError, Signature, Signer};
+use base64ct::{Base64, Encoding};
 
 /// A mark, signed.
 #[derive(Clone, Debug, PartialEq, Eq)]

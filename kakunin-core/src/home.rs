@@ -45,7 +45,9 @@ impl AgentHome {
             what: error.message().trim().to_owned(),
         })?;
         let issuer = match settings.issuer.as_deref().map(Digest::from_hex) {
-            Some(None) => return Err(HomeError::Settings { path, what: "issuer is no SHA-256 in hexadecimal".into() }),
+            Some(None) => {
+                return Err(HomeError::Settings { path, what: "issuer is no SHA-256 in hexadecimal".into() });
+            }
             Some(issuer) => issuer,
             None => None,
         };
@@ -115,7 +117,8 @@ impl AgentHome {
         }
         let mut pem = Zeroizing::new(Vec::new());
         file.read_to_end(&mut pem).map_err(io)?;
-        let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| HomeError::Pem { path: path.clone() })?;
+        let der =
+            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| HomeError::Pem { path: path.clone() })?;
         SoftKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| HomeError::Key { path, error })
     }
 
@@ -138,7 +141,8 @@ impl AgentHome {
         let path = self.dir.join(name);
         let pem = fs::read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })?;
         let blocks = CertificateDer::pem_slice_iter(&pem).map(|block| block.map(|der| der.as_ref().to_vec()));
-        let ders: Vec<Vec<u8>> = blocks.collect::<Result<_, _>>().map_err(|_| HomeError::Pem { path: path.clone() })?;
+        let ders: Vec<Vec<u8>> =
+            blocks.collect::<Result<_, _>>().map_err(|_| HomeError::Pem { path: path.clone() })?;
         if ders.is_empty() { Err(HomeError::Pem { path }) } else { Ok(ders) }
     }
 
@@ -154,7 +158,9 @@ impl AgentHome {
         for entry in entries {
             let path = entry.map_err(|source| HomeError::Io { path: folder.clone(), source })?.path();
             let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(Digest::from_hex);
-            let (Some(root), Some("txt")) = (stem, path.extension().and_then(|e| e.to_str())) else { continue };
+            let (Some(root), Some("txt")) = (stem, path.extension().and_then(|e| e.to_str())) else {
+                continue;
+            };
             let list = NameList::parse(&read_text(&path)?)
                 .map_err(|error| HomeError::Names { path: path.clone(), error })?;
             if list.root() != root {
@@ -210,9 +216,11 @@ impl FileVersion {
     /// The version at `path` now; a missing file is a version of its own.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        Self(fs::metadata(path).ok().map(|data: Metadata| {
-            (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec())
-        }))
+        Self(
+            fs::metadata(path)
+                .ok()
+                .map(|data: Metadata| (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec())),
+        )
     }
 
     /// Whether there is a file at all.

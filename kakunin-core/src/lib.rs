@@ -6,6 +6,7 @@
 pub mod time;
 pub mod id;
 pub mod digest;
+mod frame;
 pub mod tree;
 pub mod money;
 pub mod reason;
@@ -17,4 +18,8 @@ pub mod request;
 pub mod decision;
 pub mod leash;
 pub mod receipt;
+pub mod genesis;
+pub mod home;
 pub mod journal;
+pub mod snapshot;
+pub mod guard;

@@ -13,6 +13,9 @@ pub const MAX_SCALE: u8 = 18;
 pub struct Money(i64);
 
 impl Money {
+    /// No money.
+    pub const ZERO: Self = Self(0);
+
     /// `minor` units; negative amounts are `None`.
     #[must_use]
     pub const fn from_minor(minor: i64) -> Option<Self> {

@@ -104,10 +104,11 @@ impl Snapshot {
     #[inline]
     pub fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
         let second = now.to_seconds();
-        if !self.word.is_good_at(second) || second < self.agent.path().agent().decoded().validity().not_before {
-            if let Some(reason) = self.agent.denial(second) {
-                return Decision::Deny(Denial::new(reason));
-            }
+        if (!self.word.is_good_at(second)
+            || second < self.agent.path().agent().decoded().validity().not_before)
+            && let Some(reason) = self.agent.denial(second)
+        {
+            return Decision::Deny(Denial::new(reason));
         }
         self.leash.decide(request, now)
     }

@@ -160,7 +160,11 @@ impl Timekeeper {
     }
 
     pub(super) const fn stamp(&self, wall: UnixMillis, mono_nanos: i64) -> Stamp {
-        Stamp { micros: wall.millis().saturating_mul(1000), boot: self.boot, mono_nanos: mono_nanos.cast_unsigned() }
+        Stamp {
+            micros: wall.millis().saturating_mul(1000),
+            boot: self.boot,
+            mono_nanos: mono_nanos.cast_unsigned(),
+        }
     }
 }
 

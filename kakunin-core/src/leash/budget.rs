@@ -131,6 +131,14 @@ impl SlidingSum {
         self.buckets.retain(|(bucket, sum)| current.saturating_sub(*bucket) <= 60 && *sum != 0);
     }
 
+    /// The sums that count, each with a time inside its bucket.
+    pub fn iter(&self) -> impl Iterator<Item = (UnixMillis, Money)> + '_ {
+        self.buckets.iter().filter_map(|(bucket, sum)| {
+            let minor = i64::try_from(*sum).unwrap_or(i64::MAX);
+            Some((UnixMillis::from_millis(bucket.saturating_mul(self.width)), Money::from_minor(minor)?))
+        })
+    }
+
     /// The same sums at another scale. Fewer decimals round up: a renewal never makes room.
     #[must_use]
     pub fn rescaled(&self, scale: u8) -> Self {

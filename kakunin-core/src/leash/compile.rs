@@ -7,7 +7,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::budget::{BudgetKey, Quota};
-use crate::certificate::VerifiedAgent;
+use crate::certificate::{AgentPath, VerifiedAgent};
 use crate::id::AgentId;
 use crate::money::{Currency, Money};
 use crate::scope::{LoadedZone, NameLists, NameRule, NameSet, Pattern, Scope, WeekMap, ZoneError};
@@ -86,7 +86,12 @@ impl Leash {
     /// # Errors
     /// [`CompileError`] when the scope's time zone is unknown on this machine.
     pub fn compile(agent: &VerifiedAgent, lists: &NameLists) -> Result<Self, CompileError> {
-        Self::of_scope(agent.path().agent().scope(), lists)
+        Self::of_path(agent.path(), lists)
+    }
+
+    /// As [`Leash::compile`], for a path whose lists come and go without changing the scope.
+    pub(crate) fn of_path(path: &AgentPath, lists: &NameLists) -> Result<Self, CompileError> {
+        Self::of_scope(path.agent().scope(), lists)
     }
 
     fn of_scope(scope: &Scope, lists: &NameLists) -> Result<Self, CompileError> {

@@ -305,12 +305,12 @@ mod tests {
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let sibling = alphabet.chars().nth(alphabet.find(last).unwrap() + 1).unwrap();
         for wrong in [
-            format!("{body}.{}{sibling}", &signature[..85]),
+            format!("{body}.{}{sibling}", signature.get(..85).unwrap()),
             format!("{token}="),
             format!("{token}\n"),
             format!(" {token}"),
             body.to_owned(),
-            format!("{body}.{}", &signature[..84]),
+            format!("{body}.{}", signature.get(..84).unwrap()),
             format!("{body}."),
             token.replace('.', ".."),
             String::new(),

@@ -1,0 +1,280 @@
+//! The call: before a body runs, and after.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::denied::Denied;
+use super::ledger::Reservation;
+use super::open::{Current, Guard, Inner, View};
+use super::runtime::Runtime;
+use crate::decision::{Decision, Denial, DenialReason};
+use crate::journal::{DecisionEntry, Recorded};
+use crate::receipt::{Mode, Outcome, ReceiptHash};
+use crate::request::ActionRequest;
+use crate::time::UnixMillis;
+
+/// Leave to run one action, once. Dropped before [`Pass::begin`], what it reserved is room again.
+#[derive(Debug)]
+#[must_use = "a pass that is dropped lets nothing run"]
+pub struct Pass(Option<Held>);
+
+/// An action that is running. Dropped without an outcome, it counts as spent and its result as unknown.
+#[derive(Debug)]
+#[must_use = "without an outcome the receipt says: authorised, result unknown"]
+pub struct Running(Option<Held>);
+
+#[derive(Debug)]
+struct Held {
+    guard: Arc<Inner>,
+    runtime: Arc<Runtime>,
+    recorded: Option<Recorded>,
+    reservation: Option<Reservation>,
+}
+
+impl Guard {
+    /// Asks whether an action may run now, and records the answer before giving it.
+    ///
+    /// # Errors
+    /// [`Denied`]: the action must not run. Whatever cannot be decided or recorded is denied too.
+    pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+        // Our own code only: the body runs outside. Nothing half changed is trusted after a panic: the ledger is
+        // rebuilt, the look begins anew, the journal refuses.
+        catch_unwind(AssertUnwindSafe(|| self.0.admit(request))).unwrap_or_else(|_| {
+            Err(Box::new(Denied::new(DenialReason::Internal.into(), request.action, None, None)))
+        })
+    }
+
+    /// Answers as [`Guard::admit`] would by standing and scope, without a receipt and without touching a budget.
+    ///
+    /// # Errors
+    /// [`Denied`], as above.
+    pub fn check(&self, request: &ActionRequest<'_>, at: Option<UnixMillis>) -> Result<(), Box<Denied>> {
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            self.0.refresh();
+            let current = self.0.current.load();
+            let now = at.unwrap_or_else(|| self.0.now());
+            (current.decide(request, now), current.note())
+        }));
+        let (decision, note) = answer.unwrap_or((Decision::Deny(DenialReason::Internal.into()), None));
+        match decision {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(denial) => Err(Box::new(Denied::new(denial, request.action, None, note))),
+        }
+    }
+}
+
+impl Current {
+    #[inline]
+    fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
+        match &self.view {
+            View::Ready(snapshot) => snapshot.decide(request, now),
+            View::Refused(refusal) => Decision::Deny(Denial::new(refusal.reason())),
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        match &self.view {
+            View::Ready(_) => None,
+            View::Refused(refusal) => Some(refusal.what().to_owned()),
+        }
+    }
+}
+
+impl Inner {
+    fn now(&self) -> UnixMillis {
+        self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000)
+    }
+
+    fn admit(self: &Arc<Self>, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+        let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
+        let mut current = self.current.load();
+        if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
+            drop(current);
+            if !self.prepare() {
+                let note = Some("another look at clocks and lists does not end".to_owned());
+                return Err(Box::new(Denied::new(DenialReason::Internal.into(), request.action, None, note)));
+            }
+            (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
+            current = self.current.load();
+        }
+        let now = self.times.now(wall, mono / 1_000_000);
+        let mut decision = current.decide(request, now);
+        let Some(runtime) = &current.runtime else {
+            // No journal, no leave: there is a refusal to name unless opening it failed without one.
+            let denial =
+                decision.denial().copied().unwrap_or_else(|| DenialReason::JournalUnavailable.into());
+            return Err(Box::new(Denied::new(denial, request.action, None, current.note())));
+        };
+        let mut reservation = None;
+        if let (Decision::Allow(permit), View::Ready(snapshot)) = (&decision, &current.view)
+            && snapshot.leash().has_charges(permit)
+        {
+            match runtime.reserve(snapshot.leash().charges(permit), now) {
+                Ok(reserved) => reservation = Some(reserved),
+                Err(denial) => decision = Decision::Deny(denial),
+            }
+        }
+        #[cfg(feature = "null-journal")]
+        if self.null_journal {
+            return match decision {
+                Decision::Allow(_) if reservation.is_none() => Ok(Pass(None)),
+                Decision::Allow(_) => Ok(Pass(Some(self.held(runtime, None, reservation)))),
+                Decision::Deny(denial) => {
+                    Err(Box::new(Denied::new(denial, request.action, None, current.note())))
+                }
+            };
+        }
+        let entry = DecisionEntry {
+            decision: &decision,
+            request,
+            list: match &current.view {
+                View::Ready(snapshot) => Some(*snapshot.list()),
+                View::Refused(_) => None,
+            },
+            mode: self.mode,
+            chain: None,
+            parents: &[],
+            trace: None,
+            stamp: self.times.stamp(wall, mono),
+        };
+        let recorded = runtime.journal.decision(&entry);
+        self.answer(request, &current, runtime, decision, reservation, recorded)
+    }
+
+    fn answer(
+        self: &Arc<Self>,
+        request: &ActionRequest<'_>,
+        current: &Current,
+        runtime: &Arc<Runtime>,
+        decision: Decision,
+        reservation: Option<Reservation>,
+        recorded: Result<Recorded, DenialReason>,
+    ) -> Result<Pass, Box<Denied>> {
+        match (decision, recorded) {
+            (Decision::Allow(_), Ok(recorded)) => {
+                Ok(Pass(Some(self.held(runtime, Some(recorded), reservation))))
+            }
+            (Decision::Allow(_), Err(reason)) => {
+                if let Some(reservation) = reservation {
+                    runtime.release(reservation);
+                }
+                Err(Box::new(Denied::new(reason.into(), request.action, None, current.note())))
+            }
+            (Decision::Deny(denial), Ok(recorded))
+                if self.mode == Mode::Observe && is_waived(denial.reason()) =>
+            {
+                Ok(Pass(Some(self.held(runtime, Some(recorded), reservation))))
+            }
+            (Decision::Deny(denial), recorded) => {
+                let receipt: Option<ReceiptHash> = recorded.ok().map(|recorded| recorded.hash());
+                Err(Box::new(Denied::new(denial, request.action, receipt, current.note())))
+            }
+        }
+    }
+
+    fn held(
+        self: &Arc<Self>,
+        runtime: &Arc<Runtime>,
+        recorded: Option<Recorded>,
+        reservation: Option<Reservation>,
+    ) -> Held {
+        Held { guard: Arc::clone(self), runtime: Arc::clone(runtime), recorded, reservation }
+    }
+}
+
+/// What observing lets pass: what the scope or a budget says about a request. A revoked agent, a clock that lies or a
+/// journal that is gone stop it all the same.
+fn is_waived(reason: DenialReason) -> bool {
+    matches!(reason.group(), "request" | "scope" | "approval")
+        || matches!(reason, DenialReason::BudgetWindow | DenialReason::BudgetRate)
+}
+
+impl Pass {
+    /// The receipt of the decision.
+    #[must_use]
+    pub fn receipt(&self) -> Option<ReceiptHash> {
+        self.0.as_ref()?.recorded.as_ref().map(Recorded::hash)
+    }
+
+    /// Whether somebody must be told how the action ends: always, but for guards that only benchmarks build.
+    #[must_use]
+    pub const fn needs_outcome(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The body runs from here on.
+    pub fn begin(mut self) -> Running {
+        Running(self.0.take())
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(held) = self.0.take() {
+            held.end(Outcome::NotExecuted);
+        }
+    }
+}
+
+impl Running {
+    /// The receipt of the decision.
+    #[must_use]
+    pub fn receipt(&self) -> Option<ReceiptHash> {
+        self.0.as_ref()?.recorded.as_ref().map(Recorded::hash)
+    }
+
+    /// The body returned.
+    pub fn returned(self) {
+        self.end(Outcome::Returned);
+    }
+
+    /// The body ended with an exception or error.
+    pub fn raised(self) {
+        self.end(Outcome::Raised);
+    }
+
+    /// The body was cancelled from outside.
+    pub fn cancelled(self) {
+        self.end(Outcome::Cancelled);
+    }
+
+    /// The body says that the action did not happen: what was reserved is room again.
+    pub fn not_executed(self) {
+        self.end(Outcome::NotExecuted);
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        if let Some(held) = self.0.take() {
+            held.end(outcome);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(held) = self.0.take() {
+            held.end(Outcome::Unknown);
+        }
+    }
+}
+
+impl Held {
+    /// Settles the budgets and records the outcome. The action is done: what fails here denies the next one.
+    fn end(mut self, outcome: Outcome) {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            match (self.reservation.take(), outcome) {
+                (Some(reservation), Outcome::NotExecuted) => self.runtime.release(reservation),
+                (Some(reservation), _) => self.runtime.settle(reservation),
+                (None, _) => {}
+            }
+            if let Some(recorded) = self.recorded.take() {
+                let (wall, mono) = (self.guard.clock.wall(), self.guard.clock.mono_nanos());
+                let written =
+                    self.runtime.journal.outcome(recorded, outcome, None, self.guard.times.stamp(wall, mono));
+                if let Err(reason) = written {
+                    self.guard.notice(format!("an outcome could not be recorded [{}]", reason.code()));
+                }
+            }
+        }));
+    }
+}

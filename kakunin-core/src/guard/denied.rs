@@ -1,0 +1,138 @@
+//! A denial as the caller meets it: code, numbers, and two texts.
+//!
+//! The operator's text names the limit and the fix. The model's text names neither: who can be told how far
+//! it went too far can find the limit by trying.
+
+use std::fmt;
+
+use crate::decision::{Denial, DenialReason, Detail};
+use crate::receipt::ReceiptHash;
+
+/// An action that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    denial: Denial,
+    action: String,
+    receipt: Option<ReceiptHash>,
+    note: Option<String>,
+}
+
+impl Denied {
+    /// A refusal of `action`; `note` is what the guard knows beyond the reason, for the operator.
+    #[must_use]
+    pub fn new(denial: Denial, action: &str, receipt: Option<ReceiptHash>, note: Option<String>) -> Self {
+        // An action of a megabyte is denied too, and not repeated.
+        let action =
+            if action.len() <= 128 { action.to_owned() } else { "an action of over 128 bytes".to_owned() };
+        Self { denial, action, receipt, note }
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn reason(&self) -> DenialReason {
+        self.denial.reason()
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.denial.code()
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The receipt of the denial, which is also the name of the decision; `None` if it could not be recorded.
+    #[must_use]
+    pub const fn receipt(&self) -> Option<ReceiptHash> {
+        self.receipt
+    }
+
+    /// The first eight digits of the decision's name.
+    #[must_use]
+    pub fn decision_id(&self) -> Option<String> {
+        self.receipt.map(|receipt| receipt.to_string().chars().take(8).collect())
+    }
+
+    /// The limit, with its unit.
+    #[must_use]
+    pub fn limit(&self) -> Option<String> {
+        match self.denial.detail() {
+            Detail::PerAction { limit, scale, currency, .. } => {
+                Some(format!("{} {currency}", limit.to_decimal(*scale)))
+            }
+            Detail::Window { limit, scale, currency, seconds, .. } => {
+                Some(format!("{} {currency} in {seconds} s", limit.to_decimal(*scale)))
+            }
+            Detail::Rate { limit, seconds } => Some(format!("{limit} in {seconds} s")),
+            _ => None,
+        }
+    }
+
+    /// What was asked for, in the unit of the limit.
+    #[must_use]
+    pub fn actual(&self) -> Option<String> {
+        match self.denial.detail() {
+            Detail::PerAction { actual, scale, currency, .. }
+            | Detail::Window { actual, scale, currency, .. } => {
+                Some(format!("{} {currency}", actual.to_decimal(*scale)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub const fn fix(&self) -> &'static str {
+        self.reason().fix()
+    }
+
+    /// The text for a model: the code, one sentence, the decision. No limit and no number of the scope is in it.
+    #[must_use]
+    pub fn for_model(&self) -> String {
+        format!("{} denied: {} [{}]", self.action, self.reason().what(), self.tag())
+    }
+
+    fn tag(&self) -> String {
+        match self.decision_id() {
+            Some(id) => format!("{}, decision {id}", self.code()),
+            None => self.code().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} denied: ", self.action)?;
+        match self.denial.detail() {
+            Detail::PerAction { limit, actual, scale, currency } => {
+                let (limit, actual) = (limit.to_decimal(*scale), actual.to_decimal(*scale));
+                write!(f, "{actual} {currency} is over this certificate's {limit} {currency} per action")?;
+            }
+            Detail::Window { limit, spent, actual, scale, currency, seconds } => {
+                let text = |money: &crate::money::Money| money.to_decimal(*scale);
+                let (limit, spent, actual) = (text(limit), text(spent), text(actual));
+                write!(
+                    f,
+                    "{actual} {currency} on top of {spent} is over this certificate's {limit} {currency} in {seconds} s"
+                )?;
+            }
+            Detail::Rate { limit, seconds } => {
+                write!(
+                    f,
+                    "it was done {limit} times already, as often as this certificate allows in {seconds} s"
+                )?;
+            }
+            _ => f.write_str(self.reason().what())?,
+        }
+        if let Some(note) = &self.note {
+            write!(f, " ({note})")?;
+        }
+        write!(f, "; {} [{}]", self.fix(), self.tag())
+    }
+}
+
+impl std::error::Error for Denied {}

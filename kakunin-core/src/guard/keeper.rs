@@ -1,0 +1,402 @@
+//! Looking after the world: clocks, papers, lists, journal.
+//!
+//! A thread looks every 250 ms; a decision that finds the last look older than a second looks by itself. What is
+//! accepted replaces the current view as a whole; what is refused leaves the old view and a notice.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::clock::{Audit, TOLERANCE_MILLIS};
+use super::open::{Current, Inner, View};
+use super::runtime::Runtime;
+use super::source::Versions;
+use super::state::StateDir;
+use crate::certificate::{AgentPath, PathLists};
+use crate::decision::DenialReason;
+use crate::home::Papers;
+use crate::leash::Leash;
+use crate::snapshot::{self, Refusal, Snapshot};
+use crate::time::UnixTime;
+
+/// What the last look saw.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    seen: Option<Versions>,
+    papers: Option<Papers>,
+    /// The proven path and its compiled scope, reused while only lists change.
+    proven: Option<(AgentPath, Arc<Leash>)>,
+    /// The lists accepted last, by this process or an earlier one.
+    kept: Option<PathLists>,
+    /// Whether what earlier processes kept was taken up.
+    kept_loaded: bool,
+    /// Whether `kept` is on disk.
+    persisted: bool,
+    /// The latest thisUpdate ever accepted.
+    trusted: Option<UnixTime>,
+    /// What the world is refused for, until it changes.
+    world: Option<Refusal>,
+}
+
+impl Inner {
+    /// Looks now, waiting for another look in progress.
+    pub(super) fn refresh(self: &Arc<Self>) {
+        let Some(mut look) = self.patient_lock() else { return };
+        self.look(&mut look);
+    }
+
+    /// Waits at most 100 ms: a stuck look must end in a denial, not in a hanging host.
+    fn patient_lock(&self) -> Option<MutexGuard<'_, Look>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.look.try_lock() {
+                Ok(look) => return Some(look),
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    // A look that panicked may have stored half of what it saw: everything is looked at again.
+                    let mut look = poisoned.into_inner();
+                    *look = Look::default();
+                    self.look.clear_poison();
+                    return Some(look);
+                }
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Looks, and starts whatever a decision needs: the journal, the ledger, the keeper's thread.
+    pub(super) fn prepare(self: &Arc<Self>) -> bool {
+        let Some(mut look) = self.patient_lock() else { return false };
+        self.look(&mut look);
+        if self.current.load().runtime.is_none() && !self.is_forked() {
+            self.start_runtime(&mut look);
+            // Lists accepted before there was a state directory are kept and archived now.
+            look.seen = None;
+            self.look(&mut look);
+        }
+        drop(look);
+        self.keep_thread();
+        true
+    }
+
+    fn start_runtime(&self, look: &mut Look) {
+        let Some(papers) = &look.papers else { return };
+        let view = self.current.load().view.clone();
+        match Runtime::start(self, papers, look.proven.as_ref().map(|(path, _)| path)) {
+            Ok(runtime) => {
+                (look.kept_loaded, look.persisted) = (false, false);
+                self.current.store(Arc::new(Current { view, runtime: Some(Arc::new(runtime)) }));
+            }
+            Err(refusal) => self.store_view(View::Refused(Arc::new(refusal))),
+        }
+    }
+
+    fn look(&self, look: &mut Look) {
+        let audit = self.times.audit(&*self.clock);
+        let wall = self.clock.wall();
+        let now = self.times.now(wall, self.clock.mono_nanos() / 1_000_000).to_seconds();
+        if self.is_forked() {
+            let refusal =
+                Refusal::new(DenialReason::AgentForked, "opened before a fork, with its state in memory");
+            return self.store_view(View::Refused(Arc::new(refusal)));
+        }
+        let versions = self.source.versions();
+        let time_refusal = self.distrust(audit, look, wall.to_seconds());
+        let unchanged = look.seen == Some(versions) && look.world.is_none();
+        if !unchanged {
+            let result = self.take_up(look, versions, now);
+            look.world = result.err();
+        }
+        let broken = self.broken_runtime();
+        let refusal = time_refusal.or(broken).or_else(|| look.world.clone());
+        match (refusal, &look.proven) {
+            (Some(refusal), _) => self.store_view(View::Refused(Arc::new(refusal))),
+            (None, Some((path, leash))) => {
+                let Some(lists) = &look.kept else { return };
+                let fresh = !matches!(&self.current.load().view, View::Ready(held)
+                    if held.agent().lists().same_as(lists) && Arc::ptr_eq(held.leash(), leash));
+                if fresh {
+                    match path.clone().with_lists(lists.clone(), now) {
+                        Ok(agent) => {
+                            self.store_view(View::Ready(Arc::new(Snapshot::new(agent, Arc::clone(leash)))));
+                        }
+                        Err(error) => {
+                            let refusal = Refusal::new(error.reason(), error);
+                            self.store_view(View::Refused(Arc::new(refusal)));
+                        }
+                    }
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Whether the clock is behind what is proven.
+    fn distrust(&self, audit: Audit, look: &Look, wall: UnixTime) -> Option<Refusal> {
+        let tolerance = TOLERANCE_MILLIS / 1000;
+        if let Some(trusted) = look.trusted.filter(|trusted| wall.plus(tolerance) < *trusted) {
+            let what = format!("it says {wall}, but a list of {trusted} was accepted");
+            return Some(Refusal::new(DenialReason::ClockUntrusted, what));
+        }
+        let what = "it was set back by more than 120 s while this process ran";
+        (audit == Audit::Behind).then(|| Refusal::new(DenialReason::ClockUntrusted, what))
+    }
+
+    fn broken_runtime(&self) -> Option<Refusal> {
+        let current = self.current.load();
+        let runtime = current.runtime.as_ref()?;
+        if runtime.journal.still_in_place() {
+            return None;
+        }
+        let what = "the journal is no longer where it was opened";
+        Some(Refusal::new(DenialReason::JournalUnavailable, what))
+    }
+
+    /// Reads papers and lists and accepts them, or says why not.
+    fn take_up(&self, look: &mut Look, versions: Versions, now: UnixTime) -> Result<(), Refusal> {
+        let runtime = self.current.load().runtime.clone();
+        let state = runtime.as_ref().and_then(|runtime| runtime.state.as_ref());
+        let papers_changed =
+            look.seen.is_none_or(|seen| seen.papers != versions.papers) || look.proven.is_none();
+        if papers_changed && let Err(refusal) = self.take_up_papers(look, runtime.as_deref(), now) {
+            // A broken renewal does not end the certificate that is still good.
+            if look.proven.is_none() {
+                return Err(refusal);
+            }
+            self.notice(format!("the agent's papers changed and are refused: {refusal}"));
+        }
+        let Some((path, _)) = &look.proven else { return Ok(()) };
+        let path = path.clone();
+        if let Some(state) = state.filter(|_| !look.kept_loaded) {
+            let trusted = load_kept(look, state, &path)?;
+            look.trusted = look.trusted.max(Some(trusted));
+            look.kept_loaded = true;
+        }
+        match self.accept_lists(look, &path, now) {
+            Ok((lists, pem)) => {
+                let same = look.kept.as_ref().is_some_and(|kept| lists.same_as(kept));
+                look.trusted = look.trusted.max(Some(lists.this_update()));
+                if let Some(runtime) = runtime.as_ref().filter(|_| !same || !look.persisted) {
+                    look.persisted = false;
+                    keep(runtime, &lists, &pem)?;
+                    look.persisted = true;
+                }
+                look.kept = Some(lists);
+            }
+            // At the start there is nothing else to decide by; later the list that is held goes on until its end.
+            Err(refusal) if look.seen.is_none() || look.kept.is_none() => return Err(refusal),
+            Err(refusal) => self.notice(format!("the revocation lists changed and are refused: {refusal}")),
+        }
+        look.seen = Some(versions);
+        Ok(())
+    }
+
+    fn take_up_papers(
+        &self,
+        look: &mut Look,
+        runtime: Option<&Runtime>,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let papers = self.source.papers();
+        let papers = papers.map_err(|error| Refusal::new(DenialReason::CertificateMalformed, error))?;
+        look.papers.get_or_insert_with(|| papers.clone());
+        let path = snapshot::prove(&papers, now)?;
+        if path.agent().agent() != self.agent {
+            return Err(Refusal::new(
+                DenialReason::AgentMismatch,
+                "the certificate names another agent than before",
+            ));
+        }
+        let renewed = look.proven.as_ref().is_some_and(|(held, _)| {
+            held.agent().decoded().thumbprint() != path.agent().decoded().thumbprint()
+        });
+        let leash = Leash::of_path(&path, &papers.names);
+        let leash = leash.map_err(|error| Refusal::new(DenialReason::ScopeHours, error))?;
+        if let (true, Some(runtime)) = (renewed, runtime) {
+            runtime.renew(self, &papers)?;
+        }
+        if renewed {
+            // Lists of another issuing authority say nothing about the one before; the next ones are compared again.
+            look.kept = look.kept.take().filter(|lists| {
+                PathLists::from_der([lists.issuing().der(), lists.root().der()], &path).is_ok()
+            });
+        }
+        look.papers = Some(papers);
+        look.proven = Some((path, Arc::new(leash)));
+        Ok(())
+    }
+
+    /// Reads the source's lists and checks that they may follow the ones that are held.
+    fn accept_lists(
+        &self,
+        look: &Look,
+        path: &AgentPath,
+        now: UnixTime,
+    ) -> Result<(PathLists, Vec<u8>), Refusal> {
+        let pem = self.source.lists().map_err(|what| Refusal::new(DenialReason::RevocationMissing, what))?;
+        let lists = PathLists::from_pem(&pem, path).map_err(|error| Refusal::new(error.reason(), error))?;
+        if let Some(kept) = &look.kept {
+            lists
+                .may_follow(kept, path)
+                .map_err(|error| Refusal::new(DenialReason::RevocationRollback, error))?;
+        }
+        // Dates are judged now as well: a list from the future must not raise the trusted time.
+        let verified =
+            path.clone().with_lists(lists, now).map_err(|error| Refusal::new(error.reason(), error))?;
+        Ok((verified.lists().clone(), pem))
+    }
+
+    pub(super) fn store_view(&self, view: View) {
+        let current = self.current.load();
+        let same = match (&view, &current.view) {
+            (View::Refused(new), View::Refused(old)) => new == old,
+            _ => false,
+        };
+        if !same {
+            self.current.store(Arc::new(Current { view, runtime: current.runtime.clone() }));
+        }
+    }
+
+    /// Starts the thread if it is not running.
+    fn keep_thread(self: &Arc<Self>) {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.as_ref().is_none_or(|thread| thread.handle.is_finished()) {
+            *keeper = KeeperThread::start(self);
+        }
+    }
+
+    /// Joins the threads; the next decision starts them again.
+    pub(super) fn rest(&self) {
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            keeper.join();
+        }
+        if let Some(runtime) = &self.current.load().runtime {
+            let _ = runtime.journal.quiesce();
+        }
+    }
+
+    /// Ends the stream and forgets the runtime.
+    pub(super) fn stop(&self) {
+        self.rest();
+        let current = self.current.load_full();
+        if let Some(runtime) = &current.runtime {
+            let stamp = self.times.stamp(self.clock.wall(), self.clock.mono_nanos());
+            if let Err(error) = runtime.journal.close(stamp) {
+                self.notice(format!("the journal could not be closed: {error}"));
+            }
+            self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
+        }
+    }
+
+    /// After a fork: nothing of the parent's is used any more.
+    pub(super) fn begin_anew_in_child(&self) {
+        // The threads are the parent's; their handles mean nothing here.
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        std::mem::forget(keeper);
+        let current = self.current.load_full();
+        let in_memory = current.runtime.as_ref().is_some_and(|runtime| runtime.state.is_none());
+        if in_memory {
+            self.forked.store(true, Ordering::Relaxed);
+            let refusal =
+                Refusal::new(DenialReason::AgentForked, "opened before a fork, with its state in memory");
+            self.current.store(Arc::new(Current { view: View::Refused(Arc::new(refusal)), runtime: None }));
+        } else {
+            self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
+        }
+    }
+}
+
+/// Takes up what an earlier process knew, and gives the trusted time it had reached.
+fn load_kept(look: &mut Look, state: &StateDir, path: &AgentPath) -> Result<UnixTime, Refusal> {
+    let unusable = |error: &std::io::Error| Refusal::new(DenialReason::JournalUnavailable, error);
+    let marks = state.marks().map_err(|error| unusable(&error))?;
+    // Lists that do not belong to this path were kept for another certificate: they say nothing about it.
+    let kept = state.lists().map_err(|error| unusable(&error))?;
+    if let Some(lists) = kept.and_then(|pem| PathLists::from_pem(&pem, path).ok()) {
+        // What this process accepted before there was a state directory must not be older than what was known.
+        let held_is_newer = look.kept.as_ref().is_some_and(|held| held.may_follow(&lists, path).is_ok());
+        if !held_is_newer {
+            look.kept = Some(lists);
+            look.seen = None;
+        }
+    }
+    Ok(marks.trusted)
+}
+
+/// Keeps accepted lists for later processes and for verifiers.
+fn keep(runtime: &Runtime, lists: &PathLists, pem: &[u8]) -> Result<(), Refusal> {
+    archive(runtime, lists)?;
+    let Some(state) = &runtime.state else { return Ok(()) };
+    let unusable = |error: &dyn std::fmt::Display| Refusal::new(DenialReason::JournalUnavailable, error);
+    let mut ledger = runtime.ledger().map_err(|reason| Refusal::new(reason, reason.what()))?;
+    let kept = ledger.with_lock(|lock| {
+        let marks = state.marks()?;
+        // Never lower: another process may have kept a newer one meanwhile.
+        if marks.trusted <= lists.this_update() {
+            state.keep_lists(lock, pem)?;
+        }
+        state.keep_marks(lock, &marks.raised(lists.this_update(), 0))
+    });
+    kept.map(|_| ()).map_err(|error| unusable(&error))
+}
+
+fn archive(runtime: &Runtime, lists: &PathLists) -> Result<(), Refusal> {
+    for list in [lists.issuing(), lists.root()] {
+        let kept = runtime.journal.archive_list(list.der(), &list.digest());
+        kept.map_err(|error| Refusal::new(DenialReason::JournalUnavailable, error))?;
+    }
+    Ok(())
+}
+
+/// The thread that looks.
+#[derive(Debug)]
+pub(super) struct KeeperThread {
+    handle: JoinHandle<()>,
+    stop: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl KeeperThread {
+    /// Starts it; without one, decisions look by themselves once a second.
+    fn start(inner: &Arc<Inner>) -> Option<Self> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let (weak, signal): (Weak<Inner>, _) = (Arc::downgrade(inner), Arc::clone(&stop));
+        let run = move || {
+            while !wait(&signal) {
+                let Some(inner) = weak.upgrade() else { return };
+                // A panic ends the look and not the thread; the poisoned look begins anew.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inner.refresh()));
+            }
+        };
+        let handle = std::thread::Builder::new().name("kakunin-keeper".into()).spawn(run).ok()?;
+        Some(Self { handle, stop })
+    }
+
+    fn join(self) {
+        *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stop.1.notify_all();
+        // The last owner of a guard may be the keeper itself, which must not wait for itself.
+        if self.handle.thread().id() != std::thread::current().id() {
+            let _ = self.handle.join();
+        }
+    }
+}
+
+fn wait((stop, condition): &(Mutex<bool>, Condvar)) -> bool {
+    let stopped = stop.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = condition.wait_timeout_while(stopped, INTERVAL, |stopped| !*stopped);
+    waited.map_or_else(|poisoned| *poisoned.into_inner().0, |(stopped, _)| *stopped)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.is_forked() {
+            self.stop();
+        }
+    }
+}
+
+/// WIRE: a guard looks at its source at least this often.
+const INTERVAL: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_millis(100);

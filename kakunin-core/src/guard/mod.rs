@@ -1,0 +1,23 @@
+//! The guard: the only room with state and clocks.
+//!
+//! It holds the current snapshot behind one atomic pointer, what was spent, the journal and a thread that looks after
+//! them. [`Guard::admit`] is the call that bindings and macros make before a body runs: it answers with a [`Pass`], which
+//! is the only way on, or with a [`Denied`]. Every failure inside is a denial; no panic leaves this room.
+//!
+//! It does not fetch anything: papers and lists come from a directory or from memory, and whoever renews them writes there.
+
+mod admit;
+mod clock;
+mod denied;
+mod keeper;
+mod ledger;
+mod open;
+mod runtime;
+mod source;
+mod state;
+
+pub use admit::{Pass, Running};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use denied::Denied;
+pub use open::{Guard, GuardOptions, OpenError, StateChoice};
+pub use source::MemorySource;

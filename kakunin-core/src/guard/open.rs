@@ -1,0 +1,246 @@
+//! Opening a guard, and what it is made of.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::clock::{Clock, SystemClock, Timekeeper};
+use super::keeper::{KeeperThread, Look};
+use super::runtime::Runtime;
+use super::source::{MemorySource, Source};
+use crate::certificate::AgentCertificate;
+use crate::decision::DenialReason;
+use crate::home::{AgentHome, HomeError};
+use crate::id::AgentId;
+use crate::receipt::Mode;
+use crate::snapshot::{Refusal, Snapshot};
+
+/// Enforces one agent's leash in this process. Cheap to clone; all clones are one guard.
+#[derive(Clone, Debug)]
+pub struct Guard(pub(super) Arc<Inner>);
+
+/// Where an agent's state lives.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum StateChoice {
+    /// In the agent's directory, `DIR/state`.
+    #[default]
+    Default,
+    /// In a directory of its own: for agents whose directory is mounted read-only.
+    Path(PathBuf),
+    /// Nowhere: budgets, journal and known lists end with the process. Every receipt says so.
+    Memory,
+}
+
+/// How a guard is opened.
+#[derive(Clone, Debug)]
+pub struct GuardOptions {
+    /// Where state lives.
+    pub state: StateChoice,
+    /// [`Mode::Enforce`], or [`Mode::Observe`] to record what would be denied by request, scope and budget and run it.
+    pub mode: Mode,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for GuardOptions {
+    fn default() -> Self {
+        Self { state: StateChoice::Default, mode: Mode::Enforce, clock: Arc::new(SystemClock) }
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) source: Source,
+    pub(super) state: StateChoice,
+    pub(super) mode: Mode,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) times: Timekeeper,
+    pub(super) agent: AgentId,
+    pub(super) current: ArcSwap<Current>,
+    /// Serialises everything that replaces `current`.
+    pub(super) look: Mutex<Look>,
+    pub(super) keeper: Mutex<Option<KeeperThread>>,
+    pub(super) notices: Mutex<VecDeque<String>>,
+    pub(super) forked: AtomicBool,
+    #[cfg(feature = "null-journal")]
+    pub(super) null_journal: bool,
+}
+
+/// Everything a decision reads, replaced as a whole.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) view: View,
+    /// `None` until the first decision, and after a fork.
+    pub(super) runtime: Option<Arc<Runtime>>,
+}
+
+/// What there is to decide by.
+#[derive(Clone, Debug)]
+pub(super) enum View {
+    Ready(Arc<Snapshot>),
+    Refused(Arc<Refusal>),
+}
+
+impl Guard {
+    /// Opens the agent in `home`. No thread starts and nothing is written before the first decision.
+    ///
+    /// A certificate that has expired, or lists that are missing, are no error: they deny until they are replaced.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the directory cannot be read or holds no certificate of an agent.
+    pub fn open(home: AgentHome, options: GuardOptions) -> Result<Self, OpenError> {
+        Self::of(Source::Directory(home), options)
+    }
+
+    /// Opens an agent whose papers and lists are handed over by code. Its state is in memory unless a path is chosen.
+    ///
+    /// # Errors
+    /// As [`Guard::open`].
+    pub fn in_memory(source: Arc<MemorySource>, mut options: GuardOptions) -> Result<Self, OpenError> {
+        if options.state == StateChoice::Default {
+            options.state = StateChoice::Memory;
+        }
+        Self::of(Source::Memory(source), options)
+    }
+
+    /// As [`Guard::in_memory`], but no receipt is made: only benchmarks measure with it.
+    ///
+    /// # Errors
+    /// As [`Guard::open`].
+    #[cfg(feature = "null-journal")]
+    pub fn without_receipts(source: Arc<MemorySource>, options: GuardOptions) -> Result<Self, OpenError> {
+        let guard = Self::in_memory(source, options)?;
+        let mut inner = Arc::into_inner(guard.0).ok_or(OpenError::Shared)?;
+        inner.null_journal = true;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    fn of(source: Source, options: GuardOptions) -> Result<Self, OpenError> {
+        let papers = source.papers()?;
+        // Who the agent is must be readable; whether anyone vouches for it is looked at with every refresh.
+        let agent = AgentCertificate::decode(&papers.agent).map_err(OpenError::Certificate)?.agent();
+        source.key()?;
+        let refusal = Refusal::new(DenialReason::RevocationMissing, "nothing was looked at yet");
+        let current = Current { view: View::Refused(Arc::new(refusal)), runtime: None };
+        let GuardOptions { state, mode, clock } = options;
+        Ok(Self(Arc::new(Inner {
+            times: Timekeeper::start(&*clock),
+            source,
+            state,
+            mode,
+            clock,
+            agent,
+            current: ArcSwap::from_pointee(current),
+            look: Mutex::new(Look::default()),
+            keeper: Mutex::new(None),
+            notices: Mutex::new(VecDeque::new()),
+            forked: AtomicBool::new(false),
+            #[cfg(feature = "null-journal")]
+            null_journal: false,
+        })))
+    }
+
+    /// Who is guarded.
+    #[must_use]
+    pub fn agent(&self) -> AgentId {
+        self.0.agent
+    }
+
+    /// Whether denials stop actions.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.0.mode
+    }
+
+    /// Looks at the world now instead of within 250 ms: clocks, papers, lists.
+    pub fn refresh(&self) {
+        self.0.refresh();
+    }
+
+    /// What is known at present, if there is anything to decide by.
+    ///
+    /// # Errors
+    /// [`Refusal`]: why every decision is denied.
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
+        self.refresh();
+        match &self.0.current.load().view {
+            View::Ready(snapshot) => Ok(Arc::clone(snapshot)),
+            View::Refused(refusal) => Err((**refusal).clone()),
+        }
+    }
+
+    /// Whether some request for `action` can ever be allowed by the present certificate; `true` while none is known.
+    #[must_use]
+    pub fn may_ever(&self, action: &str) -> bool {
+        match &self.0.current.load().view {
+            View::Ready(snapshot) => snapshot.leash().may_ever(action),
+            View::Refused(_) => true,
+        }
+    }
+
+    /// Takes what happened since the last call and an operator should know: refused lists, failed renewals.
+    #[must_use]
+    pub fn take_notices(&self) -> Vec<String> {
+        self.0.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+
+    /// Ends the stream of receipts properly and joins all threads. Decisions after it open a new stream.
+    pub fn close(&self) {
+        self.0.stop();
+    }
+
+    /// Prepares for a fork: signs what waits and joins all threads. They start again with the next decision.
+    pub fn before_fork(&self) {
+        self.0.rest();
+    }
+
+    /// Goes on in the parent of a fork.
+    pub fn after_fork_in_parent(&self) {
+        self.refresh();
+    }
+
+    /// Goes on in the child of a fork: with a stream of its own, or not at all if the state was in memory.
+    pub fn after_fork_in_child(&self) {
+        self.0.begin_anew_in_child();
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inner({}, {:?})", self.agent, self.state)
+    }
+}
+
+impl Inner {
+    pub(super) fn notice(&self, text: String) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        // Enough for a person to see what repeats; the newest are kept.
+        if notices.len() == 64 {
+            notices.pop_front();
+        }
+        if notices.back() != Some(&text) {
+            notices.push_back(text);
+        }
+    }
+
+    pub(super) fn is_forked(&self) -> bool {
+        self.forked.load(Ordering::Relaxed)
+    }
+}
+
+/// A guard that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The agent's directory.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The agent's certificate.
+    #[error(transparent)]
+    Certificate(crate::certificate::CertificateError),
+    /// The guard is used already.
+    #[error("the guard is shared already")]
+    Shared,
+}

@@ -1,0 +1,209 @@
+//! The state directory: what an agent must remember between processes.
+//!
+//! ```text
+//! STATE   lists   the last accepted lists, PEM        clock   marks, two slots        budget.seg   see `ledger`
+//! ```
+//!
+//! All of it changes only under the lock on `budget.seg`, and never to something lower.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::time::UnixTime;
+
+/// A state directory.
+#[derive(Clone, Debug)]
+pub(super) struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Opens the directory, making it if it is not there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Takes the lock, within 100 ms. The file is the one that stands at its path now.
+    pub(super) fn lock(&self) -> Result<Locked, LockError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let file = open_append(&self.file(BUDGETS))?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, &self.file(BUDGETS))? => return Ok(Locked(file)),
+                // Compacted meanwhile: the lock is on a file that is no longer there.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(LockError::Busy),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_micros(500)),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes the lock on a file that is open already, or on its successor.
+    pub(super) fn relock(&self, file: File) -> Result<Locked, LockError> {
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &self.file(BUDGETS))? => Ok(Locked(file)),
+            _ => self.lock(),
+        }
+    }
+
+    /// The lists accepted last.
+    pub(super) fn lists(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.file(LISTS)) {
+            Ok(pem) => Ok(Some(pem)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps `pem` as the lists accepted last; the caller holds the lock.
+    pub(super) fn keep_lists(&self, _lock: &Locked, pem: &[u8]) -> io::Result<()> {
+        replace(&self.file(LISTS), pem)
+    }
+
+    /// The marks.
+    pub(super) fn marks(&self) -> io::Result<Marks> {
+        match fs::read(self.file(CLOCK)) {
+            Ok(bytes) => Ok(Marks::newest(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marks::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes `marks` over the older of the two slots; the caller holds the lock.
+    pub(super) fn keep_marks(&self, _lock: &Locked, marks: &Marks) -> io::Result<()> {
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.file(CLOCK))?;
+        file.write_all_at(&marks.to_bytes(), (marks.version % 2) * MARK_BYTES)
+    }
+
+    /// The thumbprint of the genesis mark that was consumed last.
+    pub(super) fn consumed_genesis(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.file(GENESIS)) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records that a genesis mark was consumed; the caller holds the lock.
+    pub(super) fn consume_genesis(&self, _lock: &Locked, thumbprint: &str) -> io::Result<()> {
+        replace(&self.file(GENESIS), format!("{thumbprint}\n").as_bytes())
+    }
+}
+
+/// The lock is held while this lives, on the budget file it wraps.
+#[derive(Debug)]
+pub(super) struct Locked(File);
+
+impl Locked {
+    pub(super) const fn file(&self) -> &File {
+        &self.0
+    }
+
+    /// Gives the lock back and keeps the file.
+    pub(super) fn release(self) -> io::Result<File> {
+        self.0.unlock()?;
+        Ok(self.0)
+    }
+}
+
+/// A lock that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LockError {
+    #[error("the state directory is locked by another process")]
+    Busy,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Numbers that only rise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Raised with every write; decides which slot is newer.
+    version: u64,
+    /// The latest thisUpdate of an accepted list.
+    pub(super) trusted: UnixTime,
+    /// The number of the last budget frame.
+    pub(super) frame: u64,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { version: 0, trusted: UnixTime::from_seconds(0), frame: 0 }
+    }
+}
+
+impl Marks {
+    /// These marks with higher ones taken over.
+    pub(super) fn raised(self, trusted: UnixTime, frame: u64) -> Self {
+        Self { version: self.version + 1, trusted: self.trusted.max(trusted), frame: self.frame.max(frame) }
+    }
+
+    /// Marks after a genesis: frames count from one again, time does not.
+    pub(super) const fn restarted(self) -> Self {
+        Self { version: self.version + 1, trusted: self.trusted, frame: 0 }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        crate::frame::push(&mut bytes, |out| {
+            out.extend_from_slice(&self.version.to_le_bytes());
+            out.extend_from_slice(&self.trusted.seconds().to_le_bytes());
+            out.extend_from_slice(&self.frame.to_le_bytes());
+        });
+        bytes
+    }
+
+    fn newest(bytes: &[u8]) -> Self {
+        let slots = bytes.chunks(usize::try_from(MARK_BYTES).unwrap_or(32));
+        let read = slots.filter_map(|slot| Self::read(crate::frame::Frames::new(slot).next()?));
+        read.max_by_key(|marks| marks.version).unwrap_or_default()
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let (version, rest) = body.split_first_chunk::<8>()?;
+        let (trusted, rest) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            version: u64::from_le_bytes(*version),
+            trusted: UnixTime::from_seconds(i64::from_le_bytes(*trusted)),
+            frame: u64::from_le_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
+/// Replaces a file: whole or not at all, and durable when this returns.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temp = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temp, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+pub(super) fn open_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (own, there) = (file.metadata()?, fs::metadata(path)?);
+    Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
+}
+
+pub(super) const BUDGETS: &str = "budget.seg";
+const LISTS: &str = "lists";
+const CLOCK: &str = "clock";
+const GENESIS: &str = "genesis";
+/// Two numbers of 8 and a frame header: 32 bytes a slot.
+const MARK_BYTES: u64 = 32;
+/// WIRE: the lock is tried for at most 100 ms.
+const LOCK_PATIENCE: Duration = Duration::from_millis(100);
