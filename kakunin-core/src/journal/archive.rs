@@ -63,6 +63,21 @@ impl Archive {
         names.iter().filter_map(|name| self.certificate(name)).collect()
     }
 
+    /// Whether every certificate here is the one its name says, and `is_list` agrees to every list.
+    pub(super) fn is_whole(&self, is_list: impl Fn(&[u8], &Digest) -> bool) -> bool {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return true };
+        let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.all(|name| match name.split_once('.') {
+            Some((name, "cert")) => {
+                Digest::from_hex(name).is_some_and(|name| self.certificate(&name).is_some())
+            }
+            Some((name, "crl")) => Digest::from_hex(name)
+                .is_some_and(|name| self.list(&name).is_some_and(|der| is_list(&der, &name))),
+            // What a killed process left half written has another ending.
+            _ => true,
+        })
+    }
+
     fn path(&self, name: &Digest, kind: &str) -> PathBuf {
         self.dir.join(format!("{name}.{kind}"))
     }

@@ -9,13 +9,17 @@
 
 mod archive;
 mod pen;
+mod read;
 mod recover;
 mod salts;
 mod segment;
 mod signing;
 mod sink;
+mod verify;
 mod writer;
 
 pub use archive::{Archive, ArchiveError};
+pub use read::{Entry, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};
+pub use verify::{Invalid, Reason, Report, StreamSummary, Verdict, verify};
 pub use writer::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};

@@ -15,6 +15,6 @@ pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME, Parents, Payloa
 pub use disclosure::{Disclosure, DisclosureError};
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
 pub use record::{
-    Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Stamp, Statement, StatementError, Totals,
-    Verdict,
+    Answer, Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Stamp, Statement, StatementError,
+    Totals,
 };

@@ -222,9 +222,9 @@ pub struct Totals {
     pub chains_root: Digest,
 }
 
-/// The two verdicts.
+/// The two answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Answer {
     /// Allowed.
     Allow,
     /// Denied, with the stable code of the reason.
@@ -489,7 +489,7 @@ pub enum Event {
         /// The action, when it was a well-formed name.
         action: Option<String>,
         /// The answer.
-        verdict: Verdict,
+        answer: Answer,
         /// What it was for.
         mode: Mode,
         /// The list it was made by; none only if there was none.
@@ -587,9 +587,9 @@ impl Statement {
             OPEN => Ok(Event::Open { nonce: read.nonce.ok_or(StatementError::Member("nonce"))? }),
             DECISION => Ok(Event::Decision {
                 action: read.act.map(str::to_owned),
-                verdict: match (read.dec, read.why) {
-                    (Some("allow"), None) => Verdict::Allow,
-                    (Some("deny"), Some(why)) => Verdict::Deny(why.to_owned()),
+                answer: match (read.dec, read.why) {
+                    (Some("allow"), None) => Answer::Allow,
+                    (Some("deny"), Some(why)) => Answer::Deny(why.to_owned()),
                     _ => return Err(StatementError::Member("dec")),
                 },
                 mode: read.mode.ok_or(StatementError::Member("mode"))?,

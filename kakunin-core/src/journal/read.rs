@@ -1,0 +1,240 @@
+//! The reading end: receipts of a stream in order, each with its signature and disclosures.
+//!
+//! Takes in a folder, gives out entries whose form is understood and which nobody has verified. One segment is in
+//! memory at a time. Reading takes no lock: a stream that is being written simply ends somewhere.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::recover::{segments, streams};
+use super::segment::{FrameKind, Frames, Tail, is_segment_header, read_signature, segment_name};
+use crate::id::StreamId;
+use crate::key::Signature;
+use crate::receipt::{Disclosure, Event, ReceiptHash, UnverifiedReceipt, to_jws};
+
+/// Finds the journal folder of an agent's directory, of its state directory, or the folder itself.
+#[must_use]
+pub fn locate(path: &Path) -> Option<PathBuf> {
+    let places = [path.join("state").join("journal"), path.join("journal"), path.to_owned()];
+    places.into_iter().find(|place| place.is_dir())
+}
+
+/// One receipt as it lies in a journal.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    receipt: UnverifiedReceipt,
+    signature: Option<Signature>,
+    disclosures: Vec<Disclosure>,
+}
+
+impl Entry {
+    /// The receipt.
+    #[must_use]
+    pub const fn receipt(&self) -> &UnverifiedReceipt {
+        &self.receipt
+    }
+
+    /// Its signature, if it got one before its process ended.
+    #[must_use]
+    pub const fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
+
+    /// The values it commits to, as far as they were not erased.
+    #[must_use]
+    pub fn disclosures(&self) -> &[Disclosure] {
+        &self.disclosures
+    }
+
+    /// The token, if it is signed.
+    #[must_use]
+    pub fn to_jws(&self) -> Option<String> {
+        self.signature.map(|signature| to_jws(self.receipt.signing_input(), &signature))
+    }
+
+    pub(super) fn into_receipt(self) -> (UnverifiedReceipt, Option<Signature>) {
+        (self.receipt, self.signature)
+    }
+}
+
+/// Reads one stream from its beginning.
+pub struct StreamReader {
+    folder: PathBuf,
+    stream: StreamId,
+    segments: VecDeque<u32>,
+    next_segment: u32,
+    waiting: VecDeque<Entry>,
+    disclosures: Vec<Disclosure>,
+    given: u64,
+    torn: u64,
+    /// Told once, after what could be read before it.
+    fault: Option<ReadError>,
+}
+
+impl StreamReader {
+    /// The streams of the journal folder `journal`.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn streams(journal: &Path) -> io::Result<Vec<Self>> {
+        streams(journal)?.into_iter().map(|stream| Self::open(journal, stream)).collect()
+    }
+
+    /// The stream `stream` of the journal folder `journal`.
+    ///
+    /// # Errors
+    /// Its folder cannot be read.
+    pub fn open(journal: &Path, stream: StreamId) -> io::Result<Self> {
+        let folder = journal.join(stream.to_string());
+        Ok(Self {
+            segments: segments(&folder)?.into(),
+            folder,
+            stream,
+            next_segment: 1,
+            waiting: VecDeque::new(),
+            disclosures: Vec::new(),
+            given: 0,
+            torn: 0,
+            fault: None,
+        })
+    }
+
+    /// The stream's name.
+    #[must_use]
+    pub const fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// Bytes of a torn write at the end, known after the last entry.
+    #[must_use]
+    pub const fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// Reads the next segment; false when there is none.
+    fn read_segment(&mut self) -> Result<bool, ReadError> {
+        let Some(index) = self.segments.pop_front() else { return Ok(false) };
+        if index != self.next_segment {
+            return Err(self.fault("journal.segment"));
+        }
+        self.next_segment = index.saturating_add(1);
+        let bytes = fs::read(self.folder.join(segment_name(index)))?;
+        let mut frames = Frames::new(&bytes);
+        let mut first = true;
+        for frame in frames.by_ref() {
+            let heading =
+                frame.kind == FrameKind::Control && is_segment_header(frame.content, &self.stream, index);
+            if std::mem::take(&mut first) != heading {
+                return Err(self.fault("journal.segment"));
+            }
+            self.take_frame(frame.kind, frame.content)?;
+        }
+        match frames.tail() {
+            Tail::Clean => Ok(true),
+            Tail::Torn { bytes } if self.segments.is_empty() => {
+                self.torn = bytes;
+                Ok(true)
+            }
+            Tail::Torn { .. } | Tail::Damaged => Err(self.fault("journal.frame")),
+        }
+    }
+
+    fn take_frame(&mut self, kind: FrameKind, content: &[u8]) -> Result<(), ReadError> {
+        match kind {
+            FrameKind::Control => {}
+            FrameKind::Disclosure => {
+                let disclosure = Disclosure::parse(content).map_err(|_| self.fault("journal.disclosure"))?;
+                self.disclosures.push(disclosure);
+            }
+            FrameKind::Receipt => {
+                let receipt = UnverifiedReceipt::from_signing_input(content);
+                let receipt = receipt.map_err(|_| self.fault("receipt.malformed"))?;
+                let disclosures = std::mem::take(&mut self.disclosures);
+                self.waiting.push_back(Entry { receipt, signature: None, disclosures });
+            }
+            FrameKind::Signature => {
+                let read = read_signature(content);
+                let waiting = read.and_then(|(sequence, signature)| {
+                    let wanted = |entry: &&mut Entry| {
+                        entry.signature.is_none() && entry.receipt.statement().sequence == sequence
+                    };
+                    Some((self.waiting.iter_mut().find(wanted)?, signature))
+                });
+                match waiting {
+                    Some((entry, signature)) => entry.signature = Some(Signature::from_bytes(signature)),
+                    None => return Err(self.fault("journal.signature")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&self, code: &'static str) -> ReadError {
+        let index = self.given.saturating_add(self.waiting.len() as u64);
+        ReadError::Fault { code, stream: self.stream, index }
+    }
+}
+
+impl Iterator for StreamReader {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // A signature may lie in a later segment than its receipt, so an unsigned entry waits for the end.
+        while self.waiting.front().is_none_or(|entry| entry.signature.is_none()) && self.fault.is_none() {
+            match self.read_segment() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fault) => {
+                    self.segments.clear();
+                    self.fault = Some(fault);
+                }
+            }
+        }
+        let Some(entry) = self.waiting.pop_front() else { return self.fault.take().map(Err) };
+        self.given = self.given.saturating_add(1);
+        Some(Ok(entry))
+    }
+}
+
+/// Every decision in the journal folder whose hash starts with `prefix`, with the outcomes that name it.
+///
+/// # Errors
+/// [`ReadError`] when the folder cannot be read or is damaged before the end.
+pub fn find(journal: &Path, prefix: &str) -> Result<Vec<Entry>, ReadError> {
+    let mut found = Vec::new();
+    for reader in StreamReader::streams(journal)? {
+        for entry in reader {
+            let entry = entry?;
+            let names = |hash: &ReceiptHash| hash.starts_with(prefix);
+            let about = match &entry.receipt.statement().event {
+                Event::Outcome { decision, .. } => names(decision),
+                _ => false,
+            };
+            if about || names(&entry.receipt.hash()) {
+                found.push(entry);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A journal that cannot be read on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The system refuses.
+    #[error("cannot read the journal: {0}")]
+    Io(#[from] io::Error),
+    /// What is there is no journal.
+    #[error("{code} at receipt {index} of stream {stream}")]
+    Fault {
+        /// What is wrong, as a stable code.
+        code: &'static str,
+        /// The stream.
+        stream: StreamId,
+        /// How many receipts lie before.
+        index: u64,
+    },
+}
