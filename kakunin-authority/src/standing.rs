@@ -5,54 +5,7 @@
 
 use std::fmt;
 
-/// How an agent, or one of its certificates, stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Standing {
-    /// It may act.
-    Good,
-    /// Suspended: it may not act until it is resumed.
-    Held,
-    /// It may never act again by these certificates.
-    Revoked,
-}
-
-impl Standing {
-    /// The one word for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Held => "held",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    /// Reads [`Standing::word`].
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Good, Self::Held, Self::Revoked].into_iter().find(|standing| standing.word() == word)
-    }
-
-    /// What `order` makes of this standing.
-    ///
-    /// # Errors
-    /// [`StandingError`] when the order does not apply.
-    pub fn after(self, order: Order) -> Result<Self, StandingError> {
-        match (self, order) {
-            // Saying it twice is fine: the second time publishes again what a crash may have kept back.
-            (Self::Good | Self::Held, Order::Suspend) => Ok(Self::Held),
-            (Self::Good | Self::Held, Order::Resume) => Ok(Self::Good),
-            (_, Order::Revoke) => Ok(Self::Revoked),
-            (Self::Revoked, Order::Suspend | Order::Resume) => Err(StandingError::Revoked { order }),
-        }
-    }
-}
-
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+pub use kakunin_core::revocation::Standing;
 
 /// An order about an agent's standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +16,22 @@ pub enum Order {
     Resume,
     /// End it.
     Revoke,
+}
+
+impl Order {
+    /// What this order makes of `standing`.
+    ///
+    /// # Errors
+    /// [`StandingError`] when it does not apply.
+    pub const fn applied_to(self, standing: Standing) -> Result<Standing, StandingError> {
+        match (standing, self) {
+            // Saying it twice is fine: the second time publishes again what a crash may have kept back.
+            (Standing::Good | Standing::Held, Self::Suspend) => Ok(Standing::Held),
+            (Standing::Good | Standing::Held, Self::Resume) => Ok(Standing::Good),
+            (_, Self::Revoke) => Ok(Standing::Revoked),
+            (Standing::Revoked, Self::Suspend | Self::Resume) => Err(StandingError::Revoked { order: self }),
+        }
+    }
 }
 
 impl fmt::Display for Order {
@@ -170,11 +139,11 @@ mod tests {
 
     #[test]
     fn revoked_is_final_and_orders_can_be_repeated() {
-        assert_eq!(Standing::Held.after(Order::Suspend), Ok(Standing::Held));
-        assert_eq!(Standing::Held.after(Order::Resume), Ok(Standing::Good));
-        assert_eq!(Standing::Held.after(Order::Revoke), Ok(Standing::Revoked));
+        assert_eq!(Order::Suspend.applied_to(Standing::Held), Ok(Standing::Held));
+        assert_eq!(Order::Resume.applied_to(Standing::Held), Ok(Standing::Good));
+        assert_eq!(Order::Revoke.applied_to(Standing::Held), Ok(Standing::Revoked));
         for order in [Order::Suspend, Order::Resume] {
-            assert_eq!(Standing::Revoked.after(order), Err(StandingError::Revoked { order }));
+            assert_eq!(order.applied_to(Standing::Revoked), Err(StandingError::Revoked { order }));
         }
     }
 }

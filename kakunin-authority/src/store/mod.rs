@@ -19,11 +19,11 @@ pub use sqlite::SqliteStore;
 
 /// The durable records of one authority.
 pub trait Store {
-    /// Adds an authority's certificate; the root is [`IssuerId::ROOT`], the others follow in order.
+    /// Adds authorities, all or none; the root is [`IssuerId::ROOT`], the others follow in order.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be made durable.
-    fn add_issuer(&mut self, issuer: &IssuerRecord) -> Result<(), StoreError>;
+    /// [`StoreError`] when they cannot be made durable.
+    fn add_issuers(&mut self, issuers: &[IssuerRecord]) -> Result<(), StoreError>;
 
     /// Every authority, root first, newest last.
     ///

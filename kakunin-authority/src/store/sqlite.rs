@@ -63,9 +63,13 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 impl Store for SqliteStore {
-    fn add_issuer(&mut self, issuer: &IssuerRecord) -> Result<(), StoreError> {
-        let sql = "INSERT INTO issuers (id, der) VALUES (?1, ?2)";
-        self.connection.execute(sql, params![issuer.id.number(), issuer.der])?;
+    fn add_issuers(&mut self, issuers: &[IssuerRecord]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for issuer in issuers {
+            let sql = "INSERT INTO issuers (id, der) VALUES (?1, ?2)";
+            transaction.execute(sql, params![issuer.id.number(), issuer.der])?;
+        }
+        transaction.commit()?;
         Ok(())
     }
 
@@ -302,7 +306,9 @@ fn agent(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
 
 fn standing(row: &Row<'_>, column: usize) -> rusqlite::Result<Standing> {
     let word: String = row.get(column)?;
-    Standing::from_word(&word).ok_or_else(|| damaged(column, Type::Text))
+    let all = [Standing::Good, Standing::Held, Standing::Revoked];
+    let found = all.into_iter().find(|standing| standing.word() == word);
+    found.ok_or_else(|| damaged(column, Type::Text))
 }
 
 fn serial(row: &Row<'_>, column: usize) -> rusqlite::Result<SerialNumber> {
