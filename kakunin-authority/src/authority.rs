@@ -24,7 +24,7 @@ use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::publish::{self, Period, Publication, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
 use crate::standing::{Order, Reason, Standing, StandingError};
-use crate::store::{AgentRecord, IssuerId, IssuerRecord, SqliteStore, StandingChange, Store, StoreError};
+use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, SqliteStore, StandingChange, Store, StoreError};
 
 /// A home that is locked for changes.
 pub struct Authority<'a> {
@@ -385,8 +385,8 @@ impl<'a> Authority<'a> {
         };
         directory.enrol(&Enrolment {
             certificate: issued.certificate(),
-            issuing: self.issuing()?.decoded().der(),
-            root: self.root.decoded().der(),
+            issuing: self.issuing()?,
+            root: &self.root,
             name: &agent.name,
             lists: &self.home.lists()?,
             key,
@@ -459,8 +459,8 @@ impl<'a> Authority<'a> {
             };
             directory.renew(&old, &Enrolment {
                 certificate: issued.certificate(),
-                issuing: self.issuing()?.decoded().der(),
-                root: self.root.decoded().der(),
+                issuing: self.issuing()?,
+                root: &self.root,
                 name: &agent.name,
                 lists: &self.home.lists()?,
                 key: NewKey::Elsewhere,
@@ -532,6 +532,14 @@ impl<'a> Authority<'a> {
         Ok(Publication { number, next_update, path: self.home.lists()? })
     }
 
+    /// The newest list of the current issuing authority.
+    ///
+    /// # Errors
+    /// [`AuthorityError::NoIssuer`] when there is none.
+    pub fn current_list(&self) -> Result<ListRecord, AuthorityError> {
+        self.store.newest_list(self.current()?.id)?.ok_or(AuthorityError::NoIssuer)
+    }
+
     /// Replaces the issuing authority by a new one, and signs the root's list anew.
     ///
     /// Certificates of the old one stay good until they end, unless `old` says otherwise.
@@ -558,7 +566,7 @@ impl<'a> Authority<'a> {
         self.publish(hours, now)
     }
 
-    fn sign_root_list(&mut self, now: UnixTime) -> Result<crate::store::ListRecord, AuthorityError> {
+    fn sign_root_list(&mut self, now: UnixTime) -> Result<ListRecord, AuthorityError> {
         let signer = self.keys.signer(IssuerId::ROOT)?;
         let period = Period { now, seconds: ROOT_LIST_DAYS * DAY };
         sign_list(&mut self.store, IssuerId::ROOT, &self.root, signer, period)

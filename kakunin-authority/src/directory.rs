@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use der::pem;
-use kakunin_core::certificate::{AgentCertificate, CertificateError};
+use kakunin_core::certificate::{AgentCertificate, CaCertificate, CertificateError};
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use zeroize::Zeroizing;
@@ -40,12 +40,19 @@ pub(crate) enum NewKey {
 /// Everything a new certificate brings into its directory.
 pub(crate) struct Enrolment<'a> {
     pub(crate) certificate: &'a AgentCertificate,
-    pub(crate) issuing: &'a [u8],
-    pub(crate) root: &'a [u8],
+    pub(crate) issuing: &'a CaCertificate,
+    pub(crate) root: &'a CaCertificate,
     pub(crate) name: &'a AgentName,
     pub(crate) lists: &'a Path,
     pub(crate) key: NewKey,
     pub(crate) genesis: Option<Genesis>,
+}
+
+impl Enrolment<'_> {
+    /// The settings' line that pins the issuing authority: another one under the same root could name any agent.
+    fn pin(&self) -> String {
+        format!("issuer = \"{}\"", self.issuing.decoded().key().key_id())
+    }
 }
 
 impl AgentDirectory {
@@ -106,8 +113,8 @@ impl AgentDirectory {
 
     /// Writes everything of a first certificate, or of one with another key.
     pub(crate) fn enrol(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
-        self.put("chain.pem", certificate(enrolment.issuing)?.as_bytes(), Readers::Everyone)?;
-        self.put("ca.pem", certificate(enrolment.root)?.as_bytes(), Readers::Everyone)?;
+        self.put("chain.pem", certificate(enrolment.issuing.decoded().der())?.as_bytes(), Readers::Everyone)?;
+        self.put("ca.pem", certificate(enrolment.root.decoded().der())?.as_bytes(), Readers::Everyone)?;
         self.put("agent.toml", self.settings(enrolment).as_bytes(), Readers::Everyone)?;
         if let NewKey::Made(pkcs8) = &enrolment.key {
             let pem = plain_pem(pkcs8).map_err(|_| DirectoryError::Encoding)?;
@@ -118,7 +125,7 @@ impl AgentDirectory {
 
     /// Replaces the certificate `old`, keeping the key and the settings.
     pub(crate) fn renew(&self, old: &AgentCertificate, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
-        let new_chain = certificate(enrolment.issuing)?;
+        let new_chain = certificate(enrolment.issuing.decoded().der())?;
         let same_issuer = old.decoded().issuer() == enrolment.certificate.decoded().issuer();
         if same_issuer {
             return self.finish(enrolment);
@@ -127,6 +134,7 @@ impl AgentDirectory {
         let mut both = new_chain.clone();
         both.push_str(&String::from_utf8_lossy(&files::read(&self.path.join("chain.pem"))?));
         self.put("chain.pem", both.as_bytes(), Readers::Everyone)?;
+        self.repin(enrolment)?;
         self.finish(enrolment)?;
         self.put("chain.pem", new_chain.as_bytes(), Readers::Everyone)
     }
@@ -139,14 +147,25 @@ impl AgentDirectory {
         self.put("agent.pem", pem.as_bytes(), Readers::Everyone)
     }
 
+    /// Names the new issuing authority in the settings and leaves every other line as its owner wrote it.
+    fn repin(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+        let old = files::read(&self.path.join("agent.toml"))?;
+        let old = String::from_utf8_lossy(&old);
+        let keep = old.lines().filter(|line| !line.trim_start().starts_with("issuer"));
+        let mut text: String = keep.flat_map(|line| [line, "\n"]).collect();
+        text.push_str(&format!("{}\n", enrolment.pin()));
+        self.put("agent.toml", text.as_bytes(), Readers::Everyone)
+    }
+
     fn settings(&self, enrolment: &Enrolment<'_>) -> String {
         // JSON strings without control characters are TOML basic strings.
         let lists = enrolment.lists.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
         format!(
             "# Where this agent finds its revocation lists; a relative path is relative to this folder.\n\
-             agent = \"{}\"\nname = \"{}\"\nlists = \"{lists}\"\n",
+             agent = \"{}\"\nname = \"{}\"\nlists = \"{lists}\"\n{}\n",
             enrolment.certificate.agent(),
             enrolment.name,
+            enrolment.pin(),
         )
     }
 

@@ -1,0 +1,61 @@
+//! The commands, a file for each.
+
+mod agent;
+mod check;
+mod crl;
+mod demo;
+mod doctor;
+mod init;
+mod inspect;
+mod resume;
+mod revoke;
+mod rotate;
+mod suspend;
+mod verify;
+mod verify_certificate;
+mod why;
+
+use clap::Subcommand;
+
+use crate::answer::{Answer, Failure};
+use crate::context::Common;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Init(init::Init),
+    #[command(subcommand)]
+    Agent(agent::Agent),
+    Suspend(suspend::Suspend),
+    Resume(resume::Resume),
+    Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
+    Crl(crl::Crl),
+    Inspect(inspect::Inspect),
+    Check(check::Check),
+    Why(why::Why),
+    Verify(verify::Verify),
+    VerifyCertificate(verify_certificate::VerifyCertificate),
+    Doctor(doctor::Doctor),
+    Demo(demo::Demo),
+}
+
+impl Command {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        match self {
+            Self::Init(command) => command.run(common),
+            Self::Agent(command) => command.run(common),
+            Self::Suspend(command) => command.run(common),
+            Self::Resume(command) => command.run(common),
+            Self::Revoke(command) => command.run(common),
+            Self::Rotate(command) => command.run(common),
+            Self::Crl(command) => command.run(common),
+            Self::Inspect(command) => command.run(common),
+            Self::Check(command) => command.run(common),
+            Self::Why(command) => command.run(common),
+            Self::Verify(command) => command.run(common),
+            Self::VerifyCertificate(command) => command.run(common),
+            Self::Doctor(command) => command.run(common),
+            Self::Demo(command) => command.run(common),
+        }
+    }
+}
