@@ -10,6 +10,7 @@
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -101,7 +102,7 @@ impl Home {
 
     /// Makes the directories of a new home.
     pub(crate) fn lay_out(&self) -> Result<(), FileError> {
-        files::make_directory(&self.path, Readers::Owner)?;
+        files::make_directory(&self.path, Readers::Everyone)?;
         for (name, readers) in
             [("root", Readers::Owner), ("issuing", Readers::Owner), ("public", Readers::Everyone)]
         {
@@ -115,7 +116,8 @@ impl Home {
         let path = self.path.join("lock");
         let fail = |source| FileError::new("open", &path, source);
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(fail)?;
         let start = Instant::now();
         loop {
             match file.try_lock() {

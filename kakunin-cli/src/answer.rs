@@ -93,6 +93,12 @@ impl Failure {
         Self { exit: Exit::CannotEvaluate, message: message.to_string() }
     }
 
+    /// The same failure, with what was done before it.
+    pub(crate) fn after(mut self, done: impl std::fmt::Display) -> Self {
+        self.message = format!("{done}: {}", self.message);
+        self
+    }
+
     pub(crate) fn usage(message: impl ToString) -> Self {
         Self { exit: Exit::Usage, message: message.to_string() }
     }

@@ -50,7 +50,7 @@ impl fmt::Debug for Passphrase {
 }
 
 /// Asks a person; `None` where there is nobody to ask.
-pub type Ask<'a> = &'a dyn Fn(&str) -> io::Result<Option<Zeroizing<String>>>;
+pub(crate) type Ask<'a> = &'a dyn Fn(&str) -> io::Result<Option<Zeroizing<String>>>;
 
 /// Where to look for the passphrase of one home.
 #[derive(Clone, Copy)]

@@ -13,6 +13,7 @@ use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 
 use crate::agent::AgentName;
+use crate::files::FileError;
 use crate::standing::{Reason, Standing};
 
 pub use sqlite::SqliteStore;
@@ -311,6 +312,9 @@ pub enum StoreError {
         /// Which kind of record.
         what: &'static str,
     },
+    /// The file cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The database failed.
     #[error("the store failed: {0}")]
     Database(#[from] rusqlite::Error),

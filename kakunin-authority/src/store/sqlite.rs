@@ -3,7 +3,9 @@
 //! Migrations only go forward: each is a text that is never changed once released, and the file's
 //! `user_version` counts how many were applied.
 
+use std::fs::OpenOptions;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use super::{
     StandingChange, Store, StoreError,
 };
 use crate::agent::AgentName;
+use crate::files::FileError;
 use crate::standing::{Reason, Standing};
 
 /// A store in a SQLite file.
@@ -32,6 +35,10 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::TooNew`] when a newer version wrote it; otherwise the database's own.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite gives its log files the mode of the database: made first, for the owner alone.
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create(true).truncate(false).mode(0o600).open(path);
+        made.map_err(|error| FileError::new("open", path, error))?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -1,19 +1,16 @@
 //! The commands, a file for each.
 
 mod agent;
-mod check;
 mod crl;
-mod demo;
 mod doctor;
 mod init;
 mod inspect;
 mod resume;
 mod revoke;
 mod rotate;
+mod standing;
 mod suspend;
-mod verify;
 mod verify_certificate;
-mod why;
 
 use clap::Subcommand;
 
@@ -31,12 +28,8 @@ pub(crate) enum Command {
     Rotate(rotate::Rotate),
     Crl(crl::Crl),
     Inspect(inspect::Inspect),
-    Check(check::Check),
-    Why(why::Why),
-    Verify(verify::Verify),
     VerifyCertificate(verify_certificate::VerifyCertificate),
     Doctor(doctor::Doctor),
-    Demo(demo::Demo),
 }
 
 impl Command {
@@ -50,12 +43,8 @@ impl Command {
             Self::Rotate(command) => command.run(common),
             Self::Crl(command) => command.run(common),
             Self::Inspect(command) => command.run(common),
-            Self::Check(command) => command.run(common),
-            Self::Why(command) => command.run(common),
-            Self::Verify(command) => command.run(common),
             Self::VerifyCertificate(command) => command.run(common),
             Self::Doctor(command) => command.run(common),
-            Self::Demo(command) => command.run(common),
         }
     }
 }
