@@ -1,0 +1,235 @@
+//! An agent's directory, as the authority writes it.
+//!
+//! ```text
+//! DIR/names/<root>.txt  chain.pem  ca.pem  agent.toml  key.pem  genesis  agent.pem
+//! ```
+//!
+//! `agent.pem` comes last and by rename: a guard that watches the directory loads when it changes, and finds
+//! everything the new certificate needs. The state beside it is the guard's alone and never touched here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use der::pem;
+use kakunin_core::certificate::{AgentCertificate, CaCertificate, CertificateError};
+use kakunin_core::digest::Digest;
+use kakunin_core::id::AgentId;
+use zeroize::Zeroizing;
+
+use crate::agent::AgentName;
+use crate::files::{self, FileError, Readers};
+use crate::genesis::Genesis;
+use crate::publish::to_pem;
+use crate::signer::plain_pem;
+
+/// A directory that is, or is to become, an agent's.
+#[derive(Clone, Debug)]
+pub struct AgentDirectory {
+    // INVARIANT: absolute.
+    path: PathBuf,
+}
+
+/// Where the private key is.
+pub(crate) enum NewKey {
+    /// Made here, to be written; PKCS#8.
+    Made(Zeroizing<Vec<u8>>),
+    /// With whoever asked.
+    Elsewhere,
+}
+
+/// Everything a new certificate brings into its directory.
+pub(crate) struct Enrolment<'a> {
+    pub(crate) certificate: &'a AgentCertificate,
+    pub(crate) issuing: &'a CaCertificate,
+    pub(crate) root: &'a CaCertificate,
+    pub(crate) name: &'a AgentName,
+    pub(crate) lists: &'a Path,
+    pub(crate) key: NewKey,
+    pub(crate) genesis: Option<Genesis>,
+}
+
+impl Enrolment<'_> {
+    /// The settings' line that pins the issuing authority: another one under the same root could name any agent.
+    fn pin(&self) -> String {
+        format!("issuer = \"{}\"", self.issuing.decoded().key().key_id())
+    }
+}
+
+impl AgentDirectory {
+    /// Means the directory at `path`, which exists.
+    ///
+    /// # Errors
+    /// [`DirectoryError::File`] when it does not.
+    pub fn at(path: &Path) -> Result<Self, DirectoryError> {
+        let path = path.canonicalize().map_err(|error| FileError::new("find", path, error))?;
+        Ok(Self { path })
+    }
+
+    /// Means the directory at `path`, making it if needed.
+    ///
+    /// # Errors
+    /// [`DirectoryError::File`] when it cannot be made.
+    pub fn make(path: &Path) -> Result<Self, DirectoryError> {
+        files::make_directory(path, Readers::Everyone)?;
+        Self::at(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The certificate in it, if there is one.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unreadable`] when `agent.pem` is there and is no agent's certificate.
+    pub fn holder(&self) -> Result<Option<AgentCertificate>, DirectoryError> {
+        let path = self.path.join("agent.pem");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let unreadable = |error| DirectoryError::Unreadable { path: path.clone(), error };
+        let (_, der) = pem::decode_vec(&files::read(&path)?).map_err(|error| unreadable(der_error(error)))?;
+        AgentCertificate::decode(&der).map(Some).map_err(unreadable)
+    }
+
+    /// Refuses a directory with a key that belongs to no certificate in it: it may be the only copy of somebody's.
+    pub(crate) fn refuse_key(&self) -> Result<(), DirectoryError> {
+        let path = self.path.join("key.pem");
+        if path.exists() { Err(DirectoryError::KeyInTheWay { path }) } else { Ok(()) }
+    }
+
+    pub(crate) fn write_names(&self, lists: &[(Digest, String)]) -> Result<(), DirectoryError> {
+        if !lists.is_empty() {
+            files::make_directory(&self.path.join("names"), Readers::Everyone)?;
+        }
+        for (root, text) in lists {
+            let path = self.path.join("names").join(format!("{root}.txt"));
+            files::replace(&path, text.as_bytes(), Readers::Everyone)?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything of a first certificate, or of one with another key.
+    pub(crate) fn enrol(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+        self.put("chain.pem", certificate(enrolment.issuing.decoded().der())?.as_bytes(), Readers::Everyone)?;
+        self.put("ca.pem", certificate(enrolment.root.decoded().der())?.as_bytes(), Readers::Everyone)?;
+        self.put("agent.toml", self.settings(enrolment).as_bytes(), Readers::Everyone)?;
+        if let NewKey::Made(pkcs8) = &enrolment.key {
+            let pem = plain_pem(pkcs8).map_err(|_| DirectoryError::Encoding)?;
+            self.put("key.pem", pem.as_bytes(), Readers::Owner)?;
+        }
+        self.finish(enrolment)
+    }
+
+    /// Replaces the certificate `old`, keeping the key and the settings.
+    pub(crate) fn renew(&self, old: &AgentCertificate, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+        let new_chain = certificate(enrolment.issuing.decoded().der())?;
+        let same_issuer = old.decoded().issuer() == enrolment.certificate.decoded().issuer();
+        if same_issuer {
+            return self.finish(enrolment);
+        }
+        // Between the two renames the old certificate still needs its own issuer: both stand there for that long.
+        let mut both = new_chain.clone();
+        both.push_str(&String::from_utf8_lossy(&files::read(&self.path.join("chain.pem"))?));
+        self.put("chain.pem", both.as_bytes(), Readers::Everyone)?;
+        self.repin(enrolment)?;
+        self.finish(enrolment)?;
+        self.put("chain.pem", new_chain.as_bytes(), Readers::Everyone)
+    }
+
+    fn finish(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+        if let Some(genesis) = &enrolment.genesis {
+            self.put("genesis", genesis.to_text().as_bytes(), Readers::Everyone)?;
+        }
+        let pem = certificate(enrolment.certificate.decoded().der())?;
+        self.put("agent.pem", pem.as_bytes(), Readers::Everyone)
+    }
+
+    /// Names the new issuing authority in the settings and leaves every other line as its owner wrote it.
+    fn repin(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+        let old = files::read(&self.path.join("agent.toml"))?;
+        let old = String::from_utf8_lossy(&old);
+        let keep = old.lines().filter(|line| !line.trim_start().starts_with("issuer"));
+        let mut text: String = keep.flat_map(|line| [line, "\n"]).collect();
+        text.push_str(&format!("{}\n", enrolment.pin()));
+        self.put("agent.toml", text.as_bytes(), Readers::Everyone)
+    }
+
+    fn settings(&self, enrolment: &Enrolment<'_>) -> String {
+        // JSON strings without control characters are TOML basic strings.
+        let lists = enrolment.lists.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        format!(
+            "# Where this agent finds its revocation lists; a relative path is relative to this folder.\n\
+             agent = \"{}\"\nname = \"{}\"\nlists = \"{lists}\"\n{}\n",
+            enrolment.certificate.agent(),
+            enrolment.name,
+            enrolment.pin(),
+        )
+    }
+
+    fn put(&self, name: &str, bytes: &[u8], readers: Readers) -> Result<(), DirectoryError> {
+        Ok(files::replace(&self.path.join(name), bytes, readers)?)
+    }
+
+    /// Whether the directory is still there.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.is_dir())
+    }
+}
+
+fn certificate(der: &[u8]) -> Result<String, DirectoryError> {
+    to_pem("CERTIFICATE", der).map_err(|_| DirectoryError::Encoding)
+}
+
+fn der_error(error: pem::Error) -> CertificateError {
+    CertificateError::Der(error.into())
+}
+
+/// A directory that cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// It is another agent's.
+    #[error("{} holds the agent {agent}; choose another directory", path.display())]
+    OtherAgent {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        agent: AgentId,
+    },
+    /// No agent in it.
+    #[error("{} holds no agent; run `kakunin agent certify` first", path.display())]
+    NoAgent {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A certificate of somebody else.
+    #[error("the certificate in {} was not issued by this authority; name its --home", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A key without a certificate.
+    #[error("{} is there without a certificate; move it away, or pass --csr for its key", path.display())]
+    KeyInTheWay {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A certificate nobody can read.
+    #[error("{} is no agent's certificate: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: CertificateError,
+    },
+    /// A value without an encoding.
+    #[error("a certificate or key cannot be encoded")]
+    Encoding,
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+}

@@ -1,0 +1,199 @@
+//! Issuing, in the only order that leaves no certificate unaccounted for.
+//!
+//! ```text
+//! Order --reserve--> Reserved --build--> Built --lint--> Linted --store--> Stored --sign--> Issued
+//! ```
+//!
+//! Each step consumes the one before, so a certificate cannot be signed twice, signed without a record, or recorded
+//! without having passed the reader that every guard uses. After a crash the record is there even if the signature
+//! is not: revoking the agent then lists the serial number all the same.
+
+use kakunin_core::certificate::{AgentCertificate, CaCertificate, CertificateError};
+use kakunin_core::id::SerialNumber;
+use kakunin_core::key::{PublicKey, SignError, Signature, Signer};
+use kakunin_core::scope::Scope;
+use kakunin_core::time::Validity;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::agent::AgentName;
+use crate::profile::{Kind, Subject, signed, to_be_signed};
+use crate::standing::Standing;
+use crate::store::{CertificateRecord, IssuerId, Store, StoreError};
+
+/// A certificate that is to be issued.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The agent's name.
+    pub name: &'a AgentName,
+    /// What it may do; names the agent.
+    pub scope: &'a Scope,
+    /// Its key.
+    pub key: &'a PublicKey,
+    /// From when to when; already inside the issuer's.
+    pub validity: Validity,
+}
+
+/// An authority about to issue.
+#[derive(Clone, Copy, Debug)]
+pub struct Issuer<'a> {
+    /// Which one in the store.
+    pub id: IssuerId,
+    /// Its certificate.
+    pub certificate: &'a CaCertificate,
+}
+
+/// A certificate whose serial number is taken.
+#[derive(Debug)]
+#[must_use = "a reserved number serves one certificate"]
+pub struct Reserved<'a> {
+    order: Order<'a>,
+    issuer: Issuer<'a>,
+    serial: SerialNumber,
+}
+
+/// A certificate whose bytes are made.
+#[derive(Debug)]
+#[must_use = "built is not issued"]
+pub struct Built<'a> {
+    issuer: Issuer<'a>,
+    serial: SerialNumber,
+    tbs: Vec<u8>,
+}
+
+/// A certificate that the reader of every guard accepts.
+#[derive(Debug)]
+#[must_use = "linted is not issued"]
+pub struct Linted<'a>(Built<'a>);
+
+/// A certificate that is recorded and may be signed, once.
+#[derive(Debug)]
+#[must_use = "a recorded certificate is listed as issued; sign it"]
+pub struct Stored<'a>(Built<'a>);
+
+/// A signed and recorded certificate.
+#[derive(Debug)]
+#[must_use = "an issued certificate belongs to its agent"]
+pub struct Issued {
+    certificate: AgentCertificate,
+}
+
+impl<'a> Reserved<'a> {
+    /// Takes a fresh serial number for `order`.
+    ///
+    /// # Errors
+    /// [`IssueError`] when there is no randomness or no record can be made.
+    pub fn reserve(order: Order<'a>, issuer: Issuer<'a>, store: &mut dyn Store) -> Result<Self, IssueError> {
+        let mut random = [0; 16];
+        SystemRandom::new().fill(&mut random).map_err(|_| IssueError::NoRandomness)?;
+        let serial = SerialNumber::from_random(random);
+        store.reserve(&CertificateRecord {
+            serial,
+            issuer: issuer.id,
+            agent: order.scope.agent(),
+            key: order.key.key_id(),
+            validity: order.validity,
+            standing: Standing::Good,
+            der: None,
+        })?;
+        Ok(Self { order, issuer, serial })
+    }
+
+    /// Makes the bytes to be signed.
+    ///
+    /// # Errors
+    /// [`IssueError::Encoding`] when a value has none.
+    pub fn build(self) -> Result<Built<'a>, IssueError> {
+        let Self { order, issuer, serial } = self;
+        let scope = order.scope.to_der();
+        let kind = Kind::Agent { issuer: issuer.certificate, id: order.scope.agent(), scope: &scope };
+        let Order { name, key, validity, .. } = order;
+        let subject = Subject { name: name.as_str(), key, validity, serial };
+        let algorithm = issuer.certificate.decoded().key().algorithm();
+        Ok(Built { issuer, serial, tbs: to_be_signed(&kind, &subject, algorithm)? })
+    }
+}
+
+impl<'a> Built<'a> {
+    /// Reads the bytes as every guard will, under a signature of zeros.
+    ///
+    /// # Errors
+    /// [`IssueError::Refused`] when they break the profile, [`IssueError::Outlives`] when they outlive the issuer.
+    pub fn lint(self) -> Result<Linted<'a>, IssueError> {
+        let issuer = self.issuer.certificate.decoded();
+        let unsigned = signed(&self.tbs, issuer.key().algorithm(), &Signature::from_bytes([0; 64]))?;
+        let certificate = AgentCertificate::decode(&unsigned).map_err(IssueError::Refused)?;
+        if !issuer.validity().contains(&certificate.decoded().validity()) {
+            return Err(IssueError::Outlives);
+        }
+        Ok(Linted(self))
+    }
+}
+
+impl<'a> Linted<'a> {
+    /// Records the bytes; from here on the certificate counts as issued.
+    ///
+    /// # Errors
+    /// [`IssueError::Store`] when they cannot be made durable.
+    pub fn store(self, store: &mut dyn Store) -> Result<Stored<'a>, IssueError> {
+        store.keep_tbs(self.0.serial, &self.0.tbs)?;
+        Ok(Stored(self.0))
+    }
+}
+
+impl Stored<'_> {
+    /// Signs the recorded bytes and records the certificate.
+    ///
+    /// # Errors
+    /// [`IssueError`] when the key store fails, holds another key than the issuer's, or the record cannot be made.
+    pub fn sign(self, signer: &Signer, store: &mut dyn Store) -> Result<Issued, IssueError> {
+        if signer.spki() != self.0.issuer.certificate.decoded().key().spki() {
+            return Err(IssueError::OtherKey);
+        }
+        let signature = signer.sign(&self.0.tbs)?;
+        let der = signed(&self.0.tbs, signer.algorithm(), &signature)?;
+        let certificate = AgentCertificate::decode(&der).map_err(IssueError::Refused)?;
+        store.keep_certificate(self.0.serial, &der)?;
+        Ok(Issued { certificate })
+    }
+}
+
+impl Issued {
+    /// The certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &AgentCertificate {
+        &self.certificate
+    }
+
+    /// Its DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        self.certificate.decoded().der()
+    }
+}
+
+/// A certificate that was not issued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// No randomness for a serial number.
+    #[error("no randomness for a serial number")]
+    NoRandomness,
+    /// A value without an encoding.
+    #[error("the certificate cannot be encoded: {0}")]
+    Encoding(#[from] der::Error),
+    /// The reader refuses it.
+    #[error("the certificate would not be accepted: {0}")]
+    Refused(#[source] CertificateError),
+    /// It ends after its issuer.
+    #[error("the certificate would outlive its issuer; ask for fewer days, or run `kakunin rotate`")]
+    Outlives,
+    /// The key file is another issuer's.
+    #[error("the key is not the issuing authority's; restore the issuing folder from a backup")]
+    OtherKey,
+    /// The key store failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The records failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

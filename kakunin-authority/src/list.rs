@@ -1,0 +1,130 @@
+//! Writing a full revocation list (RFC 5280 section 5).
+//!
+//! Entries stream from the store straight into the bytes to be signed: 35 octets each, 49 with a reason, and
+//! nothing else is kept of them. The list has a number, its issuer's key identifier and an end.
+
+use der::asn1::{OctetString, Uint};
+use der::oid::AssociatedOid;
+use der::{Encode, Length};
+use kakunin_core::certificate::CaCertificate;
+use kakunin_core::key::{SignError, Signer};
+use kakunin_core::time::UnixTime;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
+
+use crate::profile::{encode_time, signed};
+use crate::standing::Reason;
+use crate::store::ListedCertificate;
+
+/// A list in the making: its entries, in DER.
+#[derive(Debug, Default)]
+pub struct ListWriter {
+    entries: Vec<u8>,
+}
+
+/// What a list says about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ListHeader<'a> {
+    /// Who signs it.
+    pub issuer: &'a CaCertificate,
+    /// Its number.
+    pub number: u64,
+    /// From when it speaks.
+    pub this_update: UnixTime,
+    /// Until when it may be used.
+    pub next_update: UnixTime,
+}
+
+impl ListWriter {
+    /// Adds a certificate. The caller adds each once.
+    ///
+    /// # Errors
+    /// [`ListError::Encoding`] when its date has no encoding.
+    pub fn push(&mut self, listed: &ListedCertificate) -> Result<(), ListError> {
+        let mut entry = Vec::with_capacity(49);
+        element(&mut entry, INTEGER, &listed.serial.to_der_content())?;
+        encode_time(listed.since)?.encode_to_vec(&mut entry)?;
+        // RFC 5280 section 5.3.1: "unspecified" is said by saying nothing.
+        if listed.reason != Reason::Unspecified {
+            let [hold @ .., last] = REASON_EXTENSIONS;
+            entry.extend_from_slice(&hold);
+            entry.push(last | listed.reason.code());
+        }
+        element(&mut self.entries, SEQUENCE, &entry)
+    }
+
+    /// Signs the list.
+    ///
+    /// # Errors
+    /// [`ListError`] when the key is not the issuer's, or it does not sign.
+    pub fn sign(self, header: &ListHeader<'_>, signer: &Signer) -> Result<Vec<u8>, ListError> {
+        if signer.spki() != header.issuer.decoded().key().spki() {
+            return Err(ListError::OtherKey);
+        }
+        let algorithm = signer.algorithm();
+        let mut body = Vec::with_capacity(self.entries.len().saturating_add(512));
+        element(&mut body, INTEGER, &[1])?;
+        let mut oid = Vec::new();
+        algorithm.signature_oid().encode_to_vec(&mut oid)?;
+        element(&mut body, SEQUENCE, &oid)?;
+        body.extend_from_slice(header.issuer.decoded().subject());
+        encode_time(header.this_update)?.encode_to_vec(&mut body)?;
+        encode_time(header.next_update)?.encode_to_vec(&mut body)?;
+        // RFC 5280 section 5.1.2.6: without entries the field is absent, never empty.
+        if !self.entries.is_empty() {
+            element(&mut body, SEQUENCE, &self.entries)?;
+        }
+        drop(self.entries);
+        let mut wrapped = Vec::new();
+        element(&mut wrapped, SEQUENCE, &extensions(header)?)?;
+        element(&mut body, EXTENSIONS, &wrapped)?;
+
+        let mut tbs = Vec::with_capacity(body.len().saturating_add(8));
+        element(&mut tbs, SEQUENCE, &body)?;
+        drop(body);
+        Ok(signed(&tbs, algorithm, &signer.sign(&tbs)?)?)
+    }
+}
+
+fn extensions(header: &ListHeader<'_>) -> der::Result<Vec<u8>> {
+    let id = OctetString::new(header.issuer.list_issuer().key_id)?;
+    let authority = AuthorityKeyIdentifier { key_identifier: Some(id), ..Default::default() };
+    let number = CrlNumber(Uint::new(&header.number.to_be_bytes())?);
+    let mut out = Vec::new();
+    for (extn_id, value) in
+        [(AuthorityKeyIdentifier::OID, authority.to_der()?), (CrlNumber::OID, number.to_der()?)]
+    {
+        Extension { extn_id, critical: false, extn_value: OctetString::new(value)? }.encode_to_vec(&mut out)?;
+    }
+    Ok(out)
+}
+
+fn element(out: &mut Vec<u8>, tag: u8, content: &[u8]) -> Result<(), ListError> {
+    out.push(tag);
+    Length::try_from(content.len())?.encode_to_vec(out)?;
+    out.extend_from_slice(content);
+    Ok(())
+}
+
+/// A list that was not signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// A value without an encoding, or more entries than a list can count.
+    #[error("the revocation list cannot be encoded: {0}")]
+    Encoding(#[from] der::Error),
+    /// The key file is another issuer's.
+    #[error("the key is not that of the list's issuer; restore the issuing folder from a backup")]
+    OtherKey,
+    /// The key store failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+const INTEGER: u8 = 0x02;
+const SEQUENCE: u8 = 0x30;
+/// `[0] EXPLICIT`, constructed.
+const EXTENSIONS: u8 = 0xa0;
+/// `crlEntryExtensions` with one `reasonCode` (RFC 5280 section 5.3.1); the last octet is the code.
+const REASON_EXTENSIONS: [u8; 14] =
+    [0x30, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x1d, 0x15, 0x04, 0x03, 0x0a, 0x01, 0x00];

@@ -1,0 +1,120 @@
+//! What everyone may read, written before anyone is told.
+//!
+//! `lists.pem` holds one list of each authority whose certificates can still be in use: the root's, carried as it
+//! was signed, and a fresh one of every issuing authority. A number is taken before its list is signed and never
+//! given out again, so a crash leaves a gap and never two lists of one number.
+
+use std::path::PathBuf;
+
+use der::pem::{self, LineEnding};
+use kakunin_core::certificate::CaCertificate;
+use kakunin_core::key::Signer;
+use kakunin_core::time::UnixTime;
+
+use crate::authority::AuthorityError;
+use crate::files::{self, Readers};
+use crate::home::Home;
+use crate::list::{ListHeader, ListWriter};
+use crate::store::{IssuerId, ListRecord, ListedCertificate, Store};
+
+/// The lists as they were just published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "says which list carries a change"]
+pub struct Publication {
+    /// The number of the current issuing authority's list.
+    pub number: u64,
+    /// Until when it may be used.
+    pub next_update: UnixTime,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Signs the next list of one authority and keeps it.
+///
+/// # Errors
+/// [`AuthorityError`] when the clock is behind the last list, the key does not sign, or nothing can be kept.
+pub(crate) fn sign_list(
+    store: &mut dyn Store,
+    id: IssuerId,
+    issuer: &CaCertificate,
+    signer: &Signer,
+    period: Period,
+) -> Result<ListRecord, AuthorityError> {
+    let last = store.newest_list(id)?;
+    let last_update = last.as_ref().map_or(UnixTime::from_seconds(0), |list| list.this_update);
+    if last_update > period.now.plus(CLOCK_TOLERANCE) {
+        return Err(AuthorityError::ClockBehind { now: period.now, last: last_update });
+    }
+    // An entry may leave only after a list that still had it when the certificate ended (RFC 5280 section 3.3).
+    let mut writer = ListWriter::default();
+    let mut failed = None;
+    let mut push = |listed: &ListedCertificate| {
+        if let Err(error) = writer.push(listed) {
+            failed = Some(error);
+        }
+    };
+    if id == IssuerId::ROOT {
+        revoked_issuers(store)?.iter().for_each(&mut push);
+    } else {
+        store.each_listed(id, last_update, &mut |listed| push(&listed))?;
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let this_update = period.now.max(last_update);
+    let next_update = this_update.plus(period.seconds);
+    let number = store.next_list_number(id)?;
+    let header = ListHeader { issuer, number, this_update, next_update };
+    let list = ListRecord { number, this_update, next_update, der: writer.sign(&header, signer)? };
+    store.keep_list(id, &list)?;
+    Ok(list)
+}
+
+fn revoked_issuers(store: &dyn Store) -> Result<Vec<ListedCertificate>, AuthorityError> {
+    let mut listed = Vec::new();
+    for issuer in store.issuers()? {
+        if let (Some(since), true) = (issuer.revoked, issuer.id != IssuerId::ROOT) {
+            let certificate = CaCertificate::decode(&issuer.der, kakunin_core::certificate::CaRole::Issuing)?;
+            let (serial, reason) = (certificate.decoded().serial(), crate::standing::Reason::Superseded);
+            listed.push(ListedCertificate { serial, since, reason });
+        }
+    }
+    Ok(listed)
+}
+
+/// When a list is signed and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Period {
+    pub(crate) now: UnixTime,
+    pub(crate) seconds: i64,
+}
+
+/// Writes the public files, lists last: whoever sees them finds the certificates they belong to.
+pub(crate) fn write(home: &Home, root: &[u8], issuing: &[u8], lists: &[Vec<u8>]) -> Result<(), AuthorityError> {
+    let public = home.public();
+    let mut text = String::new();
+    for der in lists {
+        text.push_str(&to_pem("X509 CRL", der)?);
+    }
+    for (name, bytes) in [
+        ("ca.pem", to_pem("CERTIFICATE", root)?),
+        ("chain.pem", to_pem("CERTIFICATE", issuing)?),
+        ("lists.pem", text),
+    ] {
+        let path = public.join(name);
+        // Certificates rarely change; lists always do.
+        if files::read(&path).is_ok_and(|old| old == bytes.as_bytes()) {
+            continue;
+        }
+        files::replace(&path, bytes.as_bytes(), Readers::Everyone)?;
+    }
+    Ok(())
+}
+
+/// One PEM block.
+pub(crate) fn to_pem(label: &'static str, der: &[u8]) -> Result<String, AuthorityError> {
+    pem::encode_string(label, LineEnding::LF, der).map_err(|_| AuthorityError::Encoding(der::ErrorKind::Failed.into()))
+}
+
+/// Guards accept a list this far ahead of their clock, and no further.
+const CLOCK_TOLERANCE: i64 = 120;

@@ -1,0 +1,164 @@
+//! What a command gives back, and how it reaches a terminal or a program.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use kakunin_authority::AuthorityError;
+use kakunin_authority::files::FileError;
+use kakunin_authority::home::HomeError;
+use kakunin_authority::store::StoreError;
+use serde_json::{Value, json};
+
+/// The exit codes, documented and stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Yes,
+    No,
+    CannotEvaluate,
+    NotComplete,
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Yes => 0,
+            Exit::No => 1,
+            Exit::CannotEvaluate => 2,
+            Exit::NotComplete => 3,
+            Exit::Usage => 64,
+        })
+    }
+}
+
+/// A command's answer: lines for people, records for programs.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    exit: Exit,
+    lines: Vec<String>,
+    /// One JSON document a line.
+    records: Vec<Value>,
+    warnings: Vec<String>,
+}
+
+impl Answer {
+    /// Yes, with what a program reads.
+    pub(crate) fn yes(record: Value) -> Self {
+        Self { exit: Exit::Yes, lines: Vec::new(), records: vec![record], warnings: Vec::new() }
+    }
+
+    /// Yes, with a record for each of several questions.
+    pub(crate) fn all(records: Vec<Value>) -> Self {
+        Self { exit: Exit::Yes, lines: Vec::new(), records, warnings: Vec::new() }
+    }
+
+    /// The same answer with one more line.
+    pub(crate) fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// The same answer with more lines.
+    pub(crate) fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
+    }
+
+    /// The same answer with another exit code.
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The same answer with something the operator should see, kept out of what programs read.
+    pub(crate) fn warn(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+}
+
+/// A command that has no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn no(message: impl ToString) -> Self {
+        Self { exit: Exit::No, message: message.to_string() }
+    }
+
+    pub(crate) fn cannot(message: impl ToString) -> Self {
+        Self { exit: Exit::CannotEvaluate, message: message.to_string() }
+    }
+
+    /// The same failure, with what was done before it.
+    pub(crate) fn after(mut self, done: impl std::fmt::Display) -> Self {
+        self.message = format!("{done}: {}", self.message);
+        self
+    }
+
+    pub(crate) fn usage(message: impl ToString) -> Self {
+        Self { exit: Exit::Usage, message: message.to_string() }
+    }
+}
+
+impl From<AuthorityError> for Failure {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::Days { .. } | AuthorityError::Hours { .. } => Self::usage(error),
+            _ if error.is_refusal() => Self::no(error),
+            _ => Self::cannot(error),
+        }
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        AuthorityError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        AuthorityError::from(error).into()
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::cannot(error)
+    }
+}
+
+/// Prints an answer or a failure.
+pub(crate) fn give(outcome: Result<Answer, Failure>, json: bool) -> ExitCode {
+    let (exit, lines, warnings) = match outcome {
+        Ok(answer) => {
+            let lines = match json {
+                true => answer.records.iter().map(Value::to_string).collect(),
+                false => answer.lines,
+            };
+            let warnings = answer.warnings.into_iter().map(|text| format!("kakunin: warning: {text}"));
+            (answer.exit, lines, warnings.collect())
+        }
+        Err(failure) => {
+            let lines = match json {
+                true => vec![json!({ "error": failure.message }).to_string()],
+                false => Vec::new(),
+            };
+            (failure.exit, lines, vec![format!("kakunin: {}", failure.message)])
+        }
+    };
+    for warning in warnings {
+        let _ = writeln!(io::stderr().lock(), "{warning}");
+    }
+    let mut out = io::stdout().lock();
+    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match written {
+        // A reader that has seen enough closes the pipe.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::CannotEvaluate.into(),
+        _ => exit.into(),
+    }
+}

@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, Hours};
+use kakunin_authority::{AgentName, Who};
+use serde_json::json;
+
+use super::certify::{certified, weigh};
+use crate::answer::{Answer, Failure};
+use crate::context::{Common, now, read_scope};
+
+/// Add an agent with its scope; with --out also certify it
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kakunin agent create billing --scope scope.toml --out agents/billing
+  kakunin agent create billing --scope scope.toml --json")]
+pub(crate) struct Create {
+    /// Its name: lower-case letters, digits and hyphens
+    name: AgentName,
+    /// What it may do, in TOML or JSON
+    #[arg(long, value_name = "FILE")]
+    scope: PathBuf,
+    /// Certify it into this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// For how many days the certificate is valid, with --out
+    #[arg(long, default_value_t = 7, requires = "out")]
+    days: u16,
+    /// Accept a scope that allows every action
+    #[arg(long)]
+    allow_any: bool,
+}
+
+impl Create {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        let days = Days::new(self.days)?;
+        let draft = read_scope(&self.scope)?;
+        let any = if self.allow_any { AnyAction::Allow } else { AnyAction::Refuse };
+        let own = common.home().passphrase();
+        let mut authority = common.authority(&own)?;
+        let agent = authority.create(&self.name, &draft, any, now())?;
+        let Some(directory) = &self.out else {
+            return Ok(Answer::yes(json!({ "id": agent.id.to_string(), "name": agent.name.as_str() }))
+                .line(format!("created {} ({})", agent.name, agent.id))
+                .line(format!("next   kakunin agent certify {} --out DIR", agent.name)));
+        };
+        let order = Certify { directory, days, request: None, comeback: Comeback::Refuse, any };
+        let made = authority.certify(&Who::Id(agent.id), &order, Hours::default(), now());
+        let (made, published) = made.map_err(|error| {
+            let failure = Failure::from(error);
+            failure.after(format!("`{}` was created but has no certificate", agent.name))
+        })?;
+        Ok(weigh(Answer::yes(certified(&made, &published)), &made)
+            .line(format!("created {} ({})", agent.name, agent.id))
+            .line(format!("certificate  {} until {}", made.directory.display(), made.certificate.decoded().validity().not_after))
+            .line(format!("lists        {} until {}", published.path.display(), published.next_update)))
+    }
+}

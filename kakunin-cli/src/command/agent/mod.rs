@@ -1,0 +1,34 @@
+//! `kakunin agent`: who exists and what they hold.
+
+mod certify;
+mod create;
+mod list;
+mod renew;
+mod show;
+
+use clap::Subcommand;
+
+use crate::answer::{Answer, Failure};
+use crate::context::Common;
+
+/// Create, certify, renew and look at agents
+#[derive(Subcommand)]
+pub(crate) enum Agent {
+    Create(create::Create),
+    Certify(certify::Certify),
+    Renew(renew::Renew),
+    List(list::List),
+    Show(show::Show),
+}
+
+impl Agent {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        match self {
+            Self::Create(command) => command.run(common),
+            Self::Certify(command) => command.run(common),
+            Self::Renew(command) => command.run(common),
+            Self::List(command) => command.run(common),
+            Self::Show(command) => command.run(common),
+        }
+    }
+}

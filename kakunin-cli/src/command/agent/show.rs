@@ -1,0 +1,56 @@
+use clap::Args;
+use kakunin_authority::Who;
+use kakunin_authority::authority::find;
+use kakunin_authority::store::Store;
+use kakunin_core::scope::Scope;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Failure};
+use crate::context::Common;
+
+/// Show one agent: scope in plain words, certificates, history
+#[derive(Args)]
+#[command(after_help = "Examples:\n  kakunin agent show billing\n  kakunin agent show billing --json")]
+pub(crate) struct Show {
+    /// The agent's id or name
+    #[arg(value_name = "ID|NAME")]
+    who: Who,
+}
+
+impl Show {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        let store = common.home().records()?;
+        let agent = find(&store, &self.who)?;
+        let scope = Scope::from_der(&agent.scope).map_err(Failure::cannot)?;
+        let certificates = store.certificates(agent.id)?;
+        let events = store.events(agent.id)?;
+        let directories = store.directories(agent.id)?;
+        let record = json!({
+            "id": agent.id.to_string(),
+            "name": agent.name.as_str(),
+            "standing": agent.standing.word(),
+            "created": agent.created.to_string(),
+            "scope": scope.to_words(),
+            "certificates": certificates.iter().map(|known| json!({
+                "serial": known.serial.to_string(),
+                "standing": known.standing.word(),
+                "not_before": known.validity.not_before.to_string(),
+                "not_after": known.validity.not_after.to_string(),
+            })).collect::<Vec<Value>>(),
+            "directories": directories,
+            "events": events.iter().map(|event| json!({
+                "at": event.at.to_string(), "standing": event.what, "reason": event.text,
+            })).collect::<Vec<Value>>(),
+        });
+        Ok(Answer::yes(record)
+            .line(format!("{} ({})", agent.name, agent.id))
+            .line(format!("standing     {}", agent.standing))
+            .line(format!("created      {}", agent.created))
+            .lines(scope.to_words().into_iter().map(|words| format!("scope        {words}")))
+            .lines(certificates.iter().map(|known| {
+                format!("certificate  {} {} until {}", known.serial, known.standing, known.validity.not_after)
+            }))
+            .lines(directories.iter().map(|path| format!("directory    {}", path.display())))
+            .lines(events.iter().map(|event| format!("event        {} {} {}", event.at, event.what, event.text))))
+    }
+}

@@ -1,0 +1,50 @@
+//! The commands, a file for each.
+
+mod agent;
+mod crl;
+mod doctor;
+mod init;
+mod inspect;
+mod resume;
+mod revoke;
+mod rotate;
+mod standing;
+mod suspend;
+mod verify_certificate;
+
+use clap::Subcommand;
+
+use crate::answer::{Answer, Failure};
+use crate::context::Common;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Init(init::Init),
+    #[command(subcommand)]
+    Agent(agent::Agent),
+    Suspend(suspend::Suspend),
+    Resume(resume::Resume),
+    Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
+    Crl(crl::Crl),
+    Inspect(inspect::Inspect),
+    VerifyCertificate(verify_certificate::VerifyCertificate),
+    Doctor(doctor::Doctor),
+}
+
+impl Command {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        match self {
+            Self::Init(command) => command.run(common),
+            Self::Agent(command) => command.run(common),
+            Self::Suspend(command) => command.run(common),
+            Self::Resume(command) => command.run(common),
+            Self::Revoke(command) => command.run(common),
+            Self::Rotate(command) => command.run(common),
+            Self::Crl(command) => command.run(common),
+            Self::Inspect(command) => command.run(common),
+            Self::VerifyCertificate(command) => command.run(common),
+            Self::Doctor(command) => command.run(common),
+        }
+    }
+}

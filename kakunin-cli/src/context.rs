@@ -1,0 +1,81 @@
+//! What every command is told: which home, which form of answer, what time it is.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use kakunin_authority::signer::PassphraseSources;
+use kakunin_authority::{Authority, Home};
+use kakunin_core::scope::DraftScope;
+use kakunin_core::time::UnixTime;
+use zeroize::Zeroizing;
+
+use crate::answer::Failure;
+
+/// Flags that every command takes.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// The authority's directory
+    #[arg(long, global = true, value_name = "DIR", env = "KAKUNIN_HOME", default_value = "./.kakunin")]
+    pub(crate) home: PathBuf,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// A file whose first line opens the authority's keys
+    #[arg(long, global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Common {
+    pub(crate) fn home(&self) -> Home {
+        Home::at(&self.home)
+    }
+
+    /// The authority, locked.
+    pub(crate) fn authority<'a>(&'a self, own: &'a Path) -> Result<Authority<'a>, Failure> {
+        Ok(Authority::open(&self.home(), self.sources(own, &ask))?)
+    }
+
+    /// Where passphrases come from; `own` is the home's own file.
+    pub(crate) fn sources<'a>(
+        &'a self,
+        own: &'a Path,
+        ask: &'a dyn Fn(&str) -> io::Result<Option<Zeroizing<String>>>,
+    ) -> PassphraseSources<'a> {
+        PassphraseSources { named: self.passphrase_file.as_deref(), own, ask }
+    }
+}
+
+/// Asks at the terminal; `None` without one.
+pub(crate) fn ask(question: &str) -> io::Result<Option<Zeroizing<String>>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    rpassword::prompt_password(question).map(|text| Some(Zeroizing::new(text)))
+}
+
+/// The wall clock.
+pub(crate) fn now() -> UnixTime {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    UnixTime::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+/// Reads a scope file; files it names are relative to it.
+pub(crate) fn read_scope(path: &Path) -> Result<DraftScope, Failure> {
+    let text = read_text(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    DraftScope::parse(&text, &|name| std::fs::read_to_string(folder.join(name)))
+        .map_err(|error| Failure::no(format!("{}: {error}", path.display())))
+}
+
+/// Reads a text file.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read(path)?;
+    String::from_utf8(bytes).map_err(|_| Failure::cannot(format!("{} is no UTF-8 text", path.display())))
+}
+
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    Ok(kakunin_authority::files::read(path)?)
+}
