@@ -4,8 +4,8 @@
 //! are listed from the lowest floor to the highest; each imports only from rooms above its own line.
 
 pub mod time;
-pub mod id;
 pub mod digest;
+pub mod id;
 mod frame;
 pub mod tree;
 pub mod money;

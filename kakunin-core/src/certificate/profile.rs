@@ -32,6 +32,7 @@ impl AgentCertificate {
     /// [`CertificateError`] naming the field or extension that is missing, malformed or not allowed.
     pub fn decode(der: &[u8]) -> Result<Self, CertificateError> {
         let decoded = Decoded::from_der(der)?;
+        refuse_endless(&decoded)?;
         let facts = inspect(&decoded, AGENT)?;
         let (Some(scope), Some(agent), Some(authority_key_id)) =
             (facts.scope, facts.agent, facts.authority_key_id)
@@ -93,6 +94,9 @@ impl CaCertificate {
     /// [`CertificateError`] naming the field or extension that is missing, malformed or not allowed.
     pub fn decode(der: &[u8], role: CaRole) -> Result<Self, CertificateError> {
         let decoded = Decoded::from_der(der)?;
+        if role == CaRole::Issuing {
+            refuse_endless(&decoded)?;
+        }
         let facts = inspect(
             &decoded,
             match role {
@@ -234,6 +238,12 @@ fn inspect(certificate: &Decoded, table: &[Row]) -> Result<Facts, CertificateErr
     }
 }
 
+/// 99991231235959Z says "no end" (RFC 5280 section 4.1.2.5): only an anchor, which is pinned, may have none.
+fn refuse_endless(certificate: &Decoded) -> Result<(), CertificateError> {
+    let endless = certificate.validity().not_after.seconds() >= NO_END;
+    if endless { Err(CertificateError::Field("notAfter")) } else { Ok(()) }
+}
+
 fn refused(name: &str, problem: &'static str) -> CertificateError {
     CertificateError::Extension { name: name.to_owned(), problem }
 }
@@ -326,3 +336,6 @@ fn agent_scope(value: &[u8], facts: &mut Facts) -> Result<(), CertificateError> 
     facts.scope = Some(Scope::from_der(value)?);
     Ok(())
 }
+
+/// 9999-12-31T23:59:59Z.
+const NO_END: i64 = 253_402_300_799;

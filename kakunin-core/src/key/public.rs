@@ -61,7 +61,7 @@ impl PublicKey {
             (EC_PUBLIC_KEY, Some(Ok(P256_CURVE))) if raw.len() == 65 && raw.first() == Some(&4) => {
                 Algorithm::P256
             }
-            (ED25519, None) if raw.len() == 32 => Algorithm::Ed25519,
+            (ED25519, None) if raw.len() == 32 && !has_small_order(raw) => Algorithm::Ed25519,
             _ => return Err(KeyError::Unsupported),
         };
         Ok(Self { spki: spki.to_vec(), raw: raw.to_vec(), algorithm })
@@ -138,6 +138,15 @@ impl PublicKey {
         };
         UnparsedPublicKey::new(algorithm, &self.raw).verify(message, signature).map_err(|_| InvalidSignature)
     }
+}
+
+/// Whether `raw` spells a point of order 1, 2, 4 or 8 (RFC 7748 section 6.1 explains the class). Under such a key
+/// one signature fits every message, and ring does not refuse it.
+fn has_small_order(raw: &[u8]) -> bool {
+    let same = |low: &[u8; 32]| {
+        raw.iter().zip(low).enumerate().all(|(at, (a, b))| if at == 31 { a & 0x7f == *b } else { a == b })
+    };
+    SMALL_ORDER.iter().any(same)
 }
 
 /// 64 bytes: `r || s` of ECDSA P-256 (RFC 7518 section 3.4), or an Ed25519 signature (RFC 8032).
@@ -232,6 +241,31 @@ struct EcdsaValue<'a> {
     s: UintRef<'a>,
 }
 
+/// The y coordinates of the points of small order, sign bit cleared: 0, 1, the two of order 8, then p - 1, p and
+/// p + 1, the last two being second spellings of 0 and 1 (the blocklist of libsodium).
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    near(0, 0),
+    near(1, 0),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    near(0xec, 0xff),
+    near(0xed, 0xff),
+    near(0xee, 0xff),
+];
+
+/// `low` followed by thirty bytes of `fill` and its seven lower bits.
+const fn near(low: u8, fill: u8) -> [u8; 32] {
+    let mut bytes = [fill; 32];
+    bytes[0] = low;
+    bytes[31] = fill & 0x7f;
+    bytes
+}
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");

@@ -70,6 +70,9 @@ impl NameEntry {
         if text == "*" || text == ":*" {
             return Err(NameError::Everything);
         }
+        if text.ends_with(":*") && !is_plain(text) {
+            return Err(NameError::UnplainPrefix);
+        }
         let name = CanonicalName::new(text)?;
         Ok(Self(String::from_utf8_lossy(name.as_bytes()).into_owned()))
     }
@@ -288,6 +291,9 @@ pub enum NameError {
     /// A pattern for every name.
     #[error("`*` would allow every name; leave the rule out, or name a prefix such as `acme:*`")]
     Everything,
+    /// A pattern that would be hashed whole: as a denial it would deny nothing.
+    #[error("a pattern has letters that only whole names may have; write plain ASCII before `:*`")]
+    UnplainPrefix,
     /// A pattern in a detached list.
     #[error(
         "a list of more than 32 names is kept outside the certificate and holds exact names only; remove its patterns"
@@ -341,7 +347,7 @@ mod tests {
     fn empty_and_reserved_names_are_refused() {
         assert!(CanonicalName::new("").is_err());
         assert!(CanonicalName::new(&hashed_name("x")).is_err());
-        for wrong in ["", "*", ":*", "sha256:*", "sha256:abc"] {
+        for wrong in ["", "*", ":*", "sha256:*", "sha256:abc", "Müller:*", " acme:*"] {
             assert!(NameEntry::author(wrong).is_err(), "{wrong}");
         }
         assert!(NameEntry::decode("sha256:*").is_none());
