@@ -96,7 +96,9 @@ impl fmt::Display for Who {
 #[non_exhaustive]
 pub enum NameError {
     /// Outside the grammar.
-    #[error("`{text}` is no name; use up to 63 lower-case letters, digits and hyphens, for example billing-eu")]
+    #[error(
+        "`{text}` is no name; use up to 63 lower-case letters, digits and hyphens, for example billing-eu"
+    )]
     Grammar {
         /// What was given.
         text: String,

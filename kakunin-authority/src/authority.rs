@@ -16,7 +16,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::agent::{AgentName, Who};
 use crate::directory::{AgentDirectory, DirectoryError, Enrolment, NewKey};
 use crate::files::{self, FileError, Readers};
-use crate::genesis::Genesis;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::issue::{IssueError, Issued, Issuer, Order as IssueOrder, Reserved};
 use crate::list::ListError;
@@ -24,7 +23,10 @@ use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::publish::{self, Period, Publication, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
 use crate::standing::{Order, Reason, Standing, StandingError};
-use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, SqliteStore, StandingChange, Store, StoreError};
+use crate::store::{
+    AgentRecord, IssuerId, IssuerRecord, ListRecord, SqliteStore, StandingChange, Store, StoreError,
+};
+use kakunin_core::genesis::Genesis;
 
 /// A home that is locked for changes.
 pub struct Authority<'a> {
@@ -425,7 +427,11 @@ impl<'a> Authority<'a> {
         };
         let (present, missing): (Vec<PathBuf>, Vec<PathBuf>) = match order.directory {
             Some(path) => (vec![path.to_owned()], Vec::new()),
-            None => self.store.directories(agent.id)?.into_iter().partition(|path| path.join("agent.pem").exists()),
+            None => self
+                .store
+                .directories(agent.id)?
+                .into_iter()
+                .partition(|path| path.join("agent.pem").exists()),
         };
         if present.is_empty() {
             return Err(AuthorityError::NowhereToRenew { name: agent.name, missing });
@@ -457,15 +463,18 @@ impl<'a> Authority<'a> {
                 Budgets::Keep => None,
                 Budgets::Reset => Some(self.mark(&issued)?),
             };
-            directory.renew(&old, &Enrolment {
-                certificate: issued.certificate(),
-                issuing: self.issuing()?,
-                root: &self.root,
-                name: &agent.name,
-                lists: &self.home.lists()?,
-                key: NewKey::Elsewhere,
-                genesis,
-            })?;
+            directory.renew(
+                &old,
+                &Enrolment {
+                    certificate: issued.certificate(),
+                    issuing: self.issuing()?,
+                    root: &self.root,
+                    name: &agent.name,
+                    lists: &self.home.lists()?,
+                    key: NewKey::Elsewhere,
+                    genesis,
+                },
+            )?;
             self.store.keep_directory(agent.id, directory.path())?;
             let (certificate, directory) = (issued.certificate().clone(), directory.path().to_owned());
             certificates.push(Certified { agent: agent.clone(), certificate, directory });
@@ -546,7 +555,12 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// [`AuthorityError`] when the root's key is not there or does not open, or nothing can be recorded.
-    pub fn rotate(&mut self, old: OldIssuing, hours: Hours, now: UnixTime) -> Result<Publication, AuthorityError> {
+    pub fn rotate(
+        &mut self,
+        old: OldIssuing,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<Publication, AuthorityError> {
         let passphrase = self.keys.passphrase()?;
         let root_key = self.keys.signer(IssuerId::ROOT)?;
         let last = self.issuing.iter().map(|issuing| issuing.id).max().unwrap_or(IssuerId::ROOT);
@@ -594,7 +608,8 @@ impl<'a> Authority<'a> {
         now: UnixTime,
     ) -> Result<Issued, AuthorityError> {
         let current = self.current()?.id;
-        let issuing = self.issuing.iter().find(|issuing| issuing.id == current).ok_or(AuthorityError::NoIssuer)?;
+        let issuing =
+            self.issuing.iter().find(|issuing| issuing.id == current).ok_or(AuthorityError::NoIssuer)?;
         let outer = issuing.certificate.decoded().validity();
         // No certificate outlives its issuer: the last ones of an authority are shorter than asked for.
         let validity = Validity {
@@ -698,7 +713,11 @@ fn new_issuing(
     }
     let der = authority_certificate(&Kind::Issuing { issuer: root }, &key, root_key, validity)?;
     let certificate = CaCertificate::decode(&der, CaRole::Issuing)?;
-    files::replace(&home.issuing_certificate(id), certificate_pem(&certificate)?.as_bytes(), Readers::Everyone)?;
+    files::replace(
+        &home.issuing_certificate(id),
+        certificate_pem(&certificate)?.as_bytes(),
+        Readers::Everyone,
+    )?;
     Ok((certificate, key))
 }
 
@@ -737,7 +756,8 @@ fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
     use x509_cert::request::CertReq;
 
     let text = std::str::from_utf8(pem).map_err(|_| AuthorityError::Request("it is not PEM"))?;
-    let request = CertReq::from_pem(text).map_err(|_| AuthorityError::Request("it is no PEM CERTIFICATE REQUEST"))?;
+    let request =
+        CertReq::from_pem(text).map_err(|_| AuthorityError::Request("it is no PEM CERTIFICATE REQUEST"))?;
     let encode = |_| AuthorityError::Request("it is not in DER");
     let key = PublicKey::from_spki(&request.info.public_key.to_der().map_err(encode)?)?;
     if request.algorithm.oid != key.algorithm().signature_oid() {
@@ -747,8 +767,10 @@ fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
     let (_, der) = der::pem::decode_vec(pem).map_err(|_| AuthorityError::Request("it is not PEM"))?;
     let outer = <Vec<der::asn1::Any>>::from_der(&der).map_err(encode)?;
     let info = outer.first().ok_or(AuthorityError::Request("it is empty"))?.to_der().map_err(encode)?;
-    let signature = request.signature.as_bytes().ok_or(AuthorityError::Request("its signature has loose bits"))?;
-    key.verify_x509(&info, signature).map_err(|_| AuthorityError::Request("its signature is not its key's"))?;
+    let signature =
+        request.signature.as_bytes().ok_or(AuthorityError::Request("its signature has loose bits"))?;
+    key.verify_x509(&info, signature)
+        .map_err(|_| AuthorityError::Request("its signature is not its key's"))?;
     Ok(key)
 }
 

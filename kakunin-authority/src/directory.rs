@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 
 use crate::agent::AgentName;
 use crate::files::{self, FileError, Readers};
-use crate::genesis::Genesis;
 use crate::publish::to_pem;
 use crate::signer::plain_pem;
+use kakunin_core::genesis::Genesis;
 
 /// A directory that is, or is to become, an agent's.
 #[derive(Clone, Debug)]
@@ -124,7 +124,11 @@ impl AgentDirectory {
     }
 
     /// Replaces the certificate `old`, keeping the key and the settings.
-    pub(crate) fn renew(&self, old: &AgentCertificate, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+    pub(crate) fn renew(
+        &self,
+        old: &AgentCertificate,
+        enrolment: &Enrolment<'_>,
+    ) -> Result<(), DirectoryError> {
         let new_chain = certificate(enrolment.issuing.decoded().der())?;
         let same_issuer = old.decoded().issuer() == enrolment.certificate.decoded().issuer();
         if same_issuer {

@@ -81,7 +81,9 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let fail = |source| FileError::new("read", path, source);
     let mode = fs::metadata(path).map_err(fail)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        let why = format!("its mode {mode:03o} lets others in; run chmod 600 on it, and replace the secret if it was shared");
+        let why = format!(
+            "its mode {mode:03o} lets others in; run chmod 600 on it, and replace the secret if it was shared"
+        );
         return Err(fail(io::Error::new(io::ErrorKind::PermissionDenied, why)));
     }
     fs::read(path).map(Zeroizing::new).map_err(fail)

@@ -8,7 +8,6 @@ pub mod agent;
 pub mod authority;
 pub mod directory;
 pub mod files;
-pub mod genesis;
 pub mod home;
 pub mod issue;
 pub mod list;

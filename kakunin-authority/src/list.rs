@@ -94,7 +94,8 @@ fn extensions(header: &ListHeader<'_>) -> der::Result<Vec<u8>> {
     for (extn_id, value) in
         [(AuthorityKeyIdentifier::OID, authority.to_der()?), (CrlNumber::OID, number.to_der()?)]
     {
-        Extension { extn_id, critical: false, extn_value: OctetString::new(value)? }.encode_to_vec(&mut out)?;
+        Extension { extn_id, critical: false, extn_value: OctetString::new(value)? }
+            .encode_to_vec(&mut out)?;
     }
     Ok(out)
 }

@@ -72,19 +72,33 @@ impl Kind<'_> {
         let usages = ExtendedKeyUsage(vec![oids::EKU_CLIENT_AUTH, oids::EKU_AGENT]);
         let mut rows = match self {
             Self::Root => vec![row(&authority(None), true)?, key_usage(signs)?],
-            Self::Issuing { .. } => vec![row(&authority(Some(0)), true)?, key_usage(signs)?, row(&usages, false)?],
+            Self::Issuing { .. } => {
+                vec![row(&authority(Some(0)), true)?, key_usage(signs)?, row(&usages, false)?]
+            }
             Self::Agent { id, scope, .. } => vec![
                 row(&nobody, true)?,
                 key_usage(KeyUsages::DigitalSignature)?,
                 row(&usages, false)?,
-                row(&SubjectAltName(vec![GeneralName::UniformResourceIdentifier(Ia5String::new(&id.to_urn())?)]), false)?,
-                Extension { extn_id: oids::AGENT_SCOPE, critical: false, extn_value: OctetString::new(*scope)? },
+                row(
+                    &SubjectAltName(vec![GeneralName::UniformResourceIdentifier(Ia5String::new(
+                        &id.to_urn(),
+                    )?)]),
+                    false,
+                )?,
+                Extension {
+                    extn_id: oids::AGENT_SCOPE,
+                    critical: false,
+                    extn_value: OctetString::new(*scope)?,
+                },
             ],
         };
         rows.push(row(&SubjectKeyIdentifier(OctetString::new(key_id(key))?), false)?);
         if let Some(issuer) = self.issuer() {
             let id = OctetString::new(issuer.list_issuer().key_id)?;
-            rows.push(row(&AuthorityKeyIdentifier { key_identifier: Some(id), ..Default::default() }, false)?);
+            rows.push(row(
+                &AuthorityKeyIdentifier { key_identifier: Some(id), ..Default::default() },
+                false,
+            )?);
         }
         Ok(rows)
     }

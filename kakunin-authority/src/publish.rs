@@ -90,7 +90,12 @@ pub(crate) struct Period {
 }
 
 /// Writes the public files, lists last: whoever sees them finds the certificates they belong to.
-pub(crate) fn write(home: &Home, root: &[u8], issuing: &[u8], lists: &[Vec<u8>]) -> Result<(), AuthorityError> {
+pub(crate) fn write(
+    home: &Home,
+    root: &[u8],
+    issuing: &[u8],
+    lists: &[Vec<u8>],
+) -> Result<(), AuthorityError> {
     let public = home.public();
     let mut text = String::new();
     for der in lists {
@@ -113,7 +118,8 @@ pub(crate) fn write(home: &Home, root: &[u8], issuing: &[u8], lists: &[Vec<u8>])
 
 /// One PEM block.
 pub(crate) fn to_pem(label: &'static str, der: &[u8]) -> Result<String, AuthorityError> {
-    pem::encode_string(label, LineEnding::LF, der).map_err(|_| AuthorityError::Encoding(der::ErrorKind::Failed.into()))
+    pem::encode_string(label, LineEnding::LF, der)
+        .map_err(|_| AuthorityError::Encoding(der::ErrorKind::Failed.into()))
 }
 
 /// Guards accept a list this far ahead of their clock, and no further.

@@ -104,7 +104,9 @@ impl Reason {
 #[non_exhaustive]
 pub enum StandingError {
     /// Revoked is final.
-    #[error("a revoked agent cannot be {order}; certify it anew with `kakunin agent certify --after-revocation`")]
+    #[error(
+        "a revoked agent cannot be {order}; certify it anew with `kakunin agent certify --after-revocation`"
+    )]
     Revoked {
         /// What was ordered.
         order: Order,
@@ -113,7 +115,9 @@ pub enum StandingError {
     #[error("the agent is suspended and gets no certificate; run `kakunin resume` first")]
     Held,
     /// Coming back needs an explicit order.
-    #[error("the agent is revoked; if it may act again, run `kakunin agent certify --after-revocation` with a new directory")]
+    #[error(
+        "the agent is revoked; if it may act again, run `kakunin agent certify --after-revocation` with a new directory"
+    )]
     NeedsAfterRevocation,
     /// The order to come back for an agent that never left.
     #[error("the agent is not revoked; leave --after-revocation out")]

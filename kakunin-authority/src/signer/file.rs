@@ -82,7 +82,9 @@ pub enum KeyFileError {
         path: String,
     },
     /// The passphrase is another one's.
-    #[error("the passphrase does not open {path}; pass the right one with --passphrase-file or KAKUNIN_PASSPHRASE")]
+    #[error(
+        "the passphrase does not open {path}; pass the right one with --passphrase-file or KAKUNIN_PASSPHRASE"
+    )]
     WrongPassphrase {
         /// The file.
         path: String,

@@ -84,7 +84,8 @@ impl PassphraseSources<'_> {
         if let Some(found) = self.written()? {
             return Ok(found);
         }
-        let first = (self.ask)("new passphrase for the authority's keys (empty: a random one, kept in a file): ");
+        let first =
+            (self.ask)("new passphrase for the authority's keys (empty: a random one, kept in a file): ");
         match first.map_err(PassphraseError::Prompt)? {
             Some(text) if !text.is_empty() => {
                 let again = (self.ask)("the same again: ").map_err(PassphraseError::Prompt)?;

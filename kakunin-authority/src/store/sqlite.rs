@@ -51,7 +51,8 @@ impl SqliteStore {
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let version =
+        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
     if version(connection)? == known {
         return Ok(());
     }
@@ -132,7 +133,8 @@ impl Store for SqliteStore {
     }
 
     fn set_scope(&mut self, id: AgentId, scope: &[u8]) -> Result<(), StoreError> {
-        self.connection.execute("UPDATE agents SET scope = ?2 WHERE id = ?1", params![id.as_bytes(), scope])?;
+        self.connection
+            .execute("UPDATE agents SET scope = ?2 WHERE id = ?1", params![id.as_bytes(), scope])?;
         Ok(())
     }
 
@@ -247,7 +249,8 @@ impl Store for SqliteStore {
 
     fn keep_list(&mut self, issuer: IssuerId, list: &ListRecord) -> Result<(), StoreError> {
         // One row for each issuer: an older list has no use once the newer one is durable.
-        let sql = "INSERT INTO lists (issuer, number, this_update, next_update, der) VALUES (?1, ?2, ?3, ?4, ?5)
+        let sql =
+            "INSERT INTO lists (issuer, number, this_update, next_update, der) VALUES (?1, ?2, ?3, ?4, ?5)
                    ON CONFLICT (issuer) DO UPDATE SET number = excluded.number, der = excluded.der,
                    this_update = excluded.this_update, next_update = excluded.next_update";
         let number = i64::try_from(list.number).map_err(|_| StoreError::Damaged { what: "list number" })?;
@@ -290,11 +293,7 @@ impl Store for SqliteStore {
         let sql = "SELECT at, what, text FROM events WHERE agent = ?1 ORDER BY number";
         let mut statement = self.connection.prepare(sql)?;
         let rows = statement.query_map([agent.as_bytes()], |row| {
-            Ok(EventRecord {
-                at: UnixTime::from_seconds(row.get(0)?),
-                what: row.get(1)?,
-                text: row.get(2)?,
-            })
+            Ok(EventRecord { at: UnixTime::from_seconds(row.get(0)?), what: row.get(1)?, text: row.get(2)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -132,7 +132,8 @@ fn list(der: &[u8]) -> Result<(Value, Vec<String>), String> {
     let number = extensions.iter().find(|extension| extension.extn_id.to_string() == CRL_NUMBER);
     let number = number.and_then(|extension| CrlNumber::from_der(extension.extn_value.as_bytes()).ok());
     let number = number.and_then(|number| SerialNumber::from_der_content(number.0.as_bytes()));
-    let number = number.and_then(|number| number.to_u128()).map_or("none".to_owned(), |number| number.to_string());
+    let number =
+        number.and_then(|number| number.to_u128()).map_or("none".to_owned(), |number| number.to_string());
     let next = tbs.next_update.map_or("never".to_owned(), |time| time.to_string());
     let mut lines = vec![
         format!("list        number {number} of {}", tbs.issuer),
@@ -143,7 +144,8 @@ fn list(der: &[u8]) -> Result<(Value, Vec<String>), String> {
         let serial = SerialNumber::from_der_content(entry.serial_number.as_bytes());
         let serial = serial.map_or("malformed".to_owned(), |serial| serial.to_string());
         let reasons = entry.crl_entry_extensions.iter().flatten();
-        let reason = reasons.filter_map(|extension| CrlReason::from_der(extension.extn_value.as_bytes()).ok()).next();
+        let reason =
+            reasons.filter_map(|extension| CrlReason::from_der(extension.extn_value.as_bytes()).ok()).next();
         let standing = if reason == Some(CrlReason::CertificateHold) { "held" } else { "revoked" };
         lines.push(format!("{standing:<11} {serial} since {}", entry.revocation_date));
         entries.push(json!({

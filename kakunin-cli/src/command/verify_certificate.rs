@@ -59,7 +59,8 @@ impl VerifyCertificate {
         for path in &self.crl {
             let bytes = read(path)?;
             let blocks: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-            let blocks = blocks.map_err(|_| Failure::cannot(format!("{} is not readable PEM", path.display())))?;
+            let blocks =
+                blocks.map_err(|_| Failure::cannot(format!("{} is not readable PEM", path.display())))?;
             lists.extend(blocks.iter().map(|der| der.as_ref().to_vec()));
         }
         let at = self.at.unwrap_or_else(now);

@@ -53,7 +53,11 @@ impl Create {
         })?;
         Ok(weigh(Answer::yes(certified(&made, &published)), &made)
             .line(format!("created {} ({})", agent.name, agent.id))
-            .line(format!("certificate  {} until {}", made.directory.display(), made.certificate.decoded().validity().not_after))
+            .line(format!(
+                "certificate  {} until {}",
+                made.directory.display(),
+                made.certificate.decoded().validity().not_after
+            ))
             .line(format!("lists        {} until {}", published.path.display(), published.next_update)))
     }
 }

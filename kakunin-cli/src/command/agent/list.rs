@@ -26,7 +26,9 @@ impl List {
                 "not_after": end.map(|end| end.to_string()),
             }));
         }
-        let none = lines.is_empty().then(|| "no agents yet: kakunin agent create NAME --scope scope.toml".to_owned());
+        let none = lines
+            .is_empty()
+            .then(|| "no agents yet: kakunin agent create NAME --scope scope.toml".to_owned());
         Ok(Answer::yes(json!({ "agents": agents })).lines(lines).lines(none))
     }
 }

@@ -51,6 +51,8 @@ impl Show {
                 format!("certificate  {} {} until {}", known.serial, known.standing, known.validity.not_after)
             }))
             .lines(directories.iter().map(|path| format!("directory    {}", path.display())))
-            .lines(events.iter().map(|event| format!("event        {} {} {}", event.at, event.what, event.text))))
+            .lines(
+                events.iter().map(|event| format!("event        {} {} {}", event.at, event.what, event.text)),
+            ))
     }
 }
