@@ -7,6 +7,7 @@ pub mod time;
 pub mod id;
 pub mod digest;
 pub mod tree;
+mod frame;
 pub mod money;
 pub mod reason;
 pub mod key;
