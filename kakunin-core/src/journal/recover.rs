@@ -221,7 +221,7 @@ impl Found {
                 }
             }
         }
-        let length = frames.offset() as u64;
+        let length = frames.whole() as u64;
         match (frames.tail(), last) {
             (Tail::Clean, _) => Ok((length, 0)),
             (Tail::Torn { bytes }, Last::Yes) => Ok((length, bytes)),

@@ -1,15 +1,15 @@
 //! Segment files: frames one after another, appended and never changed.
 //!
 //! ```text
-//! frame   = u32 length | u32 crc32c(body) | body            little-endian; length counts the body, never 0
-//! body    = kind octet | content
+//! frame   = as crate::frame; body = kind octet | content
 //! kind 1  = receipt      JWS signing input
 //! kind 2  = signature    u64 sequence | 64 octets
 //! kind 3  = disclosure   base64url text, committed to by the next receipt
 //! kind 4  = control      "kakunin journal 1" | 16 octets stream | u32 index      first frame of each segment
 //! ```
-//! The checksum finds torn writes and rot; it proves nothing. Proof is in the receipts.
+//! Proof is in the receipts, never in the frames.
 
+use crate::frame::{self, HEADER};
 use crate::id::StreamId;
 
 /// What a frame holds.
@@ -44,20 +44,10 @@ impl FrameKind {
 
 /// Appends a frame of `kind` to `out`; `fill` appends its content.
 pub(super) fn push_frame<T>(out: &mut Vec<u8>, kind: FrameKind, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER]);
-    out.push(kind.octet());
-    let answer = fill(out);
-    let body = out.get(start + HEADER..).unwrap_or_default();
-    let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let crc = crc32c::crc32c(body).to_le_bytes();
-    if let Some((to_length, rest)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut::<4>) {
-        *to_length = length;
-        if let Some(to_crc) = rest.first_chunk_mut::<4>() {
-            *to_crc = crc;
-        }
-    }
-    answer
+    frame::push(out, |out| {
+        out.push(kind.octet());
+        fill(out)
+    })
 }
 
 /// Appends the first frame of segment `index` of `stream`.
@@ -99,28 +89,33 @@ pub(super) struct Frame<'a> {
 /// Reads the frames of a segment up to the first that is not readable.
 pub(super) struct Frames<'a> {
     bytes: &'a [u8],
-    at: usize,
+    bodies: frame::Frames<'a>,
+    whole: usize,
+    unknown: bool,
 }
 
 impl<'a> Frames<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, bodies: frame::Frames::new(bytes), whole: 0, unknown: false }
     }
 
-    /// Where reading stopped: the end, or the start of the first unreadable frame.
-    pub(super) const fn offset(&self) -> usize {
-        self.at
+    /// Where the last whole write ends: disclosures without their receipt belong to one that was torn.
+    pub(super) const fn whole(&self) -> usize {
+        self.whole
     }
 
-    /// What the bytes from the stop on are.
+    /// What lies behind the last whole write.
     pub(super) fn tail(&self) -> Tail {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        if rest.is_empty() {
-            return Tail::Clean;
-        }
+        let unread = self.bytes.get(self.bodies.offset()..).unwrap_or_default();
+        let torn = self.bytes.len().saturating_sub(self.whole) as u64;
         // A write that was torn has nothing readable behind it; damage in the middle has.
-        let damaged = (1..rest.len()).any(|skip| frame_at(rest.get(skip..).unwrap_or_default()).is_some());
-        if damaged { Tail::Damaged } else { Tail::Torn { bytes: rest.len() as u64 } }
+        if self.unknown || has_frame(unread.get(1..).unwrap_or_default()) {
+            Tail::Damaged
+        } else if torn == 0 {
+            Tail::Clean
+        } else {
+            Tail::Torn { bytes: torn }
+        }
     }
 }
 
@@ -128,10 +123,42 @@ impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
 
     fn next(&mut self) -> Option<Frame<'a>> {
-        let (frame, length) = frame_at(self.bytes.get(self.at..)?)?;
-        self.at += length;
-        Some(frame)
+        let (kind, content) = self.bodies.next()?.split_first()?;
+        match FrameKind::from_octet(*kind) {
+            Some(kind) => {
+                if kind != FrameKind::Disclosure {
+                    self.whole = self.bodies.offset();
+                }
+                Some(Frame { kind, content })
+            }
+            None => {
+                self.unknown = true;
+                None
+            }
+        }
     }
+}
+
+/// Whether a readable frame begins anywhere in `bytes`. Bytes made to look like many frames cost more to tell than
+/// they deserve: past the budget they count as one.
+fn has_frame(bytes: &[u8]) -> bool {
+    let mut budget = SEARCH_BUDGET;
+    for skip in 0..bytes.len() {
+        let candidate = bytes.get(skip..).unwrap_or_default();
+        let Some(length) = candidate.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize)
+        else {
+            return false;
+        };
+        if length == 0 || length > candidate.len().saturating_sub(HEADER) {
+            continue;
+        }
+        let Some(left) = budget.checked_sub(length) else { return true };
+        budget = left;
+        if frame::Frames::new(candidate).next().is_some() {
+            return true;
+        }
+    }
+    false
 }
 
 /// How a segment ends.
@@ -148,17 +175,6 @@ pub(super) enum Tail {
     Damaged,
 }
 
-/// The frame at the start of `bytes` and how many octets it takes.
-fn frame_at(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|l| (1..=MAX_BODY).contains(l))?;
-    let body = rest.get(..length)?;
-    let (kind, content) = body.split_first()?;
-    let kind = FrameKind::from_octet(*kind)?;
-    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some((Frame { kind, content }, HEADER + length))
-}
-
 /// The file name of segment `index`.
 pub(super) fn segment_name(index: u32) -> String {
     format!("{index:04}.seg")
@@ -173,10 +189,8 @@ pub(super) fn segment_index(name: &str) -> Option<u32> {
 /// A segment is left for the next one when it has grown to this: small enough to read whole at recovery.
 pub(super) const SEGMENT_SIZE: u64 = 64 << 20;
 
-const HEADER: usize = 8;
-
-/// A signing input of the hard bound has 87,724 octets.
-const MAX_BODY: usize = 128 * 1024;
+/// Octets that may be hashed in looking for a frame: four times a whole segment.
+const SEARCH_BUDGET: usize = 256 << 20;
 
 const MAGIC: &[u8] = b"kakunin journal 1";
 
@@ -219,6 +233,19 @@ mod tests {
             assert_eq!(tail == Tail::Damaged, at < 21, "{at}");
             assert_ne!(tail, Tail::Clean, "{at}");
         }
+    }
+
+    #[test]
+    fn disclosures_without_their_receipt_are_part_of_a_torn_write() {
+        let mut bytes = three();
+        let whole = bytes.len();
+        push_frame(&mut bytes, FrameKind::Disclosure, |out| out.extend_from_slice(b"value"));
+        let mut frames = Frames::new(&bytes);
+        assert_eq!(frames.by_ref().count(), 4);
+        assert_eq!(
+            (frames.whole(), frames.tail()),
+            (whole, Tail::Torn { bytes: (bytes.len() - whole) as u64 })
+        );
     }
 
     #[test]

@@ -70,6 +70,16 @@ impl SegmentFile {
 }
 
 impl Sink {
+    /// A file that takes nothing: a full disk.
+    #[cfg(test)]
+    pub(super) fn broken() -> Self {
+        let path = PathBuf::from("/dev/full");
+        let open = || OpenOptions::new().write(true).open(&path).unwrap();
+        let stream = StreamId::from_bytes([0; 16]);
+        let folder = PathBuf::new();
+        Self::File(SegmentFile { folder, stream, index: 1, file: open(), length: 0, _lock: open(), path })
+    }
+
     pub(super) fn append(&mut self, frames: &[u8]) -> io::Result<()> {
         match self {
             Self::File(file) => file.append(frames),

@@ -395,11 +395,11 @@ impl Verifier<'_> {
 
     /// One receipt; the error is a code.
     fn entry(&mut self, entry: Entry, check: &mut StreamCheck) -> Result<(), Code> {
+        let statement = entry.receipt().statement().clone();
+        let (hash, x5t) = (entry.receipt().hash(), *entry.receipt().certificate());
+        self.place(&statement, hash, check)?;
         let redacted = disclosures(&entry)?;
         let (receipt, signature) = entry.into_receipt();
-        let statement = receipt.statement().clone();
-        let (hash, x5t) = (receipt.hash(), *receipt.certificate());
-        self.place(&statement, hash, check)?;
         self.signer(&statement, &x5t, check)?;
         let path = self.path(&x5t, statement.stamp.time()).ok_or("receipt.certificate")?;
         if path.agent().agent() != statement.agent {
@@ -577,16 +577,16 @@ impl Verifier<'_> {
     fn archive(&mut self) {
         let Some(stream) = self.report.streams.first().map(|summary| summary.stream) else { return };
         let paths: Vec<&AgentPath> = self.paths.values().flatten().collect();
-        if !self.archive.is_whole(|der, name| {
-            let issuers = paths.iter().flat_map(|path| [path.issuing(), path.root()]);
-            let issuers = issuers.map(|issuer| issuer.list_issuer());
-            let mut known =
-                issuers.filter(|issuer| UnverifiedList::decode(der).is_ok_and(|list| list.names(issuer)));
-            known.next().is_some_and(|issuer| {
-                let list = UnverifiedList::decode(der).and_then(|list| list.verify(&issuer));
-                list.is_ok_and(|list| list.digest() == *name)
+        let issuers: Vec<_> =
+            paths.iter().flat_map(|path| [path.issuing().list_issuer(), path.root().list_issuer()]).collect();
+        let is_list = |der: &[u8], name: &Digest| {
+            UnverifiedList::decode(der).is_ok_and(|list| {
+                // A list whose issuer signed no certificate here served nothing here.
+                let issuer = issuers.iter().find(|issuer| list.names(issuer));
+                list.digest() == *name && issuer.is_none_or(|issuer| list.verify(issuer).is_ok())
             })
-        }) {
+        };
+        if !self.archive.is_whole(is_list) {
             self.report.invalid = Some(Invalid { code: "journal.archive", stream, index: 0 });
         }
     }

@@ -584,3 +584,205 @@ fn keep_identity(archive: &Archive, identity: &Identity) -> Result<(), ArchiveEr
 
 /// 24 bytes each; a stream with more concurrent incidents is no stream of one agent.
 const MAX_CHAINS: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::key::{Algorithm, KeyProvider, PublicKey, SignInput, Signature, SoftKey};
+    use crate::reason::DenialReason::{
+        AgentForked, JournalPoisoned, JournalUnavailable, JournalUnsignedBacklog,
+    };
+    use crate::receipt::UnverifiedReceipt;
+
+    /// A key store that signs when the gate is open and waits, or fails, when it is not.
+    struct Gated {
+        inner: Signer,
+        public: PublicKey,
+        gate: Arc<Mutex<Gate>>,
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Gate {
+        Open,
+        Shut,
+        Panics,
+    }
+
+    impl KeyProvider for Gated {
+        fn public(&self) -> &PublicKey {
+            &self.public
+        }
+
+        fn sign(&self, input: SignInput<'_>) -> Result<Signature, SignError> {
+            let gate = *self.gate.lock().unwrap();
+            match (gate, input) {
+                (Gate::Open, SignInput::Raw(message)) => self.inner.sign(message),
+                (Gate::Panics, _) => panic!("a key store with a bug"),
+                _ => Err(SignError::Unsupported),
+            }
+        }
+    }
+
+    fn identity() -> (Identity, Arc<Mutex<Gate>>) {
+        let inner = Signer::soft(SoftKey::generate(Algorithm::P256).unwrap().0);
+        let gate = Arc::new(Mutex::new(Gate::Open));
+        let gated = Gated { public: inner.public().clone(), inner, gate: Arc::clone(&gate) };
+        let identity = Identity {
+            agent: AgentId::from_random([1; 16]),
+            certificate: b"certificate".to_vec(),
+            chain: Vec::new(),
+            signer: Arc::new(Signer::provider(Box::new(gated))),
+        };
+        (identity, gate)
+    }
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp { micros: 1, boot: [0; 16], mono_nanos: seconds * 1_000_000_000 }
+    }
+
+    fn append(journal: &Journal, seconds: u64) -> Result<Recorded, DenialReason> {
+        let decision = Decision::Deny(DenialReason::ScopeAction.into());
+        let request = ActionRequest::new("payments:send").amount("1.00", "EUR");
+        let (parents, stamp) = (&[][..], at(seconds));
+        let (list, mode, chain, trace) = (None, Mode::Enforce, None, None);
+        let (decision, request) = (&decision, &request);
+        journal.decision(&DecisionEntry { decision, request, list, mode, chain, parents, trace, stamp })
+    }
+
+    #[test]
+    fn a_child_after_a_fork_never_writes_into_its_parents_stream() {
+        let (identity, _) = identity();
+        let mut journal = Journal::memory(&identity, at(0), 8).unwrap();
+        let recorded = append(&journal, 1).unwrap();
+        journal.process = journal.process.wrapping_add(1);
+        assert_eq!(append(&journal, 1).unwrap_err(), AgentForked);
+        assert_eq!(journal.outcome(recorded, Outcome::Returned, None, at(1)), Err(AgentForked));
+        assert_eq!(journal.quiesce(), Err(AgentForked));
+        assert_eq!(journal.health().failed, Some(AgentForked));
+        assert!(journal.close(at(1)).is_err() && !journal.still_in_place());
+    }
+
+    #[test]
+    fn a_backlog_waits_for_the_signer_then_denies_and_heals() {
+        let (identity, gate) = identity();
+        let journal = Journal::memory(&identity, at(0), 8).unwrap();
+        *gate.lock().unwrap() = Gate::Shut;
+        for _ in 0..=1000 {
+            drop(append(&journal, 1).unwrap());
+        }
+        let started = Instant::now();
+        assert_eq!(append(&journal, 1).unwrap_err(), JournalUnsignedBacklog);
+        let waited = started.elapsed();
+        assert!(waited >= Duration::from_millis(90), "{waited:?}");
+        assert_eq!(journal.health().unsigned, 1001);
+        *gate.lock().unwrap() = Gate::Open;
+        while append(&journal, 1).is_err() {}
+        journal.quiesce().unwrap();
+        assert_eq!(journal.health().unsigned, 0);
+        journal.close(at(2)).unwrap();
+    }
+
+    #[test]
+    fn a_signer_five_seconds_behind_denies_and_a_gap_only_waits_for_it() {
+        let (identity, gate) = identity();
+        let journal = Journal::memory(&identity, at(0), 8).unwrap();
+        *gate.lock().unwrap() = Gate::Shut;
+        drop(append(&journal, 10).unwrap());
+        drop(append(&journal, 15).unwrap());
+        assert_eq!(journal.health().oldest_mono_nanos, Some(10_000_000_000));
+        assert_eq!(append(&journal, 16).unwrap_err(), JournalUnsignedBacklog);
+        // After a laptop slept the thread is late as well: the call waits for it and goes on.
+        *gate.lock().unwrap() = Gate::Open;
+        std::thread::sleep(Duration::from_millis(60));
+        drop(append(&journal, 1000).unwrap());
+    }
+
+    #[test]
+    fn a_key_store_that_fails_leaves_the_stream_open_for_recovery() {
+        let (identity, gate) = identity();
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path(), identity, at(0)).unwrap();
+        drop(append(&journal, 1).unwrap());
+        *gate.lock().unwrap() = Gate::Shut;
+        drop(append(&journal, 1).unwrap());
+        assert!(matches!(journal.close(at(2)), Err(JournalError::Unsigned(2 | 3))));
+    }
+
+    #[test]
+    fn a_dead_signer_turns_into_denials() {
+        let (identity, gate) = identity();
+        let journal = Journal::memory(&identity, at(0), 8).unwrap();
+        *gate.lock().unwrap() = Gate::Panics;
+        drop(append(&journal, 1).unwrap());
+        while journal.health().oldest_mono_nanos.is_none() {}
+        std::thread::sleep(Duration::from_millis(20));
+        *gate.lock().unwrap() = Gate::Open;
+        assert_eq!(append(&journal, 7).unwrap_err(), JournalUnsignedBacklog);
+    }
+
+    #[test]
+    fn a_failed_outcome_denies_the_next_decision_and_a_failed_decision_itself() {
+        let (identity, _) = identity();
+        let dir = tempfile::tempdir().unwrap();
+        for outcome_first in [true, false] {
+            let journal = Journal::open(dir.path(), identity.clone(), at(0)).unwrap();
+            let recorded = append(&journal, 1).unwrap();
+            journal.quiesce().unwrap();
+            let shared = journal.shared.as_ref().unwrap();
+            lock(&shared.writer).unwrap().sink = Sink::broken();
+            if outcome_first {
+                assert!(journal.outcome(recorded, Outcome::Returned, None, at(1)).is_err());
+                assert_eq!(append(&journal, 1).unwrap_err(), JournalPoisoned);
+            } else {
+                assert_eq!(append(&journal, 1).unwrap_err(), JournalUnavailable);
+            }
+            let again = append(&journal, 1).unwrap_err();
+            assert_eq!(again, if outcome_first { JournalPoisoned } else { JournalUnavailable });
+        }
+    }
+
+    #[test]
+    fn a_failed_signature_write_denies_the_next_decision() {
+        let (identity, gate) = identity();
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path(), identity, at(0)).unwrap();
+        *gate.lock().unwrap() = Gate::Shut;
+        drop(append(&journal, 1).unwrap());
+        lock(&journal.shared.as_ref().unwrap().writer).unwrap().sink = Sink::broken();
+        *gate.lock().unwrap() = Gate::Open;
+        while journal.health().failed.is_none() {}
+        assert_eq!(append(&journal, 1).unwrap_err(), JournalPoisoned);
+    }
+
+    #[test]
+    fn chains_count_within_their_stream_and_the_end_says_how_far() {
+        let mut counts = Counts::default();
+        let chain = |n| ChainId::from_bytes([n; 16]);
+        assert_eq!(counts.step(None), None);
+        assert_eq!(counts.step(Some(chain(1))), Some((chain(1), Some(0))));
+        assert_eq!(counts.step(Some(chain(2))), Some((chain(2), Some(0))));
+        assert_eq!(counts.step(Some(chain(1))), Some((chain(1), Some(1))));
+        let leaves = [format!("{} 1", chain(1)), format!("{} 0", chain(2))];
+        let totals = counts.totals();
+        assert_eq!(totals.chains, 2);
+        assert_eq!(totals.chains_root, tree::root(leaves.iter().map(String::as_bytes)));
+    }
+
+    #[test]
+    fn quiescing_signs_everything_and_the_next_receipt_starts_the_thread_again() {
+        let (identity, _) = identity();
+        let journal = Journal::memory(&identity, at(0), 100).unwrap();
+        for round in 1..4 {
+            drop(append(&journal, round).unwrap());
+            journal.quiesce().unwrap();
+            assert_eq!(journal.health(), Health { unsigned: 0, oldest_mono_nanos: None, failed: None });
+        }
+        let sequences = journal
+            .latest()
+            .into_iter()
+            .map(|token| UnverifiedReceipt::from_jws(&token).unwrap().0.statement().sequence);
+        assert!(sequences.eq(0..4));
+    }
+}

@@ -130,6 +130,12 @@ impl<'a> UnverifiedList<'a> {
         &self.number
     }
 
+    /// SHA-256 of TBSCertList: the list's name in receipts and archives, proven or not.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.tbs)
+    }
+
     /// Checks issuer and signature, then reads the entries.
     ///
     /// # Errors

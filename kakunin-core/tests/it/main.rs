@@ -3,11 +3,15 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     reason = "tests stop at the first surprise"
 )]
 
 mod authority;
 mod certificate;
 mod floors;
+mod guard;
+mod house;
+mod journal;
 mod revocation;
 mod scope;

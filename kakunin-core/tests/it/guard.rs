@@ -1,0 +1,696 @@
+//! The guard: an agent's directory, its lists and clocks, and what must be denied when they are not right.
+//!
+//! Time stands at [`authority::NOW`] on a clock that tests move by hand; files, locks, threads and processes are real.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use base64ct::{Base64, Encoding};
+use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::digest::Digest;
+use kakunin_core::genesis::Genesis;
+use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource, StateChoice};
+use kakunin_core::home::{AgentHome, Papers};
+use kakunin_core::key::{Signer, SoftKey};
+use kakunin_core::receipt::Mode;
+use kakunin_core::request::ActionRequest;
+use kakunin_core::scope::{DraftScope, NameLists, Scope};
+use kakunin_core::time::UnixMillis;
+use rcgen::{CertificateRevocationListParams, RevocationReason, SerialNumber, date_time_ymd};
+
+use crate::authority::{self, Authority, By, SERIAL, agent_id, entry, seeded_key};
+
+const SCOPE: &str = r#"
+actions = ["payments:send", "read:*"]
+[[limit]]
+for = ["payments:send"]
+currency = "EUR"
+per_action = "100.00"
+per_day = "1000.00"
+per_minute = "500.00"
+[[counterparties]]
+for = ["payments:send"]
+allow = ["acme"]
+"#;
+
+/// An authority and the directory of one agent of it.
+struct House {
+    temp: tempfile::TempDir,
+    authority: Authority,
+    clock: Arc<ManualClock>,
+}
+
+impl House {
+    fn new() -> Self {
+        Self::of(SCOPE)
+    }
+
+    fn of(scope: &str) -> Self {
+        let house = Self { temp: tempfile::tempdir().unwrap(), authority: Authority::new(), clock: clock() };
+        fs::create_dir(house.dir()).unwrap();
+        let key = pem("PRIVATE KEY", &seeded_key(3).serialize_der());
+        fs::write(house.dir().join("key.pem"), key).unwrap();
+        fs::set_permissions(house.dir().join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(house.dir().join("ca.pem"), pem("CERTIFICATE", &house.authority.root)).unwrap();
+        fs::write(house.dir().join("chain.pem"), pem("CERTIFICATE", &house.authority.issuing)).unwrap();
+        fs::write(house.dir().join("agent.toml"), "lists = \"../lists.pem\"\n").unwrap();
+        house.certify(scope, 1);
+        house.publish(1, &[]);
+        house
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.temp.path().join("agent")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir().join("state")
+    }
+
+    fn scope(text: &str) -> Scope {
+        let draft = DraftScope::parse(text, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        draft.for_agent(agent_id()).unwrap()
+    }
+
+    /// Writes a certificate and its genesis mark.
+    fn certify(&self, scope: &str, serial: u8) {
+        let der = self.authority.agent_with(&Self::scope(scope).to_der(), |params| {
+            params.serial_number = Some(if serial == 1 { SERIAL.to_vec() } else { vec![serial; 16] }.into());
+        });
+        let issuing = Signer::soft(SoftKey::from_pkcs8(&seeded_key(2).serialize_der()).unwrap());
+        let mark = Genesis::sign(agent_id(), Digest::of(&der), &issuing).unwrap();
+        if serial == 1 {
+            fs::write(self.dir().join("genesis"), mark.to_text()).unwrap();
+        }
+        replace(&self.dir().join("agent.pem"), &pem("CERTIFICATE", &der));
+    }
+
+    /// Publishes list `number` of the issuing authority.
+    fn publish(&self, number: u8, entries: &[RevocationReason]) {
+        self.publish_with(number, entries, |_| {});
+    }
+
+    fn publish_with(
+        &self,
+        number: u8,
+        reasons: &[RevocationReason],
+        change: impl Fn(&mut CertificateRevocationListParams),
+    ) {
+        let list = self.authority.list(By::Issuing, |params| {
+            params.crl_number = SerialNumber::from(vec![number]);
+            params.revoked_certs = reasons.iter().map(|reason| entry(&SERIAL, Some(*reason))).collect();
+            change(params);
+        });
+        let root = self.authority.list(By::Root, |_| {});
+        let text = [list, root].map(|list| pem("X509 CRL", &list)).concat();
+        replace(&self.temp.path().join("lists.pem"), &text);
+    }
+
+    fn options(&self) -> GuardOptions {
+        GuardOptions { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, ..GuardOptions::default() }
+    }
+
+    fn guard(&self) -> Guard {
+        self.guard_with(self.options())
+    }
+
+    fn guard_with(&self, options: GuardOptions) -> Guard {
+        Guard::open(AgentHome::open(&self.dir(), None).unwrap(), options).unwrap()
+    }
+
+    fn memory(&self) -> (Arc<MemorySource>, Guard) {
+        let papers = Papers {
+            agent: self.authority.agent(&Self::scope(SCOPE)),
+            chain: vec![self.authority.issuing.clone()],
+            roots: vec![self.authority.root.clone()],
+            issuer: None,
+            names: NameLists::default(),
+        };
+        let lists = fs::read(self.temp.path().join("lists.pem")).unwrap();
+        let source = Arc::new(MemorySource::new(papers, lists, seeded_key(3).serialize_der().into()));
+        (Arc::clone(&source), Guard::in_memory(source, self.options()).unwrap())
+    }
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(authority::now().to_millis()))
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = Base64::encode_string(der);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+fn replace(path: &Path, text: &str) {
+    let temp = path.with_extension("new");
+    fs::write(&temp, text).unwrap();
+    fs::rename(temp, path).unwrap();
+}
+
+fn pay(amount: &str) -> ActionRequest<'_> {
+    ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme")
+}
+
+/// The code of the answer: `allow`, or why not. What is allowed ran and returned.
+fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
+    match guard.admit(request) {
+        Ok(pass) => {
+            pass.begin().returned();
+            "allow"
+        }
+        Err(denied) => denied.code(),
+    }
+}
+
+#[test]
+fn a_payment_inside_the_scope_runs_and_one_outside_does_not() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("10.00")), "allow");
+    assert_eq!(ask(&guard, &pay("100.01")), "scope.amount");
+    assert_eq!(ask(&guard, &pay("1.00").counterparty("evil")), "scope.counterparty");
+    assert_eq!(ask(&guard, &ActionRequest::new("payments:refund")), "scope.action");
+    let denied = guard.admit(&pay("100.01")).unwrap_err();
+    let id = denied.decision_id().unwrap();
+    assert_eq!(
+        denied.to_string(),
+        format!(
+            "payments:send denied: 100.01 EUR is over this certificate's 100.00 EUR per action; \
+             ask the owner to renew with a higher limit [scope.amount, decision {id}]"
+        )
+    );
+    assert!(!denied.for_model().contains("100.00"), "{}", denied.for_model());
+}
+
+#[test]
+fn held_agent_is_denied_until_lifted() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.publish(2, &[RevocationReason::CertificateHold]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.held");
+    house.publish(3, &[]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+}
+
+#[test]
+fn a_revocation_reaches_a_running_guard_by_itself_and_is_final() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    let start = Instant::now();
+    while ask(&guard, &ActionRequest::new("read:a")) == "allow" {
+        assert!(start.elapsed() < Duration::from_secs(1), "still allowed after a second");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+    // A later list that forgets it is refused, now and by the next process.
+    house.publish(3, &[]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+    assert!(guard.take_notices().concat().contains("revoked and is missing"));
+    drop(guard);
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+}
+
+#[test]
+fn an_older_list_is_refused_while_running_and_at_the_next_start() {
+    let house = House::new();
+    house.publish(5, &[]);
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.publish(4, &[]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow", "the held list goes on");
+    assert!(guard.take_notices().concat().contains("number 4 is offered after number 5"));
+    drop(guard);
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+    house.publish(6, &[]);
+    assert_eq!(ask(&house.guard(), &pay("1")), "allow");
+}
+
+#[test]
+fn two_lists_of_one_number_are_refused() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.publish_with(1, &[], |params| params.next_update = date_time_ymd(2027, 1, 1));
+    guard.refresh();
+    assert!(guard.take_notices().concat().contains("two different lists carry number 1"));
+    drop(guard);
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+}
+
+#[test]
+fn a_list_that_cannot_decide_denies_with_its_own_code() {
+    let house = House::new();
+    let lists = house.temp.path().join("lists.pem");
+    fs::remove_file(&lists).unwrap();
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.missing");
+    fs::write(&lists, "no list").unwrap();
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.missing");
+    house.publish_with(1, &[], |params| params.this_update = date_time_ymd(2026, 11, 25));
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.invalid");
+    house.publish_with(1, &[], |params| {
+        params.this_update = date_time_ymd(2026, 11, 20);
+        params.next_update = date_time_ymd(2026, 11, 22);
+    });
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.stale");
+    // It heals without a restart.
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "revocation.stale");
+    house.publish(2, &[]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+}
+
+#[test]
+fn past_the_next_update_everything_is_stale_and_past_the_end_expired() {
+    let house = House::new();
+    house.publish_with(1, &[], |params| params.next_update = date_time_ymd(2026, 11, 24));
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.advance(12 * 3_600_000 - 1);
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.advance(1);
+    assert_eq!(ask(&guard, &pay("1")), "revocation.stale");
+    house.clock.advance(4 * 86_400_000);
+    assert_eq!(ask(&guard, &pay("1")), "certificate.expired");
+}
+
+#[test]
+fn a_clock_set_back_denies_and_a_night_asleep_does_not() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.sleep(8 * 3_600_000);
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    let today = house.clock.wall();
+    house.clock.set_wall(today.plus_millis(-86_400_000));
+    assert_eq!(ask(&guard, &pay("1")), "clock.untrusted");
+    house.clock.set_wall(today);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    drop(guard);
+    // A clock behind the list that was accepted is untrusted in the next process too.
+    house.clock.set_wall(UnixMillis::parse_rfc3339("2026-11-22T12:00:00Z").unwrap());
+    assert_eq!(ask(&house.guard(), &pay("1")), "clock.untrusted");
+}
+
+#[test]
+fn sleeping_past_the_deadline_is_noticed_before_the_first_decision() {
+    let house = House::new();
+    house.publish_with(1, &[], |params| params.next_update = date_time_ymd(2026, 11, 24));
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.sleep(13 * 3_600_000);
+    assert_eq!(ask(&guard, &pay("1")), "revocation.stale");
+}
+
+#[test]
+fn sixty_four_threads_at_the_edge_never_exceed_the_window() {
+    let house = House::new();
+    let guard = house.guard();
+    let allowed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    match ask(&guard, &pay("7.00")) {
+                        "allow" => _ = allowed.fetch_add(1, Ordering::Relaxed),
+                        code => assert!(matches!(code, "budget.window" | "budget.busy"), "{code}"),
+                    }
+                }
+            });
+        }
+    });
+    let sum = allowed.load(Ordering::Relaxed) * 7;
+    assert!(sum <= 500, "{sum}");
+    assert!(sum > 400, "{sum}");
+}
+
+#[test]
+fn two_guards_of_one_directory_share_what_was_spent_and_a_restart_remembers() {
+    let house = House::new();
+    let (one, other) = (house.guard(), house.guard());
+    for guard in [&one, &other, &one, &other, &one] {
+        assert_eq!(ask(guard, &pay("100.00")), "allow");
+    }
+    assert_eq!(ask(&one, &pay("0.01")), "budget.window");
+    assert_eq!(ask(&other, &pay("0.01")), "budget.window");
+    drop((one, other));
+    let again = house.guard();
+    let denied = again.admit(&pay("1")).unwrap_err();
+    assert_eq!((denied.code(), denied.limit().as_deref()), ("budget.window", Some("500.00 EUR in 60 s")));
+    house.clock.advance(61_001);
+    assert_eq!(ask(&again, &pay("100.00")), "allow");
+}
+
+#[test]
+fn what_did_not_run_is_room_again_and_what_ended_unknown_is_spent() {
+    let house = House::new();
+    let guard = house.guard();
+    for _ in 0..20 {
+        drop(guard.admit(&pay("100.00")).unwrap());
+        guard.admit(&pay("100.00")).unwrap().begin().not_executed();
+    }
+    for end in 0..5 {
+        let running = guard.admit(&pay("100.00")).unwrap().begin();
+        match end {
+            0 => running.returned(),
+            1 => running.raised(),
+            2 => running.cancelled(),
+            _ => drop(running),
+        }
+    }
+    assert_eq!(ask(&guard, &pay("0.01")), "budget.window");
+}
+
+#[test]
+fn a_lost_budget_file_denies_for_one_window() {
+    let house = House::new();
+    assert_eq!(ask(&house.guard(), &pay("1")), "allow");
+    fs::remove_file(house.state().join("budget.seg")).unwrap();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "budget.unknown");
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow", "only budgets are unknown");
+    house.clock.advance(86_400_000);
+    house.publish_with(2, &[], |_| {});
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "budget.unknown");
+    house.clock.advance(1_500_000);
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+}
+
+#[test]
+fn a_budget_file_that_lost_its_end_is_noticed() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("100")), "allow");
+    let path = house.state().join("budget.seg");
+    let before = fs::metadata(&path).unwrap().len();
+    assert_eq!(ask(&guard, &pay("100")), "allow");
+    drop(guard);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(before).unwrap();
+    assert_eq!(ask(&house.guard(), &pay("1")), "budget.unknown");
+}
+
+#[test]
+fn a_new_agent_without_its_mark_is_denied_by_budget_and_nothing_else() {
+    let house = House::new();
+    fs::remove_file(house.dir().join("genesis")).unwrap();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "budget.unknown");
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+}
+
+#[test]
+fn a_mark_counts_once_and_never_for_another_certificate() {
+    let house = House::new();
+    let mark = fs::read(house.dir().join("genesis")).unwrap();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("100")), "allow");
+    assert!(!house.dir().join("genesis").exists());
+    drop(guard);
+    fs::write(house.dir().join("genesis"), &mark).unwrap();
+    fs::remove_file(house.state().join("budget.seg")).unwrap();
+    assert_eq!(ask(&house.guard(), &pay("1")), "budget.unknown", "consumed already");
+
+    let other = House::new();
+    other.certify(SCOPE, 2);
+    assert_eq!(ask(&other.guard(), &pay("1")), "budget.unknown", "the mark is for serial one");
+}
+
+#[test]
+fn a_mark_beside_a_state_elsewhere_ends_after_a_day() {
+    let house = House::new();
+    let elsewhere = |name: &str| GuardOptions {
+        state: StateChoice::Path(house.temp.path().join(name)),
+        ..house.options()
+    };
+    // The certificate began three days ago.
+    assert_eq!(ask(&house.guard_with(elsewhere("late")), &pay("1")), "budget.unknown");
+    let early = House::new();
+    early.clock.set_wall(UnixMillis::parse_rfc3339("2026-11-20T12:00:00Z").unwrap());
+    early.publish_with(1, &[], |params| params.this_update = date_time_ymd(2026, 11, 20));
+    let options = GuardOptions {
+        state: StateChoice::Path(early.temp.path().join("own")),
+        clock: clock_at("2026-11-20T12:00:00Z"),
+        ..early.options()
+    };
+    assert_eq!(ask(&early.guard_with(options), &pay("1")), "allow");
+}
+
+fn clock_at(text: &str) -> Arc<dyn Clock> {
+    Arc::new(ManualClock::new(UnixMillis::parse_rfc3339(text).unwrap()))
+}
+
+#[test]
+fn many_reservations_are_compacted_and_none_is_forgotten() {
+    let house = House::of("actions = [\"tick\"]\n[[rate]]\nfor = [\"tick\"]\nmax = 9000\nseconds = 86400\n");
+    let guard = house.guard();
+    for _ in 0..9000 {
+        assert_eq!(ask(&guard, &ActionRequest::new("tick")), "allow");
+    }
+    assert!(fs::metadata(house.state().join("budget.seg")).unwrap().len() < 1 << 20);
+    assert_eq!(ask(&guard, &ActionRequest::new("tick")), "budget.rate");
+    drop(guard);
+    assert_eq!(ask(&house.guard(), &ActionRequest::new("tick")), "budget.rate");
+}
+
+#[test]
+fn renewal_swaps_the_scope_without_a_restart_and_keeps_what_was_spent() {
+    let house = House::new();
+    let guard = house.guard();
+    for _ in 0..5 {
+        assert_eq!(ask(&guard, &pay("100.00")), "allow");
+    }
+    house.certify(&SCOPE.replace("\"read:*\"", "\"read:*\", \"mail:send\""), 9);
+    guard.refresh();
+    assert_eq!(ask(&guard, &ActionRequest::new("mail:send")), "allow");
+    assert_eq!(ask(&guard, &pay("1")), "budget.window");
+}
+
+#[test]
+fn a_broken_renewal_leaves_the_good_certificate_and_says_so() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    replace(&house.dir().join("agent.pem"), "nothing");
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    assert!(guard.take_notices().concat().contains("papers changed and are refused"));
+}
+
+#[test]
+fn a_certificate_of_another_agent_is_a_mismatch() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    let other = kakunin_core::id::AgentId::from_random([8; 16]);
+    let draft = DraftScope::parse(SCOPE, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+    let der = house.authority.agent_with(&draft.for_agent(other).unwrap().to_der(), |params| {
+        params.subject_alt_names = vec![rcgen::SanType::URI(other.to_urn().try_into().unwrap())];
+    });
+    assert_eq!(AgentCertificate::decode(&der).unwrap().agent(), other);
+    replace(&house.dir().join("agent.pem"), &pem("CERTIFICATE", &der));
+    guard.refresh();
+    assert!(guard.take_notices().concat().contains("another agent"));
+    assert_eq!(ask(&guard, &pay("1")), "allow", "the certificate it has is still good");
+}
+
+#[test]
+fn the_journal_taken_away_is_noticed_within_a_second() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    fs::rename(house.state().join("journal"), house.state().join("gone")).unwrap();
+    let start = Instant::now();
+    while ask(&guard, &ActionRequest::new("read:a")) == "allow" {
+        assert!(start.elapsed() < Duration::from_secs(1), "still allowed after a second");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(ask(&guard, &pay("1")), "journal.unavailable");
+}
+
+#[test]
+fn a_state_that_cannot_be_written_denies_unless_memory_was_chosen() {
+    let house = House::new();
+    fs::write(house.state(), "a file where the folder should be").unwrap();
+    assert_eq!(ask(&house.guard(), &pay("1")), "journal.unavailable");
+    let memory = GuardOptions { state: StateChoice::Memory, ..house.options() };
+    assert_eq!(ask(&house.guard_with(memory), &pay("1")), "allow");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let house = House::new();
+    fs::set_permissions(house.dir().join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    let error = Guard::open(AgentHome::open(&house.dir(), None).unwrap(), house.options()).unwrap_err();
+    assert!(error.to_string().contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn a_list_of_names_that_is_gone_denies_its_actions_only() {
+    let house =
+        House::of("actions = [\"pay\", \"read\"]\n[[counterparties]]\nfor = [\"pay\"]\nallow = [\"a\"]\n");
+    let names: String = (0..40).map(|n| format!("\"name{n}\",")).collect();
+    house.certify(
+        &format!("actions = [\"pay\", \"read\"]\n[[counterparties]]\nfor = [\"pay\"]\nallow = [{names}]\n"),
+        1,
+    );
+    let guard = house.guard();
+    let pay = ActionRequest::new("pay").counterparty("name1");
+    assert_eq!(ask(&guard, &pay), "scope.names_missing");
+    assert_eq!(ask(&guard, &ActionRequest::new("read")), "allow");
+}
+
+#[test]
+fn observing_lets_the_scope_be_broken_and_nothing_else() {
+    let house = House::new();
+    let guard = house.guard_with(GuardOptions { mode: Mode::Observe, ..house.options() });
+    assert_eq!(ask(&guard, &pay("100000.00")), "allow");
+    assert_eq!(ask(&guard, &ActionRequest::new("no:such")), "allow");
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
+
+#[test]
+fn a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own() {
+    let house = House::new();
+    let (_, memory) = house.memory();
+    assert_eq!(ask(&memory, &pay("1")), "allow");
+    memory.after_fork_in_child();
+    assert_eq!(ask(&memory, &pay("1")), "agent.forked");
+
+    let files = house.guard();
+    assert_eq!(ask(&files, &pay("1")), "allow");
+    files.before_fork();
+    files.after_fork_in_child();
+    assert_eq!(ask(&files, &pay("1")), "allow");
+    let streams = fs::read_dir(house.state().join("journal")).unwrap();
+    let streams = streams.filter(|entry| entry.as_ref().unwrap().file_name().len() == 32).count();
+    assert_eq!(streams, 2);
+}
+
+#[test]
+fn published_in_memory_is_seen_at_the_next_look() {
+    let house = House::new();
+    let (source, guard) = house.memory();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.publish(2, &[RevocationReason::CertificateHold]);
+    source.publish(fs::read(house.temp.path().join("lists.pem")).unwrap());
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.held");
+}
+
+/// A clock with a bug: what a fault inside the guard looks like.
+#[derive(Debug)]
+struct Faulty(ManualClock, AtomicBool);
+
+impl Clock for Faulty {
+    fn wall(&self) -> UnixMillis {
+        assert!(!self.1.load(Ordering::Relaxed), "a bug");
+        self.0.wall()
+    }
+
+    fn mono_nanos(&self) -> i64 {
+        self.0.mono_nanos()
+    }
+
+    fn boot_millis(&self) -> i64 {
+        self.0.boot_millis()
+    }
+}
+
+#[test]
+fn a_panic_inside_the_guard_is_a_denial_and_the_host_lives() {
+    let house = House::new();
+    let faulty = Arc::new(Faulty(ManualClock::new(authority::now().to_millis()), AtomicBool::new(false)));
+    let guard = house
+        .guard_with(GuardOptions { clock: Arc::clone(&faulty) as Arc<dyn Clock>, ..GuardOptions::default() });
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    faulty.1.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&guard, &pay("1")), "internal");
+    // Long enough for the keeper to meet the bug as well.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(ask(&guard, &pay("1")), "internal");
+    faulty.1.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+}
+
+#[test]
+fn a_thousand_answers_name_a_thousand_receipts() {
+    let house = House::new();
+    let guard = house.guard();
+    let mut receipts = std::collections::HashSet::new();
+    for _ in 0..1000 {
+        let pass = guard.admit(&ActionRequest::new("read:a")).unwrap();
+        receipts.insert(pass.receipt().unwrap());
+        pass.begin().returned();
+    }
+    assert_eq!(receipts.len(), 1000);
+}
+
+/// Row 12 of the fail-open probes: processes killed at random never spend more than the window together.
+#[test]
+fn eight_processes_killed_at_random_never_exceed_the_window() {
+    let house = House::of("actions = [\"tick\"]\n[[rate]]\nfor = [\"tick\"]\nmax = 400\nseconds = 86400\n");
+    let acks = house.temp.path().join("acks");
+    fs::create_dir(&acks).unwrap();
+    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 100 } else { 6 };
+    for round in 0..rounds {
+        let children: Vec<_> = (0..8)
+            .map(|n| {
+                Command::new(std::env::current_exe().unwrap())
+                    .args(["guard::child_that_ticks_until_it_is_killed", "--exact", "--nocapture"])
+                    .env("KAKUNIN_TEST_AGENT", house.dir())
+                    .env("KAKUNIN_TEST_ACKS", acks.join(format!("{round}-{n}")))
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for (n, mut child) in (0_u64..).zip(children) {
+            std::thread::sleep(Duration::from_millis(10 + (round * 7 + n * 13) % 30));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+    let ran: u64 = fs::read_dir(&acks).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(ran > 0 && ran <= 400, "{ran} bodies ran");
+    let guard = house.guard();
+    let left = (0..=400).take_while(|_| ask(&guard, &ActionRequest::new("tick")) == "allow").count();
+    assert!(ran + u64::try_from(left).unwrap() <= 400, "{ran} ran and {left} were left");
+}
+
+#[test]
+fn child_that_ticks_until_it_is_killed() {
+    let (Some(dir), Some(acks)) =
+        (std::env::var_os("KAKUNIN_TEST_AGENT"), std::env::var_os("KAKUNIN_TEST_ACKS"))
+    else {
+        return;
+    };
+    let options = GuardOptions { clock: clock(), ..GuardOptions::default() };
+    let guard = Guard::open(AgentHome::open(Path::new(&dir), None).unwrap(), options).unwrap();
+    let mut acks = fs::OpenOptions::new().create(true).append(true).open(acks).unwrap();
+    loop {
+        if let Ok(pass) = guard.admit(&ActionRequest::new("tick")) {
+            let running = pass.begin();
+            std::io::Write::write_all(&mut acks, b".").unwrap();
+            running.returned();
+        }
+    }
+}

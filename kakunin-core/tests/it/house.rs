@@ -1,0 +1,243 @@
+//! A house for tests: root, issuing authority, one agent with its key, and both lists, at a fixed time.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors, VerifiedAgent};
+use kakunin_core::decision::Decision;
+use kakunin_core::id::AgentId;
+use kakunin_core::journal::{DecisionEntry, Identity, Journal};
+use kakunin_core::key::{Signer, SoftKey};
+use kakunin_core::leash::Leash;
+use kakunin_core::receipt::{ListUse, Mode, Stamp};
+use kakunin_core::request::ActionRequest;
+use kakunin_core::scope::{DraftScope, NameLists};
+use kakunin_core::time::UnixTime;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
+
+/// Noon of a Monday on which every certificate and list of the house is good.
+pub(crate) fn now() -> UnixTime {
+    UnixTime::parse_rfc3339("2026-11-23T12:00:00Z").unwrap()
+}
+
+/// Clocks `millis` after [`now`].
+pub(crate) fn stamp(millis: i64) -> Stamp {
+    Stamp {
+        micros: now().seconds() * 1_000_000 + millis * 1000,
+        boot: [0xb0; 16],
+        mono_nanos: 1_000_000_000_000 + u64::try_from(millis).unwrap() * 1_000_000,
+    }
+}
+
+/// Everything as bytes, so that a child process can be given the same house.
+#[derive(Clone)]
+pub(crate) struct House {
+    pub(crate) root: Vec<u8>,
+    pub(crate) issuing: Vec<u8>,
+    pub(crate) agent: Vec<u8>,
+    pub(crate) agent_key: Vec<u8>,
+    pub(crate) issuing_list: Vec<u8>,
+    pub(crate) root_list: Vec<u8>,
+    /// A list after which the agent is revoked.
+    pub(crate) revoking_list: Vec<u8>,
+}
+
+impl House {
+    pub(crate) fn build(agent: AgentId) -> Self {
+        let key = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let (root_key, issuing_key, agent_key) = (key(), key(), key());
+        let root_params = authority("test root", BasicConstraints::Unconstrained);
+        let root = root_params.self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(root_params, root_key);
+
+        let mut issuing_params = authority("test issuing", BasicConstraints::Constrained(0));
+        issuing_params.extended_key_usages = usages();
+        issuing_params.use_authority_key_identifier_extension = true;
+        let issuing = issuing_params.signed_by(&issuing_key, &root_issuer).unwrap();
+        let issuing_issuer = Issuer::new(issuing_params, issuing_key);
+
+        let serial = SerialNumber::from_slice(&[0x41; 16]);
+        let agent_params = agent_params(agent, serial.clone());
+        let agent = agent_params.signed_by(&agent_key, &issuing_issuer).unwrap();
+
+        Self {
+            root: root.der().to_vec(),
+            issuing: issuing.der().to_vec(),
+            agent: agent.der().to_vec(),
+            agent_key: agent_key.serialize_der(),
+            issuing_list: list(&issuing_issuer, 7, None),
+            root_list: list(&root_issuer, 1, None),
+            revoking_list: list(&issuing_issuer, 8, Some(serial)),
+        }
+    }
+
+    pub(crate) fn save(&self, dir: &Path) {
+        for (name, bytes) in self.parts() {
+            fs::write(dir.join(name), bytes).unwrap();
+        }
+    }
+
+    pub(crate) fn load(dir: &Path) -> Self {
+        let read = |name| fs::read(dir.join(name)).unwrap();
+        Self {
+            root: read("root"),
+            issuing: read("issuing"),
+            agent: read("agent"),
+            agent_key: read("agent_key"),
+            issuing_list: read("issuing_list"),
+            root_list: read("root_list"),
+            revoking_list: read("revoking_list"),
+        }
+    }
+
+    fn parts(&self) -> [(&'static str, &[u8]); 7] {
+        [
+            ("root", &self.root),
+            ("issuing", &self.issuing),
+            ("agent", &self.agent),
+            ("agent_key", &self.agent_key),
+            ("issuing_list", &self.issuing_list),
+            ("root_list", &self.root_list),
+            ("revoking_list", &self.revoking_list),
+        ]
+    }
+
+    pub(crate) fn anchors(&self) -> TrustAnchors {
+        TrustAnchors::new([self.root.as_slice()]).unwrap()
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        let signer = Signer::soft(SoftKey::from_pkcs8(&self.agent_key).unwrap());
+        Identity {
+            agent: AgentCertificate::decode(&self.agent).unwrap().agent(),
+            certificate: self.agent.clone(),
+            chain: vec![self.issuing.clone()],
+            signer: Arc::new(signer),
+        }
+    }
+
+    pub(crate) fn verified(&self) -> VerifiedAgent {
+        let path = AgentCertificate::decode(&self.agent).unwrap();
+        let path = path.verify_path([self.issuing.as_slice()], &self.anchors(), now()).unwrap();
+        let lists = [self.issuing_list.as_slice(), self.root_list.as_slice()];
+        let lists = PathLists::from_der(lists, &path).unwrap();
+        path.with_lists(lists, now()).unwrap()
+    }
+
+    pub(crate) fn leash(&self) -> Leash {
+        Leash::compile(&self.verified(), &NameLists::default()).unwrap()
+    }
+
+    pub(crate) fn list_use(&self) -> ListUse {
+        ListUse::of(self.verified().lists().issuing())
+    }
+
+    /// Opens a journal and keeps both lists in it, as a guard does.
+    pub(crate) fn journal(&self, dir: &Path) -> Journal {
+        let journal = Journal::open(dir, self.identity(), stamp(0)).unwrap();
+        let verified = self.verified();
+        for list in [verified.lists().issuing(), verified.lists().root()] {
+            journal.archive_list(list.der(), &list.digest()).unwrap();
+        }
+        journal
+    }
+}
+
+/// What the agent of the house may do.
+const SCOPE: &str = r#"
+actions = ["payments:send"]
+[[limit]]
+for = ["payments:send"]
+currency = "EUR"
+per_action = "10000.00"
+[[counterparties]]
+for = ["payments:send"]
+allow = ["acme"]
+"#;
+
+pub(crate) fn request(amount: &str) -> ActionRequest<'_> {
+    ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme")
+}
+
+pub(crate) fn decide(leash: &Leash, request: &ActionRequest<'_>) -> Decision {
+    leash.decide(request, now().to_millis())
+}
+
+pub(crate) fn entry<'a>(
+    decision: &'a Decision,
+    request: &'a ActionRequest<'a>,
+    list: ListUse,
+    stamp: Stamp,
+) -> DecisionEntry<'a> {
+    DecisionEntry {
+        decision,
+        request,
+        list: Some(list),
+        mode: Mode::Enforce,
+        chain: None,
+        parents: &[],
+        trace: None,
+        stamp,
+    }
+}
+
+fn authority(name: &str, constraints: BasicConstraints) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.not_before = date_time_ymd(2026, 1, 1);
+    params.not_after = date_time_ymd(2036, 1, 1);
+    params.is_ca = IsCa::Ca(constraints);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn agent_params(agent: AgentId, serial: SerialNumber) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "billing");
+    params.serial_number = Some(serial);
+    params.not_before = date_time_ymd(2026, 11, 1);
+    params.not_after = date_time_ymd(2026, 12, 1);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = usages();
+    params.use_authority_key_identifier_extension = true;
+    params.subject_alt_names = vec![SanType::URI(agent.to_urn().try_into().unwrap())];
+    let scope = DraftScope::parse(SCOPE, &|_| Err(std::io::Error::other("no files"))).unwrap();
+    let scope = scope.for_agent(agent).unwrap().to_der();
+    params.custom_extensions =
+        vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1, 1], scope)];
+    params
+}
+
+fn usages() -> Vec<ExtendedKeyUsagePurpose> {
+    vec![
+        ExtendedKeyUsagePurpose::ClientAuth,
+        ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 4, 1, 32473, 1, 3]),
+    ]
+}
+
+fn list(issuer: &Issuer<'_, KeyPair>, number: u8, revoked: Option<SerialNumber>) -> Vec<u8> {
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 11, 20),
+        next_update: date_time_ymd(2026, 11, 27),
+        crl_number: SerialNumber::from_slice(&[number]),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.map(revocation).into_iter().collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer).unwrap().der().to_vec()
+}
+
+fn revocation(serial_number: SerialNumber) -> RevokedCertParams {
+    RevokedCertParams {
+        serial_number,
+        revocation_time: date_time_ymd(2026, 11, 20),
+        reason_code: None,
+        invalidity_date: None,
+    }
+}
