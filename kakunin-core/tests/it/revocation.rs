@@ -20,7 +20,8 @@ use crate::authority::{Authority, By, Der, SERIAL, agent_id, at, entry, now, see
 #[test]
 fn lists_that_are_not_der_are_refused() {
     let scene = Scene::new();
-    let right = scene.list(|list| list.revoked_certs = vec![entry(&SERIAL, Some(RevocationReason::CertificateHold))]);
+    let right =
+        scene.list(|list| list.revoked_certs = vec![entry(&SERIAL, Some(RevocationReason::CertificateHold))]);
     assert_eq!(scene.verdict(&right), Err(Why::CertificateHeld));
     assert_eq!(scene.verdict(&[right.as_slice(), &[0]].concat()), Err(Why::RevocationInvalid));
     for end in 0..right.len() {
@@ -134,11 +135,7 @@ fn partitioned_and_indirect_lists_decide_nothing() {
         assert_eq!(scene.verdict(&list), Err(Why::RevocationInvalid), "{part:?}");
     }
     // indirectCRL [4], onlySomeReasons [3], onlyContainsAttributeCerts [5]; critical and not.
-    for value in [
-        Der::leaf(0x84, vec![0xff]),
-        Der::leaf(0x83, vec![1, 0x40]),
-        Der::leaf(0x85, vec![0xff]),
-    ] {
+    for value in [Der::leaf(0x84, vec![0xff]), Der::leaf(0x83, vec![1, 0x40]), Der::leaf(0x85, vec![0xff])] {
         for critical in [true, false] {
             let list = scene.list_with_extension("2.5.29.28", critical, Der::list(0x30, vec![value.clone()]));
             assert_eq!(scene.verdict(&list), Err(Why::RevocationInvalid), "{value:?} {critical}");
@@ -185,7 +182,9 @@ fn a_list_without_number_issuer_key_or_end_is_refused() {
     let broken: [(&str, &dyn Fn(&mut Der)); 9] = [
         ("no number", &|der| der.drop_extension("2.5.29.20")),
         ("no AKI", &|der| der.drop_extension("2.5.29.35")),
-        ("a critical number", &|der| der.extension("2.5.29.20").children().insert(1, Der::leaf(1, vec![0xff]))),
+        ("a critical number", &|der| {
+            der.extension("2.5.29.20").children().insert(1, Der::leaf(1, vec![0xff]))
+        }),
         ("a critical AKI", &|der| der.extension("2.5.29.35").children().insert(1, Der::leaf(1, vec![0xff]))),
         ("the number twice", &|der| {
             let again = der.extension("2.5.29.20").clone();
@@ -229,8 +228,14 @@ fn lists_from_the_future_and_of_the_past_do_not_count() {
     *der.path(&[0, 4]) = this;
     assert_eq!(scene.verdict(&scene.authority.resign(der, By::Issuing)), Err(Why::RevocationInvalid));
 
-    let root = scene.authority.list(By::Root, |list| list.next_update = date_time_ymd(2026, 11, 23) + Duration::from_secs(1));
-    assert_eq!(scene.verdicts(&[scene.list(|_| {}), root]), Err(Why::RevocationStale), "the root's list counts too");
+    let root = scene
+        .authority
+        .list(By::Root, |list| list.next_update = date_time_ymd(2026, 11, 23) + Duration::from_secs(1));
+    assert_eq!(
+        scene.verdicts(&[scene.list(|_| {}), root]),
+        Err(Why::RevocationStale),
+        "the root's list counts too"
+    );
 }
 
 /// C29: times in another form, or that do not exist (RFC 5280 section 5.1.2.4).
@@ -259,10 +264,9 @@ fn list_times_in_another_form_are_refused() {
 #[test]
 fn a_stale_list_still_revokes_and_holds() {
     let scene = Scene::new();
-    for (reason, why) in [
-        (None, Why::CertificateRevoked),
-        (Some(RevocationReason::CertificateHold), Why::CertificateHeld),
-    ] {
+    for (reason, why) in
+        [(None, Why::CertificateRevoked), (Some(RevocationReason::CertificateHold), Why::CertificateHeld)]
+    {
         let list = scene.list(|list| {
             list.next_update = date_time_ymd(2026, 11, 23) + Duration::from_secs(60);
             list.revoked_certs = vec![entry(&SERIAL, reason)];
@@ -287,12 +291,13 @@ fn an_accepted_list_is_followed_by_newer_ones_only() {
     kept.allows(&list(9, 21)).unwrap();
     assert!(matches!(kept.allows(&list(6, 20)), Err(Contradiction::Rollback { .. })));
     assert!(matches!(kept.allows(&list(6, 21)), Err(Contradiction::Rollback { .. })));
-    assert!(matches!(kept.allows(&list(8, 19)), Err(Contradiction::Rollback { .. })), "an earlier thisUpdate");
+    assert!(
+        matches!(kept.allows(&list(8, 19)), Err(Contradiction::Rollback { .. })),
+        "an earlier thisUpdate"
+    );
     assert!(matches!(kept.allows(&list(7, 21)), Err(Contradiction::Equivocation { .. })));
     // 255 and 256 differ in length: numbers are compared as integers.
-    let long = |octets: Vec<u8>| {
-        scene.read(&scene.list(|list| list.crl_number = SerialNumber::from(octets)))
-    };
+    let long = |octets: Vec<u8>| scene.read(&scene.list(|list| list.crl_number = SerialNumber::from(octets)));
     assert!(ListMark::of(&long(vec![1, 0])).allows(&long(vec![255])).is_err());
     ListMark::of(&long(vec![255])).allows(&long(vec![1, 0])).unwrap();
 }
@@ -367,7 +372,8 @@ fn a_revocation_is_never_forgotten_and_a_hold_may_end() {
     list(2, vec![entry(&SERIAL, None)]).may_follow(&revoked, &serial).unwrap();
     let held = list(1, vec![entry(&SERIAL, hold)]);
     list(2, Vec::new()).may_follow(&held, &serial).unwrap();
-    let removed = scene.list(|l| l.revoked_certs = vec![entry(&SERIAL, Some(RevocationReason::RemoveFromCrl))]);
+    let removed =
+        scene.list(|l| l.revoked_certs = vec![entry(&SERIAL, Some(RevocationReason::RemoveFromCrl))]);
     assert_eq!(scene.verdict(&removed), Err(Why::RevocationInvalid), "removeFromCRL belongs into deltas");
 }
 
@@ -423,7 +429,9 @@ fn missing_and_unreadable_lists_are_missing() {
     let future = scene.list(|list| list.this_update = date_time_ymd(2026, 11, 24));
     let lists = PathLists::from_der([future.as_slice(), &root], &path).unwrap();
     let error = scene.path().with_lists(lists, now()).unwrap_err();
-    assert!(matches!(error, ListSelectError::Future { this_update } if this_update == at("2026-11-24T00:00:00Z")));
+    assert!(
+        matches!(error, ListSelectError::Future { this_update } if this_update == at("2026-11-24T00:00:00Z"))
+    );
 }
 
 /// Entries are read after the signature: an unsigned list costs no table.
