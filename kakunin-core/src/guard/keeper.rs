@@ -42,13 +42,13 @@ pub(super) struct Look {
 impl Inner {
     /// Looks now, waiting for another look in progress.
     pub(super) fn refresh(self: &Arc<Self>) {
-        let Some(mut look) = self.patient_lock() else { return };
+        let Some(mut look) = self.patient_lock(PATIENCE) else { return };
         self.look(&mut look);
     }
 
-    /// Waits at most 100 ms: a stuck look must end in a denial, not in a hanging host.
-    fn patient_lock(&self) -> Option<MutexGuard<'_, Look>> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Waits for a while only: a stuck look must end in a denial, not in a hanging host.
+    fn patient_lock(&self, patience: Duration) -> Option<MutexGuard<'_, Look>> {
+        let deadline = Instant::now() + patience;
         loop {
             match self.look.try_lock() {
                 Ok(look) => return Some(look),
@@ -67,7 +67,15 @@ impl Inner {
 
     /// Looks, and starts whatever a decision needs: the journal, the ledger, the keeper's thread.
     pub(super) fn prepare(self: &Arc<Self>) -> bool {
-        let Some(mut look) = self.patient_lock() else { return false };
+        let starting = self.current.load().runtime.is_none();
+        let Some(mut look) = self.patient_lock(if starting { START_PATIENCE } else { PATIENCE }) else {
+            return false;
+        };
+        let current = self.times.is_current(self.clock.wall(), self.clock.mono_nanos() / 1_000_000);
+        if current && self.current.load().runtime.is_some() {
+            // Somebody else looked while this call waited.
+            return true;
+        }
         self.look(&mut look);
         if self.current.load().runtime.is_none() && !self.is_forked() {
             self.start_runtime(&mut look);
@@ -102,14 +110,14 @@ impl Inner {
             return self.store_view(View::Refused(Arc::new(refusal)));
         }
         let versions = self.source.versions();
-        let time_refusal = self.distrust(audit, look, wall.to_seconds());
         let unchanged = look.seen == Some(versions) && look.world.is_none();
         if !unchanged {
             let result = self.take_up(look, versions, now);
             look.world = result.err();
         }
         let broken = self.broken_runtime();
-        let refusal = time_refusal.or(broken).or_else(|| look.world.clone());
+        // Judged after the marks of earlier processes were read, named before everything a wrong clock explains.
+        let refusal = self.distrust(audit, look, wall.to_seconds()).or(broken).or_else(|| look.world.clone());
         match (refusal, &look.proven) {
             (Some(refusal), _) => self.store_view(View::Refused(Arc::new(refusal))),
             (None, Some((path, leash))) => {
@@ -400,3 +408,5 @@ impl Drop for Inner {
 /// WIRE: a guard looks at its source at least this often.
 const INTERVAL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(100);
+/// The first decision makes folders and waits for disks; the others wait for it.
+const START_PATIENCE: Duration = Duration::from_secs(2);

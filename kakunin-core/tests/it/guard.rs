@@ -14,7 +14,7 @@ use base64ct::{Base64, Encoding};
 use kakunin_core::certificate::AgentCertificate;
 use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
-use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource, StateChoice};
+use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::receipt::Mode;
@@ -79,8 +79,13 @@ impl House {
 
     /// Writes a certificate and its genesis mark.
     fn certify(&self, scope: &str, serial: u8) {
+        self.certify_with(scope, serial, |_| {});
+    }
+
+    fn certify_with(&self, scope: &str, serial: u8, change: impl FnOnce(&mut rcgen::CertificateParams)) {
         let der = self.authority.agent_with(&Self::scope(scope).to_der(), |params| {
             params.serial_number = Some(if serial == 1 { SERIAL.to_vec() } else { vec![serial; 16] }.into());
+            change(params);
         });
         let issuing = Signer::soft(SoftKey::from_pkcs8(&seeded_key(2).serialize_der()).unwrap());
         let mark = Genesis::sign(agent_id(), Digest::of(&der), &issuing).unwrap();
@@ -160,12 +165,25 @@ fn pay(amount: &str) -> ActionRequest<'_> {
 
 /// The code of the answer: `allow`, or why not. What is allowed ran and returned.
 fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
-    match guard.admit(request) {
+    match admit(guard, request) {
         Ok(pass) => {
             pass.begin().returned();
             "allow"
         }
         Err(denied) => denied.code(),
+    }
+}
+
+/// Asks as a caller in a hurry does: a signer that a busy machine starves is waited for.
+fn admit(guard: &Guard, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        match guard.admit(request) {
+            Err(denied) if denied.code() == "journal.unsigned_backlog" && Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            answer => return answer,
+        }
     }
 }
 
@@ -440,19 +458,14 @@ fn a_mark_beside_a_state_elsewhere_ends_after_a_day() {
     };
     // The certificate began three days ago.
     assert_eq!(ask(&house.guard_with(elsewhere("late")), &pay("1")), "budget.unknown");
-    let early = House::new();
-    early.clock.set_wall(UnixMillis::parse_rfc3339("2026-11-20T12:00:00Z").unwrap());
-    early.publish_with(1, &[], |params| params.this_update = date_time_ymd(2026, 11, 20));
-    let options = GuardOptions {
-        state: StateChoice::Path(early.temp.path().join("own")),
-        clock: clock_at("2026-11-20T12:00:00Z"),
-        ..early.options()
-    };
-    assert_eq!(ask(&early.guard_with(options), &pay("1")), "allow");
-}
-
-fn clock_at(text: &str) -> Arc<dyn Clock> {
-    Arc::new(ManualClock::new(UnixMillis::parse_rfc3339(text).unwrap()))
+    let young = House::new();
+    young.certify_with(SCOPE, 1, |params| params.not_before = date_time_ymd(2026, 11, 23));
+    let options = GuardOptions { state: StateChoice::Path(young.temp.path().join("own")), ..young.options() };
+    assert_eq!(ask(&young.guard_with(options.clone()), &pay("1")), "allow");
+    assert!(!young.dir().join("genesis").exists());
+    // Whoever loses that state loses the mark's word with it, as far as the record there was kept.
+    fs::remove_file(young.temp.path().join("own/budget.seg")).unwrap();
+    assert_eq!(ask(&young.guard_with(options), &pay("1")), "budget.unknown");
 }
 
 #[test]
@@ -636,7 +649,7 @@ fn a_thousand_answers_name_a_thousand_receipts() {
     let guard = house.guard();
     let mut receipts = std::collections::HashSet::new();
     for _ in 0..1000 {
-        let pass = guard.admit(&ActionRequest::new("read:a")).unwrap();
+        let pass = admit(&guard, &ActionRequest::new("read:a")).unwrap();
         receipts.insert(pass.receipt().unwrap());
         pass.begin().returned();
     }
