@@ -8,9 +8,9 @@ use kakunin_authority::authority::{
     AnyAction, AuthorityError, Budgets, Certify, Comeback, Days, Hours, OldIssuing, Renew,
 };
 use kakunin_authority::directory::DirectoryError;
-use kakunin_authority::genesis::Genesis;
 use kakunin_authority::store::Store;
 use kakunin_authority::{AgentName, Authority, Who};
+use kakunin_core::genesis::Genesis;
 use kakunin_core::revocation::Standing;
 
 use crate::office::{DAY, Office, RENEW, SCOPE, ders, draft, now};
