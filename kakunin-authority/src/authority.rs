@@ -78,6 +78,9 @@ impl Keys<'_> {
 pub struct Days(u16);
 
 impl Days {
+    /// A week: lists stay short, and a forgotten agent ends by itself.
+    pub const WEEK: Self = Self(7);
+
     /// Takes a number of days.
     ///
     /// # Errors
@@ -88,9 +91,8 @@ impl Days {
 }
 
 impl Default for Days {
-    /// A week: lists stay short, and a forgotten agent ends by itself.
     fn default() -> Self {
-        Self(7)
+        Self::WEEK
     }
 }
 

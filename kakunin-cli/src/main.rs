@@ -6,6 +6,7 @@
 mod answer;
 mod command;
 mod context;
+mod judge;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ use context::Common;
 
 /// Identity, leash and paper trail for AI agents.
 #[derive(Parser)]
-#[command(name = "kakunin", version, about, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "kakunin", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     common: Common,

@@ -1,7 +1,9 @@
 //! The commands, a file for each.
 
 mod agent;
+mod check;
 mod crl;
+mod demo;
 mod doctor;
 mod init;
 mod inspect;
@@ -10,7 +12,9 @@ mod revoke;
 mod rotate;
 mod standing;
 mod suspend;
+mod verify;
 mod verify_certificate;
+mod why;
 
 use clap::Subcommand;
 
@@ -28,8 +32,12 @@ pub(crate) enum Command {
     Rotate(rotate::Rotate),
     Crl(crl::Crl),
     Inspect(inspect::Inspect),
+    Check(check::Check),
+    Why(why::Why),
+    Verify(verify::Verify),
     VerifyCertificate(verify_certificate::VerifyCertificate),
     Doctor(doctor::Doctor),
+    Demo(demo::Demo),
 }
 
 impl Command {
@@ -43,8 +51,12 @@ impl Command {
             Self::Rotate(command) => command.run(common),
             Self::Crl(command) => command.run(common),
             Self::Inspect(command) => command.run(common),
+            Self::Check(command) => command.run(common),
+            Self::Why(command) => command.run(common),
+            Self::Verify(command) => command.run(common),
             Self::VerifyCertificate(command) => command.run(common),
             Self::Doctor(command) => command.run(common),
+            Self::Demo(command) => command.run(common),
         }
     }
 }

@@ -117,7 +117,8 @@ fn believed(agent: &VerifiedAgent, at: UnixTime) -> Answer {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+/// The certificates in a PEM file.
+pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let bytes = read(path)?;
     let blocks: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let blocks = blocks.map_err(|_| Failure::cannot(format!("{} is not readable PEM", path.display())))?;

@@ -1,0 +1,182 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kakunin_core::guard::Denied;
+use kakunin_core::time::UnixMillis;
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, Exit, Failure};
+use crate::context::{Common, now, read_text};
+use crate::judge::{Asked, AskedAmount, AskedNames, Judge};
+
+/// Ask what an agent's certificate would allow, without acting
+///
+/// A dry run: budgets begin empty, nothing is written. With --requests each line of the file is answered in order,
+/// and allowed lines count against later ones.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kakunin check --agent agents/billing --action payments:send --amount 12.50 --currency EUR --counterparty acme
+  kakunin check --agent agents/billing --crl lists.pem --requests requests.jsonl --json
+A line of the file: {\"action\":\"payments:send\",\"amount\":\"12.50\",\"currency\":\"EUR\",\"counterparty\":[\"acme\"]}
+further keys: amount_minor, resource, at. Amounts are decimal strings.")]
+pub(crate) struct Check {
+    /// The agent's directory
+    #[arg(long, value_name = "DIR")]
+    agent: PathBuf,
+    /// The file of revocation lists; else the one its agent.toml names
+    #[arg(long, value_name = "FILE")]
+    crl: Option<PathBuf>,
+    /// What it wants to do
+    #[arg(long, required_unless_present = "requests", conflicts_with = "requests")]
+    action: Option<String>,
+    /// How much, in whole units, for example 12.50
+    #[arg(long, conflicts_with = "requests", allow_hyphen_values = true)]
+    amount: Option<String>,
+    /// How much, in minor units
+    #[arg(long, value_name = "INTEGER", conflicts_with_all = ["requests", "amount"], allow_hyphen_values = true)]
+    amount_minor: Option<i64>,
+    /// Of which currency, for example EUR
+    #[arg(long, conflicts_with = "requests")]
+    currency: Option<String>,
+    /// Towards whom; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "requests")]
+    counterparty: Vec<String>,
+    /// On what; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "requests")]
+    resource: Vec<String>,
+    /// Judge at this time instead of now
+    #[arg(long, value_name = "RFC3339", value_parser = time)]
+    at: Option<UnixMillis>,
+    /// Requests, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    requests: Option<PathBuf>,
+}
+
+fn time(text: &str) -> Result<UnixMillis, String> {
+    UnixMillis::parse_rfc3339(text).map_err(|error| error.to_string())
+}
+
+impl Check {
+    pub(crate) fn run(&self, _: &Common) -> Result<Answer, Failure> {
+        let at = self.at.unwrap_or_else(|| now().to_millis());
+        if let Some(path) = &self.requests {
+            // Read whole before the first answer: a broken line is wrong usage of all of them.
+            let asked = requests(path)?;
+            let mut judge = Judge::of(&self.agent, self.crl.as_deref())?;
+            let (mut records, mut lines) = (Vec::new(), Vec::new());
+            for (asked, own) in asked {
+                let at = own.unwrap_or(at);
+                let (record, line) = answer(&asked, &judge.decide(&asked, at), at);
+                records.push(record);
+                lines.push(line);
+            }
+            return Ok(Answer::all(records).lines(lines));
+        }
+        let amount = match (&self.amount, self.amount_minor) {
+            (Some(text), _) => AskedAmount::Decimal(text.clone()),
+            (None, Some(minor)) => AskedAmount::Minor(minor),
+            (None, None) => AskedAmount::Absent,
+        };
+        let asked = Asked {
+            action: self.action.clone().unwrap_or_default(),
+            amount,
+            currency: self.currency.clone(),
+            counterparties: AskedNames::of(&self.counterparty),
+            resources: AskedNames::of(&self.resource),
+        };
+        let decided = Judge::of(&self.agent, self.crl.as_deref())?.decide(&asked, at);
+        let (record, line) = answer(&asked, &decided, at);
+        Ok(Answer::yes(record).line(line).exit(if decided.is_ok() { Exit::Yes } else { Exit::No }))
+    }
+}
+
+fn answer(asked: &Asked, decided: &Result<(), Denied>, at: UnixMillis) -> (Value, String) {
+    match decided {
+        Ok(()) => (
+            json!({ "decision": "allow", "code": null, "action": asked.action, "at": at.to_string() }),
+            format!("allow  {}", asked.action),
+        ),
+        Err(denied) => (
+            json!({
+                "decision": "deny",
+                "code": denied.code(),
+                "action": denied.action(),
+                "at": at.to_string(),
+                "message": denied.to_string(),
+                "limit": denied.limit(),
+                "actual": denied.actual(),
+                "fix": denied.fix(),
+            }),
+            format!("deny   {denied}"),
+        ),
+    }
+}
+
+type Line = (Asked, Option<UnixMillis>);
+
+fn requests(path: &Path) -> Result<Vec<Line>, Failure> {
+    let text = read_text(path)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let read = lines.map(|(number, line)| {
+        let wrong = |what: String| Failure::usage(format!("{} line {}: {what}", path.display(), number + 1));
+        let value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        let Value::Object(object) = value else { return Err(wrong("no JSON object stands there".into())) };
+        request(object).map_err(wrong)
+    });
+    read.collect()
+}
+
+fn request(object: Map<String, Value>) -> Result<Line, String> {
+    let (mut asked, mut at) = (Asked::default(), None);
+    let mut amounts = 0;
+    for (key, value) in object {
+        if value.is_null() {
+            continue;
+        }
+        match key.as_str() {
+            // Text that is no action is a denied request; a value that is no text is none either.
+            "action" => asked.action = value.as_str().unwrap_or_default().to_owned(),
+            "amount" => {
+                amounts += 1;
+                asked.amount = match value {
+                    Value::String(text) => AskedAmount::Decimal(text),
+                    _ => AskedAmount::Unreadable,
+                };
+            }
+            "amount_minor" => {
+                amounts += 1;
+                asked.amount = value.as_i64().map_or(AskedAmount::Unreadable, AskedAmount::Minor);
+            }
+            "currency" => asked.currency = Some(value.as_str().unwrap_or_default().to_owned()),
+            "counterparty" => asked.counterparties = names(value),
+            "resource" => asked.resources = names(value),
+            "at" => {
+                let text = value.as_str().ok_or("`at` is no text; write an RFC 3339 time")?;
+                at = Some(time(text)?);
+            }
+            // A misspelt key would drop what it should have said.
+            _ => return Err(format!("unknown key `{key}`; known: {KEYS}")),
+        }
+    }
+    if amounts > 1 {
+        return Err("amount and amount_minor stand there together; leave one out".into());
+    }
+    Ok((asked, at))
+}
+
+fn names(value: Value) -> AskedNames {
+    match value {
+        Value::String(name) => AskedNames::One(name),
+        Value::Array(items) => {
+            let names = items.into_iter().map(|item| match item {
+                Value::String(name) => Some(name),
+                _ => None,
+            });
+            names.collect::<Option<Vec<_>>>().map_or(AskedNames::Unreadable, AskedNames::Many)
+        }
+        _ => AskedNames::Unreadable,
+    }
+}
+
+const KEYS: &str = "action, amount, amount_minor, currency, counterparty, resource, at";

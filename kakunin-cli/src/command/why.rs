@@ -1,0 +1,123 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use kakunin_authority::store::Store;
+use kakunin_core::journal::{Entry, find, locate};
+use kakunin_core::reason::DenialReason;
+use kakunin_core::receipt::{Answer as Decided, Event};
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, Failure};
+use crate::context::Common;
+
+/// Explain one decision from the journal
+///
+/// The decision's id is in the text of every denial; four digits are enough if no other decision begins with them.
+/// Nothing is verified here: `kakunin verify` does that.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kakunin why 7f3a --agent agents/billing
+  kakunin why 7f3a9c02            # looks into every directory this home certified")]
+pub(crate) struct Why {
+    /// The decision: at least four hexadecimal digits of its id
+    decision: String,
+    /// The agent's directory, its state or its journal
+    #[arg(long, value_name = "DIR")]
+    agent: Option<PathBuf>,
+}
+
+impl Why {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        let prefix = self.decision.to_ascii_lowercase();
+        if !(4..=64).contains(&prefix.len()) || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Failure::usage(format!("`{prefix}` is no id; give 4 to 64 hexadecimal digits")));
+        }
+        let mut found: Vec<Entry> = Vec::new();
+        for journal in self.journals(common)? {
+            let entries = find(&journal, &prefix);
+            found.extend(entries.map_err(|error| Failure::cannot(format!("{}: {error}", journal.display())))?);
+        }
+        // The journal also hands out the outcomes that name a decision.
+        let (named, about): (Vec<Entry>, Vec<Entry>) =
+            found.into_iter().partition(|entry| entry.receipt().hash().starts_with(&prefix));
+        match named.as_slice() {
+            [] => Err(Failure::no(format!("no receipt begins with `{prefix}`; pass --agent DIR of its agent"))),
+            [entry] => Ok(explain(entry, about.iter().find_map(outcome))),
+            several => {
+                let ids: Vec<String> = several.iter().map(|entry| entry.receipt().hash().to_string()).collect();
+                Err(Failure::no(format!("several receipts begin with `{prefix}`: {}", ids.join(", "))))
+            }
+        }
+    }
+
+    fn journals(&self, common: &Common) -> Result<Vec<PathBuf>, Failure> {
+        if let Some(path) = &self.agent {
+            let missing = || Failure::cannot(format!("{} holds no journal", path.display()));
+            return Ok(vec![locate(path).ok_or_else(missing)?]);
+        }
+        let store = common.home().records()?;
+        let mut journals = Vec::new();
+        for agent in store.agents()? {
+            let places = store.directories(agent.id)?;
+            journals.extend(places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()));
+        }
+        Ok(journals)
+    }
+}
+
+/// How the decision's action ended.
+fn outcome(entry: &Entry) -> Option<&'static str> {
+    match &entry.receipt().statement().event {
+        Event::Outcome { outcome, .. } => Some(outcome.word()),
+        _ => None,
+    }
+}
+
+fn explain(entry: &Entry, outcome: Option<&'static str>) -> Answer {
+    let receipt = entry.receipt();
+    let statement = receipt.statement();
+    let mut record = Map::new();
+    let mut lines = Vec::new();
+    let mut say = |key: &str, value: Value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        lines.push(format!("{key:<15}{text}"));
+        record.insert(key.to_owned(), value);
+    };
+    say("receipt", json!(receipt.hash().to_string()));
+    say("agent", json!(statement.agent.to_string()));
+    say("at", json!(statement.stamp.time().to_string()));
+    match &statement.event {
+        Event::Decision { action, answer, mode, list, .. } => {
+            say("action", json!(action));
+            for disclosure in entry.disclosures() {
+                say(disclosure.name(), disclosure.value().clone());
+            }
+            match answer {
+                Decided::Allow => say("decision", json!("allow")),
+                Decided::Deny(code) => {
+                    say("decision", json!("deny"));
+                    say("code", json!(code));
+                    if let Some(reason) = DenialReason::from_code(code) {
+                        say("what", json!(reason.what()));
+                        say("fix", json!(reason.fix()));
+                    }
+                }
+            }
+            say("mode", json!(mode.word()));
+            if list.is_none() {
+                say("list", json!("none"));
+            }
+            say("outcome", json!(outcome.unwrap_or("not written")));
+        }
+        Event::Outcome { decision, outcome, .. } => {
+            say("decision", json!(decision.to_string()));
+            say("outcome", json!(outcome.word()));
+        }
+        Event::Open { .. } => say("event", json!("the stream begins")),
+        Event::Close { .. } => say("event", json!("the stream ends")),
+        _ => say("event", json!("a note about the stream")),
+    }
+    say("signed", json!(entry.signature().is_some()));
+    Answer::yes(Value::Object(record)).lines(lines)
+}
