@@ -5,18 +5,30 @@
 //! listens on a network or reads a clock: the caller says what time it is.
 
 pub mod agent;
+#[cfg(feature = "home")]
 pub mod authority;
+#[cfg(feature = "home")]
 pub mod directory;
+#[cfg(feature = "home")]
 pub mod files;
+#[cfg(feature = "home")]
 pub mod home;
+#[cfg(feature = "home")]
 pub mod issue;
 pub mod list;
+pub mod memory;
 pub mod profile;
+#[cfg(feature = "home")]
 pub mod publish;
+#[cfg(feature = "home")]
 pub mod signer;
 pub mod standing;
+#[cfg(feature = "home")]
 pub mod store;
 
 pub use agent::{AgentName, Who};
+#[cfg(feature = "home")]
 pub use authority::{Authority, AuthorityError};
+#[cfg(feature = "home")]
 pub use home::Home;
+pub use memory::MemoryAuthority;

@@ -13,8 +13,7 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
 
 use crate::profile::{encode_time, signed};
-use crate::standing::Reason;
-use crate::store::ListedCertificate;
+use crate::standing::{ListedCertificate, Reason};
 
 /// A list in the making: its entries, in DER.
 #[derive(Debug, Default)]

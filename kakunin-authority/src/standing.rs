@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+use kakunin_core::id::SerialNumber;
 pub use kakunin_core::revocation::Standing;
+use kakunin_core::time::UnixTime;
 
 /// An order about an agent's standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +138,17 @@ const ALL_REASONS: [Reason; 7] = [
     Reason::CertificateHold,
     Reason::PrivilegeWithdrawn,
 ];
+
+/// A certificate as a list names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedCertificate {
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// Since when it is not good.
+    pub since: UnixTime,
+    /// Why.
+    pub reason: Reason,
+}
 
 #[cfg(test)]
 mod tests {

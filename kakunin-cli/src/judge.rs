@@ -126,7 +126,8 @@ impl Judge {
         let charges: Vec<Charge<'_>> = snapshot.leash().charges(&permit).collect();
         for charge in &charges {
             let quota = charge.quota;
-            let sum = self.sums.entry(quota.key).or_insert_with(|| SlidingSum::new(quota.seconds, quota.scale));
+            let sum =
+                self.sums.entry(quota.key).or_insert_with(|| SlidingSum::new(quota.seconds, quota.scale));
             if !sum.has_room(charge.cost, quota.max, now) {
                 return Err(deny(no_room(charge, sum, now), None));
             }
@@ -143,17 +144,20 @@ impl Judge {
 fn no_room(charge: &Charge<'_>, sum: &SlidingSum, now: UnixMillis) -> Denial {
     let quota = charge.quota;
     match quota.currency {
-        Some(currency) => Denial::with_detail(DenialReason::BudgetWindow, Detail::Window {
-            limit: quota.max,
-            spent: sum.spent(now),
-            actual: charge.cost,
-            scale: quota.scale,
-            currency,
-            seconds: quota.seconds,
-        }),
-        None => Denial::with_detail(DenialReason::BudgetRate, Detail::Rate {
-            limit: quota.max.minor(),
-            seconds: quota.seconds,
-        }),
+        Some(currency) => Denial::with_detail(
+            DenialReason::BudgetWindow,
+            Detail::Window {
+                limit: quota.max,
+                spent: sum.spent(now),
+                actual: charge.cost,
+                scale: quota.scale,
+                currency,
+                seconds: quota.seconds,
+            },
+        ),
+        None => Denial::with_detail(
+            DenialReason::BudgetRate,
+            Detail::Rate { limit: quota.max.minor(), seconds: quota.seconds },
+        ),
     }
 }

@@ -14,6 +14,7 @@ use kakunin_core::time::{UnixTime, Validity};
 
 use crate::agent::AgentName;
 use crate::files::FileError;
+pub use crate::standing::ListedCertificate;
 use crate::standing::{Reason, Standing};
 
 pub use sqlite::SqliteStore;
@@ -236,17 +237,6 @@ pub struct CertificateRecord {
     pub standing: Standing,
     /// The certificate, once signed.
     pub der: Option<Vec<u8>>,
-}
-
-/// A certificate as a list names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListedCertificate {
-    /// Its serial number.
-    pub serial: SerialNumber,
-    /// Since when it is not good.
-    pub since: UnixTime,
-    /// Why.
-    pub reason: Reason,
 }
 
 /// A signed list.
