@@ -8,9 +8,11 @@
 //! certificate and list that was used, by hash, so that a journal verifies by itself.
 
 mod archive;
+mod handle;
 mod pen;
 mod read;
 mod recover;
+mod report;
 mod salts;
 mod segment;
 mod signing;
@@ -19,7 +21,8 @@ mod verify;
 mod writer;
 
 pub use archive::{Archive, ArchiveError};
+pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};
 pub use read::{Entry, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};
-pub use verify::{Invalid, Reason, Report, StreamSummary, Verdict, verify};
-pub use writer::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};
+pub use report::{Invalid, Reason, Report, StreamSummary, Verdict};
+pub use verify::verify;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::handle::Identity;
 use super::segment::{FrameKind, push_frame};
-use super::writer::Identity;
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::key::Signer;

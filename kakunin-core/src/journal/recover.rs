@@ -9,12 +9,12 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::handle::Identity;
 use super::pen::Pen;
 use super::segment::{
     FrameKind, Frames, Tail, is_segment_header, push_signature, read_signature, segment_index, segment_name,
 };
 use super::sink::{is_marked_closed, lock, mark_closed, write_once};
-use super::writer::Identity;
 use crate::id::StreamId;
 use crate::key::SignError;
 use crate::receipt::{

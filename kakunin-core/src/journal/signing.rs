@@ -195,6 +195,8 @@ impl Shared {
                 }
                 rest = after;
             }
+            // Taking each receipt as it comes would fight the calls for the lock; a few more make one write.
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 

@@ -7,7 +7,7 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
-use super::jws::push_base64url;
+use super::base64url::push_base64url;
 use crate::digest::Digest;
 use crate::request::{Amount, Names};
 

@@ -1,16 +1,20 @@
 //! Receipts: what is stated about one decision, one outcome, or the stream itself, and how it is signed.
 //!
-//! `record` says what a receipt states, `json` is the one spelling of it, `jws` signs and checks the bytes as
+//! `record` says what a receipt states, `payload` and `json` are the one spelling of it, `jws` signs and checks the bytes as
 //! written (WIRE 4), `disclosure` keeps the values that are only committed to. Nothing here writes a file.
 
+mod base64url;
 mod disclosure;
 mod json;
 mod jws;
+mod payload;
 mod record;
 
+pub(crate) use base64url::push_base64url;
 pub(crate) use disclosure::{Member, SALT_LENGTH, write_disclosure};
-pub(crate) use jws::{header_prefix, push_base64url, to_jws};
-pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME, Parents, Payload};
+pub(crate) use jws::{header_prefix, to_jws};
+pub(crate) use payload::{Parents, Payload};
+pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME};
 
 pub use disclosure::{Disclosure, DisclosureError};
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};

@@ -584,7 +584,7 @@ fn child_that_appends_until_it_is_stopped() {
                     writeln!(out, "\nack {hash}").unwrap();
                 }
             }
-            Err(reason) if reason == DenialReason::JournalUnsignedBacklog => {}
+            Err(DenialReason::JournalUnsignedBacklog) => {}
             Err(reason) => {
                 writeln!(out, "\ndenied {}", reason.code()).unwrap();
                 break;
@@ -623,7 +623,7 @@ fn no_acknowledged_receipt_is_lost_when_the_process_is_killed() {
         let mut acks = BufReader::new(running.stdout.take().unwrap()).lines();
         // The moment of death wanders over the write, the signatures and the recovery of the round before.
         for _ in 0..(round * 7) % 40 + 1 {
-            while let Some(line) = acks.next() {
+            for line in acks.by_ref() {
                 let line = line.unwrap();
                 if let Some(hash) = line.strip_prefix("ack ") {
                     acknowledged.push(hash.to_owned());
