@@ -6,8 +6,11 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod arbitrary;
 mod authority;
 mod certificate;
 mod floors;
+mod leash;
+mod reference;
 mod revocation;
 mod scope;
