@@ -6,10 +6,12 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod allocation;
 mod arbitrary;
 mod authority;
 mod certificate;
 mod floors;
+mod forgery;
 mod leash;
 mod reference;
 mod revocation;
