@@ -145,8 +145,10 @@ impl Members {
 fn entries(set: &NameSet, lists: &NameLists) -> Option<Members> {
     let entries: Vec<NameEntry> = match set {
         NameSet::Inline(entries) => entries.clone(),
-        NameSet::Detached { root, .. } => {
-            lists.get(root)?.names().iter().map(|name| NameEntry::decode(name)).collect::<Option<_>>()?
+        NameSet::Detached { root, count } => {
+            // A list whose count is not the signed one decides nothing in a leash, so nothing here.
+            let list = lists.get(root).filter(|list| list.names().len() == *count as usize)?;
+            list.names().iter().map(|name| NameEntry::decode(name)).collect::<Option<_>>()?
         }
     };
     let (prefixes, names) = entries.into_iter().partition(|entry| entry.prefix().is_some());

@@ -7,11 +7,16 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod allocation;
+mod arbitrary;
 mod authority;
 mod certificate;
 mod floors;
 mod guard;
 mod house;
 mod journal;
+mod forgery;
+mod leash;
+mod reference;
 mod revocation;
 mod scope;

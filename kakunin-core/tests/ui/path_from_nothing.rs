@@ -1,0 +1,11 @@
+use kakunin_core::certificate::{AgentCertificate, AgentPath, CaCertificate, TrustAnchors};
+
+fn path(agent: AgentCertificate, issuing: CaCertificate, root: CaCertificate) -> AgentPath {
+    AgentPath { agent, issuing, root }
+}
+
+fn anchors() -> TrustAnchors {
+    TrustAnchors { roots: Vec::new(), issuer: None }
+}
+
+fn main() {}
