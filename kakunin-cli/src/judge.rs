@@ -89,8 +89,8 @@ impl Judge {
     }
 
     /// Decides; an allowed request counts against those after it.
-    pub(crate) fn decide(&mut self, asked: &Asked, now: UnixMillis) -> Result<(), Denied> {
-        let deny = |denial, note| Denied::new(denial, &asked.action, None, note);
+    pub(crate) fn decide(&mut self, asked: &Asked, now: UnixMillis) -> Result<(), Box<Denied>> {
+        let deny = |denial, note| Box::new(Denied::new(denial, &asked.action, None, note));
         let second = now.to_seconds();
         if self.view.as_ref().is_none_or(|(at, _)| *at != second) {
             let built = match &self.lists {
@@ -126,7 +126,8 @@ impl Judge {
         let charges: Vec<Charge<'_>> = snapshot.leash().charges(&permit).collect();
         for charge in &charges {
             let quota = charge.quota;
-            let sum = self.sums.entry(quota.key).or_insert_with(|| SlidingSum::new(quota.seconds, quota.scale));
+            let sum =
+                self.sums.entry(quota.key).or_insert_with(|| SlidingSum::new(quota.seconds, quota.scale));
             if !sum.has_room(charge.cost, quota.max, now) {
                 return Err(deny(no_room(charge, sum, now), None));
             }
@@ -143,17 +144,20 @@ impl Judge {
 fn no_room(charge: &Charge<'_>, sum: &SlidingSum, now: UnixMillis) -> Denial {
     let quota = charge.quota;
     match quota.currency {
-        Some(currency) => Denial::with_detail(DenialReason::BudgetWindow, Detail::Window {
-            limit: quota.max,
-            spent: sum.spent(now),
-            actual: charge.cost,
-            scale: quota.scale,
-            currency,
-            seconds: quota.seconds,
-        }),
-        None => Denial::with_detail(DenialReason::BudgetRate, Detail::Rate {
-            limit: quota.max.minor(),
-            seconds: quota.seconds,
-        }),
+        Some(currency) => Denial::with_detail(
+            DenialReason::BudgetWindow,
+            Detail::Window {
+                limit: quota.max,
+                spent: sum.spent(now),
+                actual: charge.cost,
+                scale: quota.scale,
+                currency,
+                seconds: quota.seconds,
+            },
+        ),
+        None => Denial::with_detail(
+            DenialReason::BudgetRate,
+            Detail::Rate { limit: quota.max.minor(), seconds: quota.seconds },
+        ),
     }
 }

@@ -92,7 +92,8 @@ fn long_lists_of_names_come_with_the_certificate() {
     let name = AgentName::parse("billing").unwrap();
     let agent = office.authority().create(&name, &draft(&text), AnyAction::Refuse, now()).unwrap();
     office.certify(&Who::Id(agent.id), "agent").unwrap();
-    let files: Vec<_> = fs::read_dir(office.path("agent/names")).unwrap().map(|file| file.unwrap().path()).collect();
+    let files: Vec<_> =
+        fs::read_dir(office.path("agent/names")).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
     assert_eq!(fs::read_to_string(&files[0]).unwrap().lines().count(), 40);
 }
@@ -103,11 +104,17 @@ fn directories_of_others_and_lone_keys_are_left_alone() {
     let (billing, other) = (office.create("billing"), office.create("other"));
     office.certify(&billing, "agent").unwrap();
     let refused = office.certify(&other, "agent").map(drop);
-    assert!(matches!(refused, Err(AuthorityError::Directory(DirectoryError::OtherAgent { .. }))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AuthorityError::Directory(DirectoryError::OtherAgent { .. }))),
+        "{refused:?}"
+    );
     fs::create_dir(office.path("lone")).unwrap();
     fs::write(office.path("lone/key.pem"), "the only copy").unwrap();
     let refused = office.certify(&other, "lone").map(drop);
-    assert!(matches!(refused, Err(AuthorityError::Directory(DirectoryError::KeyInTheWay { .. }))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AuthorityError::Directory(DirectoryError::KeyInTheWay { .. }))),
+        "{refused:?}"
+    );
     assert_eq!(fs::read_to_string(office.path("lone/key.pem")).unwrap(), "the only copy");
 }
 
@@ -117,7 +124,17 @@ fn a_request_is_certified_without_its_key() {
     let who = office.create("billing");
     let (key, request) = (office.path("own.key"), office.path("own.csr"));
     let status = Command::new("openssl")
-        .args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"])
+        .args([
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=x",
+        ])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

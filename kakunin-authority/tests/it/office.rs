@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kakunin_authority::authority::{AnyAction, Certified, Certify, Comeback, Days, Hours, Ordered, Renew, Renewed};
+use kakunin_authority::authority::{
+    AnyAction, Certified, Certify, Comeback, Days, Hours, Ordered, Renew, Renewed,
+};
 use kakunin_authority::authority::{AuthorityError, Budgets};
 use kakunin_authority::signer::PassphraseSources;
 use kakunin_authority::standing::Order;
@@ -54,7 +56,12 @@ impl Office {
     }
 
     pub(crate) fn create(&self, name: &str) -> Who {
-        let agent = self.authority().create(&AgentName::parse(name).unwrap(), &draft(SCOPE), AnyAction::Refuse, now());
+        let agent = self.authority().create(
+            &AgentName::parse(name).unwrap(),
+            &draft(SCOPE),
+            AnyAction::Refuse,
+            now(),
+        );
         Who::Id(agent.unwrap().id)
     }
 

@@ -14,7 +14,8 @@ pub(crate) fn entries(der: &[u8]) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list.der");
     fs::write(&path, der).unwrap();
-    let text = run(Command::new("openssl").args(["crl", "-inform", "DER", "-noout", "-text", "-in"]).arg(&path));
+    let text =
+        run(Command::new("openssl").args(["crl", "-inform", "DER", "-noout", "-text", "-in"]).arg(&path));
     assert!(text.status.success());
     String::from_utf8_lossy(&text.stdout).matches("Serial Number:").count()
 }
@@ -34,7 +35,8 @@ fn verify(office: &Office, directory: &str) -> Result<(), String> {
         .arg("-CRLfile")
         .arg(office.home.lists().unwrap())
         .arg(folder.join("agent.pem")));
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(()) } else { Err(said) }
 }
 
@@ -96,7 +98,8 @@ fn openssl_prints_the_profile() {
 #[test]
 fn openssl_reads_the_reason_of_each_entry() {
     let office = Office::open();
-    let (held, plain, compromised) = (office.create("held"), office.create("plain"), office.create("compromised"));
+    let (held, plain, compromised) =
+        (office.create("held"), office.create("plain"), office.create("compromised"));
     for (who, directory) in [(&held, "one"), (&plain, "two"), (&compromised, "three")] {
         office.certify(who, directory).unwrap();
     }
@@ -105,7 +108,8 @@ fn openssl_reads_the_reason_of_each_entry() {
     office.authority().order(&compromised, Order::Revoke, "key compromise", Hours::default(), now()).unwrap();
     let list = office.path("list.der");
     fs::write(&list, office.authority().current_list().unwrap().der).unwrap();
-    let output = run(Command::new("openssl").args(["crl", "-inform", "DER", "-noout", "-text", "-in"]).arg(&list));
+    let output =
+        run(Command::new("openssl").args(["crl", "-inform", "DER", "-noout", "-text", "-in"]).arg(&list));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.matches("Serial Number:").count(), 3, "{text}");
     assert_eq!(text.matches("X509v3 CRL Reason Code:").count(), 2, "{text}");

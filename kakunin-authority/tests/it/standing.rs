@@ -69,7 +69,8 @@ fn a_revoked_agent_comes_back_only_by_order_and_with_a_new_key() {
     let office = Office::open();
     let who = office.create("billing");
     office.certify(&who, "one").unwrap();
-    let back = |directory: &str, comeback| office.certify_as(&who, directory, comeback, Days::default(), now());
+    let back =
+        |directory: &str, comeback| office.certify_as(&who, directory, comeback, Days::default(), now());
 
     assert!(matches!(
         back("two", Comeback::AfterRevocation),
@@ -131,7 +132,8 @@ fn names_are_unique_and_stand_for_ids() {
     let Who::Id(id) = office.create("billing") else { panic!() };
     let name = AgentName::parse("billing").unwrap();
     let mut authority = office.authority();
-    let again = authority.create(&name, &draft(SCOPE), kakunin_authority::authority::AnyAction::Refuse, now());
+    let again =
+        authority.create(&name, &draft(SCOPE), kakunin_authority::authority::AnyAction::Refuse, now());
     assert!(again.unwrap_err().to_string().contains("the name `billing` is taken"));
     assert_eq!(authority.find(&Who::Name(name)).unwrap().id, id);
     assert!(authority.find(&Who::parse("nobody").unwrap()).unwrap_err().is_refusal());

@@ -24,7 +24,8 @@ impl Demo {
         let directory = folder.path().join("agent");
         let own = home.passphrase();
         let sources = PassphraseSources { named: None, own: &own, ask: &|_| io::Result::Ok(None) };
-        let draft = DraftScope::parse(SCOPE, &|_| Err(io::ErrorKind::NotFound.into())).map_err(Failure::cannot)?;
+        let draft =
+            DraftScope::parse(SCOPE, &|_| Err(io::ErrorKind::NotFound.into())).map_err(Failure::cannot)?;
         let name = AgentName::parse("demo").map_err(Failure::cannot)?;
 
         let (mut authority, _) = Authority::init(&home, sources, now(), Hours::default())?;

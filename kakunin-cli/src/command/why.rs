@@ -36,16 +36,20 @@ impl Why {
         let mut found: Vec<Entry> = Vec::new();
         for journal in self.journals(common)? {
             let entries = find(&journal, &prefix);
-            found.extend(entries.map_err(|error| Failure::cannot(format!("{}: {error}", journal.display())))?);
+            found
+                .extend(entries.map_err(|error| Failure::cannot(format!("{}: {error}", journal.display())))?);
         }
         // The journal also hands out the outcomes that name a decision.
         let (named, about): (Vec<Entry>, Vec<Entry>) =
             found.into_iter().partition(|entry| entry.receipt().hash().starts_with(&prefix));
         match named.as_slice() {
-            [] => Err(Failure::no(format!("no receipt begins with `{prefix}`; pass --agent DIR of its agent"))),
+            [] => {
+                Err(Failure::no(format!("no receipt begins with `{prefix}`; pass --agent DIR of its agent")))
+            }
             [entry] => Ok(explain(entry, about.iter().find_map(outcome))),
             several => {
-                let ids: Vec<String> = several.iter().map(|entry| entry.receipt().hash().to_string()).collect();
+                let ids: Vec<String> =
+                    several.iter().map(|entry| entry.receipt().hash().to_string()).collect();
                 Err(Failure::no(format!("several receipts begin with `{prefix}`: {}", ids.join(", "))))
             }
         }
@@ -60,7 +64,9 @@ impl Why {
         let mut journals = Vec::new();
         for agent in store.agents()? {
             let places = store.directories(agent.id)?;
-            journals.extend(places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()));
+            journals.extend(
+                places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()),
+            );
         }
         Ok(journals)
     }
