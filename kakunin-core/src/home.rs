@@ -27,7 +27,6 @@ use crate::scope::{NameError, NameList, NameLists};
 pub struct AgentHome {
     dir: PathBuf,
     lists: PathBuf,
-    issuer: Option<Digest>,
     name: Option<String>,
 }
 
@@ -38,24 +37,12 @@ impl AgentHome {
     /// [`HomeError`] when the directory or its settings cannot be read, or the lists' path is itself a mount point.
     pub fn open(dir: &Path, lists: Option<&Path>) -> Result<Self, HomeError> {
         let dir = fs::canonicalize(dir).map_err(|source| HomeError::Io { path: dir.to_owned(), source })?;
-        let path = dir.join("agent.toml");
-        let text = read_text(&path)?;
-        let settings: Settings = toml::from_str(&text).map_err(|error| HomeError::Settings {
-            path: path.clone(),
-            what: error.message().trim().to_owned(),
-        })?;
-        let issuer = match settings.issuer.as_deref().map(Digest::from_hex) {
-            Some(None) => {
-                return Err(HomeError::Settings { path, what: "issuer is no SHA-256 in hexadecimal".into() });
-            }
-            Some(issuer) => issuer,
-            None => None,
-        };
+        let settings = Settings::read(&dir)?;
         let lists = lists.map_or_else(|| dir.join(&settings.lists), Path::to_path_buf);
         if is_mount_point(&lists) {
             return Err(HomeError::MountedList { path: lists });
         }
-        Ok(Self { dir, lists, issuer, name: settings.name })
+        Ok(Self { dir, lists, name: settings.name })
     }
 
     /// The directory, absolute.
@@ -99,7 +86,8 @@ impl AgentHome {
             agent,
             chain: self.certificates("chain.pem")?,
             roots: self.certificates("ca.pem")?,
-            issuer: self.issuer,
+            // Read with the certificate: a rotated authority writes both, this one first.
+            issuer: Settings::read(&self.dir)?.pin(&self.dir)?,
             names: self.names()?,
         })
     }
@@ -255,6 +243,21 @@ struct Settings {
     /// Written for people; the certificate is what counts.
     #[serde(default, rename = "agent")]
     _agent: Option<String>,
+}
+
+impl Settings {
+    fn read(dir: &Path) -> Result<Self, HomeError> {
+        let path = dir.join("agent.toml");
+        toml::from_str(&read_text(&path)?)
+            .map_err(|error| HomeError::Settings { path, what: error.message().trim().to_owned() })
+    }
+
+    /// The key of the one issuing authority that is accepted.
+    fn pin(&self, dir: &Path) -> Result<Option<Digest>, HomeError> {
+        let Some(text) = &self.issuer else { return Ok(None) };
+        let (path, what) = (dir.join("agent.toml"), "issuer is no SHA-256 in hexadecimal".to_owned());
+        Digest::from_hex(text).map(Some).ok_or(HomeError::Settings { path, what })
+    }
 }
 
 /// An agent's directory that cannot be used.
