@@ -6,3 +6,4 @@ mod issuing;
 mod office;
 mod standard_tools;
 mod standing;
+mod watching;

@@ -1,5 +1,5 @@
 //! The binary, run as people and programs run it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 mod agents;
 mod decisions;
