@@ -1,15 +1,221 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use clap::Args;
+use kakunin_authority::Home;
+use kakunin_authority::standing::Standing;
+use kakunin_authority::store::{IssuerId, SqliteStore, Store};
+use kakunin_core::certificate::{CaCertificate, CaRole};
+use kakunin_core::home::{AgentHome, KeyProtection};
+use kakunin_core::snapshot::Snapshot;
+use kakunin_core::time::{UnixTime, Validity};
+use serde_json::json;
 
-use crate::answer::{Answer, Failure};
-use crate::context::Common;
+use crate::answer::{Answer, Exit, Failure};
+use crate::context::{Common, now};
 
-/// Say what is wrong or will be soon
+/// Say what is wrong, or will be soon
+///
+/// Looks at the home's keys, certificates and lists, and at the directory of every agent in good standing. With
+/// --agent it looks at those directories alone, and needs no home.
 #[derive(Args)]
-pub(crate) struct Doctor;
+#[command(after_help = "\
+Examples:
+  kakunin doctor
+  kakunin doctor --agent agents/billing --json
+
+Exit codes: 0 nothing is wrong (there may be warnings), 1 something is.")]
+pub(crate) struct Doctor {
+    /// Look at this agent's directory only; may be repeated
+    #[arg(long, value_name = "DIR")]
+    agent: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Good,
+    Note,
+    Warning,
+    Wrong,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// What was found, in the order of looking.
+#[derive(Default)]
+struct Findings(Vec<(Level, String)>);
+
+impl Findings {
+    fn say(&mut self, level: Level, what: impl Into<String>) {
+        self.0.push((level, what.into()));
+    }
+}
 
 impl Doctor {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
-        common.home().records()?;
-        Ok(Answer::yes(serde_json::json!({})))
+        let mut findings = Findings::default();
+        let at = now();
+        if self.agent.is_empty() {
+            let home = common.home();
+            let store = home.records()?;
+            keys(&home, &store, &mut findings)?;
+            lists(&home, &store, at, &mut findings)?;
+            for agent in store.agents()?.iter().filter(|agent| agent.standing == Standing::Good) {
+                for path in store.directories(agent.id)? {
+                    directory(&path, at, &mut findings);
+                }
+            }
+        }
+        for path in &self.agent {
+            directory(path, at, &mut findings);
+        }
+        let wrong = findings.0.iter().any(|(level, _)| *level == Level::Wrong);
+        let records: Vec<_> =
+            findings.0.iter().map(|(level, what)| json!({ "level": level.word(), "what": what })).collect();
+        Ok(Answer::yes(json!({ "healthy": !wrong, "findings": records }))
+            .lines(findings.0.iter().map(|(level, what)| format!("{:<8} {what}", level.word())))
+            .exit(if wrong { Exit::No } else { Exit::Yes }))
     }
 }
+
+fn keys(home: &Home, store: &SqliteStore, findings: &mut Findings) -> Result<(), Failure> {
+    let own = home.passphrase();
+    if own.exists() {
+        let what = format!("{} opens the keys: they are protected by file permissions only", own.display());
+        findings.say(Level::Note, what);
+    }
+    if home.root_key().exists() {
+        findings.say(
+            Level::Note,
+            format!("{} is here; only `kakunin rotate` needs it", home.root_key().display()),
+        );
+    }
+    let issuing = store.issuers()?.into_iter().filter(|issuer| issuer.id != IssuerId::ROOT);
+    let paths = issuing.map(|issuer| home.issuing_key(issuer.id)).chain([home.root_key(), own, home.store()]);
+    for path in paths.filter(|path| path.exists()) {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(&path).map_err(Failure::cannot)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let what =
+                format!("{} has mode {mode:03o} and lets others in; run chmod 600 on it", path.display());
+            findings.say(Level::Wrong, what);
+        }
+    }
+    Ok(())
+}
+
+fn lists(home: &Home, store: &SqliteStore, at: UnixTime, findings: &mut Findings) -> Result<(), Failure> {
+    let published = home.public().join("lists.pem");
+    let text = fs::read_to_string(&published).unwrap_or_default();
+    let current = store.issuers()?.into_iter().filter(|issuer| issuer.revoked.is_none());
+    for issuer in current {
+        let root = issuer.id == IssuerId::ROOT;
+        let (name, role, fix) = match root {
+            true => ("the root", CaRole::Root, "run `kakunin rotate`"),
+            false => ("the issuing authority", CaRole::Issuing, "run `kakunin crl`"),
+        };
+        let certificate = CaCertificate::decode(&issuer.der, role).map_err(Failure::cannot)?;
+        let end = certificate.decoded().validity().not_after;
+        if end < at.plus(30 * DAY) {
+            let level = if end < at { Level::Wrong } else { Level::Warning };
+            let remedy = if root { "begin a new home" } else { "run `kakunin rotate`" };
+            findings.say(level, format!("the certificate of {name} ends at {end}; {remedy}"));
+        }
+        let Some(list) = store.newest_list(issuer.id)? else {
+            findings.say(Level::Wrong, format!("{name} has no list; {fix}"));
+            continue;
+        };
+        let half = list.this_update.plus((list.next_update.seconds() - list.this_update.seconds()) / 2);
+        let late = if root { at >= list.next_update.plus(-30 * DAY) } else { at >= half };
+        if at >= list.next_update {
+            findings.say(Level::Wrong, format!("the list of {name} ended at {}; {fix}", list.next_update));
+        } else if late {
+            findings.say(Level::Warning, format!("the list of {name} ends at {}; {fix}", list.next_update));
+        } else {
+            let what =
+                format!("the list of {name} has number {} and lasts until {}", list.number, list.next_update);
+            findings.say(Level::Good, what);
+        }
+        if list.this_update > at.plus(120) {
+            findings.say(
+                Level::Wrong,
+                format!("the clock is behind the list signed at {}; set it", list.this_update),
+            );
+        }
+        let pem = der::pem::encode_string("X509 CRL", der::pem::LineEnding::LF, &list.der);
+        if !pem.is_ok_and(|pem| text.contains(&pem)) {
+            let what = format!("{} is not the newest list of {name}; run `kakunin crl`", published.display());
+            findings.say(Level::Wrong, what);
+        }
+    }
+    Ok(())
+}
+
+fn directory(path: &Path, at: UnixTime, findings: &mut Findings) {
+    let shown = path.display();
+    if !path.is_dir() {
+        findings.say(Level::Warning, format!("{shown} is gone and will not be renewed"));
+        return;
+    }
+    let home = match AgentHome::open(path, None) {
+        Ok(home) => home,
+        Err(error) => return findings.say(Level::Wrong, error.to_string()),
+    };
+    match home.key_protection() {
+        Ok(KeyProtection::Owner) => {}
+        Ok(KeyProtection::ReadOnlyMount) => {
+            findings.say(Level::Note, format!("{shown}/key.pem is readable by others on a read-only mount"));
+        }
+        Ok(KeyProtection::Open) => {
+            findings.say(Level::Wrong, format!("{shown}/key.pem is readable by others; run chmod 600 on it"));
+        }
+        Err(error) => findings.say(Level::Wrong, format!("{shown}/key.pem cannot be opened: {error}")),
+    }
+    state(path, &home.default_state(), findings);
+    let papers = match home.papers() {
+        Ok(papers) => papers,
+        Err(error) => return findings.say(Level::Wrong, error.to_string()),
+    };
+    let lists = fs::read(home.lists_path()).unwrap_or_default();
+    let snapshot = match Snapshot::build(&papers, &lists, at) {
+        Ok(snapshot) => snapshot,
+        Err(refusal) => {
+            return findings.say(Level::Wrong, format!("{shown}: {refusal}; {}", refusal.reason().fix()));
+        }
+    };
+    if let Some(reason) = snapshot.agent().denial(at) {
+        let what = format!("{shown}: {} [{}]; {}", reason.what(), reason.code(), reason.fix());
+        return findings.say(Level::Wrong, what);
+    }
+    let Validity { not_before, not_after } = snapshot.agent().path().agent().decoded().validity();
+    // Renewed daily, a certificate of a week never gets into its last quarter.
+    let life = not_after.seconds() - not_before.seconds();
+    if at >= not_after.plus(-life / 4) {
+        findings.say(Level::Warning, format!("{shown} ends at {not_after}; run `kakunin agent renew`"));
+    } else {
+        findings.say(Level::Good, format!("{shown} is good until {}", snapshot.agent().good_until()));
+    }
+}
+
+/// A journal that cannot be written denies everything.
+fn state(directory: &Path, state: &Path, findings: &mut Findings) {
+    let place = if state.is_dir() { state } else { directory };
+    if tempfile::tempfile_in(place).is_err() {
+        let what = format!(
+            "{} is not writable, so the agent denies everything; mount a volume and open it with state=PATH",
+            place.display()
+        );
+        findings.say(Level::Warning, what);
+    }
+}
+
+const DAY: i64 = 86_400;

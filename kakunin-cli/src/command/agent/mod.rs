@@ -13,6 +13,11 @@ use crate::context::Common;
 
 /// Create, certify, renew and look at agents
 #[derive(Subcommand)]
+#[command(after_help = "\
+Examples:
+  kakunin agent create billing --scope scope.toml --out agents/billing
+  kakunin agent renew billing
+  kakunin agent list")]
 pub(crate) enum Agent {
     Create(create::Create),
     Certify(certify::Certify),

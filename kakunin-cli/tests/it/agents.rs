@@ -1,0 +1,163 @@
+//! `init`, `agent`, standing, lists: shapes of answers and files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+use crate::desk::{Desk, texts};
+
+#[test]
+fn create_and_certify_in_one_command_prints_the_id() {
+    let desk = Desk::empty();
+    let made = desk.yes(&["init"]);
+    assert!(made["lists"].as_str().unwrap().ends_with("/public/lists.pem"));
+    let agent = desk.yes(&["agent", "create", "billing", "--scope", "scope.toml", "--out", "agents/billing"]);
+    assert_eq!(agent["id"].as_str().unwrap().len(), 36);
+    assert_eq!(agent["name"], "billing");
+    for name in ["agent.pem", "key.pem", "chain.pem", "ca.pem", "agent.toml", "genesis"] {
+        assert!(desk.path("agents/billing").join(name).exists(), "{name}");
+    }
+    let bare = desk.yes(&["agent", "create", "other", "--scope", "scope.toml"]);
+    assert_eq!(bare.as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "name"]);
+    let list = desk.yes(&["agent", "list"]);
+    assert_eq!(list["agents"].as_array().unwrap().len(), 2);
+    assert!(list["agents"][1]["not_after"].is_null());
+}
+
+#[test]
+fn an_agent_is_meant_by_id_or_by_name() {
+    let desk = Desk::with_billing();
+    let id = desk.yes(&["agent", "show", "billing"])["id"].as_str().unwrap().to_owned();
+    let held = desk.yes(&["suspend", &id, "--reason", "audit"]);
+    assert_eq!((held["standing"].as_str(), held["before"].as_str()), (Some("held"), Some("good")));
+    let good = desk.yes(&["resume", "billing", "--reason", "passed"]);
+    assert_eq!(good["standing"], "good");
+    assert!(good["list_number"].as_u64() > held["list_number"].as_u64());
+    assert_eq!(desk.yes(&["revoke", "billing", "--reason", "over"])["standing"], "revoked");
+    let events = desk.yes(&["agent", "show", &id])["events"].as_array().unwrap().len();
+    assert_eq!(events, 3);
+}
+
+#[test]
+fn refusals_end_with_one_and_one_line_that_names_the_fix() {
+    let desk = Desk::with_billing();
+    desk.yes(&["agent", "create", "other", "--scope", "scope.toml"]);
+    fs::write(desk.path("any.toml"), "actions = [\"*\"]").unwrap();
+    fs::write(desk.path("typo.toml"), "actions = [\"read:*\"]\nlimits = []\n").unwrap();
+    for (arguments, says) in [
+        (&["agent", "create", "billing", "--scope", "scope.toml"][..], "taken"),
+        (&["agent", "create", "all", "--scope", "any.toml"], "--allow-any"),
+        (&["agent", "create", "typo", "--scope", "typo.toml"], "line 2"),
+        (&["agent", "certify", "other", "--out", "agents/billing"], "another directory"),
+        (&["agent", "certify", "nobody", "--out", "x"], "kakunin agent list"),
+        (&["agent", "renew", "other"], "certify it first"),
+        (&["agent", "certify", "billing", "--out", "x", "--after-revocation"], "not revoked"),
+        (&["init"], "--home"),
+    ] {
+        let output = desk.run(arguments);
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} {out}{err}");
+        assert!(out.is_empty() && err.lines().count() == 1 && err.contains(says), "{arguments:?} {out}{err}");
+        let error = desk.answer(arguments, 1)["error"].as_str().unwrap().to_owned();
+        assert!(err.contains(&error), "{err} {error}");
+    }
+    desk.yes(&["agent", "create", "all", "--scope", "any.toml", "--allow-any"]);
+    desk.yes(&["suspend", "billing", "--reason", "x"]);
+    desk.answer(&["agent", "renew", "billing"], 1);
+    desk.answer(&["agent", "certify", "billing", "--out", "y"], 1);
+}
+
+#[test]
+fn what_is_out_of_reach_ends_with_two() {
+    let desk = Desk::empty();
+    for arguments in [
+        &["agent", "list"][..],
+        &["crl"],
+        &["suspend", "billing", "--reason", "x"],
+        &["agent", "create", "a", "--scope", "missing.toml"],
+        &["check", "--agent", "nowhere", "--action", "read:x"],
+        &["verify", "nowhere", "--root", "missing.pem"],
+    ] {
+        let error = desk.answer(arguments, 2);
+        assert!(error["error"].is_string(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_passphrase_comes_from_the_first_source_there_is() {
+    let desk = Desk::empty();
+    fs::write(desk.path("secret"), "correct horse\n").unwrap();
+    fs::set_permissions(desk.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    desk.yes(&["init", "--passphrase-file", "secret"]);
+    assert!(!desk.path(".kakunin/passphrase").exists());
+    let error = desk.answer(&["crl"], 2);
+    assert!(error["error"].as_str().unwrap().contains("--passphrase-file"), "{error}");
+    desk.yes(&["crl", "--passphrase-file", "secret"]);
+    let with =
+        |value: &str| desk.command(&["crl"]).env("KAKUNIN_PASSPHRASE", value).output().unwrap().status.code();
+    assert_eq!((with("correct horse"), with("wrong")), (Some(0), Some(2)));
+    fs::create_dir(desk.path("credentials")).unwrap();
+    fs::write(desk.path("credentials/kakunin"), "correct horse").unwrap();
+    let mut command = desk.command(&["crl"]);
+    // The service manager's credential comes before the variable.
+    let command =
+        command.env("CREDENTIALS_DIRECTORY", desk.path("credentials")).env("KAKUNIN_PASSPHRASE", "wrong");
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+    fs::set_permissions(desk.path("secret"), fs::Permissions::from_mode(0o644)).unwrap();
+    let error = desk.answer(&["crl", "--passphrase-file", "secret"], 2);
+    assert!(error["error"].as_str().unwrap().contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn two_processes_at_once_sign_two_numbers() {
+    let desk = Desk::with_billing();
+    let numbers = thread::scope(|scope| {
+        let publish = || desk.yes(&["crl"])["list_number"].as_u64().unwrap();
+        let other = scope.spawn(publish);
+        [publish(), other.join().unwrap()]
+    });
+    assert_eq!(numbers[0].abs_diff(numbers[1]), 1);
+}
+
+#[test]
+fn lists_are_copied_where_they_are_wanted() {
+    let desk = Desk::with_billing();
+    desk.yes(&["crl", "--out", "lists.pem", "--hours", "24"]);
+    let copy = fs::read_to_string(desk.path("lists.pem")).unwrap();
+    assert_eq!(copy, fs::read_to_string(desk.path(".kakunin/public/lists.pem")).unwrap());
+    assert_eq!(copy.matches("BEGIN X509 CRL").count(), 2);
+    desk.yes(&["crl", "--der", "--out", "issuing.crl"]);
+    let list = desk.yes(&["inspect", "issuing.crl"]);
+    assert_eq!((list["kind"].as_str(), list["number"].as_str()), (Some("list"), Some("4")));
+    desk.yes(&["rotate"]);
+    let lists = fs::read_to_string(desk.path(".kakunin/public/lists.pem")).unwrap();
+    assert_eq!(lists.matches("BEGIN X509 CRL").count(), 3);
+}
+
+#[test]
+fn heavy_certificates_are_issued_with_a_warning() {
+    let desk = Desk::empty();
+    desk.yes(&["init"]);
+    let actions: Vec<String> =
+        (0..100).map(|n| format!("\"team-{n}:department:with-a-long-name:send\"")).collect();
+    fs::write(desk.path("heavy.toml"), format!("actions = [{}]", actions.join(", "))).unwrap();
+    let output = desk.run(&["agent", "create", "heavy", "--scope", "heavy.toml", "--out", "heavy"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(texts(&output).1.contains("allow_file"));
+}
+
+#[test]
+fn renewing_shows_the_difference_and_finds_its_directories_again() {
+    let desk = Desk::with_billing();
+    desk.yes(&["agent", "certify", "billing", "--out", "agents/second", "--days", "30"]);
+    let renewed = desk.yes(&["agent", "renew", "billing"]);
+    assert_eq!(renewed["certificates"].as_array().unwrap().len(), 2);
+    assert!(renewed["scope_diff"].as_array().unwrap().is_empty());
+    let wider =
+        fs::read_to_string(desk.path("scope.toml")).unwrap().replace("\"globex\"", "\"globex\", \"initech\"");
+    fs::write(desk.path("wider.toml"), wider).unwrap();
+    fs::remove_dir_all(desk.path("agents/second")).unwrap();
+    let renewed = desk.yes(&["agent", "renew", "billing", "--scope", "wider.toml"]);
+    assert_eq!(renewed["scope_diff"].as_array().unwrap().len(), 2);
+    assert_eq!(renewed["missing"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,7 @@
+//! The binary, run as people and programs run it.
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+mod agents;
+mod decisions;
+mod desk;
+mod manners;
