@@ -707,3 +707,18 @@ fn child_that_ticks_until_it_is_killed() {
         }
     }
 }
+
+#[test]
+fn a_budget_file_locked_by_another_is_busy_for_what_has_budgets_only() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    let other = fs::File::open(house.state().join("budget.seg")).unwrap();
+    other.lock().unwrap();
+    let start = Instant::now();
+    assert_eq!(ask(&guard, &pay("1")), "budget.busy");
+    assert!(start.elapsed() < Duration::from_secs(1), "a call is not held up by a stopped process");
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+    other.unlock().unwrap();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+}
