@@ -36,19 +36,18 @@ impl Guard {
     ///
     /// # Errors
     /// [`Denied`]: the action must not run. Whatever cannot be decided or recorded is denied too.
-    pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+    pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
         // Our own code only: the body runs outside. Nothing half changed is trusted after a panic: the ledger is
         // rebuilt, the look begins anew, the journal refuses.
-        catch_unwind(AssertUnwindSafe(|| self.0.admit(request))).unwrap_or_else(|_| {
-            Err(Box::new(Denied::new(DenialReason::Internal.into(), request.action, None, None)))
-        })
+        let answer = catch_unwind(AssertUnwindSafe(|| self.0.admit(request)));
+        answer.unwrap_or_else(|_| Err(DenialReason::Internal.into())).map_err(|refused| refused.of(request))
     }
 
     /// Answers as [`Guard::admit`] would by standing and scope, without a receipt and without touching a budget.
     ///
     /// # Errors
     /// [`Denied`], as above.
-    pub fn check(&self, request: &ActionRequest<'_>, at: Option<UnixMillis>) -> Result<(), Box<Denied>> {
+    pub fn check(&self, request: &ActionRequest<'_>, at: Option<UnixMillis>) -> Result<(), Denied> {
         let answer = catch_unwind(AssertUnwindSafe(|| {
             self.0.refresh();
             let current = self.0.current.load();
@@ -58,8 +57,27 @@ impl Guard {
         let (decision, note) = answer.unwrap_or((Decision::Deny(DenialReason::Internal.into()), None));
         match decision {
             Decision::Allow(_) => Ok(()),
-            Decision::Deny(denial) => Err(Box::new(Denied::new(denial, request.action, None, note))),
+            Decision::Deny(denial) => Err(Refused { denial, receipt: None, note }.of(request)),
         }
+    }
+}
+
+/// A denial on its way out, before it is joined with what was asked.
+struct Refused {
+    denial: Denial,
+    receipt: Option<ReceiptHash>,
+    note: Option<String>,
+}
+
+impl Refused {
+    fn of(self, request: &ActionRequest<'_>) -> Denied {
+        Denied::new(self.denial, request.action, self.receipt, self.note)
+    }
+}
+
+impl From<DenialReason> for Refused {
+    fn from(reason: DenialReason) -> Self {
+        Self { denial: reason.into(), receipt: None, note: None }
     }
 }
 
@@ -85,14 +103,14 @@ impl Inner {
         self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000)
     }
 
-    fn admit(self: &Arc<Self>, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+    fn admit(self: &Arc<Self>, request: &ActionRequest<'_>) -> Result<Pass, Refused> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         let mut current = self.current.load();
         if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
             drop(current);
             if !self.prepare() {
                 let note = Some("another look at clocks and lists does not end".to_owned());
-                return Err(Box::new(Denied::new(DenialReason::Internal.into(), request.action, None, note)));
+                return Err(Refused { note, ..DenialReason::Internal.into() });
             }
             (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
             current = self.current.load();
@@ -103,7 +121,7 @@ impl Inner {
             // No journal, no leave: there is a refusal to name unless opening it failed without one.
             let denial =
                 decision.denial().copied().unwrap_or_else(|| DenialReason::JournalUnavailable.into());
-            return Err(Box::new(Denied::new(denial, request.action, None, current.note())));
+            return Err(Refused { denial, receipt: None, note: current.note() });
         };
         let mut reservation = None;
         if let (Decision::Allow(permit), View::Ready(snapshot)) = (&decision, &current.view)
@@ -119,9 +137,7 @@ impl Inner {
             return match decision {
                 Decision::Allow(_) if reservation.is_none() => Ok(Pass(None)),
                 Decision::Allow(_) => Ok(Pass(Some(self.held(runtime, None, reservation)))),
-                Decision::Deny(denial) => {
-                    Err(Box::new(Denied::new(denial, request.action, None, current.note())))
-                }
+                Decision::Deny(denial) => Err(Refused { denial, receipt: None, note: current.note() }),
             };
         }
         let entry = DecisionEntry {
@@ -138,18 +154,17 @@ impl Inner {
             stamp: self.times.stamp(wall, mono),
         };
         let recorded = runtime.journal.decision(&entry);
-        self.answer(request, &current, runtime, decision, reservation, recorded)
+        self.answer(&current, runtime, decision, reservation, recorded)
     }
 
     fn answer(
         self: &Arc<Self>,
-        request: &ActionRequest<'_>,
         current: &Current,
         runtime: &Arc<Runtime>,
         decision: Decision,
         reservation: Option<Reservation>,
         recorded: Result<Recorded, DenialReason>,
-    ) -> Result<Pass, Box<Denied>> {
+    ) -> Result<Pass, Refused> {
         match (decision, recorded) {
             (Decision::Allow(_), Ok(recorded)) => {
                 Ok(Pass(Some(self.held(runtime, Some(recorded), reservation))))
@@ -158,7 +173,7 @@ impl Inner {
                 if let Some(reservation) = reservation {
                     runtime.release(reservation);
                 }
-                Err(Box::new(Denied::new(reason.into(), request.action, None, current.note())))
+                Err(Refused { note: current.note(), ..reason.into() })
             }
             (Decision::Deny(denial), Ok(recorded))
                 if self.mode == Mode::Observe && is_waived(denial.reason()) =>
@@ -167,7 +182,7 @@ impl Inner {
             }
             (Decision::Deny(denial), recorded) => {
                 let receipt: Option<ReceiptHash> = recorded.ok().map(|recorded| recorded.hash());
-                Err(Box::new(Denied::new(denial, request.action, receipt, current.note())))
+                Err(Refused { denial, receipt, note: current.note() })
             }
         }
     }

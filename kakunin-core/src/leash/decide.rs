@@ -8,7 +8,7 @@ use super::compile::{CompiledLimit, CompiledNames, Leash, Plan};
 use crate::decision::{Decision, Denial, DenialReason, Detail, Permit, Quantity, Spend};
 use crate::money::{Currency, Decimal, Money};
 use crate::request::{ActionRequest, Amount, Names};
-use crate::scope::{ActionName, CanonicalName};
+use crate::scope::CanonicalName;
 use crate::time::UnixMillis;
 
 impl Leash {
@@ -46,9 +46,8 @@ impl Leash {
     /// Whether some request for `action` can ever be allowed: what `use()` warns about.
     #[must_use]
     pub fn may_ever(&self, action: &str) -> bool {
-        ActionName::parse(action).is_some()
-            && !self.unknown_condition
-            && self.plans.get(self.plan_of(action) as usize).is_some_and(|plan| plan.allowed)
+        let plan = self.plan_of(action).and_then(|number| self.plans.get(number as usize));
+        !self.unknown_condition && plan.is_some_and(|plan| plan.allowed)
     }
 
     fn limits_of<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a CompiledLimit> {
@@ -57,8 +56,7 @@ impl Leash {
 
     fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<(u32, Option<Spend>), Denial> {
         use DenialReason as Why;
-        let action = ActionName::parse(request.action).ok_or(Why::RequestActionInvalid)?;
-        let number = self.plan_of(action.as_str());
+        let number = self.plan_of(request.action).ok_or(Why::RequestActionInvalid)?;
         let plan = self.plans.get(number as usize).ok_or(Why::Internal)?;
 
         let money = self.money(plan, request)?;
