@@ -55,8 +55,10 @@ class ScopeDenied(KakuninError, PermissionError):
     limit: str | None
     #: What was asked for, in words.
     actual: str | None
-    #: The id of the journaled decision; any unique prefix of it finds it again.
+    #: The short name of the journaled decision: the first digits of `receipt`, for `kakunin why`.
     decision_id: str | None
+    #: The hash of the decision's receipt; `None` if nothing could be journaled.
+    receipt: str | None
     #: What the operator can do about it.
     fix: str
 
@@ -69,6 +71,7 @@ class ScopeDenied(KakuninError, PermissionError):
         limit: str | None = None,
         actual: str | None = None,
         decision_id: str | None = None,
+        receipt: str | None = None,
         fix: str = "",
         model_text: str = "",
     ) -> None:
@@ -78,13 +81,9 @@ class ScopeDenied(KakuninError, PermissionError):
         self.limit = limit
         self.actual = actual
         self.decision_id = decision_id
+        self.receipt = receipt
         self.fix = fix
         self._model_text = model_text
-
-    @property
-    def receipt(self) -> str | None:
-        """The hash of the receipt, which is the decision's id; `None` if nothing could be journaled."""
-        return self.decision_id
 
     def for_model(self) -> str:
         """The text a model may see: what happened and the code, no limit."""
@@ -100,6 +99,7 @@ class ScopeDenied(KakuninError, PermissionError):
             "limit": self.limit,
             "actual": self.actual,
             "decision_id": self.decision_id,
+            "receipt": self.receipt,
             "fix": self.fix,
             "model_text": self._model_text,
         }
@@ -193,6 +193,7 @@ def denied(
     limit: str | None,
     actual: str | None,
     decision_id: str | None,
+    receipt: str | None,
     fix: str,
 ) -> ScopeDenied:
     """Makes the exception for a denial and logs it once. Called by the native module."""
@@ -203,6 +204,7 @@ def denied(
         limit=limit,
         actual=actual,
         decision_id=decision_id,
+        receipt=receipt,
         fix=fix,
         model_text=model_text,
     )
