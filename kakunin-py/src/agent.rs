@@ -14,6 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
+use crate::testing::ManualClock;
+
 /// A guard on its way into an agent.
 #[pyclass(frozen, module = "kakunin._native")]
 pub(crate) struct Opened {
@@ -106,15 +108,20 @@ impl NativeAgent {
 
 /// Opens an agent's directory.
 #[pyfunction]
-#[pyo3(signature = (directory, *, lists=None, state=None, mode="enforce"))]
+#[pyo3(signature = (directory, *, lists=None, state=None, mode="enforce", clock=None))]
 pub(crate) fn open_directory(
     py: Python<'_>,
     directory: PathBuf,
     lists: Option<PathBuf>,
     state: Option<PathBuf>,
     mode: &str,
+    clock: Option<&ManualClock>,
 ) -> PyResult<Opened> {
-    let options = GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
+    let mut options =
+        GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
+    if let Some(clock) = clock {
+        options.clock = clock.share();
+    }
     let guard = py.detach(|| -> Result<Guard, String> {
         let home = AgentHome::open(&directory, lists.as_deref()).map_err(|error| error.to_string())?;
         Guard::open(home, options).map_err(|error| error.to_string())
@@ -138,24 +145,51 @@ pub(crate) fn open_pem(
     mode: &str,
 ) -> PyResult<Opened> {
     let options = GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
-    let opened = py.detach(|| {
-        let mut known = NameLists::default();
-        for text in &names {
-            known.insert(NameList::parse(text).map_err(|error| error.to_string())?);
-        }
-        let agent = certificates("certificate", certificate)?.into_iter().next();
-        let papers = Papers {
-            agent: agent.ok_or("the certificate is missing")?,
-            chain: certificates("chain", chain)?,
-            roots: certificates("ca", ca)?,
-            issuer: None,
-            names: known,
-        };
-        let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PKCS#8 PEM")?;
-        let key = Zeroizing::new(key.secret_pkcs8_der().to_vec());
-        open_memory(Arc::new(MemorySource::new(papers, lists.as_bytes().to_vec(), key)), options)
+    let opened = py.detach(|| open_memory(memory_source(certificate, key, chain, ca, lists, &names)?, options));
+    opened.map_err(|text| error(py, &text))
+}
+
+/// As `open_pem`, without receipts: only benchmarks measure with it.
+#[cfg(feature = "null-journal")]
+#[pyfunction]
+pub(crate) fn open_pem_without_receipts(
+    py: Python<'_>,
+    certificate: &str,
+    key: &str,
+    chain: &str,
+    ca: &str,
+    lists: &str,
+) -> PyResult<Opened> {
+    let opened = memory_source(certificate, key, chain, ca, lists, &[]).and_then(|source| {
+        let guard = Guard::without_receipts(Arc::clone(&source), GuardOptions::default());
+        Ok(Opened { guard: guard.map_err(|error| error.to_string())?, memory: Some(source) })
     });
     opened.map_err(|text| error(py, &text))
+}
+
+fn memory_source(
+    certificate: &str,
+    key: &str,
+    chain: &str,
+    ca: &str,
+    lists: &str,
+    names: &[String],
+) -> Result<Arc<MemorySource>, String> {
+    let mut known = NameLists::default();
+    for text in names {
+        known.insert(NameList::parse(text).map_err(|error| error.to_string())?);
+    }
+    let agent = certificates("certificate", certificate)?.into_iter().next();
+    let papers = Papers {
+        agent: agent.ok_or("the certificate is missing")?,
+        chain: certificates("chain", chain)?,
+        roots: certificates("ca", ca)?,
+        issuer: None,
+        names: known,
+    };
+    let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PKCS#8 PEM")?;
+    let key = Zeroizing::new(key.secret_pkcs8_der().to_vec());
+    Ok(Arc::new(MemorySource::new(papers, lists.as_bytes().to_vec(), key)))
 }
 
 fn certificates(part: &str, pem: &str) -> Result<Vec<Vec<u8>>, String> {

@@ -35,6 +35,8 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let codes = DenialReason::ALL.iter().map(|reason| reason.code());
+        #[cfg(feature = "null-journal")]
+        module.add_function(wrap_pyfunction!(crate::agent::open_pem_without_receipts, module)?)?;
         module.add("DENIAL_CODES", PyTuple::new(module.py(), codes)?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

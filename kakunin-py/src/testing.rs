@@ -10,6 +10,13 @@ use pyo3::prelude::*;
 #[pyclass(frozen, module = "kakunin._native")]
 pub(crate) struct ManualClock(Arc<guard::ManualClock>);
 
+impl ManualClock {
+    /// The clock as a guard takes it.
+    pub(crate) fn share(&self) -> Arc<dyn guard::Clock> {
+        Arc::clone(&self.0) as Arc<dyn guard::Clock>
+    }
+}
+
 #[pymethods]
 impl ManualClock {
     #[new]

@@ -6,8 +6,10 @@ import atexit
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -166,6 +168,17 @@ class agent_context:  # noqa: N801 - reads as a function
         _context.reset(self._tokens.pop())
 
 
+@contextmanager
+def override(value: object) -> Iterator[None]:
+    """Puts anything into the context, for tests: what is no agent means that there is none."""
+    _native.context_entered()
+    token = _context.set(value)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
 def use(agent: Agent) -> None:
     """Makes `agent` the one of this process, once. Compares every guarded function with what it may ever do."""
     from ._decorator import warn_of_never_allowed
@@ -219,7 +232,9 @@ def _close_all() -> None:
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MILLISECOND = (datetime.fromtimestamp(1, timezone.utc) - EPOCH) / 1000
+MILLISECOND = timedelta(milliseconds=1)
+#: In the context: no agent at all.
+NOBODY = object()
 
 _lock = threading.RLock()
 _live: weakref.WeakSet[Agent] = weakref.WeakSet()

@@ -76,6 +76,7 @@ def open_directory(
     lists: str | PathLike[str] | None = None,
     state: str | PathLike[str] | None = None,
     mode: str = "enforce",
+    clock: ManualClock | None = None,
 ) -> Opened: ...
 def open_pem(
     certificate: str,
