@@ -11,41 +11,15 @@ There is no double that allows everything: a test gives its agent a certificate 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Generic, TypeVar
 
 from .. import _native
-from .._agent import EPOCH, MILLISECOND, Agent, NOBODY, agent_context, override
+from .._agent import NOBODY, Agent, agent_context, override
 from ..errors import ScopeDenied
 from ._authority import MemoryAuthority
+from ._clock import FakeClock
 
 __all__ = ["FakeClock", "MemoryAuthority", "agent_context", "assert_denied", "no_agent", "open_agent"]
-
-
-class FakeClock:
-    """A clock that moves only when told."""
-
-    def __init__(self, now: datetime | None = None) -> None:
-        start = now or datetime.now().astimezone()
-        self._native = _native.ManualClock(_millis(start))
-
-    @property
-    def now(self) -> datetime:
-        """The wall clock."""
-        return EPOCH + self._native.now() * MILLISECOND
-
-    def advance(self, time: timedelta | float) -> None:
-        """Lets time pass: a `timedelta`, or seconds."""
-        self._native.advance(_duration(time))
-
-    def set_wall(self, now: datetime) -> None:
-        """Sets the wall clock, as an administrator would; no other clock moves."""
-        self._native.set_wall(_millis(now))
-
-    def sleep(self, time: timedelta | float) -> None:
-        """The machine sleeps: the wall clock goes on, the monotonic clock stands still."""
-        self._native.sleep(_duration(time))
 
 
 class assert_denied:  # noqa: N801 - reads as a function
@@ -84,17 +58,9 @@ def no_agent() -> AbstractContextManager[None]:
     return override(NOBODY)
 
 
-def open_agent(directory: str, *, clock: FakeClock | None = None, lists: str | None = None, state: str | None = None) -> Agent:
+def open_agent(
+    directory: str, *, clock: FakeClock | None = None, lists: str | None = None, state: str | None = None
+) -> Agent:
     """Opens an agent's directory with its own clock. Unlike `Agent.from_dir` it opens anew each time."""
     native = None if clock is None else clock._native
     return Agent(_native.open_directory(directory, lists=lists, state=state, clock=native))
-
-
-def _millis(time: datetime) -> int:
-    if time.tzinfo is None:
-        raise TypeError("a clock needs a time zone: a naive datetime names no instant")
-    return (time - EPOCH) // MILLISECOND
-
-
-def _duration(time: timedelta | float) -> int:
-    return (time if isinstance(time, timedelta) else timedelta(seconds=time)) // MILLISECOND
