@@ -446,6 +446,9 @@ impl<'a> Authority<'a> {
             self.refuse_revoked_key(agent.id, old.decoded().key())?;
             places.push((directory, old));
         }
+        // The key opens first: a wrong passphrase must not change the scope.
+        let current = self.current()?.id;
+        self.keys.signer(current)?;
         if let Some(draft) = order.scope {
             self.keep_lists(draft)?;
             self.store.set_scope(agent.id, &scope.to_der())?;

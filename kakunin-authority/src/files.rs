@@ -36,9 +36,13 @@ pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), FileEr
         Readers::Owner => 0o600,
     };
     let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
-        // The mode of `open` passes through the umask and does nothing to a file left over from a crash.
+        // Made anew: what a crash left there goes, and a link that somebody put there is not followed.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        // The mode of `open` passes through the umask.
         file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -122,6 +126,17 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             assert!(read_secret(&path).is_err(), "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("agent.pem"), directory.path().join("victim"));
+        fs::write(&victim, "untouched").unwrap();
+        let temporary = directory.path().join(format!(".agent.pem.{}.tmp", std::process::id()));
+        std::os::unix::fs::symlink(&victim, &temporary).unwrap();
+        replace(&path, b"new", Readers::Everyone).unwrap();
+        assert_eq!((read(&victim).unwrap(), read(&path).unwrap()), (b"untouched".to_vec(), b"new".to_vec()));
     }
 
     #[test]

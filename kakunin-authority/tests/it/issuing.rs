@@ -11,6 +11,7 @@ use kakunin_authority::directory::DirectoryError;
 use kakunin_authority::store::Store;
 use kakunin_authority::{AgentName, Authority, Who};
 use kakunin_core::genesis::Genesis;
+use kakunin_core::key::Algorithm;
 use kakunin_core::revocation::Standing;
 
 use crate::office::{DAY, Office, RENEW, SCOPE, ders, draft, now};
@@ -118,51 +119,61 @@ fn directories_of_others_and_lone_keys_are_left_alone() {
     assert_eq!(fs::read_to_string(office.path("lone/key.pem")).unwrap(), "the only copy");
 }
 
-#[test]
-fn a_request_is_certified_without_its_key() {
-    let office = Office::open();
-    let who = office.create("billing");
-    let (key, request) = (office.path("own.key"), office.path("own.csr"));
-    let status = Command::new("openssl")
-        .args([
-            "req",
-            "-new",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/CN=x",
-        ])
+/// A request made by `openssl`, for a key it keeps.
+fn request(office: &Office, key: &[&str]) -> Vec<u8> {
+    let (own, request) = (office.path("own.key"), office.path("own.csr"));
+    let output = Command::new("openssl")
+        .args(["req", "-new", "-nodes", "-subj", "/CN=x", "-newkey"])
+        .args(key)
         .arg("-keyout")
-        .arg(&key)
+        .arg(&own)
         .arg("-out")
         .arg(&request)
         .output()
         .unwrap();
-    assert!(status.status.success());
-    let pem = fs::read(&request).unwrap();
-    let directory = &office.path("agent");
-    let order = Certify {
-        directory,
-        days: Days::default(),
-        request: Some(&pem),
-        comeback: Comeback::Refuse,
-        any: AnyAction::Refuse,
-    };
-    let _ = office.authority().certify(&who, &order, Hours::default(), now()).unwrap();
-    assert!(!directory.join("key.pem").exists());
-    assert_eq!(office.verify("agent").standing(), Standing::Good);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read(&request).unwrap()
+}
 
-    // A request whose signature is not its key's proves nothing.
-    let mut forged = ders_of(&pem);
+#[test]
+fn a_request_is_certified_without_its_key() {
+    let office = Office::open();
+    let certify = |name: &str, pem: &[u8]| {
+        let who = office.create(name);
+        let directory = &office.path(name);
+        let order = Certify {
+            directory,
+            days: Days::default(),
+            request: Some(pem),
+            comeback: Comeback::Refuse,
+            any: AnyAction::Refuse,
+        };
+        office.authority().certify(&who, &order, Hours::default(), now()).map(drop)
+    };
+    let p256 = request(&office, &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    for (name, algorithm, pem) in
+        [("p256", Algorithm::P256, &p256), ("ed25519", Algorithm::Ed25519, &request(&office, &["ed25519"]))]
+    {
+        certify(name, pem).unwrap();
+        assert!(!office.path(name).join("key.pem").exists());
+        let agent = office.verify(name);
+        assert_eq!(agent.standing(), Standing::Good);
+        assert_eq!(agent.path().agent().decoded().key().algorithm(), algorithm);
+    }
+
+    // A request whose signature is not its key's proves nothing; other curves and RSA are not of the profile.
+    let mut forged = ders_of(&p256);
     let last = forged.len() - 1;
     forged[last] ^= 1;
     let forged = der::pem::encode_string("CERTIFICATE REQUEST", der::pem::LineEnding::LF, &forged).unwrap();
-    let order = Certify { request: Some(forged.as_bytes()), ..order };
-    let refused = office.authority().certify(&who, &order, Hours::default(), now()).map(drop);
-    assert!(matches!(refused, Err(AuthorityError::Request(_))), "{refused:?}");
+    let p384 = request(&office, &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]);
+    let rsa = request(&office, &["rsa:2048"]);
+    for (name, pem) in
+        [("forged", forged.as_bytes()), ("p384", &p384), ("rsa", &rsa), ("text", b"no request")]
+    {
+        let refused = certify(name, pem).unwrap_err();
+        assert!(matches!(refused, AuthorityError::Request(_) | AuthorityError::Key(_)), "{name} {refused:?}");
+    }
 }
 
 fn ders_of(pem: &[u8]) -> Vec<u8> {

@@ -3,7 +3,9 @@
 
 mod crash;
 mod issuing;
+mod long_lists;
 mod office;
+mod passphrases;
 mod standard_tools;
 mod standing;
 mod watching;

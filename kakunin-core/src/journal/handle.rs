@@ -57,6 +57,18 @@ pub struct DecisionEntry<'a> {
 }
 
 /// Evidence that a decision is in the journal: its name, and the only way to an outcome.
+///
+/// [`Journal::decision`] is its one origin; an outcome for a decision that nobody recorded does not compile:
+///
+/// ```compile_fail,E0451
+/// use kakunin_core::journal::{Journal, Recorded};
+/// use kakunin_core::receipt::{Outcome, ReceiptHash, Stamp};
+///
+/// fn forge(journal: &Journal, hash: ReceiptHash, stamp: Stamp) {
+///     let recorded = Recorded { hash, chain: None };
+///     drop(journal.outcome(recorded, Outcome::Returned, None, stamp));
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "without an outcome the receipt says: authorised, result unknown"]
 pub struct Recorded {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::segment::{SEGMENT_SIZE, push_segment_header, segment_name};
@@ -158,7 +158,7 @@ pub(super) fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 
 fn create_segment(folder: &Path, stream: &StreamId, index: u32) -> io::Result<(File, u64)> {
     let path = folder.join(segment_name(index));
-    let mut file = OpenOptions::new().append(true).create_new(true).open(path)?;
+    let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
     let mut header = Vec::new();
     push_segment_header(&mut header, stream, index);
     write_once(&mut file, &header)?;

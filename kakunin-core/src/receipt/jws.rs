@@ -112,6 +112,17 @@ impl UnverifiedReceipt {
 }
 
 /// A receipt whose signature was checked. It says nothing about whether the certificate may be trusted.
+///
+/// [`UnverifiedReceipt::verify`] is its one origin; what was only read is no receipt:
+///
+/// ```compile_fail,E0451
+/// use kakunin_core::key::Signature;
+/// use kakunin_core::receipt::{Receipt, UnverifiedReceipt};
+///
+/// fn forge(unverified: UnverifiedReceipt, signature: Signature) -> Receipt {
+///     Receipt { unverified, signature }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Receipt {
     unverified: UnverifiedReceipt,

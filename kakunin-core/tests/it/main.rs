@@ -20,3 +20,4 @@ mod leash;
 mod reference;
 mod revocation;
 mod scope;
+mod vectors;

@@ -27,7 +27,7 @@ fn lists_that_are_not_der_are_refused() {
     for end in 0..right.len() {
         assert!(UnverifiedList::decode(&right[..end]).is_err(), "cut at {end}");
     }
-    let broken: [(&str, &dyn Fn(&mut Der)); 9] = [
+    let broken: [Change<'_>; 9] = [
         ("padded version", &|der| *der.path(&[0, 0]).content() = vec![0, 1]),
         ("padded serial", &|der| der.path(&[0, 5, 0, 0]).content().insert(0, 0)),
         ("negative serial", &|der| der.path(&[0, 5, 0, 0]).content()[0] |= 0x80),
@@ -179,7 +179,7 @@ fn an_empty_bit_string_in_a_distribution_point_is_refused_without_panic() {
 fn a_list_without_number_issuer_key_or_end_is_refused() {
     let scene = Scene::new();
     let right = scene.list(|list| list.revoked_certs = vec![entry(&[9], None)]);
-    let broken: [(&str, &dyn Fn(&mut Der)); 9] = [
+    let broken: [Change<'_>; 9] = [
         ("no number", &|der| der.drop_extension("2.5.29.20")),
         ("no AKI", &|der| der.drop_extension("2.5.29.35")),
         ("a critical number", &|der| {
@@ -487,6 +487,9 @@ fn ten_thousand_entries_are_found_again() {
     assert!((0..10_000).all(|n| standing(n) == Standing::Revoked));
     assert!((10_000..11_000).all(|n| standing(n) == Standing::Good));
 }
+
+/// What is broken in a list, and how.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Der));
 
 /// An authority, one agent of it, and a list of the issuing authority to be judged.
 struct Scene {

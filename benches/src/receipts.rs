@@ -1,0 +1,205 @@
+//! A decision in the journal beside a bare `write()` of the same payload, and a signed receipt beside a bare signature.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use kakunin_core::decision::Decision;
+use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::journal::{DecisionEntry, Identity, Journal, StreamReader};
+use kakunin_core::key::{Signer, SoftKey};
+use kakunin_core::receipt::{ListUse, Mode, Stamp};
+use kakunin_core::request::ActionRequest;
+use kakunin_core::snapshot::Snapshot;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::agent::BenchAgent;
+use crate::harness::{Subject, interleave};
+use crate::{Outcome, table};
+
+pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
+    let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
+    let signer = Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?));
+    let identity = Identity {
+        agent: snapshot.leash().agent(),
+        certificate: agent.papers.agent.clone(),
+        chain: agent.papers.chain.clone(),
+        signer,
+    };
+    let place = agent.place("journal");
+    let journal = Journal::open(&place, identity, stamp())?;
+    let request = ActionRequest::new("payments:send").amount("125.00", "EUR").counterparty("vendor-0007");
+    let decision = snapshot.decide(&request, agent.now.to_millis());
+    if !matches!(decision, Decision::Allow(_)) {
+        return Err("the request is not allowed".into());
+    }
+    let append = || {
+        let entry = DecisionEntry {
+            decision: &decision,
+            request: &request,
+            list: Some(ListUse::of(snapshot.agent().lists().issuing())),
+            mode: Mode::Enforce,
+            chain: None,
+            parents: &[],
+            trace: None,
+            stamp: stamp(),
+        };
+        journal.decision(&entry)
+    };
+    let _first = append().map_err(|reason| reason.code())?;
+    rest(&journal);
+
+    let mut floor = FloorJournal::copy_of(&place, &agent.place("floor"))?;
+    let rounds = interleave(
+        201,
+        &mut [Subject::new(BURST, || floor.append()), Subject::new(BURST, || append().is_ok())],
+        || rest(&journal),
+    );
+    let what = "a decision in the journal, in bursts of 400";
+    let bare = ("bare write() + serde_json of the same payload", rounds.nanos(0));
+    table::ratio(what, rounds.nanos(1), bare, rounds.ratio(1, 0), Some(2.5));
+
+    let pkcs8 = agent.pkcs8()?;
+    let random = SystemRandom::new();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &random);
+    let pair = pair.map_err(|_| "ring does not read the key")?;
+    let message = [0x5a; 900];
+    let rounds = interleave(
+        41,
+        &mut [
+            Subject::of_process(BURST, || pair.sign(&random, &message).is_ok(), || {}),
+            Subject::of_process(BURST, || append().is_ok(), || rest(&journal)),
+        ],
+        || {},
+    );
+    let what = "a decision in the journal, signed";
+    let bare = ("bare ring signature", rounds.nanos(0));
+    table::ratio(what, rounds.nanos(1), bare, rounds.ratio(1, 0), Some(1.15));
+    let signature = rounds.nanos(0);
+    journal.close(stamp())?;
+
+    sustained(agent, signature)
+}
+
+/// Guarded calls for two seconds without a pause: two receipts each, and one thread that signs them.
+fn sustained(agent: &BenchAgent, signature: f64) -> Outcome<()> {
+    let guard = Guard::open(agent.home.clone(), GuardOptions::default())?;
+    let request = ActionRequest::new("payments:send").amount("125.00", "EUR").counterparty("vendor-0007");
+    let started = Instant::now();
+    let mut calls = 0_u32;
+    while started.elapsed() < Duration::from_secs(2) {
+        guard.admit(&request)?.begin().returned();
+        calls += 1;
+    }
+    guard.close();
+    let nanos = started.elapsed().as_nanos() as f64 / f64::from(calls);
+    let what = "… decision and outcome without a pause, wall clock";
+    table::ratio(what, nanos, ("two bare ring signatures", 2.0 * signature), nanos / (2.0 * signature), None);
+    Ok(())
+}
+
+fn rest(journal: &Journal) {
+    while journal.health().unsigned > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What the guard's clocks give for a receipt.
+fn stamp() -> Stamp {
+    let (wall, mono) = (clock_gettime(ClockId::RealtimeCoarse), clock_gettime(ClockId::MonotonicCoarse));
+    Stamp {
+        micros: wall.tv_sec * 1_000_000 + wall.tv_nsec / 1_000,
+        boot: [0x42; 16],
+        mono_nanos: (mono.tv_sec * 1_000_000_000 + mono.tv_nsec).cast_unsigned(),
+    }
+}
+
+/// What somebody would write who wants the same facts in a file and nothing else: no hash, no chain, no checksum, no
+/// signature.
+struct FloorJournal {
+    file: File,
+    buffer: Vec<u8>,
+    payload: FloorPayload,
+    values: [(String, &'static str, String); 3],
+}
+
+/// The members of a decision's receipt, in their order.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloorPayload {
+    act: String,
+    crl: FloorList,
+    dec: String,
+    r#in: FloorInput,
+    log: String,
+    mode: String,
+    mono: String,
+    ph: String,
+    prev: String,
+    seq: u64,
+    sub: String,
+    tgt: FloorTarget,
+    ts: u64,
+    v: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloorList {
+    h: String,
+    n: String,
+    t: u64,
+    u: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloorInput {
+    amount: String,
+    currency: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloorTarget {
+    counterparties: String,
+}
+
+impl FloorJournal {
+    /// Takes the payload of the decision that was written to `journal`.
+    fn copy_of(journal: &std::path::Path, path: &std::path::Path) -> Outcome<Self> {
+        let mut streams = StreamReader::streams(journal)?;
+        let stream = streams.first_mut().ok_or("there is no stream")?;
+        let entry = stream.nth(1).ok_or("there is no decision")??;
+        let token = entry.to_jws().ok_or("the decision is not signed yet")?;
+        let payload = token.split('.').nth(1).ok_or("a token without a payload")?;
+        let json = Base64UrlUnpadded::decode_vec(payload).map_err(|_| "a payload that is not base64url")?;
+        let payload: FloorPayload = serde_json::from_slice(&json)?;
+        if serde_json::to_vec(&payload)? != json {
+            return Err("the floor does not write the payload that the journal writes".into());
+        }
+        let value = |name, value: &str| ("0123456789abcdefghijkl".to_owned(), name, value.to_owned());
+        let values =
+            [value("amount", "125.00"), value("currency", "EUR"), value("counterparties", "vendor-0007")];
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        Ok(Self { file, buffer: Vec::with_capacity(4096), payload, values })
+    }
+
+    fn append(&mut self) -> Outcome<()> {
+        self.buffer.clear();
+        for value in &self.values {
+            serde_json::to_writer(&mut self.buffer, value)?;
+        }
+        serde_json::to_writer(&mut self.buffer, &self.payload)?;
+        self.payload.seq += 1;
+        Ok(self.file.write_all(&self.buffer)?)
+    }
+}
+
+/// DESIGN: a burst that the signer need not finish before it ends.
+const BURST: u32 = 400;

@@ -1,0 +1,42 @@
+//! The table: what, how long, beside which floor, at which ratio, and what was promised.
+
+use std::fmt;
+
+/// A number of nanoseconds as a person reads it.
+pub(crate) struct Nanos(pub(crate) f64);
+
+impl fmt::Display for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            nanos if nanos < 1_000.0 => write!(f, "{nanos:.0} ns"),
+            nanos if nanos < 100_000.0 => write!(f, "{:.2} µs", nanos / 1_000.0),
+            nanos => write!(f, "{:.0} µs", nanos / 1_000.0),
+        }
+    }
+}
+
+/// Prints a row whose promise is a ratio.
+pub(crate) fn ratio(what: &str, measured: f64, (floor, nanos): (&str, f64), ratio: f64, hold: Option<f64>) {
+    let hold = hold.map_or_else(String::new, |hold| format!("≤ {hold}{}", mark(ratio <= hold)));
+    row(what, &Nanos(measured), &format!("{floor}: {}", Nanos(nanos)), &format!("{ratio:.2}"), &hold);
+}
+
+/// Prints a row whose promise is a count.
+pub(crate) fn count(what: &str, measured: u64, hold: u64) {
+    row(what, &measured, &"", &"", &format!("≤ {hold}{}", mark(measured <= hold)));
+}
+
+/// Prints a row.
+pub(crate) fn row(
+    what: &str,
+    measured: &dyn fmt::Display,
+    floor: &dyn fmt::Display,
+    ratio: &dyn fmt::Display,
+    hold: &dyn fmt::Display,
+) {
+    println!("| {what} | {measured} | {floor} | {ratio} | {hold} |");
+}
+
+fn mark(holds: bool) -> &'static str {
+    if holds { "" } else { ", does not hold" }
+}

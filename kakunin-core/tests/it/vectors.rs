@@ -1,0 +1,192 @@
+//! The shared vectors, run through the public way from bytes to a decision; and that no code lacks one.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors};
+use kakunin_core::decision::Decision;
+use kakunin_core::leash::{Leash, SlidingSum};
+use kakunin_core::reason::DenialReason;
+use kakunin_core::request::{ActionRequest, Amount, Names};
+use kakunin_core::scope::{NameList, NameLists};
+use kakunin_core::time::UnixMillis;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+#[test]
+fn every_vector_gets_its_answer() {
+    let vectors = read();
+    let mut wrong = Vec::new();
+    for case in vectors["cases"].as_array().unwrap() {
+        let found = answer(&vectors, case).unwrap_or_else(DenialReason::code);
+        if found != case["expect"] {
+            wrong.push(format!("{}: expected {}, found {found}", case["name"], case["expect"]));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Each code has a vector, or a test that is named here because more than certificate, lists, time and request is
+/// needed to produce it.
+#[test]
+fn every_code_has_a_vector_or_a_named_test() {
+    let vectors = read();
+    let expected: Vec<&str> =
+        vectors["cases"].as_array().unwrap().iter().map(|case| case["expect"].as_str().unwrap()).collect();
+    let guard = source().join("guard").exists() || source().join("guard.rs").exists();
+    let tests = all_tests();
+    for reason in DenialReason::ALL {
+        let code = reason.code();
+        let named = ELSEWHERE.iter().find(|(known, _)| *known == code);
+        match named {
+            None => assert!(expected.contains(&code), "{code} has neither a vector nor a named test"),
+            Some(_) if expected.contains(&code) => panic!("{code} has a vector: take it from the table"),
+            Some((_, "")) => assert!(!guard, "{code}: the guard is built; name the test that produces it"),
+            Some((_, test)) => assert!(
+                tests.contains(&format!("fn {test}(")),
+                "{code}: there is no test `{test}` in this repository"
+            ),
+        }
+    }
+    for (code, _) in ELSEWHERE {
+        assert!(DenialReason::from_code(code).is_some(), "{code} is no code");
+    }
+}
+
+/// The rows of the fail-open probes that certificate, lists, time and request can show.
+#[test]
+fn every_row_that_a_vector_can_show_has_one() {
+    let vectors = read();
+    for row in [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 19] {
+        let shown = vectors["cases"].as_array().unwrap().iter().any(|case| case["row"] == row);
+        assert!(shown, "row {row}");
+    }
+}
+
+/// Codes that a vector cannot produce, and the test that does; no name means that only the guard will.
+const ELSEWHERE: [(&str, &str); 11] = [
+    ("agent.missing", ""),
+    ("agent.forked", ""),
+    ("agent.mismatch", ""),
+    ("clock.untrusted", ""),
+    ("budget.unknown", ""),
+    ("budget.busy", ""),
+    ("journal.unavailable", ""),
+    ("journal.locked", ""),
+    ("journal.poisoned", ""),
+    ("journal.unsigned_backlog", ""),
+    ("internal", ""),
+];
+
+fn answer(vectors: &Value, case: &Value) -> Result<&'static str, DenialReason> {
+    let setup = &vectors["setups"][case["setup"].as_str().unwrap()];
+    let fixtures = |kind: &str, field: &str| -> Vec<String> {
+        let keys = setup[field].as_array().unwrap().iter();
+        keys.map(|key| vectors[kind][key.as_str().unwrap()].as_str().unwrap().to_owned()).collect()
+    };
+    let der = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec();
+    let certificates = |field| fixtures("certificates", field).iter().map(der).collect::<Vec<_>>();
+    let at = UnixMillis::parse_rfc3339(case["at"].as_str().unwrap()).unwrap();
+    let now = at.to_seconds();
+
+    let agent = der(&vectors["certificates"][setup["agent"].as_str().unwrap()].as_str().unwrap().to_owned());
+    let agent = AgentCertificate::decode(&agent).map_err(|_| DenialReason::CertificateMalformed)?;
+    let (roots, chain) = (certificates("roots"), certificates("chain"));
+    let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice)).map_err(|error| error.reason())?;
+    let path = agent.verify_path(chain.iter().map(Vec::as_slice), &anchors, now).map_err(|e| e.reason())?;
+    let read_lists = |field| PathLists::from_pem(fixtures("lists", field).concat().as_bytes(), &path);
+    let lists = read_lists("lists").map_err(|error| error.reason())?;
+    if setup["kept"].as_array().unwrap().iter().len() > 0 {
+        let kept = read_lists("kept").unwrap();
+        lists.may_follow(&kept, &path).map_err(|_| DenialReason::RevocationRollback)?;
+    }
+    let agent = path.with_lists(lists, now).map_err(|error| error.reason())?;
+    agent.denial(now).map_or(Ok(()), Err)?;
+
+    let mut names = NameLists::default();
+    for text in fixtures("names", "names") {
+        names.insert(NameList::parse(&text).unwrap());
+    }
+    let leash = Leash::compile(&agent, &names).unwrap();
+    decide(&leash, &case["request"], at)
+}
+
+fn decide(leash: &Leash, request: &Value, at: UnixMillis) -> Result<&'static str, DenialReason> {
+    let text = |field: &str| request[field].as_str();
+    let many = |field: &str| -> Vec<&str> {
+        request[field].as_array().into_iter().flatten().map(|name| name.as_str().unwrap()).collect()
+    };
+    let (parties, resources) = (many("counterparty"), many("resource"));
+    let asked = ActionRequest {
+        action: text("action").unwrap(),
+        amount: match (text("amount"), text("as_written"), text("amount_minor")) {
+            (Some(amount), None, None) => Amount::Decimal(amount),
+            (None, Some(written), None) => Amount::AsWritten(written),
+            (None, None, Some(minor)) => Amount::Minor(minor.parse().unwrap()),
+            _ if request["amount"]["unreadable"] == true => Amount::Unreadable,
+            _ => Amount::Absent,
+        },
+        currency: text("currency"),
+        counterparties: names(&request["counterparty"], &parties),
+        resources: names(&request["resource"], &resources),
+    };
+    let permit = match leash.decide(&asked, at) {
+        Decision::Allow(permit) => permit,
+        Decision::Deny(denial) => return Err(denial.reason()),
+    };
+    // Nothing was spent before: what one action takes must fit into an empty window.
+    for charge in leash.charges(&permit) {
+        let empty = SlidingSum::new(charge.quota.seconds, charge.quota.scale);
+        if !empty.has_room(charge.cost, charge.quota.max, at) {
+            let rate = charge.quota.currency.is_none();
+            return Err(if rate { DenialReason::BudgetRate } else { DenialReason::BudgetWindow });
+        }
+    }
+    Ok("allow")
+}
+
+fn names<'a>(value: &'a Value, many: &'a [&'a str]) -> Names<'a> {
+    match value {
+        Value::Null => Names::Absent,
+        Value::String(name) => Names::One(name),
+        Value::Array(_) => Names::Many(many),
+        _ => Names::Unreadable,
+    }
+}
+
+fn read() -> Value {
+    let path = root().join("vectors/cases.json");
+    let value: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let cases: HashMap<&str, ()> =
+        value["cases"].as_array().unwrap().iter().map(|case| (case["name"].as_str().unwrap(), ())).collect();
+    assert!(value["format"] == 1 && cases.len() > 150);
+    value
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The text of every Rust file with tests in this repository.
+fn all_tests() -> String {
+    let mut open: Vec<PathBuf> = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kakunin-")))
+        .collect();
+    let mut text = String::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() && !path.ends_with("node_modules") && !path.ends_with("target") {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
