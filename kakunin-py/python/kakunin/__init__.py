@@ -1,0 +1,72 @@
+"""An identity, a leash and a paper trail for AI agents.
+
+    @verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="supplier")
+    def pay(supplier: str, total: Decimal) -> None: ...
+
+    kakunin.use(Agent.from_dir("agents/billing"))
+"""
+
+from __future__ import annotations
+
+from importlib import metadata as _metadata
+
+try:
+    _metadata.distribution("kakunin")
+except _metadata.PackageNotFoundError:
+    pass
+else:
+    raise ImportError(
+        "the distribution `kakunin` is installed beside `kakunin-py`, and both bring the import name `kakunin`;"
+        " fix: pip uninstall kakunin && pip install --force-reinstall kakunin-py"
+    )
+
+from ._agent import Agent, Guard, agent_context, current_agent, use
+from ._decorator import Guarded, guarded, verify_agent_scope
+from ._native import DENIAL_CODES, __version__
+from ._selector import Call, as_written, const
+from .errors import (
+    AgentDenied,
+    ApprovalRequired,
+    BudgetDenied,
+    CertificateDenied,
+    ClockDenied,
+    Decision,
+    InternalDenied,
+    JournalDenied,
+    KakuninError,
+    NotExecuted,
+    RequestDenied,
+    RevocationDenied,
+    ScopeDenied,
+    ScopeExceeded,
+)
+
+__all__ = [
+    "DENIAL_CODES",
+    "Agent",
+    "AgentDenied",
+    "ApprovalRequired",
+    "BudgetDenied",
+    "Call",
+    "CertificateDenied",
+    "ClockDenied",
+    "Decision",
+    "Guard",
+    "Guarded",
+    "InternalDenied",
+    "JournalDenied",
+    "KakuninError",
+    "NotExecuted",
+    "RequestDenied",
+    "RevocationDenied",
+    "ScopeDenied",
+    "ScopeExceeded",
+    "__version__",
+    "agent_context",
+    "as_written",
+    "const",
+    "current_agent",
+    "guarded",
+    "use",
+    "verify_agent_scope",
+]
