@@ -156,7 +156,13 @@ const POWERS_OF_TEN: [i64; MAX_SCALE as usize + 1] = {
     let mut powers = [1; MAX_SCALE as usize + 1];
     let mut exponent = 1;
     while exponent < powers.len() {
-        powers[exponent] = powers[exponent - 1] * 10;
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "worked out by the compiler, which would refuse to build"
+        )]
+        {
+            powers[exponent] = powers[exponent - 1] * 10;
+        }
         exponent += 1;
     }
     powers
@@ -223,7 +229,9 @@ mod tests {
         assert_eq!(minor("10", 18), None);
         assert_eq!(minor("9.223372036854775807", 18), Some(i64::MAX));
         // Past 64 bits and past what saturates.
-        for large in ["9.223372036854775808", "18446744073709551615", "9999999999999999999.999999999999999999"] {
+        for large in
+            ["9.223372036854775808", "18446744073709551615", "9999999999999999999.999999999999999999"]
+        {
             for scale in 0..=MAX_SCALE {
                 assert_eq!(minor(large, scale), None, "{large} at {scale}");
             }

@@ -99,7 +99,8 @@ impl Plan {
         request.counterparties = counterparties.as_names(party_texts.as_deref());
         request.resources = resources.as_names(resource_texts.as_deref());
         with_agent(py, self.agent.as_ref(), |agent| {
-            let refuse = |reason: DenialReason| Box::new(Denied::new(reason.into(), &self.action, None, None));
+            let refuse =
+                |reason: DenialReason| Box::new(Denied::new(reason.into(), &self.action, None, None));
             let guard = agent.map_err(refuse)?.guard();
             match self.expected {
                 Some(expected) if expected != Some(guard.agent()) => Err(refuse(DenialReason::AgentMismatch)),

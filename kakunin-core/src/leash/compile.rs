@@ -10,7 +10,9 @@ use super::budget::{BudgetKey, Quota};
 use crate::certificate::{AgentPath, VerifiedAgent};
 use crate::id::AgentId;
 use crate::money::{Currency, Money};
-use crate::scope::{ActionName, LoadedZone, NameLists, NameRule, NameSet, Pattern, Scope, WeekMap, ZoneError};
+use crate::scope::{
+    ActionName, LoadedZone, NameLists, NameRule, NameSet, Pattern, Scope, WeekMap, ZoneError,
+};
 use crate::time::Validity;
 
 /// A verified agent's scope, compiled for deciding.

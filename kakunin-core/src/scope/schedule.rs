@@ -280,8 +280,10 @@ mod tests {
     #[test]
     fn what_is_looked_up_beforehand_is_what_the_database_says() {
         let second = |at: &str| UnixTime::parse_rfc3339(at).unwrap();
-        let validity =
-            Validity { not_before: second("2026-03-01T00:00:00Z"), not_after: second("2027-04-01T00:00:00Z") };
+        let validity = Validity {
+            not_before: second("2026-03-01T00:00:00Z"),
+            not_after: second("2027-04-01T00:00:00Z"),
+        };
         let endless = Validity { not_after: second("2060-01-01T00:00:00Z"), ..validity };
         for name in ["Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe", "Asia/Tokyo"] {
             let plain = Zone::Tzdb(name.into()).load().unwrap();
@@ -291,7 +293,11 @@ mod tests {
                 for hour in -100..hours {
                     let on_the_hour = validity.not_before.plus(hour * 3_600);
                     for now in [on_the_hour.plus(-1).to_millis(), on_the_hour.to_millis()] {
-                        assert_eq!(prepared.minute_of_week(now), plain.minute_of_week(now), "{name} at {now}");
+                        assert_eq!(
+                            prepared.minute_of_week(now),
+                            plain.minute_of_week(now),
+                            "{name} at {now}"
+                        );
                     }
                 }
             }
