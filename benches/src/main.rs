@@ -19,11 +19,13 @@ use crate::agent::BenchAgent;
 /// Benches end with the first thing that goes wrong.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// The name of a part of the table, and what measures it.
+type Row = (&'static str, fn(&BenchAgent) -> Outcome<()>);
+
 fn main() -> Outcome<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let agent = BenchAgent::make(UnixTime::from_seconds(i64::try_from(now)?))?;
-    let rows: [(&str, fn(&BenchAgent) -> Outcome<()>); 3] =
-        [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];
+    let rows: [Row; 3] = [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];
     let wanted = std::env::args().nth(1);
     for (name, rows) in rows {
         if wanted.as_ref().is_none_or(|wanted| wanted == name) {
