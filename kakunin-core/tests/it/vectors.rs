@@ -35,7 +35,7 @@ fn every_code_has_a_vector_or_a_named_test() {
     let vectors = read();
     let expected: Vec<&str> =
         vectors["cases"].as_array().unwrap().iter().map(|case| case["expect"].as_str().unwrap()).collect();
-    let text = rust_text();
+    let text = source_text();
     for reason in DenialReason::ALL {
         let code = reason.code();
         let named = ELSEWHERE.iter().find(|(known, _)| *known == code);
@@ -47,7 +47,7 @@ fn every_code_has_a_vector_or_a_named_test() {
                 "{code} is produced somewhere; name the test that shows it"
             ),
             Some((_, test)) => assert!(
-                text.contains(&format!("fn {test}(")),
+                ["fn", "def"].iter().any(|word| text.contains(&format!("{word} {test}("))),
                 "{code}: there is no test `{test}` in this repository"
             ),
         }
@@ -67,9 +67,9 @@ fn every_row_that_a_vector_can_show_has_one() {
     }
 }
 
-/// Codes that a vector cannot produce, and the test that does; no name while nothing in Rust produces the code.
+/// Codes that a vector cannot produce, and the test that does, in Rust or Python; no name while no crate produces the code.
 const ELSEWHERE: [(&str, &str); 11] = [
-    ("agent.missing", ""),
+    ("agent.missing", "test_without_an_agent_everything_is_denied"),
     ("agent.forked", "a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own"),
     ("agent.mismatch", "a_certificate_of_another_agent_is_a_mismatch"),
     ("clock.untrusted", "a_clock_set_back_denies_and_a_night_asleep_does_not"),
@@ -171,8 +171,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The text of every Rust file of this repository's crates.
-fn rust_text() -> String {
+/// The text of every source file of this repository's crates.
+fn source_text() -> String {
     let mut open: Vec<PathBuf> = fs::read_dir(root())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -182,7 +182,7 @@ fn rust_text() -> String {
     while let Some(path) = open.pop() {
         if path.is_dir() && !path.ends_with("node_modules") && !path.ends_with("target") {
             open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
             text += &fs::read_to_string(path).unwrap();
         }
     }
