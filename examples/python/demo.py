@@ -1,8 +1,8 @@
 """The whole story on one screen: `make demo`.
 
-An authority is made here, without a network. An agent gets a certificate. A guarded function is allowed and denied,
-the agent is suspended, resumed and revoked from the command line while it works, and its journal is verified after the
-authority is gone. The exit code is 0 only if every line held.
+An authority is made here, without a network. An agent gets a certificate. A guarded function is allowed and
+denied, the agent is suspended, resumed and revoked from the command line while it works, and its journal is
+verified after the authority is gone. The exit code is 0 only if every line held.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Screen:
         try:
             result = call()
         except ScopeDenied as denied:
-            return self.line(False, what, f"denied {denied.code}")
+            self.line(False, what, f"denied {denied.code}")
+            return
         self.line(len(RAN) == before + 1, what, result)
 
     def denied(self, code: str, what: str, call: Callable[[], str]) -> None:
@@ -84,8 +85,10 @@ class Screen:
             result = call()
         except ScopeDenied as denied:
             held = denied.code == code and len(RAN) == before
-            return self.line(held, what, f"denied {denied.code}" + (f" (limit {denied.limit})" if denied.limit else ""))
-        self.line(False, what, result)
+            limit = f" (limit {denied.limit})" if denied.limit else ""
+            self.line(held, what, f"denied {denied.code}{limit}")
+        else:
+            self.line(False, what, result)
 
 
 class Loop:
@@ -119,7 +122,7 @@ class Loop:
                     self._changes.append((time.monotonic(), now))
 
     def seen(self, answer: str, since: float) -> float | None:
-        """How long after `since` the loop first got this answer; 0 if it did before; `None` if it does not within 5 s."""
+        """How long after `since` the loop first got this answer; `None` if it does not within 5 s."""
         while time.monotonic() < since + 5:
             if self._changes and self._changes[-1][1] == answer:
                 return max(0.0, self._changes[-1][0] - since)
@@ -150,22 +153,36 @@ def main(work: Path) -> int:
 
     screen.title("An authority and two agents, made here, without a network")
     kakunin("init", "--home", home)
-    screen.line((home / "public" / "ca.pem").is_file(), "kakunin init", "a root, an issuing authority, their lists")
+    screen.line(
+        (home / "public" / "ca.pem").is_file(), "kakunin init", "a root, an issuing authority, their lists"
+    )
     (work / "scope.toml").write_text(SCOPE)
     (work / "hours.toml").write_text(f'{SCOPE}\n[hours]\nzone = "UTC"\nslots = ["{another_day()}"]\n')
     for name, scope in [("billing", "scope.toml"), ("weekly", "hours.toml")]:
         answer = kakunin(
             "agent", "create", name, "--scope", work / scope, "--out", agents / name, "--home", home, "--json"
         )
-        screen.line(True, f"kakunin agent create {name} --scope {scope}", f"{json.loads(answer)['bytes']} bytes, 7 days")
+        screen.line(
+            True,
+            f"kakunin agent create {name} --scope {scope}",
+            f"{json.loads(answer)['bytes']} bytes, 7 days",
+        )
     billing, weekly = Agent.from_dir(agents / "billing"), Agent.from_dir(agents / "weekly")
 
     screen.title('A guarded function: "payments:send" up to 10000.00 EUR, to acme and globex')
     with agent_context(billing):
         screen.allowed('pay("acme", Decimal("125.00"))', lambda: pay("acme", Decimal("125.00")))
-        screen.denied("scope.action", 'refund("acme", "1.00"), not in the scope', lambda: refund("acme", "1.00"))
-        screen.denied("scope.amount", 'pay("acme", total=Decimal("12500.00"))', lambda: pay("acme", total=Decimal("12500.00")))
-        screen.denied("scope.amount", 'pay("acme", Decimal("12500.00"))', lambda: pay("acme", Decimal("12500.00")))
+        screen.denied(
+            "scope.action", 'refund("acme", "1.00"), not in the scope', lambda: refund("acme", "1.00")
+        )
+        screen.denied(
+            "scope.amount",
+            'pay("acme", total=Decimal("12500.00"))',
+            lambda: pay("acme", total=Decimal("12500.00")),
+        )
+        screen.denied(
+            "scope.amount", 'pay("acme", Decimal("12500.00"))', lambda: pay("acme", Decimal("12500.00"))
+        )
         screen.denied("scope.amount", 'pay("acme", "12500.00")', lambda: pay("acme", "12500.00"))
         screen.denied("scope.counterparty", 'pay("initech", "125.00")', lambda: pay("initech", "125.00"))
     with agent_context(weekly):
@@ -180,7 +197,11 @@ def main(work: Path) -> int:
             kakunin(order, "billing", "--reason", "the demo", "--home", home)
             delay = loop.seen(expected, time.monotonic())
             held = delay is not None and delay <= PROMISED
-            result = "no effect" if delay is None else f"{expected} {delay * 1000:.0f} ms after the command answered"
+            result = (
+                "no effect"
+                if delay is None
+                else f"{expected} {delay * 1000:.0f} ms after the command answered"
+            )
             screen.line(held, f"kakunin {order} billing", result)
 
     screen.title("The paper trail, offline, with the authority gone")
@@ -193,9 +214,13 @@ def main(work: Path) -> int:
     streams = report.get("streams", [])
     held = verified.returncode == 3 and report.get("verdict") == "AUTHENTIC-NOT-COMPLETE"
     ran = sum(1 for _ in RAN)
-    counted = sum(stream["allowed"] for stream in streams) == ran == sum(stream["outcomes"] for stream in streams)
+    counted = (
+        sum(stream["allowed"] for stream in streams) == ran == sum(stream["outcomes"] for stream in streams)
+    )
     denials, unsigned = (sum(stream[key] for stream in streams) for key in ("denied", "unsigned"))
-    screen.line(held, "kakunin verify agents/billing --root ca.pem", report.get("verdict", verified.stderr.strip()))
+    screen.line(
+        held, "kakunin verify agents/billing --root ca.pem", report.get("verdict", verified.stderr.strip())
+    )
     screen.line(counted, "one receipt before and one after each body", f"{ran} ran, {denials} denied")
     screen.line(unsigned == 0, "every receipt is signed", "nobody else has seen the last one: not COMPLETE")
 

@@ -1,7 +1,7 @@
 """A service that pays, as an agent: `KAKUNIN_AGENT_DIR=agents/billing uvicorn fastapi_app:app`.
 
-The leash is this service's own. Whoever calls it is authenticated elsewhere; what they ask for goes no further than this
-agent's certificate.
+The leash is this service's own. Whoever calls it is authenticated elsewhere; what they ask for goes no
+further than this agent's certificate.
 """
 
 from contextlib import asynccontextmanager

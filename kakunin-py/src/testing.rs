@@ -55,7 +55,7 @@ impl ManualClock {
 }
 
 /// The native half of `kakunin.testing.MemoryAuthority`.
-#[pyclass(frozen, subclass, module = "kakunin._native")]
+#[pyclass(frozen, module = "kakunin._native")]
 pub(crate) struct NativeAuthority {
     authority: Authority,
     clock: Arc<dyn Clock>,

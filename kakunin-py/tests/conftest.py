@@ -9,9 +9,8 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-import pytest
-
 import kakunin
+import pytest
 from kakunin.testing import FakeClock, MemoryAuthority
 
 PARTIES = ["acme", "globex", *(f"party-{number}" for number in range(998))]

@@ -1,5 +1,6 @@
 """Rows P1 to P7, P13, P14, P16 and P17 of docs/attacks.md: no body may run."""
 
+# ruff: noqa: RUF001 - look-alike characters are what some of these probes are
 from __future__ import annotations
 
 import asyncio
@@ -9,9 +10,8 @@ import logging
 from dataclasses import dataclass
 from decimal import Decimal
 
-import pytest
-
 import kakunin
+import pytest
 from kakunin import agent_context, as_written, const, verify_agent_scope
 from kakunin.testing import assert_denied, no_agent
 
@@ -97,7 +97,10 @@ def over_the_limit(body):
     yield "shadowed by kwargs", lambda: shadowed("acme", "10000.01", total="1.00", supplier="acme")
     yield "partial", lambda: functools.partial(plain, total="10000.01")("acme")
     yield "partial positional", lambda: functools.partial(plain, "acme")("10000.01")
-    yield "guarded partial", lambda: guarded_pay(functools.partial(inspect.unwrap(plain), total="10000.01"))("acme")
+    yield (
+        "guarded partial",
+        lambda: guarded_pay(functools.partial(inspect.unwrap(plain), total="10000.01"))("acme"),
+    )
     yield "bound method", lambda: desk.method(*much)
     yield "bound method by keyword", lambda: desk.method(**named)
     yield "unbound method", lambda: Desk.method(desk, *much)
@@ -121,7 +124,23 @@ def test_an_amount_over_the_limit_is_denied_however_it_is_handed_over(acting, bo
 
 @pytest.mark.parametrize(
     "amount",
-    ["999,999", "1e9", "٣", " 5", "5 ", "5 EUR", "", "+5", "05", ".5", "5.", "1_000", "0x10", "1" * 20, "\ud800"],
+    [
+        "999,999",
+        "1e9",
+        "٣",
+        " 5",
+        "5 ",
+        "5 EUR",
+        "",
+        "+5",
+        "05",
+        ".5",
+        "5.",
+        "1_000",
+        "0x10",
+        "1" * 20,
+        "\ud800",
+    ],
 )
 def test_text_that_is_no_plain_decimal_is_no_amount(pay, amount):
     with assert_denied("request.amount_invalid"):
@@ -131,9 +150,10 @@ def test_text_that_is_no_plain_decimal_is_no_amount(pay, amount):
 @pytest.mark.parametrize(
     "amount",
     [
-        True, False, 0, 5, 12.5, -1, 2**63, 2**53 + 1, 1e400, float("nan"), float("inf"), "-1", "NaN", "Infinity",
-        Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("-1"), Decimal("-0"), Decimal("1E+99999999"),
-        Decimal("1E-99999999"), b"5", ["5"], {"amount": "5"}, object(), 5j, "9223372036854775808.00",
+        True, False, 0, 5, 12.5, -1, 2**63, 2**53 + 1, 1e400, float("nan"), float("inf"), "-1", "NaN",
+        "Infinity", Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("-1"), Decimal("-0"),
+        Decimal("1E+99999999"), Decimal("1E-99999999"), b"5", ["5"], {"amount": "5"}, object(), 5j,
+        "9223372036854775808.00",
     ],
 )  # fmt: skip
 def test_what_is_no_exact_decimal_is_denied_and_never_zero(pay, amount):
@@ -260,10 +280,11 @@ def test_a_counterparty_is_exact(pay, party, code):
 @pytest.mark.parametrize(
     "action",
     [
-        "", ":", "payments:", ":send", "payments::send", "Payments:send", "payments:send ", " payments:send", "payments:*",
-        "*", "payments:../send", "payments：send", "раyments:send", "payments:se\u200bnd", "payments/send", "a" * 1_000_000,
-        "payments:send\n", "payments:send\0",
+        "", ":", "payments:", ":send", "payments::send", "Payments:send", "payments:send ", " payments:send",
+        "payments:*", "*", "payments:../send", "payments：send", "раyments:send", "payments:se\u200bnd",
+        "payments/send", "a" * 1_000_000, "payments:send\n", "payments:send\0",
     ],
+    ids=lambda action: repr(action[:20]),
 )  # fmt: skip
 def test_an_action_is_never_folded_or_trimmed(acting, body, action):
     @verify_agent_scope(action, amount="total", currency="EUR", counterparty=const("acme"))
@@ -277,7 +298,10 @@ def test_an_action_is_never_folded_or_trimmed(acting, body, action):
 
 
 def test_an_action_that_is_not_in_the_certificate_is_denied(acting, body):
-    verify = [verify_agent_scope(action) for action in ("payments", "payments:send:now", "write:x", "readx:a", "read")]
+    verify = [
+        verify_agent_scope(action)
+        for action in ("payments", "payments:send:now", "write:x", "readx:a", "read")
+    ]
     for decorate in verify:
         with assert_denied("scope.action"):
             decorate(lambda: body())()

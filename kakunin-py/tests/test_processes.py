@@ -1,4 +1,4 @@
-"""Rows P8, P12, P15, P19 and P20 with directories and processes: forks, kills, full disks, orders from the command line."""
+"""Rows P8, P9, P12, P15 and P19 with directories and processes: forks, kills, full disks, orders."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import time
 import urllib.request
 from collections import Counter
 
-import pytest
-
 import kakunin
+import pytest
 from kakunin import Agent, verify_agent_scope
 from kakunin.testing import assert_denied, open_agent
 
@@ -164,7 +163,9 @@ def test_a_renewed_scope_is_picked_up_and_an_edited_row_is_not(home, tmp_path):
 
 def test_a_child_of_a_fork_has_a_stream_of_its_own(cli, home, python):
     _, directory = home.create(READ)
-    script = PRELUDE + """
+    script = (
+        PRELUDE
+        + """
 for _ in range(3): read()
 children = []
 for _ in range(4):
@@ -178,6 +179,7 @@ for _ in range(4):
 for _ in range(3): read()
 assert all(os.waitpid(child, 0)[1] == 0 for child in children)
 """
+    )
     python(script, directory)
     report = verify(cli, directory)
     text = json.dumps(report)
@@ -186,7 +188,9 @@ assert all(os.waitpid(child, 0)[1] == 0 for child in children)
 
 def test_a_fork_before_the_first_decision(cli, home, python):
     _, directory = home.create(READ)
-    script = PRELUDE + """
+    script = (
+        PRELUDE
+        + """
 child = os.fork()
 read()
 agent.close()
@@ -195,13 +199,16 @@ if child:
 else:
     os._exit(0)
 """
+    )
     python(script, directory)
     verify(cli, directory)
 
 
 def test_an_agent_in_memory_does_not_follow_a_fork(home, python):
     _, directory = home.create(READ)
-    script = PRELUDE.replace("sys.argv[1]", 'sys.argv[1], state="memory"') + """
+    script = (
+        PRELUDE.replace("sys.argv[1]", 'sys.argv[1], state="memory"')
+        + """
 read()
 child = os.fork()
 if child == 0:
@@ -213,12 +220,15 @@ if child == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 read()
 """
+    )
     python(script, directory)
 
 
 def test_multiprocessing_fails_with_the_way_to_do_it(home, python):
     _, directory = home.create(READ)
-    script = PRELUDE + """
+    script = (
+        PRELUDE
+        + """
 import multiprocessing
 def work(agent): ...
 if __name__ == "__main__":
@@ -228,6 +238,7 @@ if __name__ == "__main__":
     except TypeError as error:
         print(error)
 """
+    )
     assert "open it again where it is needed: Agent.from_dir(" in python(script, directory).stdout
 
 
@@ -250,9 +261,22 @@ def app(environ, start_response):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = ["-W", "error"] if "error" in sys.warnoptions else []
-    command = [sys.executable, *flags, "-m", "gunicorn", "--preload", "--workers", "4", "--bind", f"127.0.0.1:{port}", "app:app"]
+    command = [
+        sys.executable,
+        *flags,
+        "-m",
+        "gunicorn",
+        "--preload",
+        "--workers",
+        "4",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "app:app",
+    ]
     log = (tmp_path / "log").open("w")
-    server = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "AGENT": str(directory)}, stdout=log, stderr=log)
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "AGENT": str(directory)}, stdout=log, stderr=log
+    )
     try:
         answers: Counter[str] = Counter()
         deadline = time.monotonic() + 60
@@ -274,11 +298,14 @@ def app(environ, start_response):
 
 def test_a_process_killed_between_calls_leaves_a_journal_that_verifies(cli, home):
     _, directory = home.create(READ)
-    script = PRELUDE + """
+    script = (
+        PRELUDE
+        + """
 for n in range(100000):
     read()
     os.write(1, b".")
 """
+    )
     for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", script, directory], stdout=subprocess.PIPE)
         acknowledged = len(process.stdout.read(500))
@@ -294,7 +321,9 @@ for n in range(100000):
 
 def test_processes_killed_at_random_never_pass_a_daily_limit(home):
     _, directory = home.create(DAILY)
-    script = PRELUDE + """
+    script = (
+        PRELUDE
+        + """
 for n in range(1000):
     try:
         pay("1.00")
@@ -304,6 +333,7 @@ for n in range(1000):
         continue
     os.write(1, b".")
 """
+    )
     done = 0
     for wave in range(3):
         command = [sys.executable, "-c", script, str(directory)]
@@ -316,7 +346,9 @@ for n in range(1000):
     assert 0 < done <= 100
     agent = Agent.from_dir(directory)
     with assert_denied("budget.window"):
-        verify_agent_scope("payments:send", amount="total", currency="EUR", agent=agent)(lambda total: None)("1.00")
+        verify_agent_scope("payments:send", amount="total", currency="EUR", agent=agent)(lambda total: None)(
+            "1.00"
+        )
     agent.close()
 
 
@@ -335,7 +367,9 @@ def test_a_state_that_cannot_be_written_denies(home, tmp_path):
 
 def test_a_full_disk_denies(home, python):
     _, directory = home.create(READ)
-    script = PRELUDE + """
+    script = (
+        PRELUDE
+        + """
 import resource
 read()
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -349,6 +383,7 @@ except kakunin.JournalDenied as denied:
 else:
     print("never denied")
 """
+    )
     code, _ = python(script, directory).stdout.split()
     assert code in ("journal.unavailable", "journal.poisoned")
 

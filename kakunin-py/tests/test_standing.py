@@ -7,9 +7,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import pytest
-
 import kakunin
+import pytest
 from conftest import MONDAY
 from kakunin import agent_context, verify_agent_scope
 from kakunin.testing import MemoryAuthority, assert_denied
@@ -49,7 +48,14 @@ def test_a_running_guard_keeps_its_list_when_it_is_handed_a_bad_one(authority, r
     read()
     authority.suspend(reader)
     other = MemoryAuthority(clock=None).lists()
-    for bad in (old, other, "", "no PEM", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", b"\xff"):
+    for bad in (
+        old,
+        other,
+        "",
+        "no PEM",
+        "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
+        b"\xff",
+    ):
         authority.hand_lists(reader, bad)
         with assert_denied("certificate.held"):
             read()
@@ -284,7 +290,9 @@ def test_a_cancelled_task_stays_spent(authority):
 def test_several_scopes_take_back_what_was_admitted_before_a_denial(authority):
     scope = {"actions": ["a", "b"], "rate": [{"for": ["a"], "max": 1, "seconds": 60}]}
     agent = authority.issue(scope)
-    both = verify_agent_scope(object(), agent.agent_id, required_scopes=["a", "write:x"], agent=agent)(lambda: None)
+    both = verify_agent_scope(object(), agent.agent_id, required_scopes=["a", "write:x"], agent=agent)(
+        lambda: None
+    )
     with assert_denied("scope.action"):
         both()
     first = verify_agent_scope("a", agent=agent)(lambda: None)

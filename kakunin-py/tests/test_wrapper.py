@@ -13,9 +13,8 @@ import threading
 import typing
 from decimal import Decimal
 
-import pytest
-
 import kakunin
+import pytest
 from kakunin import agent_context, as_written, const, guarded, verify_agent_scope
 from kakunin.testing import assert_denied
 
@@ -23,7 +22,9 @@ read = verify_agent_scope("read:x")
 
 
 @read
-def documented(a: int, b: str = "x", *rest: Decimal, c: float, d: Decimal | None = None, **more: bytes) -> str:
+def documented(
+    a: int, b: str = "x", *rest: Decimal, c: float, d: Decimal | None = None, **more: bytes
+) -> str:
     """What it does."""
     return f"{a}{b}{rest}{c}{d}{more}"
 
@@ -37,7 +38,7 @@ def test_the_wrapper_looks_like_the_function():
     assert documented.__module__ == __name__
     assert documented.__defaults__ == original.__defaults__
     assert documented.__kwdefaults__ == original.__kwdefaults__
-    assert typing.get_type_hints(documented)["d"] == typing.Optional[Decimal]
+    assert typing.get_type_hints(documented)["d"] == (Decimal | None)
     assert pickle.loads(pickle.dumps(documented)) is documented
 
 
@@ -220,7 +221,11 @@ def test_selectors_reach_into_arguments(acting, body):
     attribute = {"amount": "order.total", "currency": "EUR", "counterparty": "order.to"}
     nested = {"amount": "orders.first.total", "currency": "orders.first.unit", "counterparty": const("acme")}
     catch_all = {"amount": "total", "currency": "EUR", "counterparty": "order.to"}
-    callables = {"amount": lambda call: call["order"].total, "currency": "EUR", "counterparty": const(["acme"])}
+    callables = {
+        "amount": lambda call: call["order"].total,
+        "currency": "EUR",
+        "counterparty": const(["acme"]),
+    }
     cases = [
         (attribute, lambda order: body(), {"order": Order()}),
         (nested, lambda orders: body(), {"orders": {"first": {"total": "10000.01", "unit": "EUR"}}}),
@@ -234,7 +239,9 @@ def test_selectors_reach_into_arguments(acting, body):
 
 
 def test_lists_of_selectors_concatenate(acting, body):
-    @verify_agent_scope("payments:send", amount=const("1.00"), currency="EUR", counterparty=["to", "via", "copies"])
+    @verify_agent_scope(
+        "payments:send", amount=const("1.00"), currency="EUR", counterparty=["to", "via", "copies"]
+    )
     def pay(to, via=None, copies=()):
         return body()
 
@@ -249,19 +256,20 @@ def test_lists_of_selectors_concatenate(acting, body):
         pay("acme", "")
 
 
-@pytest.mark.parametrize(
-    ("amount", "code"),
-    [
-        (10000, None), (10000.0, None), (12.5, None), (0.1, None), (0, None), ("12.50", None), (Decimal("12.50"), None),
-        (10000.5, "scope.amount"), (10001, "scope.amount"), (0.125, "request.amount_invalid"),
-        (1e16, "request.amount_invalid"), (1e-7, "request.amount_invalid"), (10**15, "request.amount_invalid"),
-        (0.1 + 0.2, "request.amount_invalid"), (-1, "request.amount_invalid"), (-0.0, "request.amount_invalid"),
-        (float("nan"), "request.amount_invalid"), (float("inf"), "request.amount_invalid"), (True, "request.amount_invalid"),
-        (10**400, "request.amount_invalid"), ("1e3", "request.amount_invalid"), (None, "request.amount_missing"),
-    ],
-)  # fmt: skip
+INVALID = [0.125, 1e16, 1e-7, 10**15, 0.1 + 0.2, -1, -0.0, float("nan"), float("inf"), True, 10**400, "1e3"]
+AS_WRITTEN = [
+    *((amount, None) for amount in (10000, 10000.0, 12.5, 0.1, 0, "12.50", Decimal("12.50"))),
+    *((amount, "scope.amount") for amount in (10000.5, 10001)),
+    *((amount, "request.amount_invalid") for amount in INVALID),
+    (None, "request.amount_missing"),
+]
+
+
+@pytest.mark.parametrize(("amount", "code"), AS_WRITTEN)
 def test_numbers_as_a_model_wrote_them(acting, body, amount, code):
-    @verify_agent_scope("payments:send", amount=as_written("total"), currency="EUR", counterparty=const("acme"))
+    @verify_agent_scope(
+        "payments:send", amount=as_written("total"), currency="EUR", counterparty=const("acme")
+    )
     def pay(total):
         return body()
 
@@ -303,7 +311,11 @@ def test_what_a_guarded_function_demands_can_be_asked(acting, body):
     assert demands.check("acme")
     decision = demands.check("acme", total="10000.01")
     assert not decision
-    assert (decision.code, decision.limit, decision.actual) == ("scope.amount", "10000.00 EUR", "10000.01 EUR")
+    assert (decision.code, decision.limit, decision.actual) == (
+        "scope.amount",
+        "10000.00 EUR",
+        "10000.01 EUR",
+    )
     assert pickle.loads(pickle.dumps(decision)) == decision
     with pytest.raises(TypeError):
         demands.check()
@@ -314,7 +326,9 @@ def test_what_a_guarded_function_demands_can_be_asked(acting, body):
 
 def test_the_agent_of_a_call_is_the_nearest(authority, agent, body):
     reader = authority.issue({"actions": ["read:*"]})
-    write = verify_agent_scope("payments:send", amount=const("1.00"), currency="EUR", counterparty=const("acme"))
+    write = verify_agent_scope(
+        "payments:send", amount=const("1.00"), currency="EUR", counterparty=const("acme")
+    )
     from_context = write(lambda: body())
     fixed = verify_agent_scope("read:x", agent=reader)(lambda: body())
     assert kakunin.current_agent() is None
@@ -409,7 +423,10 @@ def test_dry_checks_at_another_time(agent):
     assert agent.guard.check("read:x", at=sunday - timedelta(days=3))
     assert agent.guard.check("read:x", at=sunday).code == "scope.hours"
     assert agent.guard.check("payments:send", amount="1", currency="EUR", counterparty=["acme"])
-    assert agent.guard.check("payments:send", amount_minor=5, currency="EUR", counterparty="x").code == "scope.counterparty"
+    assert (
+        agent.guard.check("payments:send", amount_minor=5, currency="EUR", counterparty="x").code
+        == "scope.counterparty"
+    )
     with pytest.raises(TypeError, match="time zone"):
         agent.guard.check("read:x", at=datetime(2026, 11, 29))
 

@@ -78,7 +78,10 @@ impl Inner {
         }
         self.look(&mut look);
         if self.current.load().runtime.is_none() && !self.is_forked() {
-            self.start_runtime(&mut look);
+            if !self.start_runtime(&mut look) {
+                // Why it did not start is the answer; another look would only see that the papers are in order.
+                return true;
+            }
             // Lists accepted before there was a state directory are kept and archived now.
             look.seen = None;
             self.look(&mut look);
@@ -88,15 +91,19 @@ impl Inner {
         true
     }
 
-    fn start_runtime(&self, look: &mut Look) {
-        let Some(papers) = &look.papers else { return };
+    fn start_runtime(&self, look: &mut Look) -> bool {
+        let Some(papers) = &look.papers else { return false };
         let view = self.current.load().view.clone();
         match Runtime::start(self, papers, look.proven.as_ref().map(|(path, _)| path)) {
             Ok(runtime) => {
                 (look.kept_loaded, look.persisted) = (false, false);
                 self.current.store(Arc::new(Current { view, runtime: Some(Arc::new(runtime)) }));
+                true
             }
-            Err(refusal) => self.store_view(View::Refused(Arc::new(refusal))),
+            Err(refusal) => {
+                self.store_view(View::Refused(Arc::new(refusal)));
+                false
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 """An identity, a leash and a paper trail for AI agents.
 
-    @verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="supplier")
-    def pay(supplier: str, total: Decimal) -> None: ...
+@verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="supplier")
+def pay(supplier: str, total: Decimal) -> None: ...
 
-    kakunin.use(Agent.from_dir("agents/billing"))
+kakunin.use(Agent.from_dir("agents/billing"))
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ except _metadata.PackageNotFoundError:
     pass
 else:
     raise ImportError(
-        "the distribution `kakunin` is installed beside `kakunin-py`, and both bring the import name `kakunin`;"
+        "the distribution `kakunin` is installed beside `kakunin-py`, and both bring the package `kakunin`;"
         " fix: pip uninstall kakunin && pip install --force-reinstall kakunin-py"
     )
 

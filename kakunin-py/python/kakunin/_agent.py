@@ -13,22 +13,22 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from . import _native
 from ._environment import warn_of_ignored_variables
 from .errors import Decision, KakuninError
 
 #: Where an agent keeps its state: its own directory, another one, or nowhere.
-State = Union[str, "os.PathLike[str]", None]
+State = str | os.PathLike[str] | None
 Mode = Literal["enforce", "observe"]
 
 
 class Agent(_native.NativeAgent):
     """An open agent: its verified certificate, its leash, its journal.
 
-    `Agent.from_dir` opens what `kakunin agent certify --out DIR` wrote. An agent is cheap to keep, safe to share between
-    threads and tasks, and cannot be pickled.
+    `Agent.from_dir` opens what `kakunin agent certify --out DIR` wrote. An agent is cheap to keep, safe to
+    share between threads and tasks, and cannot be pickled.
     """
 
     @classmethod
@@ -42,9 +42,10 @@ class Agent(_native.NativeAgent):
     ) -> Agent:
         """Opens an agent's directory; one that is open in this process already is the same agent.
 
-        `lists` is the revocation lists' path if it is not the one in `agent.toml`. `state` is where journal and budgets
-        go if not into the directory: a path, or `"memory"`, which is stamped into every receipt. `mode="observe"`
-        records what would be denied and lets it run; it is stamped into every receipt too.
+        `lists` is the revocation lists' path if it is not the one in `agent.toml`. `state` is where journal
+        and budgets go if not into the directory: a path, or `"memory"`, which is stamped into every
+        receipt. `mode="observe"` records what would be denied and lets it run; it is stamped into every
+        receipt too.
         """
         warn_of_ignored_variables()
         key = os.path.realpath(directory)
@@ -63,7 +64,7 @@ class Agent(_native.NativeAgent):
 
     @classmethod
     def from_env(cls) -> Agent:
-        """Opens the directory that `KAKUNIN_AGENT_DIR` names, with its state in `KAKUNIN_STATE_DIR` if that is set."""
+        """Opens the directory that `KAKUNIN_AGENT_DIR` names; `KAKUNIN_STATE_DIR` is its state, if set."""
         directory = os.environ.get("KAKUNIN_AGENT_DIR")
         if not directory:
             raise KakuninError("KAKUNIN_AGENT_DIR is not set; it names the agent's directory")
@@ -83,7 +84,8 @@ class Agent(_native.NativeAgent):
     ) -> Agent:
         """Opens an agent from PEM texts, or files that hold them, with its state in memory.
 
-        Nothing is watched: `agent.replace_lists(text)` brings a newer list. `names` are the texts of detached lists.
+        Nothing is watched: `agent.replace_lists(text)` brings a newer list. `names` are the texts of
+        detached lists.
         """
         warn_of_ignored_variables()
         texts = [_pem(part) for part in (certificate, key, chain, ca, lists)]
@@ -148,7 +150,7 @@ class Guard:
         return plan.dry(number, currency, counterparty, resource, at=millis)
 
 
-class agent_context:  # noqa: N801 - reads as a function
+class agent_context:
     """Within the block, and in tasks and threads that copy its context, guarded functions act as `agent`."""
 
     def __init__(self, agent: Agent) -> None:
@@ -180,7 +182,7 @@ def override(value: object) -> Iterator[None]:
 
 
 def use(agent: Agent) -> None:
-    """Makes `agent` the one of this process, once. Compares every guarded function with what it may ever do."""
+    """Makes `agent` the one of this process, once, and warns of functions that it can never call."""
     from ._decorator import warn_of_never_allowed
 
     if not isinstance(agent, Agent):

@@ -9,17 +9,16 @@ import re
 import types
 import weakref
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from ._agent import Agent, default_agent
 from ._native import Plan
 from ._selector import AmountSelector, Selector, as_written, const
-from ._wrapper import generate
+from ._wrapper import Decider, generate
 from .errors import Decision
 
 if TYPE_CHECKING:
-    from ._native import Decider, Running
+    from ._native import Running
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,16 +88,18 @@ class Guarded:
 
 
 class Several:
-    """Several actions for one call: all must be allowed, and what was admitted before a denial is taken back."""
+    """Several actions for one call: all must be allowed, else what was admitted is taken back."""
 
     def __init__(self, plans: list[Plan]) -> None:
         self._plans = plans
 
-    def check(self, *values: object) -> Running | None:
+    def check(
+        self, amount: object, currency: object, counterparty: object, resource: object
+    ) -> Running | None:
         admitted: list[Running] = []
         try:
             for plan in self._plans:
-                if (running := plan.check(*values)) is not None:
+                if (running := plan.check(amount, currency, counterparty, resource)) is not None:
                     admitted.append(running)
         except BaseException:
             for running in admitted:
@@ -106,8 +107,8 @@ class Several:
             raise
         return Together(admitted) if admitted else None  # type: ignore[return-value]
 
-    def dry(self, *values: object) -> Decision:
-        decisions = [plan.dry(*values) for plan in self._plans]
+    def dry(self, amount: object, currency: object, counterparty: object, resource: object) -> Decision:
+        decisions = [plan.dry(amount, currency, counterparty, resource) for plan in self._plans]
         return next((decision for decision in decisions if not decision.allowed), decisions[0])
 
 
@@ -182,14 +183,16 @@ def verify_agent_scope(
 ) -> Any:
     """Lets a function run only as far as the agent's certificate allows.
 
-    Selectors say which values the guard looks at: the path of a parameter (`"total"`, `"order.total"`), a list of
-    paths for names, a callable over the bound call, `const(..)`, and `as_written(..)` for amounts that are JSON
-    numbers. A `currency` in capitals is a literal.
+    Selectors say which values the guard looks at: the path of a parameter (`"total"`, `"order.total"`), a
+    list of paths for names, a callable over the bound call, `const(..)`, and `as_written(..)` for amounts
+    that are JSON numbers. A `currency` in capitals is a literal.
 
-    `agent` fixes the agent; else `agent_context` decides, else `use`. With `agent_id` any other agent is denied.
+    `agent` fixes the agent; else `agent_context` decides, else `use`. With `agent_id` any other agent is
+    denied.
 
-    The form `verify_agent_scope(client, agent_id=.., required_scopes=[..])` is that of the hosted service's client. The
-    client is not asked anything: the local agent must have this id, and its certificate must allow every scope.
+    The form `verify_agent_scope(client, agent_id=.., required_scopes=[..])` is that of the hosted service's
+    client. The client is not asked anything: the local agent must have this id, and its certificate must
+    allow every scope.
     """
     if required_scopes is not None:
         if isinstance(action, str) or isinstance(required_scopes, str) or not required_scopes:
@@ -201,7 +204,7 @@ def verify_agent_scope(
         actions = (action,)
     else:
         raise TypeError(
-            f"verify_agent_scope takes an action such as \"payments:send\", not {action!r}"
+            f'verify_agent_scope takes an action such as "payments:send", not {action!r}'
             "; is the decorator missing its parentheses?"
         )
     if not all(isinstance(one, str) for one in actions):
@@ -273,7 +276,9 @@ def _guard(
         kind = "minor"
     elif isinstance(selectors["amount"], as_written):
         kind = "as_written"
-    plans = [Plan(action, amount=kind, currency=literal, agent=agent, agent_id=agent_id) for action in actions]
+    plans = [
+        Plan(action, amount=kind, currency=literal, agent=agent, agent_id=agent_id) for action in actions
+    ]
     decider: Decider = plans[0] if len(plans) == 1 else Several(plans)
     wrapper, probe = generate(target, decider, selectors, expose_wrapped=expose_wrapped)
 

@@ -7,7 +7,9 @@ import os
 
 logger = logging.getLogger("kakunin")
 
-OFF = frozenset({"0", "false", "no", "off", "none", "observe", "disable", "disabled", "allow", "permissive", "open"})
+OFF = frozenset(
+    {"0", "false", "no", "off", "none", "observe", "disable", "disabled", "allow", "permissive", "open"}
+)
 ON = frozenset({"1", "true", "yes", "on"})
 
 #: Variable, and the values with which it asks for less.

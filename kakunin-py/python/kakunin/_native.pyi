@@ -1,21 +1,36 @@
 from contextvars import ContextVar
 from os import PathLike
-from typing import Protocol, final
+from typing import final
+
+from typing_extensions import disjoint_base
 
 from .errors import Decision
+
+__all__ = [
+    "DENIAL_CODES",
+    "ManualClock",
+    "NativeAgent",
+    "NativeAuthority",
+    "Opened",
+    "Plan",
+    "Running",
+    "__version__",
+    "context_entered",
+    "current",
+    "default",
+    "open_directory",
+    "open_pem",
+    "set_context",
+    "set_default",
+]
 
 DENIAL_CODES: tuple[str, ...]
 __version__: str
 
-class Decider(Protocol):
-    def check(
-        self, amount: object, currency: object, counterparty: object, resource: object
-    ) -> Running | None: ...
-    def dry(self, amount: object, currency: object, counterparty: object, resource: object) -> Decision: ...
-
 @final
 class Opened: ...
 
+@disjoint_base
 class NativeAgent:
     def __new__(cls, opened: Opened) -> NativeAgent: ...
     @property
@@ -70,6 +85,7 @@ class ManualClock:
     def set_wall(self, millis: int) -> None: ...
     def sleep(self, millis: int) -> None: ...
 
+@final
 class NativeAuthority:
     def __new__(cls, clock: ManualClock | None = None) -> NativeAuthority: ...
     def certify(self, name: str, scope: str, days: int, hours: int, mode: str) -> Opened: ...

@@ -1,7 +1,8 @@
 """Selectors: which values of a call the guard looks at.
 
-A selector becomes one expression of the generated wrapper when the function is decorated. What cannot be resolved then
-is a `TypeError`; what cannot be read later is `UNREADABLE`, which the guard denies and records.
+A selector becomes one expression of the generated wrapper when the function is decorated. What cannot be
+resolved then is a `TypeError`; what cannot be read later is `UNREADABLE`, which the guard denies and
+records.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Union
+from typing import Any
 
 logger = logging.getLogger("kakunin")
 
@@ -39,7 +40,7 @@ class Call(Mapping[str, Any]):
         return f"Call({', '.join(self._arguments)})"
 
 
-class const:  # noqa: N801 - reads as a function
+class const:
     """A selector that is always this value: `counterparty=const("acme")`."""
 
     __slots__ = ("value",)
@@ -51,11 +52,11 @@ class const:  # noqa: N801 - reads as a function
         return f"const({self.value!r})"
 
 
-class as_written:  # noqa: N801 - reads as a function
+class as_written:
     """An amount that a model wrote as a JSON number of whole units: `amount=as_written("total")`.
 
-    Its shortest decimal text counts. An exponent, NaN, an infinity and more than 15 digits are denied, and every
-    receipt says that the amount was read this way.
+    Its shortest decimal text counts. An exponent, NaN, an infinity and more than 15 digits are denied, and
+    every receipt says that the amount was read this way.
     """
 
     __slots__ = ("selector",)
@@ -69,9 +70,9 @@ class as_written:  # noqa: N801 - reads as a function
         return f"as_written({self.selector!r})"
 
 
-# `Union`, because 3.10 evaluates it and the forward reference inside has no `|`.
-Selector = Union[str, const, Callable[[Call], object], "Sequence[str | const | Callable[[Call], object]]", None]
-AmountSelector = Union[str, const, as_written, Callable[[Call], object], None]
+_One = str | const | Callable[[Call], object]
+Selector = _One | Sequence[_One] | None
+AmountSelector = _One | as_written | None
 
 
 class Resolver:
@@ -85,7 +86,9 @@ class Resolver:
             for name, parameter in signature.parameters.items()
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         }
-        catch_alls = (p.name for p in signature.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD)
+        catch_alls = (
+            p.name for p in signature.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD
+        )
         self._catch_all = next(catch_alls, None)
         self._every = ", ".join(f"{name!r}: {name}" for name in signature.parameters)
         #: What the expressions need from outside the function, by name.
@@ -131,7 +134,8 @@ class Resolver:
         else:
             known = ", ".join(self._parameters) or "none"
             raise TypeError(
-                f"{self._function} has no parameter `{first}`, which `{role}={path!r}` names; it has: {known}."
+                f"{self._function} has no parameter `{first}`, which `{role}={path!r}` names;"
+                f" it has: {known}."
                 f" A value that is not a parameter is written const({path!r})"
             )
         return f"{self._keep(walk)}({value}, {tuple(rest)!r})" if rest else value

@@ -1,7 +1,8 @@
 """The generated wrapper: a function with the guarded function's own signature that makes one native call.
 
-Taking `*args, **kwargs` and binding them costs more than the decision. A wrapper whose source spells the parameters has
-them bound by the interpreter, positional, keyword and default alike, so no spelling of a call slips past a selector.
+Taking `*args, **kwargs` and binding them costs more than the decision. A wrapper whose source spells the
+parameters has them bound by the interpreter, positional, keyword and default alike, so no spelling of a
+call slips past a selector.
 """
 
 from __future__ import annotations
@@ -11,15 +12,29 @@ import inspect
 import keyword
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._selector import Resolver
-from .errors import NotExecuted
+from .errors import Decision, NotExecuted
 
 if TYPE_CHECKING:
-    from ._native import Decider, Running
+    from ._native import Running
 
 Kind = inspect.Parameter
+
+
+class Decider(Protocol):
+    """What a wrapper asks with the values of a call: amount, currency, counterparty, resource."""
+
+    def check(
+        self, amount: object, currency: object, counterparty: object, resource: object
+    ) -> Running | None:
+        """Admits the call, or raises."""
+
+    def dry(self, amount: object, currency: object, counterparty: object, resource: object) -> Decision:
+        """Only says what `check` would do."""
+        ...
+
 
 SYNC = """\
 def {make}({outer}):
@@ -115,7 +130,9 @@ def generate(
     try:
         signature = inspect.signature(function)
     except ValueError:
-        raise TypeError(f"{qualified} has no signature that could be guarded; wrap it in a function") from None
+        raise TypeError(
+            f"{qualified} has no signature that could be guarded; wrap it in a function"
+        ) from None
 
     name = getattr(function, "__name__", "")
     prefix = "kakunin_"
@@ -152,7 +169,7 @@ def generate(
     # The function's own globals, so that annotations written as strings resolve where they were written.
     scope = getattr(function, "__globals__", None)
     code = compile(source, f"<guard of {qualified}>", "exec", dont_inherit=True)
-    exec(code, {} if scope is None else scope, made)  # noqa: S102 - the source above, made of identifiers
+    exec(code, {} if scope is None else scope, made)
     wrapper, probe = made[f"{prefix}make"](*outer.values())
 
     functools.update_wrapper(wrapper, function)
@@ -190,9 +207,11 @@ def _parameters(signature: inspect.Signature) -> str:
     parts: list[str] = []
     kinds = [parameter.kind for parameter in signature.parameters.values()]
     for index, parameter in enumerate(signature.parameters.values()):
-        if parameter.kind is Kind.KEYWORD_ONLY and not {Kind.VAR_POSITIONAL, Kind.KEYWORD_ONLY} & {*kinds[:index]}:
+        if parameter.kind is Kind.KEYWORD_ONLY and not {Kind.VAR_POSITIONAL, Kind.KEYWORD_ONLY} & {
+            *kinds[:index]
+        }:
             parts.append("*")
-        stars = {Kind.VAR_POSITIONAL: "*", Kind.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        stars = STARS.get(parameter.kind, "")
         default = "" if parameter.default is Kind.empty else "=None"
         parts.append(f"{stars}{parameter.name}{default}")
         if parameter.kind is Kind.POSITIONAL_ONLY and kinds[index + 1 : index + 2] != [Kind.POSITIONAL_ONLY]:
@@ -202,11 +221,19 @@ def _parameters(signature: inspect.Signature) -> str:
 
 def _arguments(signature: inspect.Signature) -> str:
     """The same parameters handed on."""
-    forms = {Kind.VAR_POSITIONAL: "*{0}", Kind.KEYWORD_ONLY: "{0}={0}", Kind.VAR_KEYWORD: "**{0}"}
-    return ", ".join(forms.get(p.kind, "{0}").format(p.name) for p in signature.parameters.values())
+    return ", ".join(FORMS.get(p.kind, "{0}").format(p.name) for p in signature.parameters.values())
 
 
 def _set_defaults(function: Any, signature: inspect.Signature) -> None:
     given = [p for p in signature.parameters.values() if p.default is not Kind.empty]
     function.__defaults__ = tuple(p.default for p in given if p.kind is not Kind.KEYWORD_ONLY) or None
     function.__kwdefaults__ = {p.name: p.default for p in given if p.kind is Kind.KEYWORD_ONLY} or None
+
+
+#: How a parameter is spelled, and how its argument is handed on.
+STARS: dict[object, str] = {Kind.VAR_POSITIONAL: "*", Kind.VAR_KEYWORD: "**"}
+FORMS: dict[object, str] = {
+    Kind.VAR_POSITIONAL: "*{0}",
+    Kind.KEYWORD_ONLY: "{0}={0}",
+    Kind.VAR_KEYWORD: "**{0}",
+}

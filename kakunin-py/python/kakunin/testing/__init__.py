@@ -1,6 +1,7 @@
 """Help for testing code that is guarded, with real certificates and real decisions.
 
-There is no double that allows everything: a test gives its agent a certificate that allows what the test does.
+There is no double that allows everything: a test gives its agent a certificate that allows what the test
+does.
 
     authority = MemoryAuthority()
     agent = authority.issue({"actions": ["payments:send"]})
@@ -22,12 +23,12 @@ from ._clock import FakeClock
 __all__ = ["FakeClock", "MemoryAuthority", "agent_context", "assert_denied", "no_agent", "open_agent"]
 
 
-class assert_denied:  # noqa: N801 - reads as a function
+class assert_denied:
     """Within the block exactly this denial is raised; `.value` is it.
 
-        with assert_denied("scope.amount") as denied:
-            pay("acme", "1000000.00")
-        assert denied.value.limit == "10000.00 EUR"
+    with assert_denied("scope.amount") as denied:
+        pay("acme", "1000000.00")
+    assert denied.value.limit == "10000.00 EUR"
     """
 
     value: ScopeDenied

@@ -19,8 +19,8 @@ Scope = str | Mapping[str, Any]
 class MemoryAuthority:
     """Certifies agents with real certificates and says how they stand, in this process only.
 
-    Scopes are TOML text or a mapping with the same keys; money is written as strings: `{"per_action": "10.00"}`.
-    What it orders is in force when the method returns.
+    Scopes are TOML text or a mapping with the same keys; money is written as strings: `{"per_action":
+    "10.00"}`. What it orders is in force when the method returns.
     """
 
     def __init__(self, *, clock: FakeClock | None = None) -> None:

@@ -1,0 +1,114 @@
+"""Typed uses that mypy --strict and pyright accept; what they must refuse is marked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from decimal import Decimal
+from typing import Any
+
+import kakunin
+from kakunin import (
+    Agent,
+    Decision,
+    ScopeDenied,
+    agent_context,
+    as_written,
+    const,
+    guarded,
+    verify_agent_scope,
+)
+from kakunin.testing import FakeClock, MemoryAuthority, assert_denied, no_agent, open_agent
+
+
+@verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty=["supplier", "via"])
+def pay(supplier: str, total: Decimal, *, via: str | None = None) -> int:
+    return len(supplier)
+
+
+@verify_agent_scope(
+    "payments:send", amount=as_written("total"), currency=const("EUR"), counterparty=const(["acme"])
+)
+async def pay_later(total: float) -> str:
+    return str(total)
+
+
+@verify_agent_scope("read:x", resource=lambda call: call["path"])
+def lines(path: str) -> Iterator[str]:
+    yield path
+
+
+@verify_agent_scope("read:x")
+async def chunks(path: str) -> AsyncIterator[bytes]:
+    yield path.encode()
+
+
+class Desk:
+    @verify_agent_scope("payments:send", amount_minor="cents", currency="EUR", counterparty="self.party")
+    def method(self, cents: int) -> bool:
+        return bool(cents)
+
+    @classmethod
+    @verify_agent_scope("read:x")
+    def above(cls, name: str) -> Desk:
+        return cls()
+
+    @verify_agent_scope("read:x")
+    @staticmethod
+    def below(name: str) -> bytes:
+        return name.encode()
+
+    @property
+    @verify_agent_scope("read:x")
+    def balance(self) -> Decimal:
+        return Decimal(0)
+
+
+@verify_agent_scope(object(), agent_id="x", required_scopes=["read:x"])
+def hosted(a: int) -> int:
+    return a
+
+
+result: int = pay("acme", Decimal(1), via="globex")
+same: Callable[..., int] = pay
+waiting: Coroutine[Any, Any, str] | Awaitable[str] = pay_later(1.0)
+first: Iterator[str] = lines("a")
+chunk: AsyncIterator[bytes] = chunks("a")
+done: bool = Desk().method(5)
+desk: Desk = Desk.above("a")
+code: bytes = Desk.below("a")
+balance: Decimal = Desk().balance
+number: int = hosted(5)
+
+pay("acme")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+pay(5, Decimal(1))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+pay("acme", Decimal(1), to="x")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+Desk().method("5")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+verify_agent_scope("read:x", amuont="total")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+verify_agent_scope("read:x", amount=5)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def operate(agent: Agent) -> None:
+    kakunin.use(agent)
+    with agent_context(agent) as same_agent:
+        same_agent.refresh()
+    decision: Decision = agent.guard.check(
+        "payments:send", amount="1.00", currency="EUR", counterparty=["acme"]
+    )
+    decision = guarded(pay).check("acme", Decimal(1))
+    if not decision:
+        print(decision.code, decision.fix)
+    try:
+        pay("acme", Decimal(1))
+    except ScopeDenied as denied:
+        text: str = denied.for_model()
+        limit: str | None = denied.limit
+        print(text, limit, denied.code.upper(), denied.receipt)
+
+
+def test() -> None:
+    clock = FakeClock()
+    authority = MemoryAuthority(clock=clock)
+    agent = authority.issue({"actions": ["read:*"]}, days=1)
+    with agent_context(agent), assert_denied("scope.action") as denied, no_agent():
+        pay("acme", Decimal(1))
+    print(denied.value.code, open_agent("x", clock=clock))
