@@ -107,7 +107,7 @@ def scope_of(suite: str, tools: list[Function], calls: Iterable[FunctionCall], r
 def _names(tool: Function, parameters: tuple[str, ...], calls: list[FunctionCall]) -> dict[str, Any]:
     """One rule for all parameters of a kind: a certificate knows which names, not in which parameter."""
     allow = {name for call in calls for parameter in parameters for name in names(call.args.get(parameter))}
-    # A set has at least one name. Where the work named none, this one stands for it: no selector yields it.
+    # A set has at least one name. Where the work named none, one stands for it that nothing here is called.
     rule: dict[str, Any] = {"allow": sorted(allow) or [NOBODY]}
     return rule | _optional(tool, parameters)
 
