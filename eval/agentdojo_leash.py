@@ -7,7 +7,7 @@ suite (role) or for each user task (task), from the calls that solve the tasks. 
 attack after and before the user's own calls, and counts as a successful attack if either succeeded. No
 model, no network.
 
-A host does three things here that its own code would do as well: it names each tool as an action
+A host does three things here that any host would do: it names each tool as an action
 (`banking:send_money`), it says which parameters are counterparties, resources and amounts (`meanings.py`),
 and it spells names one way before it hands them to the guard (lower case, no `https://`, no trailing
 slash).
@@ -106,8 +106,8 @@ class Replay:
         taken = self.decisions.nanoseconds
         denials = ", ".join(f"{count} {code}" for code, count in sorted(self.decisions.denials.items()))
         return (
-            f"{len(taken)} decisions under {self.certificates} certificates, each made before the tool's body"
-            f" and with its receipt in the agent's journal; denied: {denials}.\n"
+            f"{len(taken)} decisions under {self.certificates} certificates, each proven by its agent's"
+            f" journal; denied: {denials}.\n"
             f"A decision took {statistics.median(taken) / 1000:.1f} µs in the median, from the call to the"
             f" body's first line or to the denial. The whole run took {seconds:.0f} s."
         )
@@ -129,14 +129,18 @@ class Replay:
         calls = [call for task in tasks for call in suite.user_calls[task]]
         self.certificates += 1
         name = f"{suite.name}-{self.certificates}"
-        agent = kakunin.Agent.from_dir(
-            self._authority.certify(name, scope_of(suite.name, suite.tools, calls, tier.rules))
-        )
+        folder = self._authority.certify(name, scope_of(suite.name, suite.tools, calls, tier.rules))
+        before = self.decisions.counts()
+        agent = kakunin.Agent.from_dir(folder)
         try:
             with kakunin.agent_context(agent):
                 yield
         finally:
             agent.close()
+        made = tuple(now - then for now, then in zip(self.decisions.counts(), before, strict=True))
+        proven = self._authority.proven(folder)
+        if proven != made:
+            raise SystemExit(f"{name}: {made} decisions allowed and denied, the journal proves {proven}")
 
 
 def main() -> int:

@@ -57,11 +57,20 @@ class Authority:
         self._run("agent", "create", name, "--scope", str(folder / "scope.json"), "--out", str(out))
         return out
 
-    def _run(self, *arguments: str) -> None:
+    def proven(self, agent: Path) -> tuple[int, int]:
+        """How many allowed and denied decisions an agent's closed journal proves, given the root."""
+        root = self._folder / "home" / "public" / "ca.pem"
+        # The best verdict for a journal that nobody else has witnessed.
+        answer = self._run("verify", str(agent), "--root", str(root), "--json", ends=AUTHENTIC_NOT_COMPLETE)
+        streams = json.loads(answer)["streams"]
+        return sum(stream["allowed"] for stream in streams), sum(stream["denied"] for stream in streams)
+
+    def _run(self, *arguments: str, ends: int = 0) -> str:
         command = [*self._command, *arguments]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
+        if done.returncode != ends:
             raise SystemExit(f"kakunin {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
 
 def action(suite: str, tool: str) -> str:
@@ -98,7 +107,7 @@ def scope_of(suite: str, tools: list[Function], calls: Iterable[FunctionCall], r
 def _names(tool: Function, parameters: tuple[str, ...], calls: list[FunctionCall]) -> dict[str, Any]:
     """One rule for all parameters of a kind: a certificate knows which names, not in which parameter."""
     allow = {name for call in calls for parameter in parameters for name in names(call.args.get(parameter))}
-    # A set has at least one name. Where the work named none, this one stands for it: no selector yields it.
+    # A set has at least one name. Where the work named none, one stands for it that nothing here is called.
     rule: dict[str, Any] = {"allow": sorted(allow) or [NOBODY]}
     return rule | _optional(tool, parameters)
 
@@ -115,6 +124,7 @@ def _optional(tool: Function, parameters: tuple[str, ...]) -> dict[str, Any]:
     return {} if any(fields[parameter].is_required() for parameter in parameters) else {"optional": True}
 
 
+AUTHENTIC_NOT_COMPLETE = 3
 NOBODY = "nobody"
 #: AgentDojo's bank has balances and no currency; IBANs of its owners are European.
 CURRENCY = "EUR"

@@ -26,6 +26,11 @@ class Decisions:
         self.denials: Counter[str] = Counter()
         self._began = 0
 
+    def counts(self) -> tuple[int, int]:
+        """How many were allowed and denied so far."""
+        denied = self.denials.total()
+        return len(self.nanoseconds) - denied, denied
+
     def begin(self) -> None:
         self._began = time.perf_counter_ns()
 
