@@ -9,7 +9,7 @@ use super::open::{Current, Guard, Inner, View};
 use super::runtime::Runtime;
 use crate::decision::{Decision, Denial, DenialReason};
 use crate::journal::{DecisionEntry, Recorded};
-use crate::receipt::{Mode, Outcome, ReceiptHash};
+use crate::receipt::{Mode, Outcome, ReceiptHash, Stamp};
 use crate::request::ActionRequest;
 use crate::time::UnixMillis;
 
@@ -39,8 +39,14 @@ impl Guard {
     pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
         // Our own code only: the body runs outside. Nothing half changed is trusted after a panic: the ledger is
         // rebuilt, the look begins anew, the journal refuses.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.0.admit(request)));
-        answer.unwrap_or_else(|_| Err(DenialReason::Internal.into())).map_err(|refused| refused.of(request))
+        // The answer is written where it stays: handing it out of the closure would copy it on every call.
+        let mut answer = None;
+        let _ = catch_unwind(AssertUnwindSafe(|| answer = Some(self.0.admit(request))));
+        match answer {
+            Some(Ok(pass)) => Ok(pass),
+            Some(Err(refused)) => Err(refused.of(request)),
+            None => Err(Refused::from(DenialReason::Internal).of(request)),
+        }
     }
 
     /// Answers as [`Guard::admit`] would by standing and scope, without a receipt and without touching a budget.
@@ -140,7 +146,21 @@ impl Inner {
                 Decision::Deny(denial) => Err(Refused { denial, receipt: None, note: current.note() }),
             };
         }
-        let entry = DecisionEntry {
+        let stamp = self.times.stamp(wall, mono);
+        self.record(request, &current, runtime, decision, reservation, stamp)
+    }
+
+    /// Journals the decision; only what is journaled is allowed.
+    fn record(
+        self: &Arc<Self>,
+        request: &ActionRequest<'_>,
+        current: &Current,
+        runtime: &Arc<Runtime>,
+        decision: Decision,
+        reservation: Option<Reservation>,
+        stamp: Stamp,
+    ) -> Result<Pass, Refused> {
+        let recorded = runtime.journal.decision(&DecisionEntry {
             decision: &decision,
             request,
             list: match &current.view {
@@ -151,20 +171,8 @@ impl Inner {
             chain: None,
             parents: &[],
             trace: None,
-            stamp: self.times.stamp(wall, mono),
-        };
-        let recorded = runtime.journal.decision(&entry);
-        self.answer(&current, runtime, decision, reservation, recorded)
-    }
-
-    fn answer(
-        self: &Arc<Self>,
-        current: &Current,
-        runtime: &Arc<Runtime>,
-        decision: Decision,
-        reservation: Option<Reservation>,
-        recorded: Result<Recorded, DenialReason>,
-    ) -> Result<Pass, Refused> {
+            stamp,
+        });
         match (decision, recorded) {
             (Decision::Allow(_), Ok(recorded)) => {
                 Ok(Pass(Some(self.held(runtime, Some(recorded), reservation))))
