@@ -15,10 +15,9 @@ impl Leash {
     /// Decides about `request` at `now`, by the scope alone: standing and budgets are the guard's.
     ///
     /// Nothing is allocated, locked or read on this path.
-    #[inline]
     pub fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
         match self.judge(request, now) {
-            Ok((plan, spend)) => Decision::Allow(Permit::granted(plan, spend)),
+            Ok(permit) => Decision::Allow(permit),
             Err(denial) => Decision::Deny(denial),
         }
     }
@@ -55,7 +54,8 @@ impl Leash {
         plan.limits.iter().filter_map(|index| self.limits.get(*index as usize))
     }
 
-    fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<(u32, Option<Spend>), Denial> {
+    #[inline(always)]
+    fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<Permit, Denial> {
         use DenialReason as Why;
         let number = self.plan_of(request.action).ok_or(Why::RequestActionInvalid)?;
         let plan = self.plans.get(number as usize).ok_or(Why::Internal)?;
@@ -76,7 +76,7 @@ impl Leash {
         refuse_unless(parties.decided && resources.decided, Why::ScopeNamesMissing)?;
         refuse_unless(!self.unknown_condition, Why::ScopeConditionUnknown)?;
         refuse_unless(!money.needs_approval, Why::ApprovalRequired)?;
-        Ok((number, money.spend))
+        Ok(Permit::granted(number, money.spend))
     }
 
     #[inline]
