@@ -118,6 +118,12 @@ impl Currency {
         code.first().is_some_and(u8::is_ascii_uppercase).then_some(Self { code, length })
     }
 
+    /// Whether `text` is this code, letter for letter.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        self.code.get(..usize::from(self.length)) == Some(text.as_bytes())
+    }
+
     /// The code.
     #[must_use]
     pub fn as_str(&self) -> &str {
