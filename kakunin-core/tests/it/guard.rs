@@ -546,6 +546,18 @@ fn a_state_that_cannot_be_written_denies_unless_memory_was_chosen() {
 }
 
 #[test]
+fn a_state_that_another_process_holds_locked_denies_until_it_lets_go() {
+    let house = House::new();
+    fs::create_dir(house.state()).unwrap();
+    let held = fs::File::create(house.state().join("budget.seg")).unwrap();
+    held.lock().unwrap();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "journal.locked");
+    held.unlock().unwrap();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+}
+
+#[test]
 fn a_key_that_others_can_read_is_refused() {
     let house = House::new();
     fs::set_permissions(house.dir().join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();

@@ -76,7 +76,7 @@ const ELSEWHERE: [(&str, &str); 11] = [
     ("budget.unknown", "a_lost_budget_file_denies_for_one_window"),
     ("budget.busy", "a_budget_file_locked_by_another_is_busy_for_what_has_budgets_only"),
     ("journal.unavailable", "the_journal_taken_away_is_noticed_within_a_second"),
-    ("journal.locked", ""),
+    ("journal.locked", "a_state_that_another_process_holds_locked_denies_until_it_lets_go"),
     ("journal.poisoned", "a_failed_outcome_denies_the_next_decision_and_a_failed_decision_itself"),
     ("journal.unsigned_backlog", "a_backlog_waits_for_the_signer_then_denies_and_heals"),
     ("internal", "a_panic_inside_the_guard_is_a_denial_and_the_host_lives"),
