@@ -26,16 +26,16 @@ impl<'a> Subject<'a> {
     }
 
     /// A subject whose work ends with `finish` and is measured in all threads.
-    pub(crate) fn of_process<T>(
+    pub(crate) fn of_process<T, F>(
         calls: u32,
         mut call: impl FnMut() -> T + 'a,
-        mut finish: impl FnMut() + 'a,
+        mut finish: impl FnMut() -> F + 'a,
     ) -> Self {
         let run = move |calls| {
             for _ in 0..calls {
                 black_box(call());
             }
-            finish();
+            black_box(finish());
         };
         Self { calls, clock: ClockId::ProcessCPUTime, run: Box::new(run) }
     }

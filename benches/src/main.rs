@@ -1,6 +1,6 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! Prints rows of one markdown table and nothing else; `scripts/bench.sh` adds its head and the rows from Python.
+//! `kakunin-benches [decision|chain|receipts]` prints rows of one markdown table and nothing else; `scripts/bench.sh` adds its head and the rows from Python.
 
 mod agent;
 mod chain;
@@ -19,10 +19,18 @@ use crate::agent::BenchAgent;
 /// Benches end with the first thing that goes wrong.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// The name of a part of the table, and what measures it.
+type Row = (&'static str, fn(&BenchAgent) -> Outcome<()>);
+
 fn main() -> Outcome<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let agent = BenchAgent::make(UnixTime::from_seconds(i64::try_from(now)?))?;
-    decision::rows(&agent)?;
-    chain::rows(&agent)?;
-    receipts::rows(&agent)
+    let rows: [Row; 3] = [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];
+    let wanted = std::env::args().nth(1);
+    for (name, rows) in rows {
+        if wanted.as_ref().is_none_or(|wanted| wanted == name) {
+            rows(&agent)?;
+        }
+    }
+    Ok(())
 }

@@ -73,7 +73,7 @@ pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
         41,
         &mut [
             Subject::of_process(BURST, || pair.sign(&random, &message).is_ok(), || {}),
-            Subject::of_process(BURST, || append().is_ok(), || rest(&journal)),
+            Subject::of_process(BURST, || append().is_ok(), || journal.quiesce().is_ok()),
         ],
         || {},
     );

@@ -29,7 +29,8 @@ pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), FileEr
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
+    // One name for all: what a killed process left is taken by the next. Whoever writes here holds the home's lock.
+    name.push(".tmp");
     let temporary = directory.join(name);
     let mode = match readers {
         Readers::Everyone => 0o644,
@@ -133,7 +134,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, victim) = (directory.path().join("agent.pem"), directory.path().join("victim"));
         fs::write(&victim, "untouched").unwrap();
-        let temporary = directory.path().join(format!(".agent.pem.{}.tmp", std::process::id()));
+        let temporary = directory.path().join(".agent.pem.tmp");
         std::os::unix::fs::symlink(&victim, &temporary).unwrap();
         replace(&path, b"new", Readers::Everyone).unwrap();
         assert_eq!((read(&victim).unwrap(), read(&path).unwrap()), (b"untouched".to_vec(), b"new".to_vec()));

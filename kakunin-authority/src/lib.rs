@@ -10,11 +10,15 @@ pub mod authority;
 #[cfg(feature = "home")]
 pub mod directory;
 #[cfg(feature = "home")]
+mod enrol;
+#[cfg(feature = "home")]
 pub mod files;
 #[cfg(feature = "home")]
 pub mod home;
 #[cfg(feature = "home")]
 pub mod issue;
+#[cfg(feature = "home")]
+mod keys;
 pub mod list;
 pub mod memory;
 pub mod profile;
@@ -25,6 +29,8 @@ pub mod signer;
 pub mod standing;
 #[cfg(feature = "home")]
 pub mod store;
+#[cfg(feature = "home")]
+mod term;
 
 pub use agent::{AgentName, Who};
 #[cfg(feature = "home")]

@@ -89,8 +89,8 @@ impl Judge {
     }
 
     /// Decides; an allowed request counts against those after it.
-    pub(crate) fn decide(&mut self, asked: &Asked, now: UnixMillis) -> Result<(), Box<Denied>> {
-        let deny = |denial, note| Box::new(Denied::new(denial, &asked.action, None, note));
+    pub(crate) fn decide(&mut self, asked: &Asked, now: UnixMillis) -> Result<(), Denied> {
+        let deny = |denial, note| Denied::new(denial, &asked.action, None, note);
         let second = now.to_seconds();
         if self.view.as_ref().is_none_or(|(at, _)| *at != second) {
             let built = match &self.lists {

@@ -51,8 +51,8 @@ impl Money {
 /// Grammar: `(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?`. Written decimals count: `1.000` has three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal {
-    // INVARIANT: at most 19 + 18 digits, below 10^37, so `u128` holds it.
-    digits: u128,
+    // INVARIANT: exact up to 2^63-1, where amounts end; what is larger may saturate and fits no scale either way.
+    digits: u64,
     decimals: u8,
 }
 
@@ -60,24 +60,24 @@ impl Decimal {
     /// Reads `text` by the grammar above; anything else is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (whole, fraction) = match text.split_once('.') {
-            Some((whole, fraction)) if (1..=usize::from(MAX_SCALE)).contains(&fraction.len()) => {
-                (whole, fraction)
+        // One pass: this runs for every decision about money.
+        let (mut digits, mut whole, mut fraction): (u64, u8, Option<u8>) = (0, 0, None);
+        for byte in text.bytes() {
+            match (byte, fraction) {
+                (b'.', None) => fraction = Some(0),
+                (b'0'..=b'9', None) if whole < 19 => whole += 1,
+                (b'0'..=b'9', Some(written)) if written < MAX_SCALE => fraction = Some(written + 1),
+                _ => return None,
             }
-            Some(_) => return None,
-            None => (text, ""),
-        };
-        if whole.is_empty() || whole.len() > 19 || (whole.len() > 1 && whole.starts_with('0')) {
+            if byte != b'.' {
+                digits = digits.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+            }
+        }
+        let padded = whole > 1 && text.starts_with('0');
+        if whole == 0 || padded || fraction == Some(0) {
             return None;
         }
-        let mut digits: u128 = 0;
-        for digit in whole.bytes().chain(fraction.bytes()) {
-            if !digit.is_ascii_digit() {
-                return None;
-            }
-            digits = digits.checked_mul(10)?.checked_add(u128::from(digit - b'0'))?;
-        }
-        Some(Self { digits, decimals: u8::try_from(fraction.len()).ok()? })
+        Some(Self { digits, decimals: fraction.unwrap_or(0) })
     }
 
     /// How many decimals were written.
@@ -90,8 +90,8 @@ impl Decimal {
     #[must_use]
     pub fn at_scale(self, scale: u8) -> Option<Money> {
         let missing = scale.checked_sub(self.decimals)?;
-        let minor = self.digits.checked_mul(10_u128.checked_pow(u32::from(missing))?)?;
-        Money::from_minor(i64::try_from(minor).ok()?)
+        let unit = POWERS_OF_TEN.get(usize::from(missing))?;
+        Money::from_minor(i64::try_from(self.digits).ok()?.checked_mul(*unit)?)
     }
 }
 
@@ -107,18 +107,21 @@ impl Currency {
     /// Reads a code; any other spelling (case, spaces, foreign letters) is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let shape = (3..=12).contains(&bytes.len())
-            && bytes.first().is_some_and(u8::is_ascii_uppercase)
-            && bytes.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-        if !shape {
-            return None;
-        }
+        let length = u8::try_from(text.len()).ok().filter(|length| (3..=12).contains(length))?;
         let mut code = [0; 12];
-        for (to, from) in code.iter_mut().zip(bytes) {
-            *to = *from;
+        for (to, byte) in code.iter_mut().zip(text.bytes()) {
+            if !byte.is_ascii_uppercase() && !byte.is_ascii_digit() {
+                return None;
+            }
+            *to = byte;
         }
-        Some(Self { code, length: u8::try_from(bytes.len()).ok()? })
+        code.first().is_some_and(u8::is_ascii_uppercase).then_some(Self { code, length })
+    }
+
+    /// Whether `text` is this code, letter for letter.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        self.code.get(..usize::from(self.length)) == Some(text.as_bytes())
     }
 
     /// The code.
@@ -153,6 +156,23 @@ impl fmt::Debug for Currency {
         write!(f, "Currency({self})")
     }
 }
+
+/// 10^0 to 10^18, the largest that a limit's scale can ask for.
+const POWERS_OF_TEN: [i64; MAX_SCALE as usize + 1] = {
+    let mut powers = [1; MAX_SCALE as usize + 1];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "worked out by the compiler, which would refuse to build"
+        )]
+        {
+            powers[exponent] = powers[exponent - 1] * 10;
+        }
+        exponent += 1;
+    }
+    powers
+};
 
 /// ISO 4217 codes by minor unit; codes with minor unit 0 need no entry.
 const ISO_4217: [(u8, &str); 3] = [
@@ -213,6 +233,15 @@ mod tests {
         assert_eq!(minor("9223372036854775807", 0), Some(i64::MAX));
         assert_eq!(minor("9223372036854775808", 0), None);
         assert_eq!(minor("10", 18), None);
+        assert_eq!(minor("9.223372036854775807", 18), Some(i64::MAX));
+        // Past 64 bits and past what saturates.
+        for large in
+            ["9.223372036854775808", "1844674407370955161.6", "9999999999999999999.999999999999999999"]
+        {
+            for scale in 0..=MAX_SCALE {
+                assert_eq!(minor(large, scale), None, "{large} at {scale}");
+            }
+        }
     }
 
     #[test]

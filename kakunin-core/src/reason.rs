@@ -114,8 +114,8 @@ denial_reasons! {
         "try again; look for a stopped process that holds the agent's state directory";
     JournalUnavailable = "journal.unavailable", "the decision cannot be written to the journal",
         "check that the state directory exists, is writable and has space";
-    JournalLocked = "journal.locked", "the journal is locked by another process",
-        "give every process its own stream by opening the agent anew, or stop the other one";
+    JournalLocked = "journal.locked", "the agent's state is locked by another process",
+        "try again; look for a stopped process that holds the agent's state directory";
     JournalPoisoned = "journal.poisoned", "an earlier receipt could not be written",
         "check the state directory, then restart the process";
     JournalUnsignedBacklog = "journal.unsigned_backlog", "too many receipts wait for their signature",

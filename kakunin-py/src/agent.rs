@@ -79,7 +79,8 @@ impl NativeAgent {
 
     /// Brings newer lists to an agent that was opened from texts.
     fn replace_lists(&self, py: Python<'_>, lists: &str) -> PyResult<()> {
-        let memory = self.memory.as_ref().ok_or_else(|| error(py, "this agent reads its lists from a file"))?;
+        let memory =
+            self.memory.as_ref().ok_or_else(|| error(py, "this agent reads its lists from a file"))?;
         memory.publish(lists.as_bytes().to_vec());
         py.detach(|| self.guard.refresh());
         Ok(())
@@ -144,8 +145,10 @@ pub(crate) fn open_pem(
     state: Option<PathBuf>,
     mode: &str,
 ) -> PyResult<Opened> {
-    let options = GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
-    let opened = py.detach(|| open_memory(memory_source(certificate, key, chain, ca, lists, &names)?, options));
+    let options =
+        GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
+    let opened =
+        py.detach(|| open_memory(memory_source(certificate, key, chain, ca, lists, &names)?, options));
     opened.map_err(|text| error(py, &text))
 }
 

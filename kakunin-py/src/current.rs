@@ -60,7 +60,9 @@ fn of_context(py: Python<'_>) -> PyResult<Context> {
 #[pyfunction]
 pub(crate) fn set_context(variable: &Bound<'_, PyAny>) -> PyResult<()> {
     let get = variable.getattr("get")?.unbind();
-    CONTEXT.set(variable.py(), get).map_err(|_| PyRuntimeError::new_err("the context variable is set already"))
+    CONTEXT
+        .set(variable.py(), get)
+        .map_err(|_| PyRuntimeError::new_err("the context variable is set already"))
 }
 
 /// Says that the context variable is used from here on.

@@ -74,7 +74,7 @@ impl Plan {
         let at = at.map(UnixMillis::from_millis);
         let check = |guard: &Guard, request: &ActionRequest<'_>| guard.check(request, at);
         let answer = self.ask(py, amount, currency, counterparty, resource, check);
-        denial::decision(py, &self.action, answer.err().as_deref())
+        denial::decision(py, &self.action, answer.err().as_ref())
     }
 }
 
@@ -88,8 +88,8 @@ impl Plan {
         currency: &Bound<'_, PyAny>,
         counterparty: &Bound<'_, PyAny>,
         resource: &Bound<'_, PyAny>,
-        put: impl FnOnce(&Guard, &ActionRequest<'_>) -> Result<T, Box<Denied>>,
-    ) -> Result<T, Box<Denied>> {
+        put: impl FnOnce(&Guard, &ActionRequest<'_>) -> Result<T, Denied>,
+    ) -> Result<T, Denied> {
         let amount = AmountValue::read(amount, self.kind);
         let (counterparties, resources) = (NamesValue::read(counterparty), NamesValue::read(resource));
         let (party_texts, resource_texts) = (counterparties.texts(), resources.texts());
@@ -99,7 +99,7 @@ impl Plan {
         request.counterparties = counterparties.as_names(party_texts.as_deref());
         request.resources = resources.as_names(resource_texts.as_deref());
         with_agent(py, self.agent.as_ref(), |agent| {
-            let refuse = |reason: DenialReason| Box::new(Denied::new(reason.into(), &self.action, None, None));
+            let refuse = |reason: DenialReason| Denied::new(reason.into(), &self.action, None, None);
             let guard = agent.map_err(refuse)?.guard();
             match self.expected {
                 Some(expected) if expected != Some(guard.agent()) => Err(refuse(DenialReason::AgentMismatch)),

@@ -95,8 +95,20 @@ impl NativeAuthority {
     }
 
     /// Certifies a new agent for a scope in TOML or JSON and opens it.
-    fn certify(&self, py: Python<'_>, name: &str, scope: &str, days: i64, hours: i64, mode: &str) -> PyResult<Opened> {
-        let options = GuardOptions { mode: parse_mode(mode)?, clock: Arc::clone(&self.clock), ..GuardOptions::default() };
+    fn certify(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        scope: &str,
+        days: i64,
+        hours: i64,
+        mode: &str,
+    ) -> PyResult<Opened> {
+        let options = GuardOptions {
+            mode: parse_mode(mode)?,
+            clock: Arc::clone(&self.clock),
+            ..GuardOptions::default()
+        };
         let opened = draft(scope).and_then(|scope| {
             let enrolled = self.authority.certify(name, &scope, self.now(), days);
             let Enrolled { papers, key } = enrolled.map_err(|error| error.to_string())?;
@@ -109,12 +121,20 @@ impl NativeAuthority {
     }
 
     /// Certifies an agent again, with its key.
-    fn recertify(&self, py: Python<'_>, agent: &NativeAgent, name: &str, scope: &str, days: i64) -> PyResult<()> {
+    fn recertify(
+        &self,
+        py: Python<'_>,
+        agent: &NativeAgent,
+        name: &str,
+        scope: &str,
+        days: i64,
+    ) -> PyResult<()> {
         let id = agent.guard().agent();
         let renewed = draft(scope).and_then(|scope| {
             let renewed = self.authority.renew(id, name, &scope, self.now(), days);
             let papers = renewed.map_err(|error| error.to_string())?.papers;
-            let source = self.sources().get(&id).map(Arc::clone).ok_or("this authority holds no such agent")?;
+            let source =
+                self.sources().get(&id).map(Arc::clone).ok_or("this authority holds no such agent")?;
             source.renew(papers);
             agent.guard().refresh();
             Ok(())
@@ -123,7 +143,14 @@ impl NativeAuthority {
     }
 
     /// Suspends, resumes or revokes an agent, and publishes lists that say so.
-    fn order(&self, py: Python<'_>, agent: &NativeAgent, order: &str, reason: &str, hours: i64) -> PyResult<()> {
+    fn order(
+        &self,
+        py: Python<'_>,
+        agent: &NativeAgent,
+        order: &str,
+        reason: &str,
+        hours: i64,
+    ) -> PyResult<()> {
         let order = match order {
             "suspend" => Order::Suspend,
             "resume" => Order::Resume,

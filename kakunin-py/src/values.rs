@@ -44,7 +44,9 @@ impl<'a, 'py> AmountValue<'a, 'py> {
         }
         match plain_decimal(value) {
             Ok(Some(text)) => Self::Made(text),
-            Ok(None) if kind == AmountKind::AsWritten => as_written(value).map_or(Self::Unreadable, Self::AsWritten),
+            Ok(None) if kind == AmountKind::AsWritten => {
+                as_written(value).map_or(Self::Unreadable, Self::AsWritten)
+            }
             Ok(None) | Err(_) => Self::Unreadable,
         }
     }

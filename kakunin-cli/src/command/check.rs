@@ -91,7 +91,7 @@ impl Check {
     }
 }
 
-fn answer(asked: &Asked, decided: &Result<(), Box<Denied>>, at: UnixMillis) -> (Value, String) {
+fn answer(asked: &Asked, decided: &Result<(), Denied>, at: UnixMillis) -> (Value, String) {
     match decided {
         Ok(()) => (
             json!({ "decision": "allow", "code": null, "action": asked.action, "at": at.to_string() }),

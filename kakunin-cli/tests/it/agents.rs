@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
+use std::time::Duration;
 
 use crate::desk::{Desk, texts};
 
@@ -117,6 +118,31 @@ fn two_processes_at_once_sign_two_numbers() {
         [publish(), other.join().unwrap()]
     });
     assert_eq!(numbers[0].abs_diff(numbers[1]), 1);
+}
+
+#[test]
+fn commands_killed_at_any_moment_leave_a_home_that_works() {
+    let desk = Desk::with_billing();
+    let lists = desk.path(".kakunin/public/lists.pem");
+    let number = || desk.yes(&["crl"])["list_number"].as_u64().unwrap();
+    let mut last = number();
+    for round in 0..12_u64 {
+        let order = if round % 2 == 0 { "suspend" } else { "resume" };
+        let mut child = desk.command(&[order, "billing", "--reason", "killed"]).spawn().unwrap();
+        thread::sleep(Duration::from_millis(round * 15));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Readers see whole files at every moment.
+        assert_eq!(fs::read_to_string(&lists).unwrap().matches("END X509 CRL").count(), 2);
+        let next = number();
+        assert!(next > last, "{next} after {last}");
+        last = next;
+    }
+    desk.yes(&["resume", "billing", "--reason", "over"]);
+    desk.yes(&["doctor"]);
+    desk.yes(&["check", "--agent", "agents/billing", "--action", "read:x"]);
+    let left: Vec<_> = fs::read_dir(desk.path(".kakunin/public")).unwrap().collect();
+    assert_eq!(left.len(), 3, "{left:?}");
 }
 
 #[test]

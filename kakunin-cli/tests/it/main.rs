@@ -5,3 +5,4 @@ mod agents;
 mod decisions;
 mod desk;
 mod manners;
+mod receipts;

@@ -5,6 +5,7 @@
 
 use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
+use x509_cert::name::Name;
 use x509_cert::time::Time;
 use x509_cert::{Certificate, Version};
 
@@ -20,7 +21,6 @@ pub struct Decoded {
     serial: SerialNumber,
     issuer: Vec<u8>,
     subject: Vec<u8>,
-    subject_text: String,
     validity: Validity,
     key: PublicKey,
     extensions: Vec<DecodedExtension>,
@@ -77,7 +77,6 @@ impl Decoded {
             serial,
             issuer: tbs.issuer().to_der()?,
             subject: tbs.subject().to_der()?,
-            subject_text: tbs.subject().to_string(),
             validity,
             key: PublicKey::from_spki(&tbs.subject_public_key_info().to_der()?)?,
             extensions,
@@ -116,8 +115,9 @@ impl Decoded {
 
     /// The subject's name as text (RFC 4514).
     #[must_use]
-    pub fn subject_text(&self) -> &str {
-        &self.subject_text
+    pub fn subject_text(&self) -> String {
+        // INVARIANT: these bytes were encoded from a name.
+        Name::from_der(&self.subject).map_or_else(|_| String::new(), |name| name.to_string())
     }
 
     /// When it is valid.

@@ -136,7 +136,10 @@ fn build(
     let is_anchor = |root: &&CaCertificate| {
         anchor_from_trusted_cert(&root.decoded().der().into()).is_ok_and(|anchor| anchor == *path.anchor())
     };
-    let root = anchors.roots.iter().find(is_anchor).ok_or(PathError::Shape)?;
+    // A renewed root keeps name and key, so both its certificates are this anchor: the one that spans the issuer counts.
+    let same = || anchors.roots.iter().filter(is_anchor);
+    let spans = |root: &&CaCertificate| root.decoded().validity().contains(&issuing.decoded().validity());
+    let root = same().find(spans).or_else(|| same().next()).ok_or(PathError::Shape)?;
     Ok((issuing, root.clone()))
 }
 

@@ -39,18 +39,18 @@ impl PathLists {
         path: &AgentPath,
     ) -> Result<Self, ListSelectError> {
         let (issuing, root) = (path.issuing().list_issuer(), path.root().list_issuer());
-        let (mut of_issuing, mut of_root, mut foreign) = (None, None, false);
+        let (mut of_issuing, mut of_root, mut foreign) = (Vec::new(), Vec::new(), false);
         for der in lists {
             let list = UnverifiedList::decode(der).map_err(ListSelectError::Invalid)?;
             if list.names(&issuing) {
-                newest(&mut of_issuing, list, &issuing)?;
+                gather(&mut of_issuing, list, &issuing)?;
             } else if list.names(&root) {
-                newest(&mut of_root, list, &root)?;
+                gather(&mut of_root, list, &root)?;
             } else {
                 foreign = true;
             }
         }
-        match (of_issuing, of_root) {
+        match (newest(of_issuing), newest(of_root)) {
             (Some(issuing), Some(root)) => Ok(Self { issuing, root }),
             // A foreign list where ours should be says more than "missing": somebody published the wrong one.
             _ if foreign => Err(ListSelectError::Invalid(ListError::OtherIssuer)),
@@ -99,21 +99,25 @@ impl PathLists {
     }
 }
 
-fn newest(
-    slot: &mut Option<RevocationList>,
+/// Adds a verified list, unless one of its number says something else: in whichever order they come.
+fn gather(
+    gathered: &mut Vec<RevocationList>,
     list: UnverifiedList<'_>,
     issuer: &ListIssuer<'_>,
 ) -> Result<(), ListSelectError> {
     let list = list.verify(issuer).map_err(ListSelectError::Invalid)?;
-    match slot {
-        Some(held) if held.number() == list.number() && held.digest() != list.digest() => {
-            let number = list.number().clone();
-            return Err(ListSelectError::Contradiction(Contradiction::Equivocation { number }));
-        }
-        Some(held) if held.number() >= list.number() => {}
-        _ => *slot = Some(list),
+    let contradicts =
+        |held: &RevocationList| held.number() == list.number() && held.digest() != list.digest();
+    if gathered.iter().any(contradicts) {
+        let number = list.number().clone();
+        return Err(ListSelectError::Contradiction(Contradiction::Equivocation { number }));
     }
+    gathered.push(list);
     Ok(())
+}
+
+fn newest(gathered: Vec<RevocationList>) -> Option<RevocationList> {
+    gathered.into_iter().max_by(|one, other| one.number().cmp(other.number()))
 }
 
 /// An agent whose path, profile and standing are proven, with an end date.

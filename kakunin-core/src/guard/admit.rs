@@ -16,12 +16,12 @@ use crate::time::UnixMillis;
 /// Leave to run one action, once. Dropped before [`Pass::begin`], what it reserved is room again.
 #[derive(Debug)]
 #[must_use = "a pass that is dropped lets nothing run"]
-pub struct Pass(Option<Held>);
+pub struct Pass(Option<Box<Held>>);
 
 /// An action that is running. Dropped without an outcome, it counts as spent and its result as unknown.
 #[derive(Debug)]
 #[must_use = "without an outcome the receipt says: authorised, result unknown"]
-pub struct Running(Option<Held>);
+pub struct Running(Option<Box<Held>>);
 
 #[derive(Debug)]
 struct Held {
@@ -36,19 +36,22 @@ impl Guard {
     ///
     /// # Errors
     /// [`Denied`]: the action must not run. Whatever cannot be decided or recorded is denied too.
-    pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+    pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
         // Our own code only: the body runs outside. Nothing half changed is trusted after a panic: the ledger is
         // rebuilt, the look begins anew, the journal refuses.
-        catch_unwind(AssertUnwindSafe(|| self.0.admit(request))).unwrap_or_else(|_| {
-            Err(Box::new(Denied::new(DenialReason::Internal.into(), request.action, None, None)))
-        })
+        let mut refused = Refused::from(DenialReason::Internal);
+        match catch_unwind(AssertUnwindSafe(|| self.0.admit(request, &mut refused))) {
+            Ok(Some(pass)) => Ok(pass),
+            Ok(None) => Err(refused.of(request)),
+            Err(_) => Err(Refused::from(DenialReason::Internal).of(request)),
+        }
     }
 
     /// Answers as [`Guard::admit`] would by standing and scope, without a receipt and without touching a budget.
     ///
     /// # Errors
     /// [`Denied`], as above.
-    pub fn check(&self, request: &ActionRequest<'_>, at: Option<UnixMillis>) -> Result<(), Box<Denied>> {
+    pub fn check(&self, request: &ActionRequest<'_>, at: Option<UnixMillis>) -> Result<(), Denied> {
         let answer = catch_unwind(AssertUnwindSafe(|| {
             self.0.refresh();
             let current = self.0.current.load();
@@ -58,8 +61,27 @@ impl Guard {
         let (decision, note) = answer.unwrap_or((Decision::Deny(DenialReason::Internal.into()), None));
         match decision {
             Decision::Allow(_) => Ok(()),
-            Decision::Deny(denial) => Err(Box::new(Denied::new(denial, request.action, None, note))),
+            Decision::Deny(denial) => Err(Refused { denial, receipt: None, note }.of(request)),
         }
+    }
+}
+
+/// A denial on its way out, before it is joined with what was asked.
+struct Refused {
+    denial: Denial,
+    receipt: Option<ReceiptHash>,
+    note: Option<String>,
+}
+
+impl Refused {
+    fn of(self, request: &ActionRequest<'_>) -> Denied {
+        Denied::new(self.denial, request.action, self.receipt, self.note)
+    }
+}
+
+impl From<DenialReason> for Refused {
+    fn from(reason: DenialReason) -> Self {
+        Self { denial: reason.into(), receipt: None, note: None }
     }
 }
 
@@ -85,14 +107,16 @@ impl Inner {
         self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000)
     }
 
-    fn admit(self: &Arc<Self>, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+    /// A pass, or `None` and why not in `refused`: what is large is written once, where it stays, since copying it from
+    /// call to call costs half a decision.
+    fn admit(self: &Arc<Self>, request: &ActionRequest<'_>, refused: &mut Refused) -> Option<Pass> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         let mut current = self.current.load();
         if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
             drop(current);
             if !self.prepare() {
-                let note = Some("another look at clocks and lists does not end".to_owned());
-                return Err(Box::new(Denied::new(DenialReason::Internal.into(), request.action, None, note)));
+                refused.note = Some("another look at clocks and lists does not end".to_owned());
+                return None;
             }
             (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
             current = self.current.load();
@@ -101,9 +125,10 @@ impl Inner {
         let mut decision = current.decide(request, now);
         let Some(runtime) = &current.runtime else {
             // No journal, no leave: there is a refusal to name unless opening it failed without one.
-            let denial =
-                decision.denial().copied().unwrap_or_else(|| DenialReason::JournalUnavailable.into());
-            return Err(Box::new(Denied::new(denial, request.action, None, current.note())));
+            let denial = decision.denial().copied();
+            refused.denial = denial.unwrap_or_else(|| DenialReason::JournalUnavailable.into());
+            refused.note = current.note();
+            return None;
         };
         let mut reservation = None;
         if let (Decision::Allow(permit), View::Ready(snapshot)) = (&decision, &current.view)
@@ -116,15 +141,17 @@ impl Inner {
         }
         #[cfg(feature = "null-journal")]
         if self.null_journal {
-            return match decision {
-                Decision::Allow(_) if reservation.is_none() => Ok(Pass(None)),
-                Decision::Allow(_) => Ok(Pass(Some(self.held(runtime, None, reservation)))),
+            return match &decision {
+                Decision::Allow(_) if reservation.is_none() => Some(Pass(None)),
+                Decision::Allow(_) => Some(self.pass(runtime, None, reservation)),
                 Decision::Deny(denial) => {
-                    Err(Box::new(Denied::new(denial, request.action, None, current.note())))
+                    refused.denial = *denial;
+                    refused.note = current.note();
+                    None
                 }
             };
         }
-        let entry = DecisionEntry {
+        let recorded = runtime.journal.decision(&DecisionEntry {
             decision: &decision,
             request,
             list: match &current.view {
@@ -136,49 +163,38 @@ impl Inner {
             parents: &[],
             trace: None,
             stamp: self.times.stamp(wall, mono),
-        };
-        let recorded = runtime.journal.decision(&entry);
-        self.answer(request, &current, runtime, decision, reservation, recorded)
-    }
-
-    fn answer(
-        self: &Arc<Self>,
-        request: &ActionRequest<'_>,
-        current: &Current,
-        runtime: &Arc<Runtime>,
-        decision: Decision,
-        reservation: Option<Reservation>,
-        recorded: Result<Recorded, DenialReason>,
-    ) -> Result<Pass, Box<Denied>> {
-        match (decision, recorded) {
-            (Decision::Allow(_), Ok(recorded)) => {
-                Ok(Pass(Some(self.held(runtime, Some(recorded), reservation))))
-            }
+        });
+        match (&decision, recorded) {
+            (Decision::Allow(_), Ok(recorded)) => Some(self.pass(runtime, Some(recorded), reservation)),
             (Decision::Allow(_), Err(reason)) => {
                 if let Some(reservation) = reservation {
                     runtime.release(reservation);
                 }
-                Err(Box::new(Denied::new(reason.into(), request.action, None, current.note())))
+                refused.denial = reason.into();
+                refused.note = current.note();
+                None
             }
             (Decision::Deny(denial), Ok(recorded))
                 if self.mode == Mode::Observe && is_waived(denial.reason()) =>
             {
-                Ok(Pass(Some(self.held(runtime, Some(recorded), reservation))))
+                Some(self.pass(runtime, Some(recorded), reservation))
             }
             (Decision::Deny(denial), recorded) => {
-                let receipt: Option<ReceiptHash> = recorded.ok().map(|recorded| recorded.hash());
-                Err(Box::new(Denied::new(denial, request.action, receipt, current.note())))
+                let receipt = recorded.ok().map(|recorded| recorded.hash());
+                *refused = Refused { denial: *denial, receipt, note: current.note() };
+                None
             }
         }
     }
 
-    fn held(
+    fn pass(
         self: &Arc<Self>,
         runtime: &Arc<Runtime>,
         recorded: Option<Recorded>,
         reservation: Option<Reservation>,
-    ) -> Held {
-        Held { guard: Arc::clone(self), runtime: Arc::clone(runtime), recorded, reservation }
+    ) -> Pass {
+        let (guard, runtime) = (Arc::clone(self), Arc::clone(runtime));
+        Pass(Some(Box::new(Held { guard, runtime, recorded, reservation })))
     }
 }
 

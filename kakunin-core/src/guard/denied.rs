@@ -9,10 +9,12 @@ use crate::decision::{Denial, DenialReason, Detail};
 use crate::receipt::ReceiptHash;
 
 /// An action that was refused.
+///
+/// It is large and lies on the stack: whatever is refused often must not cost more than what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     denial: Denial,
-    action: String,
+    action: ActionText,
     receipt: Option<ReceiptHash>,
     note: Option<String>,
 }
@@ -21,10 +23,7 @@ impl Denied {
     /// A refusal of `action`; `note` is what the guard knows beyond the reason, for the operator.
     #[must_use]
     pub fn new(denial: Denial, action: &str, receipt: Option<ReceiptHash>, note: Option<String>) -> Self {
-        // An action of a megabyte is denied too, and not repeated.
-        let action =
-            if action.len() <= 128 { action.to_owned() } else { "an action of over 128 bytes".to_owned() };
-        Self { denial, action, receipt, note }
+        Self { denial, action: ActionText::of(action), receipt, note }
     }
 
     /// The reason.
@@ -42,7 +41,7 @@ impl Denied {
     /// What was asked.
     #[must_use]
     pub fn action(&self) -> &str {
-        &self.action
+        self.action.as_str()
     }
 
     /// The receipt of the denial, which is also the name of the decision; `None` if it could not be recorded.
@@ -93,7 +92,7 @@ impl Denied {
     /// The text for a model: the code, one sentence, the decision. No limit and no number of the scope is in it.
     #[must_use]
     pub fn for_model(&self) -> String {
-        format!("{} denied: {} [{}]", self.action, self.reason().what(), self.tag())
+        format!("{} denied: {} [{}]", self.action(), self.reason().what(), self.tag())
     }
 
     fn tag(&self) -> String {
@@ -106,7 +105,7 @@ impl Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} denied: ", self.action)?;
+        write!(f, "{} denied: ", self.action())?;
         match self.denial.detail() {
             Detail::PerAction { limit, actual, scale, currency } => {
                 let (limit, actual) = (limit.to_decimal(*scale), actual.to_decimal(*scale));
@@ -136,3 +135,37 @@ impl fmt::Display for Denied {
 }
 
 impl std::error::Error for Denied {}
+
+/// The action of a denial, kept in place.
+#[derive(Clone, PartialEq, Eq)]
+struct ActionText {
+    // INVARIANT: the first `length` bytes are text, the others zero.
+    bytes: [u8; MAX_ACTION],
+    length: u8,
+}
+
+impl ActionText {
+    fn of(action: &str) -> Self {
+        // An action of a megabyte is denied too, and not repeated.
+        let action = if action.len() <= MAX_ACTION { action } else { "an action of over 128 bytes" };
+        let mut bytes = [0; MAX_ACTION];
+        if let Some(to) = bytes.get_mut(..action.len()) {
+            to.copy_from_slice(action.as_bytes());
+        }
+        Self { bytes, length: u8::try_from(action.len()).unwrap_or(0) }
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.bytes.get(..usize::from(self.length));
+        text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("")
+    }
+}
+
+impl fmt::Debug for ActionText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// As long as a name can be (the module's `UTF8String (SIZE (1..128))`).
+const MAX_ACTION: usize = 128;

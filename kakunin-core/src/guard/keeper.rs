@@ -12,7 +12,7 @@ use super::clock::{Audit, TOLERANCE_MILLIS};
 use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
 use super::source::Versions;
-use super::state::StateDir;
+use super::state::{LockError, StateDir};
 use crate::certificate::{AgentPath, PathLists};
 use crate::decision::DenialReason;
 use crate::home::Papers;
@@ -344,7 +344,6 @@ fn load_kept(look: &mut Look, state: &StateDir, path: &AgentPath) -> Result<Unix
 fn keep(runtime: &Runtime, lists: &PathLists, pem: &[u8]) -> Result<(), Refusal> {
     archive(runtime, lists)?;
     let Some(state) = &runtime.state else { return Ok(()) };
-    let unusable = |error: &dyn std::fmt::Display| Refusal::new(DenialReason::JournalUnavailable, error);
     let mut ledger = runtime.ledger().map_err(|reason| Refusal::new(reason, reason.what()))?;
     let kept = ledger.with_lock(|lock| {
         let marks = state.marks()?;
@@ -354,7 +353,10 @@ fn keep(runtime: &Runtime, lists: &PathLists, pem: &[u8]) -> Result<(), Refusal>
         }
         state.keep_marks(lock, &marks.raised(lists.this_update(), 0))
     });
-    kept.map(|_| ()).map_err(|error| unusable(&error))
+    kept.map(|_| ()).map_err(|error| match error {
+        LockError::Busy => Refusal::new(DenialReason::JournalLocked, error),
+        LockError::Io(_) => Refusal::new(DenialReason::JournalUnavailable, error),
+    })
 }
 
 fn archive(runtime: &Runtime, lists: &PathLists) -> Result<(), Refusal> {

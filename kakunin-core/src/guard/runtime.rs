@@ -64,7 +64,7 @@ impl Runtime {
         };
         let consumed = fresh.is_some();
         let ledger = Ledger::open(&state, fresh, wall).map_err(|error| match error {
-            LockError::Busy => Refusal::new(DenialReason::BudgetBusy, error),
+            LockError::Busy => Refusal::new(DenialReason::JournalLocked, error),
             LockError::Io(_) => unusable(&format!("`{}`: {error}", place.display())),
         })?;
         if let (true, Source::Directory(home)) = (consumed, &inner.source) {

@@ -10,7 +10,10 @@ use super::budget::{BudgetKey, Quota};
 use crate::certificate::{AgentPath, VerifiedAgent};
 use crate::id::AgentId;
 use crate::money::{Currency, Money};
-use crate::scope::{LoadedZone, NameLists, NameRule, NameSet, Pattern, Scope, WeekMap, ZoneError};
+use crate::scope::{
+    ActionName, LoadedZone, NameLists, NameRule, NameSet, Pattern, Scope, WeekMap, ZoneError,
+};
+use crate::time::Validity;
 
 /// A verified agent's scope, compiled for deciding.
 #[derive(Debug)]
@@ -91,13 +94,13 @@ impl Leash {
 
     /// As [`Leash::compile`], for a path whose lists come and go without changing the scope.
     pub(crate) fn of_path(path: &AgentPath, lists: &NameLists) -> Result<Self, CompileError> {
-        Self::of_scope(path.agent().scope(), lists)
+        Self::of_scope(path.agent().scope(), path.agent().decoded().validity(), lists)
     }
 
-    fn of_scope(scope: &Scope, lists: &NameLists) -> Result<Self, CompileError> {
+    fn of_scope(scope: &Scope, validity: Validity, lists: &NameLists) -> Result<Self, CompileError> {
         let parts = scope.parts();
         let schedule = match &parts.schedule {
-            Some(schedule) => Some((schedule.zone.load()?, schedule.week_map())),
+            Some(schedule) => Some((schedule.zone.load()?.prepared_for(validity), schedule.week_map())),
             None => None,
         };
         let quota = |r#for: &[Pattern], currency, seconds, max, scale| Quota {
@@ -165,11 +168,17 @@ impl Leash {
         self.limits.iter().flat_map(|limit| limit.windows.iter()).chain(&self.rates)
     }
 
-    /// The plan for `action`: of its own, else of the longest prefix that some pattern mentions.
-    pub(super) fn plan_of(&self, action: &str) -> u32 {
-        if let Some(plan) = self.exact.get(action) {
-            return *plan;
+    /// The plan for `action`: of its own, else of the longest prefix that some pattern mentions; `None` for what is
+    /// no name.
+    pub(super) fn plan_of(&self, action: &str) -> Option<u32> {
+        // INVARIANT: a name that the scope spells out was read when the scope was; only others are read letter by letter.
+        match self.exact.get(action) {
+            Some(plan) => Some(*plan),
+            None => ActionName::parse(action).map(|name| self.plan_of_prefix(name.as_str())),
         }
+    }
+
+    fn plan_of_prefix(&self, action: &str) -> u32 {
         let mut rest = action;
         while let Some(colon) = rest.rfind(':') {
             if let Some(plan) = action.get(..=colon).and_then(|prefix| self.prefixes.get(prefix)) {

@@ -8,7 +8,7 @@ use super::compile::{CompiledLimit, CompiledNames, Leash, Plan};
 use crate::decision::{Decision, Denial, DenialReason, Detail, Permit, Quantity, Spend};
 use crate::money::{Currency, Decimal, Money};
 use crate::request::{ActionRequest, Amount, Names};
-use crate::scope::{ActionName, CanonicalName};
+use crate::scope::CanonicalName;
 use crate::time::UnixMillis;
 
 impl Leash {
@@ -17,7 +17,7 @@ impl Leash {
     /// Nothing is allocated, locked or read on this path.
     pub fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
         match self.judge(request, now) {
-            Ok((plan, spend)) => Decision::Allow(Permit::granted(plan, spend)),
+            Ok(permit) => Decision::Allow(permit),
             Err(denial) => Decision::Deny(denial),
         }
     }
@@ -46,19 +46,18 @@ impl Leash {
     /// Whether some request for `action` can ever be allowed: what `use()` warns about.
     #[must_use]
     pub fn may_ever(&self, action: &str) -> bool {
-        ActionName::parse(action).is_some()
-            && !self.unknown_condition
-            && self.plans.get(self.plan_of(action) as usize).is_some_and(|plan| plan.allowed)
+        let plan = self.plan_of(action).and_then(|number| self.plans.get(number as usize));
+        !self.unknown_condition && plan.is_some_and(|plan| plan.allowed)
     }
 
     fn limits_of<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a CompiledLimit> {
         plan.limits.iter().filter_map(|index| self.limits.get(*index as usize))
     }
 
-    fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<(u32, Option<Spend>), Denial> {
+    #[inline(always)]
+    fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<Permit, Denial> {
         use DenialReason as Why;
-        let action = ActionName::parse(request.action).ok_or(Why::RequestActionInvalid)?;
-        let number = self.plan_of(action.as_str());
+        let number = self.plan_of(request.action).ok_or(Why::RequestActionInvalid)?;
         let plan = self.plans.get(number as usize).ok_or(Why::Internal)?;
 
         let money = self.money(plan, request)?;
@@ -77,71 +76,65 @@ impl Leash {
         refuse_unless(parties.decided && resources.decided, Why::ScopeNamesMissing)?;
         refuse_unless(!self.unknown_condition, Why::ScopeConditionUnknown)?;
         refuse_unless(!money.needs_approval, Why::ApprovalRequired)?;
-        Ok((number, money.spend))
+        Ok(Permit::granted(number, money.spend))
     }
 
-    fn money(&self, plan: &Plan, request: &ActionRequest<'_>) -> Result<MoneyFinding, Denial> {
+    #[inline]
+    fn money(&self, plan: &Plan, request: &ActionRequest<'_>) -> Result<MoneyFinding, DenialReason> {
         use DenialReason as Why;
         let amount = match request.amount {
-            Amount::Absent => None,
+            Amount::Absent => {
+                refuse_unless(!plan.amount_required, Why::RequestAmountMissing)?;
+                return Ok(MoneyFinding::default());
+            }
             Amount::Decimal(text) | Amount::AsWritten(text) => {
-                Some(Quantity::Decimal(Decimal::parse(text).ok_or(Why::RequestAmountInvalid)?))
+                Quantity::Decimal(Decimal::parse(text).ok_or(Why::RequestAmountInvalid)?)
             }
             Amount::Minor(minor) => {
-                Some(Quantity::Minor(Money::from_minor(minor).ok_or(Why::RequestAmountInvalid)?))
+                Quantity::Minor(Money::from_minor(minor).ok_or(Why::RequestAmountInvalid)?)
             }
-            Amount::Unreadable => return Err(Why::RequestAmountInvalid.into()),
+            Amount::Unreadable => return Err(Why::RequestAmountInvalid),
         };
-        let Some(amount) = amount else {
-            refuse_unless(!plan.amount_required, Why::RequestAmountMissing)?;
-            return Ok(MoneyFinding::default());
-        };
-        let currency = request.currency.map(Currency::parse);
         let mut finding = MoneyFinding::default();
-        if let Some(Some(currency)) = currency {
-            finding = self.against_limits(plan, amount, currency)?;
-        } else if let Quantity::Decimal(decimal) = amount {
-            // No currency to choose a scale by: an amount that fits no 64 bits is still malformed.
-            decimal.at_scale(decimal.decimals()).ok_or(Why::RequestAmountInvalid)?;
-        }
-        match currency {
-            None => Err(Why::RequestCurrencyMissing.into()),
-            Some(None) => Err(Why::RequestCurrencyInvalid.into()),
-            Some(Some(_)) => Ok(finding),
-        }
-    }
-
-    fn against_limits(
-        &self,
-        plan: &Plan,
-        amount: Quantity,
-        currency: Currency,
-    ) -> Result<MoneyFinding, Denial> {
-        use DenialReason as Why;
-        let mut finding = MoneyFinding { spend: Some(Spend { currency, amount }), ..MoneyFinding::default() };
         let mut scale = None;
-        for limit in self.limits_of(plan).filter(|limit| limit.currency == currency) {
+        // INVARIANT: the currency of a limit is a currency; text that is none of them is read below.
+        let of_currency =
+            |limit: &&CompiledLimit| request.currency.is_some_and(|text| limit.currency.is(text));
+        for limit in self.limits_of(plan).filter(of_currency) {
+            let currency = limit.currency;
             // Minor units count at the limit's scale, so limits of two scales would read two amounts.
             let ambiguous =
                 matches!(amount, Quantity::Minor(_)) && scale.is_some_and(|scale| scale != limit.scale);
             let actual =
                 amount.at_scale(limit.scale).filter(|_| !ambiguous).ok_or(Why::RequestAmountInvalid)?;
             scale = Some(limit.scale);
-            if let Some(most) = limit.per_action.filter(|most| actual > *most) {
+            finding.spend = Some(Spend { currency, amount });
+            if finding.outside.is_none()
+                && let Some(most) = limit.per_action.filter(|most| actual > *most)
+            {
                 let detail = Detail::PerAction { limit: most, actual, scale: limit.scale, currency };
-                finding.outside.get_or_insert(Denial::with_detail(Why::ScopeAmount, detail));
+                finding.outside = Some(Denial::with_detail(Why::ScopeAmount, detail));
             }
             finding.needs_approval |= limit.approve_above.is_some_and(|above| actual > above);
         }
         if scale.is_none() {
-            if let Quantity::Decimal(decimal) = amount {
-                decimal.at_scale(decimal.decimals()).ok_or(Why::RequestAmountInvalid)?;
-            }
-            let reason = if plan.limits.is_empty() { Why::ScopeAmount } else { Why::ScopeCurrency };
-            finding.outside = Some(reason.into());
+            finding.outside = Some(no_limit(plan, amount, request.currency)?.into());
         }
         Ok(finding)
     }
+}
+
+/// Why money that no limit is about is outside of the scope, unless it is malformed.
+#[cold]
+fn no_limit(plan: &Plan, amount: Quantity, currency: Option<&str>) -> Result<DenialReason, DenialReason> {
+    use DenialReason as Why;
+    // No limit to choose a scale by: an amount that fits no 64 bits is still malformed.
+    if let Quantity::Decimal(decimal) = amount {
+        decimal.at_scale(decimal.decimals()).ok_or(Why::RequestAmountInvalid)?;
+    }
+    let currency = currency.ok_or(Why::RequestCurrencyMissing)?;
+    Currency::parse(currency).ok_or(Why::RequestCurrencyInvalid)?;
+    Ok(if plan.limits.is_empty() { Why::ScopeAmount } else { Why::ScopeCurrency })
 }
 
 #[derive(Default)]
@@ -168,11 +161,11 @@ fn names(
     rules: &[CompiledNames],
     asked: &Names<'_>,
     (missing, invalid): NameReasons,
-) -> Result<NamesFinding, Denial> {
+) -> Result<NamesFinding, DenialReason> {
     let applied = || applied.iter().filter_map(|index| rules.get(*index as usize));
     let mut finding = NamesFinding { inside: true, decided: true };
     let none = match asked {
-        Names::Unreadable => return Err(invalid.into()),
+        Names::Unreadable => return Err(invalid),
         Names::Absent => true,
         Names::Many(list) => list.is_empty(),
         Names::One(_) => false,
@@ -193,6 +186,6 @@ fn names(
     Ok(finding)
 }
 
-fn refuse_unless(holds: bool, reason: DenialReason) -> Result<(), Denial> {
-    if holds { Ok(()) } else { Err(reason.into()) }
+fn refuse_unless(holds: bool, reason: DenialReason) -> Result<(), DenialReason> {
+    if holds { Ok(()) } else { Err(reason) }
 }

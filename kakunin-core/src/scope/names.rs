@@ -27,6 +27,7 @@ impl<'a> CanonicalName<'a> {
     ///
     /// # Errors
     /// An empty name, or one that spells the hashed form itself.
+    #[inline]
     pub fn new(name: &'a str) -> Result<Self, NameError> {
         if name.is_empty() {
             return Err(NameError::Empty);
@@ -34,9 +35,11 @@ impl<'a> CanonicalName<'a> {
         if name.starts_with(HASHED) {
             return Err(NameError::Hashed);
         }
-        if is_plain(name) {
-            return Ok(Self(Form::Plain(name)));
-        }
+        Ok(if is_plain(name) { Self(Form::Plain(name)) } else { Self::hashed(name) })
+    }
+
+    #[cold]
+    fn hashed(name: &str) -> Self {
         let mut form = [0; 71];
         let digest = Digest::of(name.as_bytes());
         let digits = digest.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -44,7 +47,7 @@ impl<'a> CanonicalName<'a> {
         for (to, from) in form.iter_mut().zip(HASHED.bytes().chain(digits)) {
             *to = from;
         }
-        Ok(Self(Form::Hashed(form)))
+        Self(Form::Hashed(form))
     }
 
     /// The bytes that are compared.

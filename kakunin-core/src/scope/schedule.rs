@@ -7,7 +7,7 @@ use std::fmt;
 
 use jiff::tz::TimeZone;
 
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, Validity};
 
 /// Minutes in a week.
 const WEEK_MINUTES: u32 = 7 * 24 * 60;
@@ -113,7 +113,19 @@ impl fmt::Debug for WeekMap {
 
 /// A zone that can tell local time: found in the database, or an offset.
 #[derive(Clone, Debug)]
-pub struct LoadedZone(Clock);
+pub struct LoadedZone {
+    clock: Clock,
+    known: KnownOffsets,
+}
+
+/// The offsets of a stretch of time, looked up beforehand: the database works its rules out anew for each instant.
+#[derive(Clone, Debug, Default)]
+struct KnownOffsets {
+    /// From which second on, which offset; ascending.
+    spans: Vec<(i64, i64)>,
+    /// The last second that they are known for.
+    end: i64,
+}
 
 #[derive(Clone, Debug)]
 enum Clock {
@@ -128,12 +140,12 @@ impl Zone {
     /// [`ZoneError`] when the database of this machine does not know the name.
     pub fn load(&self) -> Result<LoadedZone, ZoneError> {
         match self {
-            Self::Offset(minutes) => Ok(LoadedZone(Clock::Offset(i64::from(*minutes) * 60))),
+            Self::Offset(minutes) => Ok(LoadedZone::of(Clock::Offset(i64::from(*minutes) * 60))),
             // INVARIANT: a stored name is tried as the database spells it; its lookup ignores case, so the
             // spelling is compared as well.
             Self::Tzdb(name) => match TimeZone::get(name) {
                 Ok(zone) if zone.iana_name() == Some(name) && !is_local_file(name) => {
-                    Ok(LoadedZone(Clock::Tzdb(zone)))
+                    Ok(LoadedZone::of(Clock::Tzdb(zone)))
                 }
                 _ => Err(ZoneError { name: name.clone() }),
             },
@@ -148,20 +160,64 @@ fn is_local_file(name: &str) -> bool {
 }
 
 impl LoadedZone {
+    fn of(clock: Clock) -> Self {
+        Self { clock, known: KnownOffsets::default() }
+    }
+
+    /// The same zone, which answers faster within `validity`.
+    #[must_use]
+    pub fn prepared_for(mut self, validity: Validity) -> Self {
+        if let Clock::Tzdb(zone) = &self.clock {
+            self.known = KnownOffsets::of(zone, validity).unwrap_or_default();
+        }
+        self
+    }
+
     /// The minute of the local week at `now`; `None` outside the calendar's range.
     #[must_use]
     pub fn minute_of_week(&self, now: UnixMillis) -> Option<u32> {
         let seconds = now.to_seconds().seconds();
-        let offset = match &self.0 {
-            Clock::Offset(offset) => *offset,
-            Clock::Tzdb(zone) => {
-                let stamp = jiff::Timestamp::from_second(seconds).ok()?;
-                i64::from(zone.to_offset(stamp).seconds())
-            }
-        };
+        let offset = self.known.at(seconds).or_else(|| self.clock.offset_at(seconds))?;
         // 1970-01-01 was a Thursday: three days after a Monday.
         let minutes = seconds.checked_add(offset)?.div_euclid(60).checked_add(3 * 1440)?;
         u32::try_from(minutes.rem_euclid(i64::from(WEEK_MINUTES))).ok()
+    }
+}
+
+impl Clock {
+    fn offset_at(&self, second: i64) -> Option<i64> {
+        match self {
+            Self::Offset(offset) => Some(*offset),
+            Self::Tzdb(zone) => {
+                let stamp = jiff::Timestamp::from_second(second).ok()?;
+                Some(i64::from(zone.to_offset(stamp).seconds()))
+            }
+        }
+    }
+}
+
+impl KnownOffsets {
+    fn of(zone: &TimeZone, validity: Validity) -> Option<Self> {
+        let (first, last) = (validity.not_before.seconds(), validity.not_after.seconds());
+        let start = jiff::Timestamp::from_second(first).ok()?;
+        let mut known = Self { spans: vec![(first, zone.to_offset(start).seconds().into())], end: last };
+        for change in zone.following(start) {
+            let second = change.timestamp().as_second();
+            if second > last {
+                break;
+            }
+            if known.spans.len() > MAX_CHANGES {
+                known.end = second - 1;
+                break;
+            }
+            known.spans.push((second, change.offset().seconds().into()));
+        }
+        Some(known)
+    }
+
+    fn at(&self, second: i64) -> Option<i64> {
+        let (_, offset) = self.spans.iter().rev().find(|(from, _)| *from <= second)?;
+        (second <= self.end).then_some(*offset)
     }
 }
 
@@ -186,9 +242,13 @@ pub struct ZoneError {
     name: String,
 }
 
+/// A certificate lives 400 days at most; zones change twice a year, a few four times.
+const MAX_CHANGES: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::UnixTime;
 
     fn minute(zone: &str, at: &str) -> u32 {
         let zone = Zone::Tzdb(zone.into()).load().unwrap();
@@ -215,6 +275,33 @@ mod tests {
         // 2026-10-25: 03:00 falls back to 02:00.
         assert_eq!(minute("Europe/Berlin", "2026-10-25T00:30:00Z"), sunday + 150);
         assert_eq!(minute("Europe/Berlin", "2026-10-25T01:30:00Z"), sunday + 150);
+    }
+
+    #[test]
+    fn what_is_looked_up_beforehand_is_what_the_database_says() {
+        let second = |at: &str| UnixTime::parse_rfc3339(at).unwrap();
+        let validity = Validity {
+            not_before: second("2026-03-01T00:00:00Z"),
+            not_after: second("2027-04-01T00:00:00Z"),
+        };
+        let endless = Validity { not_after: second("2060-01-01T00:00:00Z"), ..validity };
+        for name in ["Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe", "Asia/Tokyo"] {
+            let plain = Zone::Tzdb(name.into()).load().unwrap();
+            for (validity, hours) in [(validity, 10_000), (endless, 100_000)] {
+                let prepared = plain.clone().prepared_for(validity);
+                // Every hour from before the stretch to behind it, and the second before.
+                for hour in -100..hours {
+                    let on_the_hour = validity.not_before.plus(hour * 3_600);
+                    for now in [on_the_hour.plus(-1).to_millis(), on_the_hour.to_millis()] {
+                        assert_eq!(
+                            prepared.minute_of_week(now),
+                            plain.minute_of_week(now),
+                            "{name} at {now}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]

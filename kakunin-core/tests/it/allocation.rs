@@ -1,8 +1,10 @@
 //! A decision allocates nothing, whichever way it goes.
 
+use kakunin_core::certificate::AgentCertificate;
 use kakunin_core::leash::Leash;
 use kakunin_core::request::{ActionRequest, Amount, Names};
-use kakunin_core::scope::{DraftScope, NameList, NameLists};
+use kakunin_core::revocation::UnverifiedList;
+use kakunin_core::scope::{DraftScope, NameList, NameLists, Scope};
 use kakunin_core::time::UnixMillis;
 
 use crate::authority::{Authority, NOW, agent_id};
@@ -53,6 +55,25 @@ fn a_decision_allocates_no_byte_on_any_path() {
         assert_eq!(code, expected, "{:.60}", request.action);
         assert_eq!(counted.count_total, 0, "{expected}: {counted:?}");
         assert_eq!(charges, if code == "allow" && request.currency.is_some() { 2 } else { 0 });
+    }
+}
+
+/// C3: a length that the input does not have reserves nothing.
+#[test]
+fn decoders_allocate_no_more_than_their_input() {
+    for claimed in [
+        &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff][..],
+        &[0x30, 0x84, 0x0f, 0xff, 0xff, 0xff, 0x30, 0x84, 0x0f, 0xff, 0xff, 0xf0],
+        &[0x30, 0x80, 0x30, 0x80, 0x30, 0x80],
+        &[0x30, 0x0a, 0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 2, 1, 1, 4],
+        &[0x30, 0x09, 2, 1, 1, 4, 0x84, 0x7f, 0xff, 0xff, 0xff],
+    ] {
+        let counted = allocation_counter::measure(|| {
+            assert!(AgentCertificate::decode(claimed).is_err());
+            assert!(UnverifiedList::decode(claimed).is_err());
+            assert!(Scope::from_der(claimed).is_err());
+        });
+        assert!(counted.bytes_max < 1024, "{claimed:?}: {counted:?}");
     }
 }
 

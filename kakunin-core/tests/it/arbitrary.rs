@@ -181,7 +181,8 @@ fn windows() -> impl Strategy<Value = Vec<Window>> {
 
 fn limit() -> impl Strategy<Value = Limit> {
     let currency = select(["EUR", "USD", "EURO"].as_slice());
-    let bounds = (option::weighted(0.8, money()), windows(), option::weighted(0.3, money()));
+    let low = select([0, 99, 100].as_slice()).prop_map(|minor| Money::from_minor(minor).unwrap());
+    let bounds = (option::weighted(0.8, money()), windows(), option::weighted(0.4, low));
     let scale = prop_oneof![4 => Just(2_u8), 1 => Just(0), 1 => Just(3), 1 => Just(18)];
     (patterns(1..3), currency, scale, bounds, prop::bool::weighted(0.3)).prop_map(
         |(r#for, currency, scale, (per_action, windows, approve_above), optional)| Limit {

@@ -626,6 +626,19 @@ fn names_shared_by_several_keys_lead_to_the_right_one_or_nowhere() {
     assert_eq!(looped.unwrap_err(), Why::CertificateUntrusted);
 }
 
+/// C23: a root that was renewed under its key, the old certificate beside the new one.
+#[test]
+fn a_renewed_root_verifies_beside_its_expired_certificate() {
+    let new = Authority::new();
+    let old = Authority::with(|root| root.not_after = date_time_ymd(2026, 11, 1), |_| {});
+    let agent = new.agent(&scope());
+    for roots in [[&old.root, &new.root], [&new.root, &old.root]] {
+        let roots = roots.map(Vec::as_slice);
+        assert!(verify(&agent, &[&new.issuing], &roots, &new.lists(), now()).is_ok());
+    }
+    assert!(verify(&agent, &[&new.issuing], &[&old.root], &new.lists(), now()).is_err());
+}
+
 /// C27: several distribution points change nothing: the list that is there is consulted (RUSTSEC-2026-0049).
 #[test]
 fn distribution_points_do_not_hide_a_revocation() {

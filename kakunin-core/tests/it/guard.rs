@@ -175,7 +175,7 @@ fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
 }
 
 /// Asks as a caller in a hurry does: a signer that a busy machine starves is waited for.
-fn admit(guard: &Guard, request: &ActionRequest<'_>) -> Result<Pass, Box<Denied>> {
+fn admit(guard: &Guard, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
         match guard.admit(request) {
@@ -546,6 +546,18 @@ fn a_state_that_cannot_be_written_denies_unless_memory_was_chosen() {
 }
 
 #[test]
+fn a_state_that_another_process_holds_locked_denies_until_it_lets_go() {
+    let house = House::new();
+    fs::create_dir(house.state()).unwrap();
+    let held = fs::File::create(house.state().join("budget.seg")).unwrap();
+    held.lock().unwrap();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "journal.locked");
+    held.unlock().unwrap();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+}
+
+#[test]
 fn a_key_that_others_can_read_is_refused() {
     let house = House::new();
     fs::set_permissions(house.dir().join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -706,4 +718,19 @@ fn child_that_ticks_until_it_is_killed() {
             running.returned();
         }
     }
+}
+
+#[test]
+fn a_budget_file_locked_by_another_is_busy_for_what_has_budgets_only() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    let other = fs::File::open(house.state().join("budget.seg")).unwrap();
+    other.lock().unwrap();
+    let start = Instant::now();
+    assert_eq!(ask(&guard, &pay("1")), "budget.busy");
+    assert!(start.elapsed() < Duration::from_secs(1), "a call is not held up by a stopped process");
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+    other.unlock().unwrap();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
 }

@@ -1,5 +1,6 @@
 //! The compiled leash against the slow reference, and the theorem of nesting. Rows are those of `docs/attacks.md`.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use kakunin_core::leash::{BudgetKey, Leash, SlidingSum};
@@ -18,27 +19,21 @@ use crate::reference;
 #[test]
 fn the_leash_answers_as_the_slow_reference_does() {
     let (authority, lists) = (Authority::new(), arbitrary::lists());
-    let mut seen: HashMap<&str, u32> = HashMap::new();
-    let cases = (arbitrary::scope(), vec(arbitrary::asked(), 64));
+    let seen: RefCell<HashMap<&str, u32>> = RefCell::default();
     runner(512)
-        .run(&cases, |(scope, requests)| {
+        .run(&(arbitrary::scope(), vec(arbitrary::asked(), 64)), |(scope, requests)| {
             let leash = authority.leash(&scope, &lists);
             for asked in &requests {
                 let (request, now) = (asked.request(), asked.now);
                 let expected = reference::verdict(&scope, &lists, &request, now);
+                *seen.borrow_mut().entry(expected).or_default() += 1;
                 assert_eq!(code(&leash, &request, now), expected, "{request:?} at {now}");
             }
             Ok(())
         })
         .unwrap();
-    // The same cases again, counted: a generator that misses a reason proves nothing about it.
-    let mut runner = runner(512);
-    for _ in 0..512 {
-        let (scope, requests) = cases.new_tree(&mut runner).unwrap().current();
-        for asked in requests {
-            *seen.entry(reference::verdict(&scope, &lists, &asked.request(), asked.now)).or_default() += 1;
-        }
-    }
+    // A generator that misses a reason proves nothing about it.
+    let seen = seen.into_inner();
     for reason in [
         "allow",
         "request.action_invalid",
@@ -69,14 +64,14 @@ fn what_a_child_allows_its_parent_allows() {
     let (authority, lists) = (Authority::new(), arbitrary::lists());
     let mut runner = runner(0);
     let (mut nested, mut allowed) = (0, 0);
-    for _ in 0..600 {
+    for _ in 0..400 {
         let parent = arbitrary::scope().new_tree(&mut runner).unwrap().current();
         let child = arbitrary::child(&parent).new_tree(&mut runner).unwrap().current();
         if parent.encompasses(&child, &lists).is_err() {
             continue;
         }
         nested += 1;
-        let requests = vec(arbitrary::asked(), 128).new_tree(&mut runner).unwrap().current();
+        let requests = vec(arbitrary::asked(), 64).new_tree(&mut runner).unwrap().current();
         let (outer, inner) = (authority.leash(&parent, &lists), authority.leash(&child, &lists));
         let (mut parent_spent, mut child_spent) = (Ledger::default(), Ledger::default());
         // One after another within the shortest window, so that sums are reached.
@@ -93,7 +88,7 @@ fn what_a_child_allows_its_parent_allows() {
             }
         }
     }
-    assert!(nested > 150 && allowed > 1000, "{nested} nested pairs, {allowed} allowed requests");
+    assert!(nested > 100 && allowed > 300, "{nested} nested pairs, {allowed} allowed requests");
 }
 
 #[test]
@@ -101,7 +96,7 @@ fn encompassing_is_reflexive_and_transitive() {
     let lists = arbitrary::lists();
     let mut runner = runner(0);
     let mut chains = 0;
-    for _ in 0..2048 {
+    for _ in 0..1024 {
         let first = arbitrary::scope().new_tree(&mut runner).unwrap().current();
         first.encompasses(&first, &lists).unwrap();
         first.encompasses(&first, &NameLists::default()).unwrap();
@@ -114,7 +109,7 @@ fn encompassing_is_reflexive_and_transitive() {
             assert!(whole.is_ok(), "{whole:?}\n{first:#?}\n{second:#?}\n{third:#?}");
         }
     }
-    assert!(chains > 250, "{chains} chains");
+    assert!(chains > 150, "{chains} chains");
 }
 
 /// C38: amounts that are none.

@@ -340,6 +340,11 @@ fn of_several_lists_the_newest_counts_in_any_order() {
     for order in [[&new, &twin, &root], [&twin, &new, &root]] {
         assert_eq!(scene.verdicts(&order.map(Vec::clone)), Err(Why::RevocationRollback));
     }
+    // A newer list between the two does not hide that they contradict each other.
+    let newer = scene.list(|list| list.crl_number = SerialNumber::from(vec![10]));
+    for order in [[&new, &newer, &twin, &root], [&newer, &twin, &new, &root], [&new, &twin, &root, &newer]] {
+        assert_eq!(scene.verdicts(&order.map(Vec::clone)), Err(Why::RevocationRollback));
+    }
     assert_eq!(scene.verdicts(&[new.clone(), new, root]), Err(Why::CertificateHeld), "the same list twice");
 }
 

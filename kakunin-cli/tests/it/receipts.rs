@@ -1,0 +1,59 @@
+//! `verify` and `why` on a journal that a guard wrote.
+
+use std::fs;
+
+use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::home::AgentHome;
+use kakunin_core::request::ActionRequest;
+
+use crate::desk::{Desk, texts};
+
+/// One payment allowed, one denied; gives the receipts of both.
+fn work(desk: &Desk) -> (String, String) {
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions::default()).unwrap();
+    let pay =
+        |amount| guard.admit(&ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme"));
+    let running = pay("12.50").unwrap().begin();
+    let allowed = running.receipt().unwrap().to_string();
+    running.returned();
+    let denied = pay("12500.00").unwrap_err().receipt().unwrap().to_string();
+    guard.close();
+    (allowed, denied)
+}
+
+#[test]
+fn a_closed_journal_is_authentic_and_its_end_is_not_witnessed() {
+    let desk = Desk::with_billing();
+    work(&desk);
+    // The authority is not needed any more; its root is kept elsewhere.
+    fs::rename(desk.path("agents/billing/ca.pem"), desk.path("root.pem")).unwrap();
+    fs::remove_dir_all(desk.path(".kakunin")).unwrap();
+    for place in ["agents/billing", "agents/billing/state", "agents/billing/state/journal"] {
+        let answer = desk.answer(&["verify", place, "--root", "root.pem"], 3);
+        assert_eq!(answer["verdict"], "AUTHENTIC-NOT-COMPLETE", "{place}");
+        assert_eq!(answer["reasons"][0]["code"], "tail.not_witnessed");
+        let stream = &answer["streams"][0];
+        assert_eq!((stream["allowed"].as_u64(), stream["denied"].as_u64()), (Some(1), Some(1)));
+        assert_eq!(stream["closed"], true);
+    }
+    let other = Desk::with_billing();
+    let root = other.path("agents/billing/ca.pem");
+    let answer = desk.answer(&["verify", "agents/billing", "--root", root.to_str().unwrap()], 1);
+    assert_eq!(answer["verdict"], "INVALID");
+}
+
+#[test]
+fn a_decision_is_explained_by_the_first_digits_of_its_id() {
+    let desk = Desk::with_billing();
+    let (allowed, denied) = work(&desk);
+    let why = desk.yes(&["why", denied.get(..8).unwrap(), "--agent", "agents/billing"]);
+    assert_eq!((why["code"].as_str(), why["decision"].as_str()), (Some("scope.amount"), Some("deny")));
+    assert_eq!((why["amount"].as_str(), why["currency"].as_str()), (Some("12500.00"), Some("EUR")));
+    assert_eq!(why["signed"], true);
+    // Without a directory, the home knows where its agents are.
+    let why = desk.yes(&["why", &allowed]);
+    assert_eq!((why["decision"].as_str(), why["outcome"].as_str()), (Some("allow"), Some("returned")));
+    let (out, _) = texts(&desk.run(&["why", denied.get(..8).unwrap()]));
+    assert!(out.contains("scope.amount") && out.contains("fix"), "{out}");
+}

@@ -1,0 +1,17 @@
+use kakunin_core::decision::{Decision, Permit};
+use kakunin_core::guard::{Pass, Running};
+
+fn run(permit: Permit) -> Running {
+    Pass(None).begin()
+}
+
+fn twice(pass: Pass) {
+    let _ = pass.begin();
+    let _ = pass.begin();
+}
+
+fn from_a_decision(decision: Decision) -> Pass {
+    decision.into()
+}
+
+fn main() {}
