@@ -9,7 +9,7 @@ unpacked="$CARGO_TARGET_DIR/python"
 stamp="$wheels/.sources"
 
 sources() {
-  local crates=(kakunin-core kakunin-py)
+  local crates=(kakunin-core kakunin-authority kakunin-py)
   if has_crate kakunin-macros; then crates+=(kakunin-macros); fi
   find "${crates[@]}" Cargo.toml Cargo.lock -type f \
     -not -path '*/tests/*' -not -path '*/benches/*' -not -path '*/__pycache__/*' -not -path '*/.*_cache/*' -print0 |

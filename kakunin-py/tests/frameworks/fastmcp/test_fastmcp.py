@@ -56,8 +56,7 @@ def test_the_schema_is_the_functions(server):
     async def properties():
         async with Client(server) as client:
             (tool,) = await client.list_tools()
-            schema = getattr(tool, "inputSchema", None) or tool.input_schema
-            return set(schema["properties"])
+            return set(tool.input_schema["properties"])
 
     assert asyncio.run(properties()) == {"supplier", "total"}
 
@@ -104,18 +103,13 @@ def test_the_servers_own_doors_are_guarded(server, body):
         body.ran = 0
 
 
-def test_above_the_tool_decorator_nothing_is_left_open(acting, body):
+def test_above_the_tool_decorator_is_refused(acting, body):
+    # Here the server has the unguarded function already; a guard above it would be an ornament.
     server = FastMCP("billing")
-
-    try:
+    with pytest.raises(TypeError, match="below the decorator"):
 
         @guard
         @server.tool
         def pay(supplier: str, total: str) -> str:
             """Pays a supplier."""
             return body()
-
-    except TypeError as error:
-        assert "below the decorator" in str(error)
-    else:
-        pytest.skip("this version of the decorator returns the plain function: see the package's README")
