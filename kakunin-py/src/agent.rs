@@ -178,21 +178,26 @@ fn memory_source(
     lists: &str,
     names: &[String],
 ) -> Result<Arc<MemorySource>, String> {
+    let papers = papers(certificate, chain, ca, names)?;
+    let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PKCS#8 PEM")?;
+    let key = Zeroizing::new(key.secret_pkcs8_der().to_vec());
+    Ok(Arc::new(MemorySource::new(papers, lists.as_bytes().to_vec(), key)))
+}
+
+/// The papers in PEM texts, believed by nobody.
+pub(crate) fn papers(certificate: &str, chain: &str, ca: &str, names: &[String]) -> Result<Papers, String> {
     let mut known = NameLists::default();
     for text in names {
         known.insert(NameList::parse(text).map_err(|error| error.to_string())?);
     }
     let agent = certificates("certificate", certificate)?.into_iter().next();
-    let papers = Papers {
+    Ok(Papers {
         agent: agent.ok_or("the certificate is missing")?,
         chain: certificates("chain", chain)?,
         roots: certificates("ca", ca)?,
         issuer: None,
         names: known,
-    };
-    let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PKCS#8 PEM")?;
-    let key = Zeroizing::new(key.secret_pkcs8_der().to_vec());
-    Ok(Arc::new(MemorySource::new(papers, lists.as_bytes().to_vec(), key)))
+    })
 }
 
 fn certificates(part: &str, pem: &str) -> Result<Vec<Vec<u8>>, String> {

@@ -30,7 +30,7 @@ mod _native {
     #[pymodule_export]
     use crate::running::Running;
     #[pymodule_export]
-    use crate::testing::{ManualClock, NativeAuthority};
+    use crate::testing::{Judge, ManualClock, NativeAuthority};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -79,7 +79,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Reads the values, finds the agent and puts the request to its guard.
+    /// Reads the values and puts the request to its guard.
     #[inline]
     fn ask<T>(
         &self,
@@ -90,6 +90,37 @@ impl Plan {
         resource: &Bound<'_, PyAny>,
         put: impl FnOnce(&Guard, &ActionRequest<'_>) -> Result<T, Denied>,
     ) -> Result<T, Denied> {
+        self.with_request(amount, currency, counterparty, resource, |request| self.put(py, request, put))
+    }
+
+    /// Finds the agent of this call and puts a request to its guard.
+    #[inline]
+    fn put<T>(
+        &self,
+        py: Python<'_>,
+        request: &ActionRequest<'_>,
+        put: impl FnOnce(&Guard, &ActionRequest<'_>) -> Result<T, Denied>,
+    ) -> Result<T, Denied> {
+        with_agent(py, self.agent.as_ref(), |agent| {
+            let refuse = |reason: DenialReason| Denied::new(reason.into(), &self.action, None, None);
+            let guard = agent.map_err(refuse)?.guard();
+            match self.expected {
+                Some(expected) if expected != Some(guard.agent()) => Err(refuse(DenialReason::AgentMismatch)),
+                _ => put(guard, request),
+            }
+        })
+    }
+
+    /// Reads the values into a request.
+    #[inline]
+    pub(crate) fn with_request<T>(
+        &self,
+        amount: &Bound<'_, PyAny>,
+        currency: &Bound<'_, PyAny>,
+        counterparty: &Bound<'_, PyAny>,
+        resource: &Bound<'_, PyAny>,
+        act: impl FnOnce(&ActionRequest<'_>) -> T,
+    ) -> T {
         let amount = AmountValue::read(amount, self.kind);
         let (counterparties, resources) = (NamesValue::read(counterparty), NamesValue::read(resource));
         let (party_texts, resource_texts) = (counterparties.texts(), resources.texts());
@@ -98,13 +129,6 @@ impl Plan {
         request.currency = self.currency.as_deref().or_else(|| values::currency(currency));
         request.counterparties = counterparties.as_names(party_texts.as_deref());
         request.resources = resources.as_names(resource_texts.as_deref());
-        with_agent(py, self.agent.as_ref(), |agent| {
-            let refuse = |reason: DenialReason| Denied::new(reason.into(), &self.action, None, None);
-            let guard = agent.map_err(refuse)?.guard();
-            match self.expected {
-                Some(expected) if expected != Some(guard.agent()) => Err(refuse(DenialReason::AgentMismatch)),
-                _ => put(guard, &request),
-            }
-        })
+        act(&request)
     }
 }

@@ -5,15 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kakunin_authority::memory::{Enrolled, MemoryAuthority as Authority};
 use kakunin_authority::standing::Order;
-use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::certificate::{AgentCertificate, PathLists};
+use kakunin_core::decision::{Decision, DenialReason};
 use kakunin_core::guard::{self, Clock, GuardOptions, MemorySource, SystemClock};
+use kakunin_core::home::Papers;
 use kakunin_core::id::AgentId;
+use kakunin_core::leash::SlidingSum;
+use kakunin_core::request::ActionRequest;
 use kakunin_core::scope::DraftScope;
+use kakunin_core::snapshot::{self, Snapshot};
 use kakunin_core::time::{UnixMillis, UnixTime};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::agent::{self, NativeAgent, Opened, open_memory, parse_mode};
+use crate::plan::Plan;
 
 /// A clock that moves only when told.
 #[pyclass(frozen, module = "kakunin._native")]
@@ -181,6 +187,73 @@ impl NativeAuthority {
             source.publish(lists.to_vec());
         }
         agent.guard().refresh();
+    }
+}
+
+/// Answers the shared vectors: a decision by certificate, lists, time and request alone, with nothing spent before.
+#[pyclass(frozen, module = "kakunin._native")]
+pub(crate) struct Judge {
+    papers: Papers,
+    lists: String,
+    kept: Option<String>,
+}
+
+#[pymethods]
+impl Judge {
+    #[new]
+    #[pyo3(signature = (certificate, chain, ca, lists, kept, names))]
+    fn new(
+        py: Python<'_>,
+        certificate: &str,
+        chain: &str,
+        ca: &str,
+        lists: String,
+        kept: Option<String>,
+        names: Vec<String>,
+    ) -> PyResult<Self> {
+        let papers = agent::papers(certificate, chain, ca, &names).map_err(|text| agent::error(py, &text))?;
+        Ok(Self { papers, lists, kept })
+    }
+
+    /// `allow`, or the code of the denial.
+    fn answer(
+        &self,
+        plan: &Plan,
+        amount: &Bound<'_, PyAny>,
+        currency: &Bound<'_, PyAny>,
+        counterparty: &Bound<'_, PyAny>,
+        resource: &Bound<'_, PyAny>,
+        at: i64,
+    ) -> &'static str {
+        plan.with_request(amount, currency, counterparty, resource, |request| {
+            self.decide(request, UnixMillis::from_millis(at)).map_or_else(DenialReason::code, |()| "allow")
+        })
+    }
+}
+
+impl Judge {
+    fn decide(&self, request: &ActionRequest<'_>, at: UnixMillis) -> Result<(), DenialReason> {
+        let now = at.to_seconds();
+        if let Some(kept) = &self.kept {
+            let path = snapshot::prove(&self.papers, now).map_err(|refusal| refusal.reason())?;
+            let read = |pem: &str| PathLists::from_pem(pem.as_bytes(), &path).map_err(|error| error.reason());
+            let (offered, kept) = (read(&self.lists)?, read(kept)?);
+            offered.may_follow(&kept, &path).map_err(|_| DenialReason::RevocationRollback)?;
+        }
+        let view =
+            Snapshot::build(&self.papers, self.lists.as_bytes(), now).map_err(|refusal| refusal.reason())?;
+        let permit = match view.decide(request, at) {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(denial) => return Err(denial.reason()),
+        };
+        for charge in view.leash().charges(&permit) {
+            let empty = SlidingSum::new(charge.quota.seconds, charge.quota.scale);
+            if !empty.has_room(charge.cost, charge.quota.max, at) {
+                let rate = charge.quota.currency.is_none();
+                return Err(if rate { DenialReason::BudgetRate } else { DenialReason::BudgetWindow });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -273,10 +273,9 @@ def app(environ, start_response):
         f"127.0.0.1:{port}",
         "app:app",
     ]
-    log = (tmp_path / "log").open("w")
-    server = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "AGENT": str(directory)}, stdout=log, stderr=log
-    )
+    environment = {**os.environ, "AGENT": str(directory)}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
         answers: Counter[str] = Counter()
         deadline = time.monotonic() + 60
@@ -307,11 +306,10 @@ for n in range(100000):
 """
     )
     for _ in range(2):
-        process = subprocess.Popen([sys.executable, "-c", script, directory], stdout=subprocess.PIPE)
-        acknowledged = len(process.stdout.read(500))
-        process.kill()
-        acknowledged += len(process.stdout.read())
-        process.wait()
+        with subprocess.Popen([sys.executable, "-c", script, directory], stdout=subprocess.PIPE) as process:
+            acknowledged = len(process.stdout.read(500))
+            process.kill()
+            acknowledged += len(process.stdout.read())
         assert acknowledged >= 500
     agent = Agent.from_dir(directory)
     verify_agent_scope("read:x", agent=agent)(lambda: None)()

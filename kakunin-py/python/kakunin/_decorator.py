@@ -255,7 +255,7 @@ def _guard(
         return property(again(target.fget), doc=target.__doc__)
     if isinstance(target, type):
         raise TypeError(f"`{target.__name__}` is a class; guard the methods that act")
-    if not isinstance(target, FUNCTIONS):
+    if not isinstance(target, FUNCTIONS) or hasattr(target, "__fastmcp__"):
         raise TypeError(
             f"a {type(target).__name__} cannot be guarded: it can be run in ways a wrapper does not see;"
             " put verify_agent_scope below the decorator that made it, or guard its method"

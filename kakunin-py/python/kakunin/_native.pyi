@@ -8,6 +8,7 @@ from .errors import Decision
 
 __all__ = [
     "DENIAL_CODES",
+    "Judge",
     "ManualClock",
     "NativeAgent",
     "NativeAuthority",
@@ -94,6 +95,21 @@ class NativeAuthority:
     def publish(self, hours: int) -> None: ...
     def lists(self, hours: int) -> str: ...
     def hand_lists(self, agent: NativeAgent, lists: bytes) -> None: ...
+
+@final
+class Judge:
+    def __new__(
+        cls, certificate: str, chain: str, ca: str, lists: str, kept: str | None, names: list[str]
+    ) -> Judge: ...
+    def answer(
+        self,
+        plan: Plan,
+        amount: object,
+        currency: object,
+        counterparty: object,
+        resource: object,
+        at: int,
+    ) -> str: ...
 
 def open_directory(
     directory: str | PathLike[str],
