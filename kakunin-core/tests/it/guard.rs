@@ -722,3 +722,33 @@ fn a_budget_file_locked_by_another_is_busy_for_what_has_budgets_only() {
     other.unlock().unwrap();
     assert_eq!(ask(&guard, &pay("1")), "allow");
 }
+
+#[test]
+fn a_budget_file_lost_or_cut_under_a_running_guard_makes_no_room() {
+    for taken in ["removed", "emptied", "cut", "put back"] {
+        let house = House::new();
+        let guard = house.guard();
+        let path = house.state().join("budget.seg");
+        assert_eq!(ask(&guard, &pay("100")), "allow");
+        let before = fs::read(&path).unwrap();
+        let running = guard.admit(&pay("100")).unwrap().begin();
+        for _ in 0..3 {
+            assert_eq!(ask(&guard, &pay("100")), "allow");
+        }
+        match taken {
+            "removed" => fs::remove_file(&path).unwrap(),
+            "emptied" => fs::write(&path, "").unwrap(),
+            "cut" => fs::write(&path, &before).unwrap(),
+            _ => {
+                fs::write(path.with_extension("old"), &before).unwrap();
+                fs::rename(path.with_extension("old"), &path).unwrap();
+            }
+        }
+        running.not_executed();
+        let codes: Vec<_> = (0..6).map(|_| ask(&guard, &pay("100"))).collect();
+        assert!(!codes.contains(&"allow"), "{taken}: {codes:?}");
+        assert_eq!(codes[5], "budget.unknown", "{taken}");
+        drop(guard);
+        assert_eq!(ask(&house.guard(), &pay("1")), "budget.unknown", "{taken}");
+    }
+}
