@@ -354,14 +354,14 @@ impl Ledger {
             }
             return Err(error);
         }
-        if let Store::File { dir, read, .. } = &mut self.store {
-            *read += u64::try_from(bytes.len()).unwrap_or(0);
-            let last = records.last().map_or(self.frame, |record| record.number);
-            let marks = dir.marks()?.raised(UnixTime::from_seconds(0), last);
-            dir.keep_marks(lock, &marks)?;
-        }
+        // What is in the file counts, whatever fails from here on: another process counts it too.
         for record in &records {
             self.apply(record);
+        }
+        if let Store::File { dir, read, .. } = &mut self.store {
+            *read += u64::try_from(bytes.len()).unwrap_or(0);
+            let marks = dir.marks()?.raised(UnixTime::from_seconds(0), self.frame);
+            dir.keep_marks(lock, &marks)?;
         }
         Ok(records)
     }
@@ -414,7 +414,10 @@ impl Ledger {
             }
         }
         let temp = path.with_extension("seg.new");
-        let mut file = File::create(&temp)?;
+        // Locked before it has its name: nobody counts in it until the marks are kept. A process that died left it.
+        let _ = fs::remove_file(&temp);
+        let mut file = state::open_append(&temp)?;
+        file.lock()?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         let marks = dir.marks()?.raised(UnixTime::from_seconds(0), number);

@@ -475,7 +475,9 @@ fn many_reservations_are_compacted_and_none_is_forgotten() {
     for _ in 0..9000 {
         assert_eq!(ask(&guard, &ActionRequest::new("tick")), "allow");
     }
-    assert!(fs::metadata(house.state().join("budget.seg")).unwrap().len() < 1 << 20);
+    let compacted = fs::metadata(house.state().join("budget.seg")).unwrap();
+    assert!(compacted.len() < 1 << 20);
+    assert_eq!(compacted.permissions().mode() & 0o077, 0, "amounts stand there in clear");
     assert_eq!(ask(&guard, &ActionRequest::new("tick")), "budget.rate");
     drop(guard);
     assert_eq!(ask(&house.guard(), &ActionRequest::new("tick")), "budget.rate");
@@ -751,4 +753,21 @@ fn a_budget_file_lost_or_cut_under_a_running_guard_makes_no_room() {
         drop(guard);
         assert_eq!(ask(&house.guard(), &pay("1")), "budget.unknown", "{taken}");
     }
+}
+
+#[test]
+fn a_mark_that_could_not_be_kept_spends_the_reservation_and_nothing_else() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("100")), "allow");
+    let (clock, aside) = (house.state().join("clock"), house.state().join("aside"));
+    fs::rename(&clock, &aside).unwrap();
+    fs::create_dir(&clock).unwrap();
+    assert_eq!(ask(&guard, &pay("100")), "journal.unavailable");
+    fs::remove_dir(&clock).unwrap();
+    fs::rename(&aside, &clock).unwrap();
+    for guard in [&guard, &house.guard(), &guard] {
+        assert_eq!(ask(guard, &pay("100")), "allow");
+    }
+    assert_eq!(ask(&guard, &pay("0.01")), "budget.window");
 }
