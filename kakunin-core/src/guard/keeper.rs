@@ -37,6 +37,9 @@ pub(super) struct Look {
     trusted: Option<UnixTime>,
     /// What the world is refused for, until it changes.
     world: Option<Refusal>,
+    /// Whether something was refused that may be in order without changing: a file nobody could read, a list that is
+    /// early. It is looked at again every time.
+    refused: bool,
 }
 
 impl Inner {
@@ -117,7 +120,7 @@ impl Inner {
             return self.store_view(View::Refused(Arc::new(refusal)));
         }
         let versions = self.source.versions();
-        let unchanged = look.seen == Some(versions) && look.world.is_none();
+        let unchanged = look.seen == Some(versions) && look.world.is_none() && !look.refused;
         if !unchanged {
             let result = self.take_up(look, versions, now);
             look.world = result.err();
@@ -172,13 +175,16 @@ impl Inner {
     fn take_up(&self, look: &mut Look, versions: Versions, now: UnixTime) -> Result<(), Refusal> {
         let runtime = self.current.load().runtime.clone();
         let state = runtime.as_ref().and_then(|runtime| runtime.state.as_ref());
-        let papers_changed =
-            look.seen.is_none_or(|seen| seen.papers != versions.papers) || look.proven.is_none();
+        let papers_changed = look.seen.is_none_or(|seen| seen.papers != versions.papers)
+            || look.proven.is_none()
+            || look.refused;
+        look.refused = false;
         if papers_changed && let Err(refusal) = self.take_up_papers(look, runtime.as_deref(), now) {
             // A broken renewal does not end the certificate that is still good.
             if look.proven.is_none() {
                 return Err(refusal);
             }
+            look.refused = true;
             self.notice(format!("the agent's papers changed and are refused: {refusal}"));
         }
         let Some((path, _)) = &look.proven else { return Ok(()) };
@@ -201,7 +207,10 @@ impl Inner {
             }
             // At the start there is nothing else to decide by; later the list that is held goes on until its end.
             Err(refusal) if look.seen.is_none() || look.kept.is_none() => return Err(refusal),
-            Err(refusal) => self.notice(format!("the revocation lists changed and are refused: {refusal}")),
+            Err(refusal) => {
+                look.refused = true;
+                self.notice(format!("the revocation lists changed and are refused: {refusal}"));
+            }
         }
         look.seen = Some(versions);
         Ok(())

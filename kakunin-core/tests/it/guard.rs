@@ -771,3 +771,38 @@ fn a_mark_that_could_not_be_kept_spends_the_reservation_and_nothing_else() {
     }
     assert_eq!(ask(&guard, &pay("0.01")), "budget.window");
 }
+
+#[test]
+fn a_list_that_was_refused_is_taken_when_what_was_wrong_has_passed() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    // This clock lags: the list that revokes is from twelve hours ahead.
+    house.publish_with(2, &[RevocationReason::KeyCompromise], |params| {
+        params.this_update = date_time_ymd(2026, 11, 24);
+    });
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.advance(12 * 3_600_000);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
+
+#[test]
+fn a_list_that_could_not_be_read_for_a_moment_is_read_again() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    // The file is there, by its name, size and time, and cannot be read: as when descriptors run out.
+    let lists = house.temp.path().join("lists.pem");
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    let good = fs::read(&lists).unwrap();
+    fs::write(&lists, vec![b'x'; good.len()]).unwrap();
+    let when = fs::metadata(&lists).unwrap().modified().unwrap();
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    fs::write(&lists, good).unwrap();
+    fs::File::options().write(true).open(&lists).unwrap().set_modified(when).unwrap();
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
