@@ -232,9 +232,8 @@ impl Inner {
                 "the certificate names another agent than before",
             ));
         }
-        let renewed = look.proven.as_ref().is_some_and(|(held, _)| {
-            held.agent().decoded().thumbprint() != path.agent().decoded().thumbprint()
-        });
+        // Against what the journal signs as, which an expired certificate can do and not prove.
+        let renewed = look.papers.as_ref().is_some_and(|held| held.agent != papers.agent);
         let leash = Leash::of_path(&path, &papers.names);
         let leash = leash.map_err(|error| Refusal::new(DenialReason::ScopeHours, error))?;
         if let (true, Some(runtime)) = (renewed, runtime) {

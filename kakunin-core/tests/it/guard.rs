@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
-use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::certificate::{AgentCertificate, TrustAnchors};
 use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
@@ -805,4 +805,19 @@ fn a_list_that_could_not_be_read_for_a_moment_is_read_again() {
     fs::File::options().write(true).open(&lists).unwrap().set_modified(when).unwrap();
     guard.refresh();
     assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
+
+#[test]
+fn a_guard_that_began_with_an_expired_certificate_signs_as_the_renewed_one() {
+    let house = House::new();
+    house.certify_with(SCOPE, 1, |params| params.not_after = date_time_ymd(2026, 11, 23));
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.expired");
+    house.certify(SCOPE, 9);
+    guard.refresh();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+    guard.close();
+    let anchors = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
+    let report = kakunin_core::journal::verify(&house.dir(), &anchors).unwrap();
+    assert_eq!(report.verdict().word(), "AUTHENTIC-NOT-COMPLETE", "{report:?}");
 }
