@@ -40,6 +40,8 @@ pub(super) struct Look {
     /// Whether something was refused that may be in order without changing: a file nobody could read, a list that is
     /// early. It is looked at again every time.
     refused: bool,
+    /// What the first decision opened, until what is known there was taken up: nobody decides by less.
+    opened: Option<Arc<Runtime>>,
 }
 
 impl Inner {
@@ -81,31 +83,30 @@ impl Inner {
         }
         self.look(&mut look);
         if self.current.load().runtime.is_none() && !self.is_forked() {
-            if !self.start_runtime(&mut look) {
-                // Why it did not start is the answer; another look would only see that the papers are in order.
-                return true;
-            }
-            // Lists accepted before there was a state directory are kept and archived now.
+            // Why it did not start is the answer; another look would only see that the papers are in order.
+            let Some(runtime) = self.start_runtime(&mut look) else { return true };
+            look.opened = Some(Arc::new(runtime));
+            // Lists accepted before there was a state directory are compared with those known there, kept and archived.
             look.seen = None;
             self.look(&mut look);
+            let view = self.current.load().view.clone();
+            self.current.store(Arc::new(Current { view, runtime: look.opened.take() }));
         }
         drop(look);
         self.keep_thread();
         true
     }
 
-    fn start_runtime(&self, look: &mut Look) -> bool {
-        let Some(papers) = &look.papers else { return false };
-        let view = self.current.load().view.clone();
+    fn start_runtime(&self, look: &mut Look) -> Option<Runtime> {
+        let papers = look.papers.as_ref()?;
         match Runtime::start(self, papers, look.proven.as_ref().map(|(path, _)| path)) {
             Ok(runtime) => {
                 (look.kept_loaded, look.persisted) = (false, false);
-                self.current.store(Arc::new(Current { view, runtime: Some(Arc::new(runtime)) }));
-                true
+                Some(runtime)
             }
             Err(refusal) => {
                 self.store_view(View::Refused(Arc::new(refusal)));
-                false
+                None
             }
         }
     }
@@ -173,7 +174,7 @@ impl Inner {
 
     /// Reads papers and lists and accepts them, or says why not.
     fn take_up(&self, look: &mut Look, versions: Versions, now: UnixTime) -> Result<(), Refusal> {
-        let runtime = self.current.load().runtime.clone();
+        let runtime = look.opened.clone().or_else(|| self.current.load().runtime.clone());
         let state = runtime.as_ref().and_then(|runtime| runtime.state.as_ref());
         let papers_changed = look.seen.is_none_or(|seen| seen.papers != versions.papers)
             || look.proven.is_none()

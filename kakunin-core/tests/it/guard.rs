@@ -821,3 +821,25 @@ fn a_guard_that_began_with_an_expired_certificate_signs_as_the_renewed_one() {
     let report = kakunin_core::journal::verify(&house.dir(), &anchors).unwrap();
     assert_eq!(report.verdict().word(), "AUTHENTIC-NOT-COMPLETE", "{report:?}");
 }
+
+/// The first decision opens the state; no other may be made before what was known there is taken up.
+#[test]
+fn no_thread_decides_by_a_rolled_back_list_while_another_opens_the_state() {
+    for _ in 0..10 {
+        let house = House::new();
+        let old = fs::read(house.temp.path().join("lists.pem")).unwrap();
+        house.publish(2, &[RevocationReason::KeyCompromise]);
+        assert_eq!(ask(&house.guard(), &ActionRequest::new("read:a")), "certificate.revoked");
+        fs::write(house.temp.path().join("lists.pem"), &old).unwrap();
+        let guard = house.guard();
+        std::thread::scope(|scope| {
+            for wait in 0..40 {
+                let guard = &guard;
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_micros(wait * 250));
+                    assert_ne!(ask(guard, &ActionRequest::new("read:a")), "allow", "after {wait} waits");
+                });
+            }
+        });
+    }
+}
