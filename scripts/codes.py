@@ -1,8 +1,8 @@
 """Check that every table of codes says what the source says.
 
-The denial codes of docs/wire.md are written from kakunin-core/src/reason.rs by `--write`; without it they are only
-compared. The verifier's codes are described by hand, so there only the set of codes is compared. The Python package
-has one class for each group of denial codes.
+The denial codes of docs/wire.md are written from kakunin-core/src/reason.rs by `--write`; without it they
+are only compared. The verifier's codes are described by hand, so there only the set of codes is compared.
+The Python package has one class for each group of denial codes.
 """
 
 import ast
