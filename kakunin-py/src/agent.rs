@@ -192,7 +192,7 @@ pub(crate) fn papers(certificate: &str, chain: &str, ca: &str, names: &[String])
     }
     let agent = certificates("certificate", certificate)?.into_iter().next();
     Ok(Papers {
-        agent: agent.ok_or("the certificate is missing")?,
+        agent: agent.ok_or("`certificate` holds no PEM certificate")?,
         chain: certificates("chain", chain)?,
         roots: certificates("ca", ca)?,
         issuer: None,
@@ -203,7 +203,7 @@ pub(crate) fn papers(certificate: &str, chain: &str, ca: &str, names: &[String])
 fn certificates(part: &str, pem: &str) -> Result<Vec<Vec<u8>>, String> {
     let blocks = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|block| block.map(|der| der.to_vec()));
     let ders: Result<Vec<_>, _> = blocks.collect();
-    ders.ok().filter(|ders| !ders.is_empty()).ok_or_else(|| format!("`{part}` holds no PEM certificate"))
+    ders.map_err(|_| format!("`{part}` holds a PEM block that is broken"))
 }
 
 /// Opens an agent whose papers are in memory.
