@@ -843,3 +843,31 @@ fn no_thread_decides_by_a_rolled_back_list_while_another_opens_the_state() {
         });
     }
 }
+
+#[test]
+fn kept_lists_are_never_lowered_by_a_process_that_was_late() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    // All lists are of the same second. Another process kept the third while this one read the second.
+    house.publish(3, &[RevocationReason::KeyCompromise]);
+    let third = fs::read(house.temp.path().join("lists.pem")).unwrap();
+    house.publish(2, &[]);
+    fs::write(house.state().join("lists"), &third).unwrap();
+    guard.refresh();
+    assert!(fs::read(house.state().join("lists")).unwrap() == third, "an older list is kept");
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+}
+
+#[test]
+fn kept_lists_that_are_damaged_deny_instead_of_being_forgotten() {
+    let house = House::new();
+    let old = fs::read(house.temp.path().join("lists.pem")).unwrap();
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    assert_eq!(ask(&house.guard(), &pay("1")), "certificate.revoked");
+    fs::write(house.temp.path().join("lists.pem"), &old).unwrap();
+    for damage in ["", "no list", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"] {
+        fs::write(house.state().join("lists"), damage).unwrap();
+        assert_eq!(ask(&house.guard(), &pay("1")), "revocation.invalid", "{damage}");
+    }
+}
