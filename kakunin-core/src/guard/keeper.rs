@@ -323,8 +323,8 @@ impl Inner {
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::mem::forget(keeper);
         let current = self.current.load_full();
-        let in_memory = current.runtime.as_ref().is_some_and(|runtime| runtime.state.is_none());
-        if in_memory {
+        // Used or not: every child would have the whole of each budget.
+        if self.is_in_memory() {
             self.forked.store(true, Ordering::Relaxed);
             let refusal =
                 Refusal::new(DenialReason::AgentForked, "opened before a fork, with its state in memory");

@@ -588,6 +588,9 @@ fn a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own()
     assert_eq!(ask(&memory, &pay("1")), "allow");
     memory.after_fork_in_child();
     assert_eq!(ask(&memory, &pay("1")), "agent.forked");
+    let (_, unused) = house.memory();
+    unused.after_fork_in_child();
+    assert_eq!(ask(&unused, &pay("1")), "agent.forked", "each child would have the whole budget");
 
     let files = house.guard();
     assert_eq!(ask(&files, &pay("1")), "allow");
@@ -597,6 +600,17 @@ fn a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own()
     let streams = fs::read_dir(house.state().join("journal")).unwrap();
     let streams = streams.filter(|entry| entry.as_ref().unwrap().file_name().len() == 32).count();
     assert_eq!(streams, 2);
+}
+
+#[test]
+fn closing_an_agent_in_memory_makes_no_room() {
+    let house = House::new();
+    let (_, guard) = house.memory();
+    for _ in 0..5 {
+        assert_eq!(ask(&guard, &pay("100.00")), "allow");
+    }
+    guard.close();
+    assert_eq!(ask(&guard, &pay("0.01")), "budget.window");
 }
 
 #[test]
