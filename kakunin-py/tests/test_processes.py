@@ -462,3 +462,32 @@ def test_a_list_that_was_rolled_back_denies_at_the_next_start(home, tmp_path):
     assert read() == "revocation.rollback"
     lists.unlink()
     assert read() is not None
+
+
+def test_a_body_that_forks_ends_its_reservation_once(home, python):
+    _, directory = home.create(DAILY)
+    script = (
+        PRELUDE
+        + """
+@verify_agent_scope("payments:send", amount="total", currency="EUR")
+def forking(total):
+    child = os.fork()
+    if child == 0:
+        raise kakunin.NotExecuted("the child did nothing")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+pay("40.00")
+try:
+    forking("40.00")
+except kakunin.NotExecuted:
+    os._exit(0)
+# Neither room that the child gave back nor a file that two processes wrote as one.
+try:
+    pay("40.00")
+except kakunin.BudgetDenied as denied:
+    assert denied.code == "budget.window", denied.code
+else:
+    raise AssertionError("120.00 of 100.00 were spent")
+pay("20.00")
+"""
+    )
+    python(script, directory)

@@ -13,10 +13,11 @@ use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
 use super::source::Versions;
 use super::state::{LockError, StateDir};
-use crate::certificate::{AgentPath, PathLists};
+use crate::certificate::{AgentPath, ListSelectError, PathLists};
 use crate::decision::DenialReason;
 use crate::home::Papers;
 use crate::leash::Leash;
+use crate::revocation::ListError;
 use crate::snapshot::{self, Refusal, Snapshot};
 use crate::time::UnixTime;
 
@@ -58,9 +59,11 @@ impl Inner {
             match self.look.try_lock() {
                 Ok(look) => return Some(look),
                 Err(TryLockError::Poisoned(poisoned)) => {
-                    // A look that panicked may have stored half of what it saw: everything is looked at again.
+                    // A look that panicked may have stored half of what it saw: everything is looked at again. Only
+                    // what was accepted stays known, or a panic would let a list be taken back.
                     let mut look = poisoned.into_inner();
-                    *look = Look::default();
+                    let Look { papers, kept, trusted, .. } = std::mem::take(&mut *look);
+                    *look = Look { papers, kept, trusted, ..Look::default() };
                     self.look.clear_poison();
                     return Some(look);
                 }
@@ -201,7 +204,7 @@ impl Inner {
                 look.trusted = look.trusted.max(Some(lists.this_update()));
                 if let Some(runtime) = runtime.as_ref().filter(|_| !same || !look.persisted) {
                     look.persisted = false;
-                    keep(runtime, &lists, &pem)?;
+                    keep(runtime, &lists, &pem, &path)?;
                     look.persisted = true;
                 }
                 look.kept = Some(lists);
@@ -320,8 +323,8 @@ impl Inner {
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::mem::forget(keeper);
         let current = self.current.load_full();
-        let in_memory = current.runtime.as_ref().is_some_and(|runtime| runtime.state.is_none());
-        if in_memory {
+        // Used or not: every child would have the whole of each budget.
+        if self.is_in_memory() {
             self.forked.store(true, Ordering::Relaxed);
             let refusal =
                 Refusal::new(DenialReason::AgentForked, "opened before a fork, with its state in memory");
@@ -336,9 +339,18 @@ impl Inner {
 fn load_kept(look: &mut Look, state: &StateDir, path: &AgentPath) -> Result<UnixTime, Refusal> {
     let unusable = |error: &std::io::Error| Refusal::new(DenialReason::JournalUnavailable, error);
     let marks = state.marks().map_err(|error| unusable(&error))?;
-    // Lists that do not belong to this path were kept for another certificate: they say nothing about it.
     let kept = state.lists().map_err(|error| unusable(&error))?;
-    if let Some(lists) = kept.and_then(|pem| PathLists::from_pem(&pem, path).ok()) {
+    let kept = match kept.map(|pem| PathLists::from_pem(&pem, path)) {
+        Some(Ok(lists)) => Some(lists),
+        // Lists of another authority were kept for another certificate: they say nothing about this one.
+        None | Some(Err(ListSelectError::Invalid(ListError::OtherIssuer))) => None,
+        // They were in order when they were kept. What they said is not known, and might be a revocation.
+        Some(Err(error)) => {
+            let what = format!("the lists kept in the state directory are damaged: {error}");
+            return Err(Refusal::new(DenialReason::RevocationInvalid, what));
+        }
+    };
+    if let Some(lists) = kept {
         // What this process accepted before there was a state directory must not be older than what was known.
         let held_is_newer = look.kept.as_ref().is_some_and(|held| held.may_follow(&lists, path).is_ok());
         if !held_is_newer {
@@ -350,17 +362,17 @@ fn load_kept(look: &mut Look, state: &StateDir, path: &AgentPath) -> Result<Unix
 }
 
 /// Keeps accepted lists for later processes and for verifiers.
-fn keep(runtime: &Runtime, lists: &PathLists, pem: &[u8]) -> Result<(), Refusal> {
+fn keep(runtime: &Runtime, lists: &PathLists, pem: &[u8], path: &AgentPath) -> Result<(), Refusal> {
     archive(runtime, lists)?;
     let Some(state) = &runtime.state else { return Ok(()) };
     let mut ledger = runtime.ledger().map_err(|reason| Refusal::new(reason, reason.what()))?;
     let kept = ledger.with_lock(|lock| {
-        let marks = state.marks()?;
-        // Never lower: another process may have kept a newer one meanwhile.
-        if marks.trusted <= lists.this_update() {
+        // Never lower: another process may have kept a newer one meanwhile, of the same second even.
+        let known = state.lists()?.and_then(|pem| PathLists::from_pem(&pem, path).ok());
+        if known.is_none_or(|known| lists.may_follow(&known, path).is_ok()) {
             state.keep_lists(lock, pem)?;
         }
-        state.keep_marks(lock, &marks.raised(lists.this_update(), 0))
+        state.keep_marks(lock, &state.marks()?.raised(lists.this_update(), 0))
     });
     kept.map(|_| ()).map_err(|error| match error {
         LockError::Busy => Refusal::new(DenialReason::JournalLocked, error),

@@ -159,9 +159,10 @@ impl Ledger {
         self.finish(Kind::Release, reservation);
     }
 
-    /// Builds the sums again from the file, after a fault may have left them half changed.
+    /// Builds the sums again from the file, after a fault may have left them half changed. What is in memory alone
+    /// cannot be built again, and denies from then on.
     pub(super) fn rebuild(&mut self) -> Result<(), LockError> {
-        let Store::File { file, inode, .. } = &mut self.store else { return Ok(()) };
+        let Store::File { file, inode, .. } = &mut self.store else { return Err(LockError::Busy) };
         (*file, *inode) = (None, 0);
         let lock = self.lock()?;
         self.unlock(lock)?;
@@ -505,3 +506,13 @@ impl Record {
 
 /// About 14,000 reservations.
 const COMPACT_BYTES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_in_memory_cannot_be_built_again() {
+        assert!(Ledger::memory().rebuild().is_err());
+    }
+}

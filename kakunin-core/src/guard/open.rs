@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::clock::{Clock, SystemClock, Timekeeper};
 use super::keeper::{KeeperThread, Look};
+use super::ledger::Ledger;
 use super::runtime::Runtime;
 use super::source::{MemorySource, Source};
 use crate::certificate::AgentCertificate;
@@ -62,6 +63,8 @@ pub(super) struct Inner {
     /// Serialises everything that replaces `current`.
     pub(super) look: Mutex<Look>,
     pub(super) keeper: Mutex<Option<KeeperThread>>,
+    /// What an agent without a state directory has spent.
+    pub(super) spent: Arc<Mutex<Ledger>>,
     pub(super) notices: Mutex<VecDeque<String>>,
     pub(super) forked: AtomicBool,
     #[cfg(feature = "null-journal")]
@@ -135,6 +138,7 @@ impl Guard {
             current: ArcSwap::from_pointee(current),
             look: Mutex::new(Look::default()),
             keeper: Mutex::new(None),
+            spent: Arc::new(Mutex::new(Ledger::memory())),
             notices: Mutex::new(VecDeque::new()),
             forked: AtomicBool::new(false),
             #[cfg(feature = "null-journal")]
@@ -222,6 +226,14 @@ impl Inner {
         }
         if notices.back() != Some(&text) {
             notices.push_back(text);
+        }
+    }
+
+    /// Whether state ends with the process.
+    pub(super) const fn is_in_memory(&self) -> bool {
+        match (&self.state, &self.source) {
+            (StateChoice::Memory, _) | (StateChoice::Default, Source::Memory(_)) => true,
+            (StateChoice::Path(_), _) | (StateChoice::Default, Source::Directory(_)) => false,
         }
     }
 

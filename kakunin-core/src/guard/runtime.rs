@@ -22,9 +22,10 @@ use crate::time::{UnixMillis, UnixTime};
 #[derive(Debug)]
 pub(super) struct Runtime {
     pub(super) journal: Journal,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
     pub(super) state: Option<StateDir>,
     signer: Arc<Signer>,
+    process: u32,
 }
 
 impl Runtime {
@@ -33,17 +34,15 @@ impl Runtime {
         let unusable = |error: &dyn std::fmt::Display| Refusal::new(DenialReason::JournalUnavailable, error);
         let key = inner.source.key().map_err(|error| unusable(&error))?;
         let signer = Arc::new(Signer::soft(key));
+        let process = std::process::id();
+        // What was spent in memory outlives the stream: closing it is no way to have every window anew.
+        let spent = Arc::clone(&inner.spent);
         let identity = identity(inner, papers, &signer)?;
         let wall = inner.clock.wall();
         let stamp = inner.times.stamp(wall, inner.clock.mono_nanos());
         #[cfg(feature = "null-journal")]
         if inner.null_journal {
-            return Ok(Self {
-                journal: Journal::null(),
-                ledger: Mutex::new(Ledger::memory()),
-                state: None,
-                signer,
-            });
+            return Ok(Self { journal: Journal::null(), ledger: spent, state: None, signer, process });
         }
         let place = match (&inner.state, &inner.source) {
             (StateChoice::Path(path), _) => path.clone(),
@@ -51,7 +50,7 @@ impl Runtime {
             (StateChoice::Memory | StateChoice::Default, _) => {
                 let journal =
                     Journal::memory(&identity, stamp, MEMORY_RECEIPTS).map_err(|error| unusable(&error))?;
-                return Ok(Self { journal, ledger: Mutex::new(Ledger::memory()), state: None, signer });
+                return Ok(Self { journal, ledger: spent, state: None, signer, process });
             }
         };
         let state =
@@ -73,7 +72,7 @@ impl Runtime {
         }
         let journal =
             Journal::open(&place.join("journal"), identity, stamp).map_err(|error| unusable(&error))?;
-        Ok(Self { journal, ledger: Mutex::new(ledger), state: Some(state), signer })
+        Ok(Self { journal, ledger: Arc::new(Mutex::new(ledger)), state: Some(state), signer, process })
     }
 
     /// Goes on under a renewed certificate of the same key.
@@ -108,8 +107,12 @@ impl Runtime {
         }
     }
 
-    /// The ledger; after a panic while it was held, built again from its file before anyone uses it.
+    /// The ledger; after a panic while it was held, built again from its file before anyone uses it. A child of a fork
+    /// shares file and lock with its parent and must write there as little as into the parent's stream.
     pub(super) fn ledger(&self) -> Result<MutexGuard<'_, Ledger>, DenialReason> {
+        if std::process::id() != self.process {
+            return Err(DenialReason::AgentForked);
+        }
         match self.ledger.lock() {
             Ok(ledger) => Ok(ledger),
             Err(poisoned) => {

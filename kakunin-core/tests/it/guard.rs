@@ -600,6 +600,9 @@ fn a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own()
     assert_eq!(ask(&memory, &pay("1")), "allow");
     memory.after_fork_in_child();
     assert_eq!(ask(&memory, &pay("1")), "agent.forked");
+    let (_, unused) = house.memory();
+    unused.after_fork_in_child();
+    assert_eq!(ask(&unused, &pay("1")), "agent.forked", "each child would have the whole budget");
 
     let files = house.guard();
     assert_eq!(ask(&files, &pay("1")), "allow");
@@ -609,6 +612,17 @@ fn a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own()
     let streams = fs::read_dir(house.state().join("journal")).unwrap();
     let streams = streams.filter(|entry| entry.as_ref().unwrap().file_name().len() == 32).count();
     assert_eq!(streams, 2);
+}
+
+#[test]
+fn closing_an_agent_in_memory_makes_no_room() {
+    let house = House::new();
+    let (_, guard) = house.memory();
+    for _ in 0..5 {
+        assert_eq!(ask(&guard, &pay("100.00")), "allow");
+    }
+    guard.close();
+    assert_eq!(ask(&guard, &pay("0.01")), "budget.window");
 }
 
 #[test]
@@ -853,5 +867,33 @@ fn no_thread_decides_by_a_rolled_back_list_while_another_opens_the_state() {
                 });
             }
         });
+    }
+}
+
+#[test]
+fn kept_lists_are_never_lowered_by_a_process_that_was_late() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    // All lists are of the same second. Another process kept the third while this one read the second.
+    house.publish(3, &[RevocationReason::KeyCompromise]);
+    let third = fs::read(house.temp.path().join("lists.pem")).unwrap();
+    house.publish(2, &[]);
+    fs::write(house.state().join("lists"), &third).unwrap();
+    guard.refresh();
+    assert!(fs::read(house.state().join("lists")).unwrap() == third, "an older list is kept");
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+}
+
+#[test]
+fn kept_lists_that_are_damaged_deny_instead_of_being_forgotten() {
+    let house = House::new();
+    let old = fs::read(house.temp.path().join("lists.pem")).unwrap();
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    assert_eq!(ask(&house.guard(), &pay("1")), "certificate.revoked");
+    fs::write(house.temp.path().join("lists.pem"), &old).unwrap();
+    for damage in ["", "no list", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"] {
+        fs::write(house.state().join("lists"), damage).unwrap();
+        assert_eq!(ask(&house.guard(), &pay("1")), "revocation.invalid", "{damage}");
     }
 }
