@@ -11,3 +11,7 @@ export PATH="$work/venv/bin:$PATH" PIP_NO_INDEX=1 PIP_FIND_LINKS="$ROOT/dist"
 unset PYTHONPATH
 mkdir "$work/new"
 python "$ROOT/scripts/readme_path.py" "$ROOT/README.md" "$work/new"
+# What the README says below the path: every receipt is genuine, and no witness has seen the last one.
+ended=0
+(cd "$work/new" && kakunin verify agents/billing --root .kakunin/public/ca.pem) || ended=$?
+[ $ended = 3 ] || fail "kakunin verify ended with $ended and not with 3"
