@@ -10,7 +10,8 @@ stage "clippy"               Cargo.toml          cargo clippy --workspace --all-
 stage "rustdoc"              Cargo.toml          scripts/rustdoc.sh
 stage "cargo-deny"           deny.toml           scripts/deny.sh
 stage "shell syntax"         scripts             scripts/shell_syntax.sh
-stage "attack table"         docs/attacks.md     python3 scripts/attacks.py --allow-empty
+stage "attack table"         docs/attacks.md     python3 scripts/attacks.py
+stage "denial codes"         docs/wire.md        python3 scripts/codes.py
 stage "ruff"                 ruff.toml           scripts/ruff.sh
 stage "cargo test"           Cargo.toml          cargo test --workspace --locked
 stage "vectors drift"        kakunin-core/examples/vectors.rs  scripts/vectors.sh --check

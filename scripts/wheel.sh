@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# wheel.sh: build the abi3 wheel of kakunin-py and unpack it; print the folder to put on PYTHONPATH.
+# wheel.sh [NAME OPTION...]: build the abi3 wheel of kakunin-py and unpack it; print the folder to put on PYTHONPATH.
+# With a NAME the wheel is built with these options of maturin and kept apart from the one that is shipped.
 # One abi3 wheel serves every interpreter, so it is unpacked once per checkout and never installed into a
 # cached environment, which other checkouts share. Nothing is built when no source has changed.
 source "$(dirname "$0")/env.sh"
 
-wheels="$CARGO_TARGET_DIR/wheels"
-unpacked="$CARGO_TARGET_DIR/python"
+wheels="$CARGO_TARGET_DIR/wheels${1:+-$1}"
+unpacked="$CARGO_TARGET_DIR/python${1:+-$1}"
+shift $(($# > 0))
 stamp="$wheels/.sources"
 
 sources() {
@@ -23,7 +25,7 @@ now="$(sources)"
 if [ ! -d "$unpacked/kakunin" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$now" ]; then
   venv="$(scripts/venv.sh maturin python3 $(pins maturin))"
   rm -f "$wheels"/kakunin_py-*.whl
-  "$venv/bin/maturin" build --release --locked --manifest-path kakunin-py/Cargo.toml --out "$wheels" >&2
+  "$venv/bin/maturin" build --release --locked --manifest-path kakunin-py/Cargo.toml --out "$wheels" "$@" >&2
   rm -rf "$unpacked"
   python3 -m zipfile -e "$wheels"/kakunin_py-*.whl "$unpacked" >&2
   echo "$now" >"$stamp"

@@ -1,6 +1,8 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts]` prints rows of one markdown table and nothing else; `scripts/bench.sh` adds its head and the rows from Python.
+//! `kakunin-benches [decision|chain|receipts]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! bare-write` the nanoseconds of a floor that other languages share. `scripts/bench.sh` adds the head and the rows of
+//! the other languages.
 
 mod agent;
 mod chain;
@@ -27,6 +29,9 @@ fn main() -> Outcome<()> {
     let agent = BenchAgent::make(UnixTime::from_seconds(i64::try_from(now)?))?;
     let rows: [Row; 3] = [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];
     let wanted = std::env::args().nth(1);
+    if wanted.as_deref() == Some("bare-write") {
+        return receipts::bare_write(&agent);
+    }
     for (name, rows) in rows {
         if wanted.as_ref().is_none_or(|wanted| wanted == name) {
             rows(&agent)?;

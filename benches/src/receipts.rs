@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use kakunin_core::decision::Decision;
+use kakunin_core::decision::{Decision, DenialReason};
 use kakunin_core::guard::{Guard, GuardOptions};
-use kakunin_core::journal::{DecisionEntry, Identity, Journal, StreamReader};
+use kakunin_core::journal::{DecisionEntry, Identity, Journal, Recorded, StreamReader};
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::receipt::{ListUse, Mode, Stamp};
 use kakunin_core::request::ActionRequest;
@@ -23,42 +23,13 @@ use crate::harness::{Subject, interleave};
 use crate::{Outcome, table};
 
 pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
-    let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
-    let signer = Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?));
-    let identity = Identity {
-        agent: snapshot.leash().agent(),
-        certificate: agent.papers.agent.clone(),
-        chain: agent.papers.chain.clone(),
-        signer,
-    };
-    let place = agent.place("journal");
-    let journal = Journal::open(&place, identity, stamp())?;
-    let request = ActionRequest::new("payments:send").amount("125.00", "EUR").counterparty("vendor-0007");
-    let decision = snapshot.decide(&request, agent.now.to_millis());
-    if !matches!(decision, Decision::Allow(_)) {
-        return Err("the request is not allowed".into());
-    }
-    let append = || {
-        let entry = DecisionEntry {
-            decision: &decision,
-            request: &request,
-            list: Some(ListUse::of(snapshot.agent().lists().issuing())),
-            mode: Mode::Enforce,
-            chain: None,
-            parents: &[],
-            trace: None,
-            stamp: stamp(),
-        };
-        journal.decision(&entry)
-    };
-    let _first = append().map_err(|reason| reason.code())?;
-    rest(&journal);
-
-    let mut floor = FloorJournal::copy_of(&place, &agent.place("floor"))?;
+    let appender = Appender::open(agent, "journal")?;
+    let journal = &appender.journal;
+    let mut floor = FloorJournal::open(agent)?;
     let rounds = interleave(
         201,
-        &mut [Subject::new(BURST, || floor.append()), Subject::new(BURST, || append().is_ok())],
-        || rest(&journal),
+        &mut [Subject::new(BURST, || floor.append()), Subject::new(BURST, || appender.append().is_ok())],
+        || rest(journal),
     );
     let what = "a decision in the journal, in bursts of 400";
     let bare = ("bare write() + serde_json of the same payload", rounds.nanos(0));
@@ -73,7 +44,7 @@ pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
         41,
         &mut [
             Subject::of_process(BURST, || pair.sign(&random, &message).is_ok(), || {}),
-            Subject::of_process(BURST, || append().is_ok(), || journal.quiesce().is_ok()),
+            Subject::of_process(BURST, || appender.append().is_ok(), || journal.quiesce().is_ok()),
         ],
         || {},
     );
@@ -86,14 +57,21 @@ pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
     sustained(agent, signature)
 }
 
+/// Nanoseconds of the floor alone, for benches in other languages.
+pub(crate) fn bare_write(agent: &BenchAgent) -> Outcome<()> {
+    let mut floor = FloorJournal::open(agent)?;
+    let rounds = interleave(201, &mut [Subject::new(BURST, || floor.append())], || {});
+    println!("{}", rounds.nanos(0));
+    Ok(())
+}
+
 /// Guarded calls for two seconds without a pause: two receipts each, and one thread that signs them.
 fn sustained(agent: &BenchAgent, signature: f64) -> Outcome<()> {
     let guard = Guard::open(agent.home.clone(), GuardOptions::default())?;
-    let request = ActionRequest::new("payments:send").amount("125.00", "EUR").counterparty("vendor-0007");
     let started = Instant::now();
     let mut calls = 0_u32;
     while started.elapsed() < Duration::from_secs(2) {
-        guard.admit(&request)?.begin().returned();
+        guard.admit(&REQUEST)?.begin().returned();
         calls += 1;
     }
     guard.close();
@@ -101,6 +79,49 @@ fn sustained(agent: &BenchAgent, signature: f64) -> Outcome<()> {
     let what = "… decision and outcome without a pause, wall clock";
     table::ratio(what, nanos, ("two bare ring signatures", 2.0 * signature), nanos / (2.0 * signature), None);
     Ok(())
+}
+
+/// One decision, to be recorded again and again.
+struct Appender {
+    journal: Journal,
+    decision: Decision,
+    list: ListUse,
+}
+
+impl Appender {
+    /// A journal in `name` with one signed decision in it.
+    fn open(agent: &BenchAgent, name: &str) -> Outcome<Self> {
+        let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
+        let identity = Identity {
+            agent: snapshot.leash().agent(),
+            certificate: agent.papers.agent.clone(),
+            chain: agent.papers.chain.clone(),
+            signer: Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?)),
+        };
+        let journal = Journal::open(&agent.place(name), identity, stamp())?;
+        let decision = snapshot.decide(&REQUEST, agent.now.to_millis());
+        let list = ListUse::of(snapshot.agent().lists().issuing());
+        let appender = Self { journal, decision, list };
+        if !matches!(appender.decision, Decision::Allow(_)) {
+            return Err("the request is not allowed".into());
+        }
+        let _first = appender.append().map_err(|reason| reason.code())?;
+        rest(&appender.journal);
+        Ok(appender)
+    }
+
+    fn append(&self) -> Result<Recorded, DenialReason> {
+        self.journal.decision(&DecisionEntry {
+            decision: &self.decision,
+            request: &REQUEST,
+            list: Some(self.list),
+            mode: Mode::Enforce,
+            chain: None,
+            parents: &[],
+            trace: None,
+            stamp: stamp(),
+        })
+    }
 }
 
 fn rest(journal: &Journal) {
@@ -171,9 +192,10 @@ struct FloorTarget {
 }
 
 impl FloorJournal {
-    /// Takes the payload of the decision that was written to `journal`.
-    fn copy_of(journal: &std::path::Path, path: &std::path::Path) -> Outcome<Self> {
-        let mut streams = StreamReader::streams(journal)?;
+    /// A file that takes the payload of a decision as a journal writes it.
+    fn open(agent: &BenchAgent) -> Outcome<Self> {
+        Appender::open(agent, "example")?.journal.close(stamp())?;
+        let mut streams = StreamReader::streams(&agent.place("example"))?;
         let stream = streams.first_mut().ok_or("there is no stream")?;
         let entry = stream.nth(1).ok_or("there is no decision")??;
         let token = entry.to_jws().ok_or("the decision is not signed yet")?;
@@ -186,7 +208,7 @@ impl FloorJournal {
         let value = |name, value: &str| ("0123456789abcdefghijkl".to_owned(), name, value.to_owned());
         let values =
             [value("amount", "125.00"), value("currency", "EUR"), value("counterparties", "vendor-0007")];
-        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        let file = OpenOptions::new().append(true).create_new(true).open(agent.place("floor"))?;
         Ok(Self { file, buffer: Vec::with_capacity(4096), payload, values })
     }
 
@@ -201,5 +223,7 @@ impl FloorJournal {
     }
 }
 
+const REQUEST: ActionRequest<'_> =
+    ActionRequest::new("payments:send").amount("125.00", "EUR").counterparty("vendor-0007");
 /// DESIGN: a burst that the signer need not finish before it ends.
 const BURST: u32 = 400;

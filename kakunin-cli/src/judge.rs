@@ -1,4 +1,5 @@
-//! Deciding without acting: a dry run of an agent's leash, with nothing spent before and nothing written.
+//! Deciding without acting: a dry run of an agent's leash, with nothing spent before. Nothing is written but, if asked
+//! for, its receipts.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,6 +7,7 @@ use std::path::Path;
 use kakunin_core::decision::{Decision, Denial, Detail};
 use kakunin_core::guard::Denied;
 use kakunin_core::home::{AgentHome, Papers};
+use kakunin_core::id::ChainId;
 use kakunin_core::leash::{BudgetKey, Charge, SlidingSum};
 use kakunin_core::reason::DenialReason;
 use kakunin_core::request::{ActionRequest, Amount, Names};
@@ -13,6 +15,7 @@ use kakunin_core::snapshot::{Refusal, Snapshot};
 use kakunin_core::time::{UnixMillis, UnixTime};
 
 use crate::answer::Failure;
+use crate::trail::Trail;
 
 /// One agent's papers and lists, and what the requests so far would have spent.
 pub(crate) struct Judge {
@@ -21,6 +24,7 @@ pub(crate) struct Judge {
     sums: HashMap<BudgetKey, SlidingSum>,
     /// The view of the last second asked about: lines without a time share one.
     view: Option<(UnixTime, Result<Snapshot, Refusal>)>,
+    trail: Option<Trail>,
 }
 
 /// A request as it was written.
@@ -49,6 +53,23 @@ pub(crate) enum AskedNames {
     One(String),
     Many(Vec<String>),
     Unreadable,
+}
+
+impl Asked {
+    fn request<'a>(&'a self, parties: &'a [&'a str], resources: &'a [&'a str]) -> ActionRequest<'a> {
+        ActionRequest {
+            action: &self.action,
+            amount: match &self.amount {
+                AskedAmount::Absent => Amount::Absent,
+                AskedAmount::Decimal(text) => Amount::Decimal(text),
+                AskedAmount::Minor(minor) => Amount::Minor(*minor),
+                AskedAmount::Unreadable => Amount::Unreadable,
+            },
+            currency: self.currency.as_deref(),
+            counterparties: self.counterparties.names(parties),
+            resources: self.resources.names(resources),
+        }
+    }
 }
 
 impl AskedNames {
@@ -85,12 +106,45 @@ impl Judge {
         let papers = home.papers().map_err(Failure::cannot)?;
         let path = home.lists_path();
         let lists = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-        Ok(Self { papers, lists, sums: HashMap::new(), view: None })
+        Ok(Self { papers, lists, sums: HashMap::new(), view: None, trail: None })
+    }
+
+    /// Also records every answer in the journal folder `journal`, as part of `chain` if one is given.
+    pub(crate) fn recording(
+        mut self,
+        directory: &Path,
+        journal: &Path,
+        chain: Option<ChainId>,
+        at: UnixMillis,
+    ) -> Result<Self, Failure> {
+        let home = AgentHome::open(directory, None).map_err(Failure::cannot)?;
+        self.trail = Some(Trail::open(journal, chain, &home, &self.papers, at)?);
+        Ok(self)
+    }
+
+    /// Ends the recording, if there is one.
+    pub(crate) fn close(&self, at: UnixMillis) -> Result<(), Failure> {
+        self.trail.as_ref().map_or(Ok(()), |trail| trail.close(at))
     }
 
     /// Decides; an allowed request counts against those after it.
-    pub(crate) fn decide(&mut self, asked: &Asked, now: UnixMillis) -> Result<(), Denied> {
-        let deny = |denial, note| Denied::new(denial, &asked.action, None, note);
+    pub(crate) fn decide(&mut self, asked: &Asked, now: UnixMillis) -> Result<Result<(), Denied>, Failure> {
+        self.look(now);
+        let (parties, resources) = (asked.counterparties.texts(), asked.resources.texts());
+        let request = asked.request(&parties, &resources);
+        let (decision, note) = self.judge(&request, now);
+        let snapshot = self.view.as_ref().and_then(|(_, view)| view.as_ref().ok());
+        let receipt = match &self.trail {
+            Some(trail) => Some(trail.record(&decision, &request, snapshot, now)?),
+            None => None,
+        };
+        Ok(match decision {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(denial) => Err(Denied::new(denial, &asked.action, receipt, note)),
+        })
+    }
+
+    fn look(&mut self, now: UnixMillis) {
         let second = now.to_seconds();
         if self.view.as_ref().is_none_or(|(at, _)| *at != second) {
             let built = match &self.lists {
@@ -99,29 +153,19 @@ impl Judge {
             };
             self.view = Some((second, built));
         }
+    }
+
+    fn judge(&mut self, request: &ActionRequest<'_>, now: UnixMillis) -> (Decision, Option<String>) {
         let snapshot = match &self.view {
             Some((_, Ok(snapshot))) => snapshot,
             Some((_, Err(refusal))) => {
-                return Err(deny(refusal.reason().into(), Some(refusal.what().to_owned())));
+                return (Decision::Deny(refusal.reason().into()), Some(refusal.what().to_owned()));
             }
-            None => return Err(deny(DenialReason::Internal.into(), None)),
+            None => return (Decision::Deny(DenialReason::Internal.into()), None),
         };
-        let (parties, resources) = (asked.counterparties.texts(), asked.resources.texts());
-        let request = ActionRequest {
-            action: &asked.action,
-            amount: match &asked.amount {
-                AskedAmount::Absent => Amount::Absent,
-                AskedAmount::Decimal(text) => Amount::Decimal(text),
-                AskedAmount::Minor(minor) => Amount::Minor(*minor),
-                AskedAmount::Unreadable => Amount::Unreadable,
-            },
-            currency: asked.currency.as_deref(),
-            counterparties: asked.counterparties.names(&parties),
-            resources: asked.resources.names(&resources),
-        };
-        let permit = match snapshot.decide(&request, now) {
+        let permit = match snapshot.decide(request, now) {
             Decision::Allow(permit) => permit,
-            Decision::Deny(denial) => return Err(deny(denial, None)),
+            denied @ Decision::Deny(_) => return (denied, None),
         };
         let charges: Vec<Charge<'_>> = snapshot.leash().charges(&permit).collect();
         for charge in &charges {
@@ -129,7 +173,7 @@ impl Judge {
             let sum =
                 self.sums.entry(quota.key).or_insert_with(|| SlidingSum::new(quota.seconds, quota.scale));
             if !sum.has_room(charge.cost, quota.max, now) {
-                return Err(deny(no_room(charge, sum, now), None));
+                return (Decision::Deny(no_room(charge, sum, now)), None);
             }
         }
         for charge in &charges {
@@ -137,7 +181,7 @@ impl Judge {
                 sum.spend(charge.cost, now);
             }
         }
-        Ok(())
+        (Decision::Allow(permit), None)
     }
 }
 

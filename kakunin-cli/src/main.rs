@@ -7,6 +7,7 @@ mod answer;
 mod command;
 mod context;
 mod judge;
+mod trail;
 
 use std::process::ExitCode;
 

@@ -60,24 +60,28 @@ impl Decimal {
     /// Reads `text` by the grammar above; anything else is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // One pass: this runs for every decision about money.
-        let (mut digits, mut whole, mut fraction): (u64, u8, Option<u8>) = (0, 0, None);
-        for byte in text.bytes() {
-            match (byte, fraction) {
-                (b'.', None) => fraction = Some(0),
-                (b'0'..=b'9', None) if whole < 19 => whole += 1,
-                (b'0'..=b'9', Some(written)) if written < MAX_SCALE => fraction = Some(written + 1),
-                _ => return None,
-            }
-            if byte != b'.' {
-                digits = digits.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-            }
-        }
-        let padded = whole > 1 && text.starts_with('0');
-        if whole == 0 || padded || fraction == Some(0) {
+        // One pass, lengths afterwards: this runs for every decision about money.
+        if text.len() > MAX_DECIMAL {
             return None;
         }
-        Some(Self { digits, decimals: fraction.unwrap_or(0) })
+        let (mut digits, mut point) = (0_u64, None);
+        for (at, byte) in text.bytes().enumerate() {
+            if byte.is_ascii_digit() {
+                digits = digits.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+            } else if byte == b'.' && point.is_none() {
+                point = Some(at);
+            } else {
+                return None;
+            }
+        }
+        let whole = point.unwrap_or(text.len());
+        let decimals = u8::try_from(point.map_or(0, |at| text.len() - at - 1)).ok()?;
+        let padded = whole > 1 && text.starts_with('0');
+        let shape = (1..=MAX_WHOLE).contains(&whole)
+            && !padded
+            && decimals <= MAX_SCALE
+            && (point.is_none() || decimals > 0);
+        shape.then_some(Self { digits, decimals })
     }
 
     /// How many decimals were written.
@@ -156,6 +160,11 @@ impl fmt::Debug for Currency {
         write!(f, "Currency({self})")
     }
 }
+
+/// Digits before the point.
+const MAX_WHOLE: usize = 19;
+/// With a point and decimals.
+const MAX_DECIMAL: usize = MAX_WHOLE + 1 + MAX_SCALE as usize;
 
 /// 10^0 to 10^18, the largest that a limit's scale can ask for.
 const POWERS_OF_TEN: [i64; MAX_SCALE as usize + 1] = {

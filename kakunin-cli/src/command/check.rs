@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kakunin_core::guard::Denied;
+use kakunin_core::id::ChainId;
 use kakunin_core::time::UnixMillis;
 use serde_json::{Map, Value, json};
 
@@ -11,7 +12,7 @@ use crate::judge::{Asked, AskedAmount, AskedNames, Judge};
 
 /// Ask what an agent's certificate would allow, without acting
 ///
-/// A dry run: budgets begin empty, nothing is written. With --requests each line of the file is answered in order,
+/// A dry run: budgets begin empty, nothing is written unless --journal asks for receipts. With --requests each line of the file is answered in order,
 /// and allowed lines count against later ones.
 #[derive(Args)]
 #[command(after_help = "\
@@ -51,6 +52,16 @@ pub(crate) struct Check {
     /// Requests, one JSON object a line
     #[arg(long, value_name = "FILE")]
     requests: Option<PathBuf>,
+    /// Write the receipts of the answers into this journal folder, signed by the agent
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// The decision chain the receipts belong to, 32 hexadecimal digits
+    #[arg(long, value_name = "HEX32", requires = "journal", value_parser = chain)]
+    chain: Option<ChainId>,
+}
+
+fn chain(text: &str) -> Result<ChainId, String> {
+    ChainId::parse(text).ok_or_else(|| "a chain is 32 lower-case hexadecimal digits".into())
 }
 
 fn time(text: &str) -> Result<UnixMillis, String> {
@@ -63,14 +74,15 @@ impl Check {
         if let Some(path) = &self.requests {
             // Read whole before the first answer: a broken line is wrong usage of all of them.
             let asked = requests(path)?;
-            let mut judge = Judge::of(&self.agent, self.crl.as_deref())?;
+            let mut judge = self.judge(at)?;
             let (mut records, mut lines) = (Vec::new(), Vec::new());
             for (asked, own) in asked {
                 let at = own.unwrap_or(at);
-                let (record, line) = answer(&asked, &judge.decide(&asked, at), at);
+                let (record, line) = answer(&asked, &judge.decide(&asked, at)?, at);
                 records.push(record);
                 lines.push(line);
             }
+            judge.close(at)?;
             return Ok(Answer::all(records).lines(lines));
         }
         let amount = match (&self.amount, self.amount_minor) {
@@ -85,9 +97,19 @@ impl Check {
             counterparties: AskedNames::of(&self.counterparty),
             resources: AskedNames::of(&self.resource),
         };
-        let decided = Judge::of(&self.agent, self.crl.as_deref())?.decide(&asked, at);
+        let mut judge = self.judge(at)?;
+        let decided = judge.decide(&asked, at)?;
+        judge.close(at)?;
         let (record, line) = answer(&asked, &decided, at);
         Ok(Answer::yes(record).line(line).exit(if decided.is_ok() { Exit::Yes } else { Exit::No }))
+    }
+
+    fn judge(&self, at: UnixMillis) -> Result<Judge, Failure> {
+        let judge = Judge::of(&self.agent, self.crl.as_deref())?;
+        match &self.journal {
+            Some(journal) => judge.recording(&self.agent, journal, self.chain, at),
+            None => Ok(judge),
+        }
     }
 }
 
@@ -107,6 +129,7 @@ fn answer(asked: &Asked, decided: &Result<(), Denied>, at: UnixMillis) -> (Value
                 "limit": denied.limit(),
                 "actual": denied.actual(),
                 "fix": denied.fix(),
+                "receipt": denied.receipt().map(|receipt| receipt.to_string()),
             }),
             format!("deny   {denied}"),
         ),

@@ -48,7 +48,7 @@ impl Demo {
         let mut records = Vec::new();
         let mut held = true;
         let mut show = |title: &str, asked: &Asked, expected: Option<&str>| -> Result<(), Failure> {
-            let decided = Judge::of(&directory, None)?.decide(asked, now().to_millis());
+            let decided = Judge::of(&directory, None)?.decide(asked, now().to_millis())?;
             let code = decided.as_ref().err().map(|denied| denied.code());
             let right = code == expected;
             held &= right;

@@ -57,3 +57,23 @@ fn a_decision_is_explained_by_the_first_digits_of_its_id() {
     let (out, _) = texts(&desk.run(&["why", denied.get(..8).unwrap()]));
     assert!(out.contains("scope.amount") && out.contains("fix"), "{out}");
 }
+
+#[test]
+fn a_dry_run_can_leave_receipts_that_prove_no_action() {
+    let desk = Desk::with_billing();
+    let chain = "00112233445566778899aabbccddeeff";
+    let ask = |amount: &str, code| {
+        let words = ["check", "--agent", "agents/billing", "--action", "payments:send", "--amount", amount];
+        let more = ["--currency", "EUR", "--counterparty", "acme", "--journal", "trail", "--chain", chain];
+        desk.answer(&[&words[..], &more[..]].concat(), code)
+    };
+    ask("12.50", 0);
+    let denied = ask("12500.00", 1);
+    let answer = desk.answer(&["verify", "trail", "--root", "agents/billing/ca.pem"], 3);
+    assert_eq!(answer["verdict"], "AUTHENTIC-NOT-COMPLETE");
+    // A question has no outcome, and none is missed.
+    let reasons = answer["reasons"].as_array().unwrap();
+    assert!(reasons.iter().all(|reason| reason["code"] == "tail.not_witnessed"), "{reasons:?}");
+    let why = desk.yes(&["why", denied["receipt"].as_str().unwrap(), "--agent", "trail"]);
+    assert_eq!((why["code"].as_str(), why["mode"].as_str()), (Some("scope.amount"), Some("check")));
+}

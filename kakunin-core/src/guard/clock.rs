@@ -26,6 +26,14 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+impl SystemClock {
+    /// The clocks as a receipt states them, for a decision judged at `at`.
+    #[must_use]
+    pub fn stamp(&self, at: UnixMillis) -> Stamp {
+        stamp(boot_id(), at, self.mono_nanos())
+    }
+}
+
 impl Clock for SystemClock {
     #[inline]
     fn wall(&self) -> UnixMillis {
@@ -160,12 +168,12 @@ impl Timekeeper {
     }
 
     pub(super) const fn stamp(&self, wall: UnixMillis, mono_nanos: i64) -> Stamp {
-        Stamp {
-            micros: wall.millis().saturating_mul(1000),
-            boot: self.boot,
-            mono_nanos: mono_nanos.cast_unsigned(),
-        }
+        stamp(self.boot, wall, mono_nanos)
     }
+}
+
+const fn stamp(boot: [u8; 16], wall: UnixMillis, mono_nanos: i64) -> Stamp {
+    Stamp { micros: wall.millis().saturating_mul(1000), boot, mono_nanos: mono_nanos.cast_unsigned() }
 }
 
 fn boot_id() -> [u8; 16] {

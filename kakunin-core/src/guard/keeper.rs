@@ -37,6 +37,11 @@ pub(super) struct Look {
     trusted: Option<UnixTime>,
     /// What the world is refused for, until it changes.
     world: Option<Refusal>,
+    /// Whether something was refused that may be in order without changing: a file nobody could read, a list that is
+    /// early. It is looked at again every time.
+    refused: bool,
+    /// What the first decision opened, until what is known there was taken up: nobody decides by less.
+    opened: Option<Arc<Runtime>>,
 }
 
 impl Inner {
@@ -78,31 +83,30 @@ impl Inner {
         }
         self.look(&mut look);
         if self.current.load().runtime.is_none() && !self.is_forked() {
-            if !self.start_runtime(&mut look) {
-                // Why it did not start is the answer; another look would only see that the papers are in order.
-                return true;
-            }
-            // Lists accepted before there was a state directory are kept and archived now.
+            // Why it did not start is the answer; another look would only see that the papers are in order.
+            let Some(runtime) = self.start_runtime(&mut look) else { return true };
+            look.opened = Some(Arc::new(runtime));
+            // Lists accepted before there was a state directory are compared with those known there, kept and archived.
             look.seen = None;
             self.look(&mut look);
+            let view = self.current.load().view.clone();
+            self.current.store(Arc::new(Current { view, runtime: look.opened.take() }));
         }
         drop(look);
         self.keep_thread();
         true
     }
 
-    fn start_runtime(&self, look: &mut Look) -> bool {
-        let Some(papers) = &look.papers else { return false };
-        let view = self.current.load().view.clone();
+    fn start_runtime(&self, look: &mut Look) -> Option<Runtime> {
+        let papers = look.papers.as_ref()?;
         match Runtime::start(self, papers, look.proven.as_ref().map(|(path, _)| path)) {
             Ok(runtime) => {
                 (look.kept_loaded, look.persisted) = (false, false);
-                self.current.store(Arc::new(Current { view, runtime: Some(Arc::new(runtime)) }));
-                true
+                Some(runtime)
             }
             Err(refusal) => {
                 self.store_view(View::Refused(Arc::new(refusal)));
-                false
+                None
             }
         }
     }
@@ -117,7 +121,7 @@ impl Inner {
             return self.store_view(View::Refused(Arc::new(refusal)));
         }
         let versions = self.source.versions();
-        let unchanged = look.seen == Some(versions) && look.world.is_none();
+        let unchanged = look.seen == Some(versions) && look.world.is_none() && !look.refused;
         if !unchanged {
             let result = self.take_up(look, versions, now);
             look.world = result.err();
@@ -170,15 +174,18 @@ impl Inner {
 
     /// Reads papers and lists and accepts them, or says why not.
     fn take_up(&self, look: &mut Look, versions: Versions, now: UnixTime) -> Result<(), Refusal> {
-        let runtime = self.current.load().runtime.clone();
+        let runtime = look.opened.clone().or_else(|| self.current.load().runtime.clone());
         let state = runtime.as_ref().and_then(|runtime| runtime.state.as_ref());
-        let papers_changed =
-            look.seen.is_none_or(|seen| seen.papers != versions.papers) || look.proven.is_none();
+        let papers_changed = look.seen.is_none_or(|seen| seen.papers != versions.papers)
+            || look.proven.is_none()
+            || look.refused;
+        look.refused = false;
         if papers_changed && let Err(refusal) = self.take_up_papers(look, runtime.as_deref(), now) {
             // A broken renewal does not end the certificate that is still good.
             if look.proven.is_none() {
                 return Err(refusal);
             }
+            look.refused = true;
             self.notice(format!("the agent's papers changed and are refused: {refusal}"));
         }
         let Some((path, _)) = &look.proven else { return Ok(()) };
@@ -201,7 +208,10 @@ impl Inner {
             }
             // At the start there is nothing else to decide by; later the list that is held goes on until its end.
             Err(refusal) if look.seen.is_none() || look.kept.is_none() => return Err(refusal),
-            Err(refusal) => self.notice(format!("the revocation lists changed and are refused: {refusal}")),
+            Err(refusal) => {
+                look.refused = true;
+                self.notice(format!("the revocation lists changed and are refused: {refusal}"));
+            }
         }
         look.seen = Some(versions);
         Ok(())
@@ -223,9 +233,8 @@ impl Inner {
                 "the certificate names another agent than before",
             ));
         }
-        let renewed = look.proven.as_ref().is_some_and(|(held, _)| {
-            held.agent().decoded().thumbprint() != path.agent().decoded().thumbprint()
-        });
+        // Against what the journal signs as, which an expired certificate can do and not prove.
+        let renewed = look.papers.as_ref().is_some_and(|held| held.agent != papers.agent);
         let leash = Leash::of_path(&path, &papers.names);
         let leash = leash.map_err(|error| Refusal::new(DenialReason::ScopeHours, error))?;
         if let (true, Some(runtime)) = (renewed, runtime) {

@@ -32,6 +32,8 @@ pub(super) struct Ledger {
     frame: u64,
     /// Spending before this is not known.
     unknown: Option<UnixMillis>,
+    /// The file was read from its beginning or lost an end; it is held against the marks before anything counts.
+    doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -83,32 +85,44 @@ enum Kind {
 impl Ledger {
     /// A ledger that forgets with its process.
     pub(super) fn memory() -> Self {
-        Self { store: Store::Memory, sums: HashMap::new(), frame: 0, unknown: None }
+        Self { store: Store::Memory, sums: HashMap::new(), frame: 0, unknown: None, doubtful: false }
     }
 
     /// Opens the ledger of `dir`. With `fresh`, an authority vouches that nothing was spent before.
     pub(super) fn open(dir: &StateDir, fresh: Option<Fresh>, now: UnixMillis) -> Result<Self, LockError> {
         let store = Store::File { dir: dir.clone(), file: None, inode: 0, read: 0 };
-        let mut ledger = Self { store, sums: HashMap::new(), frame: 0, unknown: None };
-        let lock = ledger.lock()?;
-        let marks = dir.marks()?;
+        let mut ledger = Self { store, sums: HashMap::new(), frame: 0, unknown: None, doubtful: false };
+        let lock = dir.lock()?;
+        ledger.catch_up(&lock)?;
         // Another process may have consumed the mark while this one waited for the lock.
         let consumed = dir.consumed_genesis()?;
         if let Some(fresh) = fresh.filter(|fresh| consumed.as_ref() != Some(&fresh.thumbprint)) {
             // Older sums end here; the numbers begin anew.
             lock.file().set_len(0)?;
             ledger.restart();
-            dir.keep_marks(&lock, &marks.restarted())?;
+            dir.keep_marks(&lock, &dir.marks()?.restarted())?;
             ledger.append(&lock, &[(Kind::Begin, nothing(), now, Money::ZERO, 0, 0)])?;
             lock.file().sync_all()?;
             dir.consume_genesis(&lock, &fresh.thumbprint)?;
-        } else if ledger.frame == 0 || ledger.frame < marks.frame {
-            ledger.frame = ledger.frame.max(marks.frame);
-            ledger.append(&lock, &[(Kind::Unknown, nothing(), now, Money::ZERO, 0, 0)])?;
-            lock.file().sync_all()?;
+            ledger.doubtful = false;
+        } else {
+            ledger.notice_loss(&lock, now)?;
         }
         ledger.unlock(lock)?;
         Ok(ledger)
+    }
+
+    /// A file that is empty or ends before the last frame that was ever written says nothing about what was spent.
+    fn notice_loss(&mut self, lock: &Locked, now: UnixMillis) -> io::Result<()> {
+        let Store::File { dir, .. } = &self.store else { return Ok(()) };
+        let last = dir.marks()?.frame;
+        if self.frame == 0 || self.frame < last {
+            self.frame = self.frame.max(last);
+            self.append(lock, &[(Kind::Unknown, nothing(), now, Money::ZERO, 0, 0)])?;
+            lock.file().sync_all()?;
+        }
+        self.doubtful = false;
+        Ok(())
     }
 
     /// Reserves what an action takes, from all of its budgets or from none.
@@ -118,6 +132,10 @@ impl Ledger {
         now: UnixMillis,
     ) -> Result<Reservation, Denial> {
         let lock = self.enter()?;
+        if let Some(lock) = lock.as_ref().filter(|_| self.doubtful) {
+            // Removed, replaced or cut while this process ran.
+            self.notice_loss(lock, now).map_err(|_| DenialReason::JournalUnavailable)?;
+        }
         let mut wanted = Vec::new();
         for Charge { quota, cost } in charges {
             if let Err(denial) = self.room(quota, cost, now) {
@@ -171,7 +189,10 @@ impl Ledger {
         }
         let Ok(lock) = self.enter() else { return };
         let frames = reservation.frames.iter().map(|r| (kind, r.key, r.at, r.amount, r.scale, r.seconds));
-        let _ = self.write(&lock, &frames.collect::<Vec<_>>());
+        // Nothing is taken back from a file that may not hold it.
+        if !self.doubtful {
+            let _ = self.write(&lock, &frames.collect::<Vec<_>>());
+        }
         self.leave(lock);
     }
 
@@ -277,6 +298,7 @@ impl Ledger {
         *inode = data.ino();
         if anew {
             self.restart();
+            self.doubtful = true;
         }
         let Store::File { read, .. } = &mut self.store else { return Ok(()) };
         if data.len() == *read {
@@ -306,8 +328,9 @@ impl Ledger {
             *read = whole;
         }
         if whole < data.len() {
-            // A torn frame of a process that died writing it: nobody was told that it counts.
+            // A torn frame of a process that died writing it: nobody was told that it counts. The marks tell it from rot.
             lock.file().set_len(whole)?;
+            self.doubtful = true;
         }
         Ok(())
     }
@@ -331,14 +354,14 @@ impl Ledger {
             }
             return Err(error);
         }
-        if let Store::File { dir, read, .. } = &mut self.store {
-            *read += u64::try_from(bytes.len()).unwrap_or(0);
-            let last = records.last().map_or(self.frame, |record| record.number);
-            let marks = dir.marks()?.raised(UnixTime::from_seconds(0), last);
-            dir.keep_marks(lock, &marks)?;
-        }
+        // What is in the file counts, whatever fails from here on: another process counts it too.
         for record in &records {
             self.apply(record);
+        }
+        if let Store::File { dir, read, .. } = &mut self.store {
+            *read += u64::try_from(bytes.len()).unwrap_or(0);
+            let marks = dir.marks()?.raised(UnixTime::from_seconds(0), self.frame);
+            dir.keep_marks(lock, &marks)?;
         }
         Ok(records)
     }
@@ -391,7 +414,10 @@ impl Ledger {
             }
         }
         let temp = path.with_extension("seg.new");
-        let mut file = File::create(&temp)?;
+        // Locked before it has its name: nobody counts in it until the marks are kept. A process that died left it.
+        let _ = fs::remove_file(&temp);
+        let mut file = state::open_append(&temp)?;
+        file.lock()?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         let marks = dir.marks()?.raised(UnixTime::from_seconds(0), number);

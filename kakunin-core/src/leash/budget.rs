@@ -105,23 +105,29 @@ impl SlidingSum {
 
     /// Counts `cost`, spent at `at`.
     pub fn spend(&mut self, cost: Money, at: UnixMillis) {
-        self.change(i128::from(cost.minor()), at);
-    }
-
-    /// Takes back `cost`, which was reserved at `at` and not spent.
-    pub fn release(&mut self, cost: Money, at: UnixMillis) {
-        self.change(-i128::from(cost.minor()), at);
-    }
-
-    fn change(&mut self, by: i128, at: UnixMillis) {
         let bucket = at.millis().div_euclid(self.width);
-        match self.buckets.binary_search_by_key(&bucket, |(number, _)| *number) {
-            Ok(found) => {
-                if let Some((_, sum)) = self.buckets.get_mut(found) {
-                    *sum = sum.saturating_add(by);
-                }
-            }
-            Err(place) => self.buckets.insert(place, (bucket, by)),
+        let cost = i128::from(cost.minor());
+        match self.place_of(bucket) {
+            Ok(place) => self.add(place, cost),
+            Err(place) => self.buckets.insert(place, (bucket, cost)),
+        }
+    }
+
+    /// Takes back `cost`, which was reserved at `at` and not spent. What is no longer counted cannot be taken back: no
+    /// bucket owes room to another.
+    pub fn release(&mut self, cost: Money, at: UnixMillis) {
+        if let Ok(place) = self.place_of(at.millis().div_euclid(self.width)) {
+            self.add(place, -i128::from(cost.minor()));
+        }
+    }
+
+    fn place_of(&self, bucket: i64) -> Result<usize, usize> {
+        self.buckets.binary_search_by_key(&bucket, |(number, _)| *number)
+    }
+
+    fn add(&mut self, place: usize, by: i128) {
+        if let Some((_, sum)) = self.buckets.get_mut(place) {
+            *sum = sum.saturating_add(by).max(0);
         }
     }
 
@@ -215,5 +221,17 @@ mod tests {
         assert_eq!(sum.rescaled(4).spent(at(0)), money(100_100));
         sum.release(money(1001), at(0));
         assert_eq!(sum.spent(at(0)), money(0));
+    }
+
+    #[test]
+    fn what_is_taken_back_twice_or_too_late_makes_no_room_for_anything_else() {
+        let mut sum = SlidingSum::new(60, 0);
+        sum.spend(money(5), at(0));
+        sum.spend(money(7), at(1000));
+        sum.release(money(5), at(0));
+        sum.release(money(5), at(0));
+        assert_eq!(sum.spent(at(1000)), money(7));
+        sum.release(money(9), at(2000));
+        assert_eq!(sum.spent(at(2000)), money(7));
     }
 }

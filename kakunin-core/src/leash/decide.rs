@@ -162,14 +162,15 @@ fn names(
     asked: &Names<'_>,
     (missing, invalid): NameReasons,
 ) -> Result<NamesFinding, DenialReason> {
-    let applied = || applied.iter().filter_map(|index| rules.get(*index as usize));
     let mut finding = NamesFinding { inside: true, decided: true };
     let none = match asked {
+        Names::Absent if applied.is_empty() => return Ok(finding),
         Names::Unreadable => return Err(invalid),
         Names::Absent => true,
         Names::Many(list) => list.is_empty(),
         Names::One(_) => false,
     };
+    let applied = || applied.iter().filter_map(|index| rules.get(*index as usize));
     if none {
         refuse_unless(applied().all(|rule| rule.optional), missing)?;
         return Ok(finding);

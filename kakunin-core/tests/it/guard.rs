@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
-use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::certificate::{AgentCertificate, TrustAnchors};
 use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
@@ -475,7 +475,9 @@ fn many_reservations_are_compacted_and_none_is_forgotten() {
     for _ in 0..9000 {
         assert_eq!(ask(&guard, &ActionRequest::new("tick")), "allow");
     }
-    assert!(fs::metadata(house.state().join("budget.seg")).unwrap().len() < 1 << 20);
+    let compacted = fs::metadata(house.state().join("budget.seg")).unwrap();
+    assert!(compacted.len() < 1 << 20);
+    assert_eq!(compacted.permissions().mode() & 0o077, 0, "amounts stand there in clear");
     assert_eq!(ask(&guard, &ActionRequest::new("tick")), "budget.rate");
     drop(guard);
     assert_eq!(ask(&house.guard(), &ActionRequest::new("tick")), "budget.rate");
@@ -733,4 +735,123 @@ fn a_budget_file_locked_by_another_is_busy_for_what_has_budgets_only() {
     assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
     other.unlock().unwrap();
     assert_eq!(ask(&guard, &pay("1")), "allow");
+}
+
+#[test]
+fn a_budget_file_lost_or_cut_under_a_running_guard_makes_no_room() {
+    for taken in ["removed", "emptied", "cut", "put back"] {
+        let house = House::new();
+        let guard = house.guard();
+        let path = house.state().join("budget.seg");
+        assert_eq!(ask(&guard, &pay("100")), "allow");
+        let before = fs::read(&path).unwrap();
+        let running = guard.admit(&pay("100")).unwrap().begin();
+        for _ in 0..3 {
+            assert_eq!(ask(&guard, &pay("100")), "allow");
+        }
+        match taken {
+            "removed" => fs::remove_file(&path).unwrap(),
+            "emptied" => fs::write(&path, "").unwrap(),
+            "cut" => fs::write(&path, &before).unwrap(),
+            _ => {
+                fs::write(path.with_extension("old"), &before).unwrap();
+                fs::rename(path.with_extension("old"), &path).unwrap();
+            }
+        }
+        running.not_executed();
+        let codes: Vec<_> = (0..6).map(|_| ask(&guard, &pay("100"))).collect();
+        assert!(!codes.contains(&"allow"), "{taken}: {codes:?}");
+        assert_eq!(codes[5], "budget.unknown", "{taken}");
+        drop(guard);
+        assert_eq!(ask(&house.guard(), &pay("1")), "budget.unknown", "{taken}");
+    }
+}
+
+#[test]
+fn a_mark_that_could_not_be_kept_spends_the_reservation_and_nothing_else() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("100")), "allow");
+    let (clock, aside) = (house.state().join("clock"), house.state().join("aside"));
+    fs::rename(&clock, &aside).unwrap();
+    fs::create_dir(&clock).unwrap();
+    assert_eq!(ask(&guard, &pay("100")), "journal.unavailable");
+    fs::remove_dir(&clock).unwrap();
+    fs::rename(&aside, &clock).unwrap();
+    for guard in [&guard, &house.guard(), &guard] {
+        assert_eq!(ask(guard, &pay("100")), "allow");
+    }
+    assert_eq!(ask(&guard, &pay("0.01")), "budget.window");
+}
+
+#[test]
+fn a_list_that_was_refused_is_taken_when_what_was_wrong_has_passed() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    // This clock lags: the list that revokes is from twelve hours ahead.
+    house.publish_with(2, &[RevocationReason::KeyCompromise], |params| {
+        params.this_update = date_time_ymd(2026, 11, 24);
+    });
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.advance(12 * 3_600_000);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
+
+#[test]
+fn a_list_that_could_not_be_read_for_a_moment_is_read_again() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    // The file is there, by its name, size and time, and cannot be read: as when descriptors run out.
+    let lists = house.temp.path().join("lists.pem");
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    let good = fs::read(&lists).unwrap();
+    fs::write(&lists, vec![b'x'; good.len()]).unwrap();
+    let when = fs::metadata(&lists).unwrap().modified().unwrap();
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    fs::write(&lists, good).unwrap();
+    fs::File::options().write(true).open(&lists).unwrap().set_modified(when).unwrap();
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
+
+#[test]
+fn a_guard_that_began_with_an_expired_certificate_signs_as_the_renewed_one() {
+    let house = House::new();
+    house.certify_with(SCOPE, 1, |params| params.not_after = date_time_ymd(2026, 11, 23));
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.expired");
+    house.certify(SCOPE, 9);
+    guard.refresh();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+    guard.close();
+    let anchors = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
+    let report = kakunin_core::journal::verify(&house.dir(), &anchors).unwrap();
+    assert_eq!(report.verdict().word(), "AUTHENTIC-NOT-COMPLETE", "{report:?}");
+}
+
+/// The first decision opens the state; no other may be made before what was known there is taken up.
+#[test]
+fn no_thread_decides_by_a_rolled_back_list_while_another_opens_the_state() {
+    for _ in 0..10 {
+        let house = House::new();
+        let old = fs::read(house.temp.path().join("lists.pem")).unwrap();
+        house.publish(2, &[RevocationReason::KeyCompromise]);
+        assert_eq!(ask(&house.guard(), &ActionRequest::new("read:a")), "certificate.revoked");
+        fs::write(house.temp.path().join("lists.pem"), &old).unwrap();
+        let guard = house.guard();
+        std::thread::scope(|scope| {
+            for wait in 0..40 {
+                let guard = &guard;
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_micros(wait * 250));
+                    assert_ne!(ask(guard, &ActionRequest::new("read:a")), "allow", "after {wait} waits");
+                });
+            }
+        });
+    }
 }
