@@ -79,7 +79,7 @@ impl<'a, 'py> AmountValue<'a, 'py> {
 fn plain_decimal<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
     static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = DECIMAL.import(value.py(), "decimal", "Decimal")?;
-    if !value.get_type().is(class) && !value.is_instance(class)? {
+    if !std::ptr::eq(value.get_type_ptr(), class.as_type_ptr()) && !value.is_instance(class)? {
         return Ok(None);
     }
     let text = value.str()?;

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
 from kakunin import _native
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cases.json"
@@ -34,7 +33,9 @@ def judge(vectors, setup):
     lists, kept = ("".join(vectors["lists"][key] for key in setup[field]) for field in ("lists", "kept"))
     names = [vectors["names"][root] for root in setup["names"]]
     agent = certificates([setup["agent"]])
-    return _native.Judge(agent, certificates(setup["chain"]), certificates(setup["roots"]), lists, kept or None, names)
+    return _native.Judge(
+        agent, certificates(setup["chain"]), certificates(setup["roots"]), lists, kept or None, names
+    )
 
 
 def readings(request):
@@ -47,7 +48,12 @@ def readings(request):
     if amount == UNREADABLE:
         return [("decimal", value) for value in (True, 12.5, 5, b"5", ["5"], {})]
     ways = [("decimal", amount)]
-    if amount and amount.isascii() and amount.replace(".", "", 1).isdigit() and str(Decimal(amount)) == amount:
+    if (
+        amount
+        and amount.isascii()
+        and amount.replace(".", "", 1).isdigit()
+        and str(Decimal(amount)) == amount
+    ):
         ways.append(("decimal", Decimal(amount)))
     return ways
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import pytest
-from fastapi.testclient import TestClient
-
 import kakunin
+import pytest
 from conftest import SCOPE
+from fastapi.testclient import TestClient
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "python" / "fastapi_app.py"
 

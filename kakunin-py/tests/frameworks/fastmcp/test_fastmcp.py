@@ -8,7 +8,6 @@ import pytest
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.middleware import Middleware
-
 from kakunin import ScopeDenied, verify_agent_scope
 
 guard = verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="supplier")

@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-
 from conftest import SCOPE
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "python" / "flask_app.py"

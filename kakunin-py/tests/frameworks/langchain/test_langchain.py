@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from kakunin import ScopeDenied, verify_agent_scope
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import StructuredTool, tool
-
-from kakunin import ScopeDenied, verify_agent_scope
 
 guard = verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="supplier")
 

@@ -9,7 +9,6 @@ import pytest
 from agents import Agent, RunConfig, Runner, function_tool
 from agents.testing import ScriptedModel, assistant_message, function_call
 from agents.tool_context import ToolContext
-
 from kakunin import ScopeDenied, verify_agent_scope
 
 guard = verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="supplier")
