@@ -3,8 +3,8 @@
 source "$(dirname "$0")/env.sh"
 source scripts/stage.sh
 
-stage "rustfmt"    Cargo.toml cargo fmt --all --check
-stage "clippy"     Cargo.toml cargo clippy --workspace --all-targets --locked -- -D warnings
-stage "rustdoc"    Cargo.toml scripts/rustdoc.sh
-stage "cargo-deny" deny.toml  scripts/deny.sh
-stage "ruff"       ruff.toml  scripts/ruff.sh
+stage "rustfmt"               cargo fmt --all --check
+stage "clippy"                cargo clippy --workspace --all-targets --locked -- -D warnings
+stage "rustdoc"               scripts/rustdoc.sh
+stage "cargo-deny"            scripts/deny.sh
+stage "ruff"                  scripts/ruff.sh

@@ -1,6 +1,6 @@
 # Sourced: named stages, timed, with one table at the end. The first stage that fails ends the run.
 #
-#   stage "clippy" Cargo.toml cargo clippy ...      # name, what must exist, the command
+#   stage "clippy" cargo clippy ...      # name, command
 #
 # A stage fails when its command fails or when cargo prints a line that starts with "warning: ".
 
@@ -10,9 +10,8 @@ mkdir -p "$STAGE_LOGS"
 trap stage_table EXIT
 
 stage() {
-  local name="$1" needs="$2" log started verdict=ok
-  shift 2
-  stage_absent "$name" "$needs" && return
+  local name="$1" log started verdict=ok
+  shift
   log="$STAGE_LOGS/${name//[^A-Za-z0-9.]/_}.log"
   printf '\n== %s\n' "$name"
   started=$(date +%s)
@@ -20,14 +19,6 @@ stage() {
   if [ $verdict = ok ] && grep -q '^warning: ' "$log"; then verdict=WARNED; fi
   stage_row "$name" $verdict $(($(date +%s) - started))
   [ $verdict = ok ] || exit 1
-}
-
-# The one place that tolerates a part of the house that is not built yet.
-# To end the tolerance, delete this function, its call above and the second argument of every stage.
-stage_absent() {
-  [ -e "$ROOT/$2" ] && return 1
-  printf '\n== %s\nabsent: %s\n' "$1" "$2"
-  stage_row "$1" absent 0
 }
 
 stage_row() { STAGE_ROWS+=("$(printf '%-34s %-8s %5.1f' "$1" "$2" "$(seconds_to_minutes "$3")")"); }
