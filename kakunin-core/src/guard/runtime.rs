@@ -24,7 +24,6 @@ pub(super) struct Runtime {
     pub(super) journal: Journal,
     ledger: Arc<Mutex<Ledger>>,
     pub(super) state: Option<StateDir>,
-    signer: Arc<Signer>,
     process: u32,
 }
 
@@ -42,7 +41,7 @@ impl Runtime {
         let stamp = inner.times.stamp(wall, inner.clock.mono_nanos());
         #[cfg(feature = "null-journal")]
         if inner.null_journal {
-            return Ok(Self { journal: Journal::null(), ledger: spent, state: None, signer, process });
+            return Ok(Self { journal: Journal::null(), ledger: spent, state: None, process });
         }
         let place = match (&inner.state, &inner.source) {
             (StateChoice::Path(path), _) => path.clone(),
@@ -50,7 +49,7 @@ impl Runtime {
             (StateChoice::Memory | StateChoice::Default, _) => {
                 let journal =
                     Journal::memory(&identity, stamp, MEMORY_RECEIPTS).map_err(|error| unusable(&error))?;
-                return Ok(Self { journal, ledger: spent, state: None, signer, process });
+                return Ok(Self { journal, ledger: spent, state: None, process });
             }
         };
         let state =
@@ -72,12 +71,15 @@ impl Runtime {
         }
         let journal =
             Journal::open(&place.join("journal"), identity, stamp).map_err(|error| unusable(&error))?;
-        Ok(Self { journal, ledger: Arc::new(Mutex::new(ledger)), state: Some(state), signer, process })
+        Ok(Self { journal, ledger: Arc::new(Mutex::new(ledger)), state: Some(state), process })
     }
 
-    /// Goes on under a renewed certificate of the same key.
+    /// Goes on under another certificate of the agent, and under another key if it has one: after a revocation an agent
+    /// comes back with a new key only.
     pub(super) fn renew(&self, inner: &Inner, papers: &Papers) -> Result<(), Refusal> {
-        let identity = identity(inner, papers, &self.signer)?;
+        let key = inner.source.key();
+        let key = key.map_err(|error| Refusal::new(DenialReason::CertificateMalformed, error))?;
+        let identity = identity(inner, papers, &Arc::new(Signer::soft(key)))?;
         let stamp = inner.times.stamp(inner.clock.wall(), inner.clock.mono_nanos());
         self.journal
             .rotate(&identity, stamp)

@@ -16,6 +16,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
+use kakunin_core::journal::verify;
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
@@ -494,6 +495,28 @@ fn renewal_swaps_the_scope_without_a_restart_and_keeps_what_was_spent() {
     guard.refresh();
     assert_eq!(ask(&guard, &ActionRequest::new("mail:send")), "allow");
     assert_eq!(ask(&guard, &pay("1")), "budget.window");
+}
+
+#[test]
+fn after_a_revocation_the_agent_comes_back_with_a_new_key_without_a_restart() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.publish(2, &[RevocationReason::KeyCompromise]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+    let key = seeded_key(4);
+    fs::write(house.dir().join("key.pem"), pem("PRIVATE KEY", &key.serialize_der())).unwrap();
+    let der = house.authority.agent_of_key(&House::scope(SCOPE).to_der(), &key, |params| {
+        params.serial_number = Some(vec![0x55; 16].into());
+    });
+    replace(&house.dir().join("agent.pem"), &pem("CERTIFICATE", &der));
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    guard.close();
+    let roots = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
+    let report = verify(&house.state(), &roots).unwrap();
+    assert_eq!(report.verdict().exit_code(), 3, "{:?}", report.verdict());
 }
 
 #[test]
