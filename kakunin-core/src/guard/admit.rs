@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::denied::Denied;
-use super::ledger::Reservation;
+use super::ledger::{Reservation, fits};
 use super::open::{Current, Guard, Inner, View};
 use super::runtime::Runtime;
 use crate::decision::{Decision, Denial, DenialReason};
 use crate::journal::{DecisionEntry, Recorded};
+use crate::money::Money;
 use crate::receipt::{Mode, Outcome, ReceiptHash};
 use crate::request::ActionRequest;
 use crate::time::UnixMillis;
@@ -47,7 +48,8 @@ impl Guard {
         }
     }
 
-    /// Answers as [`Guard::admit`] would by standing and scope, without a receipt and without touching a budget.
+    /// Answers as [`Guard::admit`] would with nothing spent before: by standing, scope and the size of the budgets,
+    /// without a receipt and without touching what was spent.
     ///
     /// # Errors
     /// [`Denied`], as above.
@@ -56,7 +58,7 @@ impl Guard {
             self.0.refresh();
             let current = self.0.current.load();
             let now = at.unwrap_or_else(|| self.0.now());
-            (current.decide(request, now), current.note())
+            (current.decide_afresh(request, now), current.note())
         }));
         let (decision, note) = answer.unwrap_or((Decision::Deny(DenialReason::Internal.into()), None));
         match decision {
@@ -92,6 +94,17 @@ impl Current {
             View::Ready(snapshot) => snapshot.decide(request, now),
             View::Refused(refusal) => Decision::Deny(Denial::new(refusal.reason())),
         }
+    }
+
+    /// As if no budget had been drawn on.
+    fn decide_afresh(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
+        let decision = self.decide(request, now);
+        let (Decision::Allow(permit), View::Ready(snapshot)) = (&decision, &self.view) else {
+            return decision;
+        };
+        let mut charges = snapshot.leash().charges(permit);
+        let over = charges.find_map(|charge| fits(Money::ZERO, charge.quota, charge.cost).err());
+        over.map_or(decision, Decision::Deny)
     }
 
     fn note(&self) -> Option<String> {

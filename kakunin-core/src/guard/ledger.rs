@@ -445,7 +445,8 @@ fn nothing() -> BudgetKey {
     BudgetKey::from_digest(Digest::from_bytes([0; 32]))
 }
 
-fn fits(spent: Money, quota: &Quota, cost: Money) -> Result<(), Denial> {
+/// Whether `cost` on top of `spent` is inside the budget.
+pub(super) fn fits(spent: Money, quota: &Quota, cost: Money) -> Result<(), Denial> {
     if spent.checked_add(cost).is_some_and(|sum| sum <= quota.max) {
         return Ok(());
     }

@@ -396,6 +396,19 @@ fn what_did_not_run_is_room_again_and_what_ended_unknown_is_spent() {
 }
 
 #[test]
+fn a_question_is_answered_as_if_nothing_was_spent_and_spends_nothing() {
+    let house = House::of(&SCOPE.replace("per_action = \"100.00\"\n", ""));
+    let guard = house.guard();
+    for _ in 0..3 {
+        assert!(guard.check(&pay("500.00"), None).is_ok());
+    }
+    let denied = guard.check(&pay("500.01"), None).unwrap_err();
+    assert_eq!((denied.code(), denied.receipt()), ("budget.window", None));
+    assert_eq!(ask(&guard, &pay("500.00")), "allow");
+    assert!(guard.check(&pay("500.00"), None).is_ok());
+}
+
+#[test]
 fn a_lost_budget_file_denies_for_one_window() {
     let house = House::new();
     assert_eq!(ask(&house.guard(), &pay("1")), "allow");
