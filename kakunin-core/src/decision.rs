@@ -56,7 +56,7 @@ impl Permit {
         self.plan
     }
 
-    /// The money this permit moves.
+    /// The money this permit moves, if a budget counts it.
     pub(crate) const fn spend(&self) -> Option<&Spend> {
         self.spend.as_ref()
     }

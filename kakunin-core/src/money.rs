@@ -53,7 +53,8 @@ impl Money {
 pub struct Decimal {
     // INVARIANT: exact up to 2^63-1, where amounts end; what is larger may saturate and fits no scale either way.
     digits: u64,
-    decimals: u8,
+    // As wide as its neighbour: a fresh value is copied by words, and a narrower store would hold each copy up.
+    decimals: u64,
 }
 
 impl Decimal {
@@ -75,26 +76,27 @@ impl Decimal {
             }
         }
         let whole = point.unwrap_or(text.len());
-        let decimals = u8::try_from(point.map_or(0, |at| text.len() - at - 1)).ok()?;
+        let decimals = point.map_or(0, |at| text.len() - at - 1);
         let padded = whole > 1 && text.starts_with('0');
         let shape = (1..=MAX_WHOLE).contains(&whole)
             && !padded
-            && decimals <= MAX_SCALE
+            && decimals <= usize::from(MAX_SCALE)
             && (point.is_none() || decimals > 0);
-        shape.then_some(Self { digits, decimals })
+        shape.then_some(Self { digits, decimals: decimals as u64 })
     }
 
     /// How many decimals were written.
     #[must_use]
-    pub const fn decimals(self) -> u8 {
-        self.decimals
+    pub fn decimals(self) -> u8 {
+        // INVARIANT: at most `MAX_SCALE`.
+        u8::try_from(self.decimals).unwrap_or(MAX_SCALE)
     }
 
     /// The value in minor units of `scale`; `None` when more decimals were written or it exceeds 2^63-1.
     #[must_use]
     pub fn at_scale(self, scale: u8) -> Option<Money> {
-        let missing = scale.checked_sub(self.decimals)?;
-        let unit = POWERS_OF_TEN.get(usize::from(missing))?;
+        let missing = u64::from(scale).checked_sub(self.decimals)?;
+        let unit = POWERS_OF_TEN.get(usize::try_from(missing).ok()?)?;
         Money::from_minor(i64::try_from(self.digits).ok()?.checked_mul(*unit)?)
     }
 }

@@ -22,8 +22,11 @@ pub struct Denied {
 impl Denied {
     /// A refusal of `action`; `note` is what the guard knows beyond the reason, for the operator.
     #[must_use]
+    #[inline]
     pub fn new(denial: Denial, action: &str, receipt: Option<ReceiptHash>, note: Option<String>) -> Self {
-        Self { denial, action: ActionText::of(action), receipt, note }
+        let mut denied = Self { denial, action: ActionText::EMPTY, receipt, note };
+        denied.action.set(action);
+        denied
     }
 
     /// The reason.
@@ -145,14 +148,15 @@ struct ActionText {
 }
 
 impl ActionText {
-    fn of(action: &str) -> Self {
+    const EMPTY: Self = Self { bytes: [0; MAX_ACTION], length: 0 };
+
+    fn set(&mut self, action: &str) {
         // An action of a megabyte is denied too, and not repeated.
         let action = if action.len() <= MAX_ACTION { action } else { "an action of over 128 bytes" };
-        let mut bytes = [0; MAX_ACTION];
-        if let Some(to) = bytes.get_mut(..action.len()) {
+        if let (Some(to), Ok(length)) = (self.bytes.get_mut(..action.len()), u8::try_from(action.len())) {
             to.copy_from_slice(action.as_bytes());
+            self.length = length;
         }
-        Self { bytes, length: u8::try_from(action.len()).unwrap_or(0) }
     }
 
     fn as_str(&self) -> &str {

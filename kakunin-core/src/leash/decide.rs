@@ -108,7 +108,9 @@ impl Leash {
             let actual =
                 amount.at_scale(limit.scale).filter(|_| !ambiguous).ok_or(Why::RequestAmountInvalid)?;
             scale = Some(limit.scale);
-            finding.spend = Some(Spend { currency, amount });
+            if plan.has_quotas {
+                finding.spend = Some(Spend { currency, amount });
+            }
             if finding.outside.is_none()
                 && let Some(most) = limit.per_action.filter(|most| actual > *most)
             {
