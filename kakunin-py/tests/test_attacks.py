@@ -615,3 +615,40 @@ except kakunin.ScopeDenied as denied:
     assert "scope.action" in out
     for name, value in VARIABLES.items():
         assert out.count(f"{name}={value} is ignored") == 1
+
+
+class Rounded(Decimal):
+    """Prints itself as bills do."""
+
+    def __str__(self):
+        return "1.00" if Decimal(self) > 10**6 else format(Decimal(self), ".2f")
+
+    def __format__(self, spec):
+        return str(self)
+
+    def adjusted(self):
+        return 0
+
+
+class Written(float):
+    def __repr__(self):
+        return f"{float(self):.0f}"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "code"),
+    [
+        (Rounded("10000.004"), "total", "request.amount_invalid"),
+        (Rounded("1E+9"), "total", "scope.amount"),
+        (Written(10000.4), as_written("total"), "scope.amount"),
+    ],
+)
+def test_a_number_that_prints_itself_as_another_is_read_as_itself(acting, body, value, kind, code):
+
+    @verify_agent_scope("payments:send", amount=kind, currency="EUR", counterparty="supplier")
+    def pay(supplier, total):
+        body()
+
+    with assert_denied(code):
+        pay("acme", value)
+    assert body.ran == 0
