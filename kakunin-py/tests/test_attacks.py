@@ -7,6 +7,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import threading
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -652,3 +653,27 @@ def test_a_number_that_prints_itself_as_another_is_read_as_itself(acting, body, 
     with assert_denied(code):
         pay("acme", value)
     assert body.ran == 0
+
+
+def test_one_context_shared_by_threads_leaves_nobody_in_it(authority):
+    narrow, wide = (authority.issue({"actions": [one]}) for one in ("read:*", "admin:*"))
+    shared = kakunin.agent_context(wide)
+    inside, left = (threading.Barrier(2, timeout=5) for _ in range(2))
+    seen = []
+
+    def act(first):
+        with kakunin.agent_context(narrow):
+            with shared:
+                inside.wait()
+                if not first:
+                    left.wait()
+            if first:
+                left.wait()
+            seen.append(kakunin.current_agent())
+
+    threads = [threading.Thread(target=act, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert seen == [narrow, narrow]
