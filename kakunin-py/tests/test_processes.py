@@ -493,3 +493,20 @@ pay("20.00")
 """
     )
     python(script, directory)
+
+
+def test_the_environment_cannot_ask_for_state_in_memory(home, python, tmp_path):
+    _, directory = home.create(DAILY)
+    script = (
+        "import os, sys; os.chdir(sys.argv[1])"
+        + PRELUDE.replace("Agent.from_dir(sys.argv[1])", "Agent.from_env()")
+        + """
+try:
+    pay("60.00")
+except kakunin.ScopeDenied as denied:
+    print(denied.code)
+"""
+    )
+    environment = {"KAKUNIN_AGENT_DIR": str(directory), "KAKUNIN_STATE_DIR": "memory"}
+    answers = [python(script, tmp_path, **environment).stdout for _ in range(2)]
+    assert answers == ["", "budget.window\n"]

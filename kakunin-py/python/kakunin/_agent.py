@@ -68,7 +68,9 @@ class Agent(_native.NativeAgent):
         directory = os.environ.get("KAKUNIN_AGENT_DIR")
         if not directory:
             raise KakuninError("KAKUNIN_AGENT_DIR is not set; it names the agent's directory")
-        return cls.from_dir(directory, state=os.environ.get("KAKUNIN_STATE_DIR") or None)
+        state = os.environ.get("KAKUNIN_STATE_DIR")
+        # A path in any case: only code can choose to have no state.
+        return cls.from_dir(directory, state=os.path.abspath(state) if state else None)
 
     @classmethod
     def from_pem(
