@@ -38,7 +38,9 @@ impl AgentHome {
     pub fn open(dir: &Path, lists: Option<&Path>) -> Result<Self, HomeError> {
         let dir = fs::canonicalize(dir).map_err(|source| HomeError::Io { path: dir.to_owned(), source })?;
         let settings = Settings::read(&dir)?;
-        let lists = lists.map_or_else(|| dir.join(&settings.lists), Path::to_path_buf);
+        // Absolute, or a process that changes its working directory would read another file from then on.
+        let io = |source| HomeError::Io { path: lists.unwrap_or(&dir).to_owned(), source };
+        let lists = lists.map_or_else(|| Ok(dir.join(&settings.lists)), std::path::absolute).map_err(io)?;
         if is_mount_point(&lists) {
             return Err(HomeError::MountedList { path: lists });
         }
