@@ -38,7 +38,9 @@ impl AgentHome {
     pub fn open(dir: &Path, lists: Option<&Path>) -> Result<Self, HomeError> {
         let dir = fs::canonicalize(dir).map_err(|source| HomeError::Io { path: dir.to_owned(), source })?;
         let settings = Settings::read(&dir)?;
-        let lists = lists.map_or_else(|| dir.join(&settings.lists), Path::to_path_buf);
+        // Absolute, or a process that changes its working directory would read another file from then on.
+        let io = |source| HomeError::Io { path: lists.unwrap_or(&dir).to_owned(), source };
+        let lists = lists.map_or_else(|| Ok(dir.join(&settings.lists)), std::path::absolute).map_err(io)?;
         if is_mount_point(&lists) {
             return Err(HomeError::MountedList { path: lists });
         }
@@ -198,17 +200,19 @@ fn key_protection(file: &File, path: &Path) -> io::Result<KeyProtection> {
 
 /// What tells one version of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileVersion(Option<(u64, u64, u64, i64, i64)>);
+pub struct FileVersion(Option<[i64; 7]>);
 
 impl FileVersion {
     /// The version at `path` now; a missing file is a version of its own.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        Self(
-            fs::metadata(path)
-                .ok()
-                .map(|data: Metadata| (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec())),
-        )
+        // The change time as well: tools that copy a file's time, too, cannot set it.
+        let version = |data: Metadata| {
+            let [device, inode, size] = [data.dev(), data.ino(), data.size()].map(u64::cast_signed);
+            let (modified, changed) = ((data.mtime(), data.mtime_nsec()), (data.ctime(), data.ctime_nsec()));
+            [device, inode, size, modified.0, modified.1, changed.0, changed.1]
+        };
+        Self(fs::metadata(path).ok().map(version))
     }
 
     /// Whether there is a file at all.

@@ -79,15 +79,19 @@ impl<'a, 'py> AmountValue<'a, 'py> {
 fn plain_decimal<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
     static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = DECIMAL.import(value.py(), "decimal", "Decimal")?;
-    if !std::ptr::eq(value.get_type_ptr(), class.as_type_ptr()) && !value.is_instance(class)? {
+    // Asked of the class: a subclass may print itself rounded, or with its currency.
+    let text = if std::ptr::eq(value.get_type_ptr(), class.as_type_ptr()) {
+        value.str()?
+    } else if value.is_instance(class)? {
+        class.call_method1("__str__", (value,))?.cast_into()?
+    } else {
         return Ok(None);
-    }
-    let text = value.str()?;
+    };
     if text.to_str()?.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e')) {
         // `1E+2` is 100 in plain notation. An exponent can ask for a billion digits, so its size is looked at first.
-        let exponent: i64 = value.call_method0("adjusted")?.extract()?;
+        let exponent: i64 = class.call_method1("adjusted", (value,))?.extract()?;
         if exponent.abs() <= MAX_EXPONENT {
-            return value.call_method1("__format__", ("f",))?.cast_into().map(Some).map_err(Into::into);
+            return class.call_method1("__format__", (value, "f"))?.cast_into().map(Some).map_err(Into::into);
         }
     }
     Ok(Some(text))
@@ -101,8 +105,9 @@ fn as_written(value: &Bound<'_, PyAny>) -> Option<String> {
     let text = if value.is_instance_of::<PyInt>() {
         // Bounded before it is spelled: an integer may have a million digits.
         value.extract::<i64>().ok()?.to_string()
-    } else if value.is_instance_of::<PyFloat>() {
-        let text = value.repr().ok()?;
+    } else if let Ok(float) = value.cast::<PyFloat>() {
+        // As above: the number's own text, whatever a subclass prints.
+        let text = PyFloat::new(value.py(), float.value()).repr().ok()?;
         let text = text.to_str().ok()?;
         text.strip_suffix(".0").unwrap_or(text).to_owned()
     } else {

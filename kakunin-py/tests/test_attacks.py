@@ -7,6 +7,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import threading
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -615,3 +616,64 @@ except kakunin.ScopeDenied as denied:
     assert "scope.action" in out
     for name, value in VARIABLES.items():
         assert out.count(f"{name}={value} is ignored") == 1
+
+
+class Rounded(Decimal):
+    """Prints itself as bills do."""
+
+    def __str__(self):
+        return "1.00" if Decimal(self) > 10**6 else format(Decimal(self), ".2f")
+
+    def __format__(self, spec):
+        return str(self)
+
+    def adjusted(self):
+        return 0
+
+
+class Written(float):
+    def __repr__(self):
+        return f"{float(self):.0f}"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "code"),
+    [
+        (Rounded("10000.004"), "total", "request.amount_invalid"),
+        (Rounded("1E+9"), "total", "scope.amount"),
+        (Written(10000.4), as_written("total"), "scope.amount"),
+    ],
+)
+def test_a_number_that_prints_itself_as_another_is_read_as_itself(acting, body, value, kind, code):
+
+    @verify_agent_scope("payments:send", amount=kind, currency="EUR", counterparty="supplier")
+    def pay(supplier, total):
+        body()
+
+    with assert_denied(code):
+        pay("acme", value)
+    assert body.ran == 0
+
+
+def test_one_context_shared_by_threads_leaves_nobody_in_it(authority):
+    narrow, wide = (authority.issue({"actions": [one]}) for one in ("read:*", "admin:*"))
+    shared = kakunin.agent_context(wide)
+    inside, left = (threading.Barrier(2, timeout=5) for _ in range(2))
+    seen = []
+
+    def act(first):
+        with kakunin.agent_context(narrow):
+            with shared:
+                inside.wait()
+                if not first:
+                    left.wait()
+            if first:
+                left.wait()
+            seen.append(kakunin.current_agent())
+
+    threads = [threading.Thread(target=act, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert seen == [narrow, narrow]

@@ -491,3 +491,53 @@ pay("20.00")
 """
     )
     python(script, directory)
+
+
+def test_the_environment_cannot_ask_for_state_in_memory(home, python, tmp_path):
+    _, directory = home.create(DAILY)
+    script = (
+        "import os, sys; os.chdir(sys.argv[1])"
+        + PRELUDE.replace("Agent.from_dir(sys.argv[1])", "Agent.from_env()")
+        + """
+try:
+    pay("60.00")
+except kakunin.ScopeDenied as denied:
+    print(denied.code)
+"""
+    )
+    environment = {"KAKUNIN_AGENT_DIR": str(directory), "KAKUNIN_STATE_DIR": "memory"}
+    answers = [python(script, tmp_path, **environment).stdout for _ in range(2)]
+    assert answers == ["", "budget.window\n"]
+
+
+def test_another_working_directory_is_no_other_list_and_no_other_state(home, python, tmp_path):
+    name, directory = home.create(DAILY)
+    lists = home.path / "home" / "public" / "lists.pem"
+    (tmp_path / "public").mkdir()
+    shutil.copy(lists, tmp_path / "public" / "lists.pem")
+    script = (
+        "import os, sys; os.chdir(sys.argv[2])"
+        + PRELUDE.replace("sys.argv[1])", 'sys.argv[1], lists="public/lists.pem", state="own")', 1)
+        + """
+pay("60.00")
+os.chdir(sys.argv[3])
+agent.close()
+try:
+    pay("60.00")
+except kakunin.BudgetDenied as denied:
+    assert denied.code == "budget.window", denied.code
+else:
+    raise AssertionError("120.00 of 100.00 were spent")
+os.system(sys.argv[4])
+agent.refresh()
+try:
+    pay("1.00")
+except kakunin.CertificateDenied as denied:
+    assert denied.code == "certificate.revoked", denied.code
+else:
+    raise AssertionError("a revoked agent paid")
+"""
+    )
+    cli = os.environ["KAKUNIN_CLI"]
+    revoke = f"{cli} revoke {name} --reason test --home {home.path / 'home'} >/dev/null"
+    python(script, directory, home.path / "home", tmp_path, revoke)

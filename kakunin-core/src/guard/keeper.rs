@@ -307,6 +307,8 @@ impl Inner {
     /// Ends the stream and forgets the runtime.
     pub(super) fn stop(&self) {
         self.rest();
+        // A look in progress would put the closed journal back.
+        let _look = self.patient_lock(START_PATIENCE);
         let current = self.current.load_full();
         if let Some(runtime) = &current.runtime {
             let stamp = self.times.stamp(self.clock.wall(), self.clock.mono_nanos());

@@ -127,7 +127,12 @@ impl Guard {
         source.key()?;
         let refusal = Refusal::new(DenialReason::RevocationMissing, "nothing was looked at yet");
         let current = Current { view: View::Refused(Arc::new(refusal)), runtime: None };
-        let GuardOptions { state, mode, clock } = options;
+        let GuardOptions { mut state, mode, clock } = options;
+        if let StateChoice::Path(path) = &mut state {
+            // As the lists: a change of the working directory must not begin another state.
+            let io = |source| HomeError::Io { path: path.clone(), source };
+            *path = std::path::absolute(&*path).map_err(io)?;
+        }
         Ok(Self(Arc::new(Inner {
             times: Timekeeper::start(&*clock),
             source,

@@ -870,6 +870,23 @@ fn a_list_that_could_not_be_read_for_a_moment_is_read_again() {
 }
 
 #[test]
+fn a_list_copied_with_its_old_time_over_one_of_the_same_size_is_seen() {
+    let house = House::new();
+    let lists = house.temp.path().join("lists.pem");
+    house.publish(3, &[RevocationReason::KeyCompromise]);
+    let third = fs::read(&lists).unwrap();
+    house.publish(2, &[RevocationReason::CertificateHold]);
+    let when = fs::metadata(&lists).unwrap().modified().unwrap();
+    assert_eq!(fs::metadata(&lists).unwrap().len(), third.len() as u64);
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.held");
+    fs::write(&lists, third).unwrap();
+    fs::File::options().write(true).open(&lists).unwrap().set_modified(when).unwrap();
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "certificate.revoked");
+}
+
+#[test]
 fn a_guard_that_began_with_an_expired_certificate_signs_as_the_renewed_one() {
     let house = House::new();
     house.certify_with(SCOPE, 1, |params| params.not_after = date_time_ymd(2026, 11, 23));

@@ -68,7 +68,9 @@ class Agent(_native.NativeAgent):
         directory = os.environ.get("KAKUNIN_AGENT_DIR")
         if not directory:
             raise KakuninError("KAKUNIN_AGENT_DIR is not set; it names the agent's directory")
-        return cls.from_dir(directory, state=os.environ.get("KAKUNIN_STATE_DIR") or None)
+        state = os.environ.get("KAKUNIN_STATE_DIR")
+        # A path in any case: only code can choose to have no state.
+        return cls.from_dir(directory, state=Path(state).absolute() if state else None)
 
     @classmethod
     def from_pem(
@@ -157,17 +159,18 @@ class agent_context:
         if not isinstance(agent, Agent):
             raise TypeError(f"agent_context takes a kakunin.Agent, not {agent!r}")
         self._agent = agent
-        self._tokens: list[Token[object]] = []
 
     def __enter__(self) -> Agent:
         _native.context_entered()
-        self._tokens.append(_context.set(self._agent))
+        _entered.set((*_entered.get(), _context.set(self._agent)))
         return self._agent
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _context.reset(self._tokens.pop())
+        *outer, token = _entered.get()
+        _entered.set(tuple(outer))
+        _context.reset(token)
 
 
 @contextmanager
@@ -243,6 +246,8 @@ _live: weakref.WeakSet[Agent] = weakref.WeakSet()
 _by_directory: weakref.WeakValueDictionary[str, Agent] = weakref.WeakValueDictionary()
 # Set to an agent by `agent_context`, to anything else by a test that wants none.
 _context: ContextVar[object] = ContextVar("kakunin_agent", default=None)
+# The way back out of each block, by thread and task: one `agent_context` may be entered by several at a time.
+_entered: ContextVar[tuple[Token[object], ...]] = ContextVar("kakunin_entered", default=())
 
 _native.set_context(_context)
 os.register_at_fork(
