@@ -1,8 +1,8 @@
 """What the guard adds to a call from Python: rows of the table of `make bench`.
 
-Usage: guard.py KAKUNIN BENCHES, the binaries of the command line and of the Rust benches. Runs against the built wheel,
-whose null journal only benches can ask for. All subjects take turns in every round; medians are compared. Time is
-the thread's own processor time, so that a busy machine does not speak.
+Usage: guard.py KAKUNIN BENCHES, the binaries of the command line and of the Rust benches. Runs against the
+built wheel, whose null journal only benches can ask for. All subjects take turns in every round; medians are
+compared. Time is the thread's own processor time, so that a busy machine does not speak.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def measure(function: Pay, total: object, calls: int) -> float:
     return (time.thread_time_ns() - before) / calls
 
 
-def interleave(subjects: dict[str, tuple[Pay, object]], calls: int, pause: float = 0) -> dict[str, list[float]]:
+def interleave(
+    subjects: dict[str, tuple[Pay, object]], calls: int, pause: float = 0
+) -> dict[str, list[float]]:
     """Nanoseconds of a call, by subject and round."""
     nanos: dict[str, list[float]] = {name: [] for name in subjects}
     names = list(subjects)
@@ -87,7 +89,13 @@ def make_agent(kakunin: str, folder: Path) -> Path:
 
 
 def without_receipts(directory: Path, lists: Path) -> Agent:
-    parts = [directory / "agent.pem", directory / "key.pem", directory / "chain.pem", directory / "ca.pem", lists]
+    parts = [
+        directory / "agent.pem",
+        directory / "key.pem",
+        directory / "chain.pem",
+        directory / "ca.pem",
+        lists,
+    ]
     return Agent(_native.open_pem_without_receipts(*(part.read_text() for part in parts)))
 
 
@@ -124,7 +132,13 @@ def call_rows(agent: Agent) -> float:
         ratio = median_ratio(rounds["guard"], rounds["plain"])
         row(f"Python: guarded call, {what}, no receipt", median["guard"], floor, ratio, plain_hold)
         floor = f"empty `functools.wraps` wrapper: {text(median['wrapper'])}"
-        row("… beside a wrapper", median["guard"], floor, median_ratio(rounds["guard"], rounds["wrapper"]), wrapper_hold)
+        row(
+            "… beside a wrapper",
+            median["guard"],
+            floor,
+            median_ratio(rounds["guard"], rounds["wrapper"]),
+            wrapper_hold,
+        )
         nanos = nanos or median["guard"]
     return nanos
 
@@ -136,7 +150,7 @@ def journal_rows(agent: Agent, benches: str, guard: float) -> None:
     rounds = interleave({"journal": (guard_and_journal, "125.00")}, BURST, pause=0.02)
     bare = (before + bare_write(benches)) / 2
     journaled = statistics.median(rounds["journal"])
-    floor = f"guard + 2 × bare write() + serialise: {text(guard + 2 * bare)}"
+    floor = f"guard + 2 x bare write() + serialise: {text(guard + 2 * bare)}"
     ratio = journaled / (guard + 2 * bare)
     row("Python: … two receipts journaled, in bursts of 400", journaled, floor, ratio, 2.5)
 
