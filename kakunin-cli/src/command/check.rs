@@ -1,10 +1,12 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kakunin_core::guard::Denied;
 use kakunin_core::id::ChainId;
 use kakunin_core::time::UnixMillis;
-use serde_json::{Map, Value, json};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Value, json};
 
 use crate::answer::{Answer, Exit, Failure};
 use crate::context::{Common, now, read_text};
@@ -143,17 +145,44 @@ fn requests(path: &Path) -> Result<Vec<Line>, Failure> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = lines.map(|(number, line)| {
         let wrong = |what: String| Failure::usage(format!("{} line {}: {what}", path.display(), number + 1));
-        let value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
-        let Value::Object(object) = value else { return Err(wrong("no JSON object stands there".into())) };
-        request(object).map_err(wrong)
+        let Members(members) = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        request(members).map_err(wrong)
     });
     read.collect()
 }
 
-fn request(object: Map<String, Value>) -> Result<Line, String> {
+/// The members of an object as they were written: a map would keep one of two that have the same key.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+                let mut members: Vec<(String, Value)> = Vec::new();
+                while let Some((key, value)) = object.next_entry()? {
+                    if members.iter().any(|(known, _)| *known == key) {
+                        return Err(de::Error::custom(format!("`{key}` stands there twice")));
+                    }
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+fn request(members: Vec<(String, Value)>) -> Result<Line, String> {
     let (mut asked, mut at) = (Asked::default(), None);
     let mut amounts = 0;
-    for (key, value) in object {
+    for (key, value) in members {
         if value.is_null() {
             continue;
         }

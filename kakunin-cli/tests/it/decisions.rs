@@ -83,7 +83,14 @@ fn lines_are_answered_in_order_and_spend_among_themselves() {
         "certificate.expired".into(),
     ];
     assert_eq!(codes, expected);
-    for broken in ["[1]", "{", r#"{"action":"read:x","counterpaty":"acme"}"#, r#"{"action":"x","at":5}"#] {
+    let broken = [
+        "[1]",
+        "{",
+        r#"{"action":"read:x","counterpaty":"acme"}"#,
+        r#"{"action":"x","at":5}"#,
+        r#"{"action":"payments:send","amount":"999999","amount":"1.00","currency":"EUR"}"#,
+    ];
+    for broken in broken {
         fs::write(desk.path("broken.jsonl"), broken).unwrap();
         let error = desk.answer(&["check", "--agent", "agents/billing", "--requests", "broken.jsonl"], 64);
         assert!(error["error"].as_str().unwrap().contains("line 1"), "{error}");
