@@ -76,14 +76,12 @@ impl Inner {
     /// Looks, and starts whatever a decision needs: the journal, the ledger, the keeper's thread.
     pub(super) fn prepare(self: &Arc<Self>) -> bool {
         let starting = self.current.load().runtime.is_none();
-        let Some(mut look) = self.patient_lock(if starting { START_PATIENCE } else { PATIENCE }) else {
-            return false;
-        };
-        let current = self.times.is_current(self.clock.wall(), self.clock.mono_nanos() / 1_000_000);
-        if current && self.current.load().runtime.is_some() {
-            // Somebody else looked while this call waited.
+        let look = self.patient_lock(if starting { START_PATIENCE } else { PATIENCE });
+        // Somebody else may have looked while this call waited.
+        if self.is_ready() {
             return true;
         }
+        let Some(mut look) = look else { return false };
         self.look(&mut look);
         if self.current.load().runtime.is_none() && !self.is_forked() {
             // Why it did not start is the answer; another look would only see that the papers are in order.
@@ -98,6 +96,12 @@ impl Inner {
         drop(look);
         self.keep_thread();
         true
+    }
+
+    /// Whether decisions can be made without another look.
+    fn is_ready(&self) -> bool {
+        let current = self.times.is_current(self.clock.wall(), self.clock.mono_nanos() / 1_000_000);
+        current && self.current.load().runtime.is_some()
     }
 
     fn start_runtime(&self, look: &mut Look) -> Option<Runtime> {
