@@ -38,9 +38,11 @@ pub(super) struct Look {
     trusted: Option<UnixTime>,
     /// What the world is refused for, until it changes.
     world: Option<Refusal>,
-    /// Whether something was refused that may be in order without changing: a file nobody could read, a list that is
-    /// early. It is looked at again every time.
-    refused: bool,
+    /// Whether papers were refused that may be in order without changing: a file nobody could read, a certificate that
+    /// is early. They are looked at again every time.
+    papers_refused: bool,
+    /// The same for lists.
+    lists_refused: bool,
     /// What the first decision opened, until what is known there was taken up: nobody decides by less.
     opened: Option<Arc<Runtime>>,
 }
@@ -128,7 +130,10 @@ impl Inner {
             return self.store_view(View::Refused(Arc::new(refusal)));
         }
         let versions = self.source.versions();
-        let unchanged = look.seen == Some(versions) && look.world.is_none() && !look.refused;
+        let unchanged = look.seen == Some(versions)
+            && look.world.is_none()
+            && !look.papers_refused
+            && !look.lists_refused;
         if !unchanged {
             let result = self.take_up(look, versions, now);
             look.world = result.err();
@@ -185,14 +190,14 @@ impl Inner {
         let state = runtime.as_ref().and_then(|runtime| runtime.state.as_ref());
         let papers_changed = look.seen.is_none_or(|seen| seen.papers != versions.papers)
             || look.proven.is_none()
-            || look.refused;
-        look.refused = false;
+            || look.papers_refused;
+        (look.papers_refused, look.lists_refused) = (false, false);
         if papers_changed && let Err(refusal) = self.take_up_papers(look, runtime.as_deref(), now) {
             // A broken renewal does not end the certificate that is still good.
             if look.proven.is_none() {
                 return Err(refusal);
             }
-            look.refused = true;
+            look.papers_refused = true;
             self.notice(format!("the agent's papers changed and are refused: {refusal}"));
         }
         let Some((path, _)) = &look.proven else { return Ok(()) };
@@ -216,7 +221,7 @@ impl Inner {
             // At the start there is nothing else to decide by; later the list that is held goes on until its end.
             Err(refusal) if look.seen.is_none() || look.kept.is_none() => return Err(refusal),
             Err(refusal) => {
-                look.refused = true;
+                look.lists_refused = true;
                 self.notice(format!("the revocation lists changed and are refused: {refusal}"));
             }
         }
