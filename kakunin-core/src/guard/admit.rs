@@ -147,7 +147,8 @@ impl Inner {
         if let (Decision::Allow(permit), View::Ready(snapshot)) = (&decision, &current.view)
             && snapshot.leash().has_charges(permit)
         {
-            match runtime.reserve(snapshot.leash().charges(permit), now) {
+            let earliest = self.times.earliest(wall, mono / 1_000_000);
+            match runtime.reserve(snapshot.leash().charges(permit), now, earliest) {
                 Ok(reserved) => reservation = Some(reserved),
                 Err(denial) => decision = Decision::Deny(denial),
             }

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::digest::unhex;
 use crate::receipt::Stamp;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, UnixTime};
 
 /// Where a guard reads the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -115,6 +115,8 @@ pub(super) struct Timekeeper {
     elapsed_offset: AtomicI64,
     /// How far the wall clock was ahead of that at the last audit.
     lead: AtomicI64,
+    /// The latest time that an accepted list proves to have come, in milliseconds.
+    proven: AtomicI64,
 }
 
 /// What an audit of the clocks found.
@@ -134,6 +136,7 @@ impl Timekeeper {
             audited: AtomicI64::new(i64::MIN / 2),
             elapsed_offset: AtomicI64::new(i64::MIN / 2),
             lead: AtomicI64::new(0),
+            proven: AtomicI64::new(i64::MIN),
         };
         let _ = keeper.audit(clock);
         // Nothing is current before the first decision has looked at the world.
@@ -165,6 +168,18 @@ impl Timekeeper {
     pub(super) fn now(&self, wall: UnixMillis, mono_millis: i64) -> UnixMillis {
         let reached = mono_millis.saturating_add(self.elapsed_offset.load(Ordering::Relaxed));
         wall.max(UnixMillis::from_millis(reached))
+    }
+
+    /// The earliest time it can be: what budgets are freed by. A wall clock that is set forward proves nothing; time
+    /// that passed since the start does, and so does the date of an accepted list.
+    pub(super) fn earliest(&self, wall: UnixMillis, mono_millis: i64) -> UnixMillis {
+        let reached = mono_millis.saturating_add(self.elapsed_offset.load(Ordering::Relaxed));
+        wall.min(UnixMillis::from_millis(reached.max(self.proven.load(Ordering::Relaxed))))
+    }
+
+    /// Takes note that an accepted list proves `time` to have come.
+    pub(super) fn prove(&self, time: UnixTime) {
+        self.proven.fetch_max(time.to_millis().millis(), Ordering::Relaxed);
     }
 
     pub(super) const fn stamp(&self, wall: UnixMillis, mono_nanos: i64) -> Stamp {

@@ -205,12 +205,14 @@ impl Inner {
         if let Some(state) = state.filter(|_| !look.kept_loaded) {
             let trusted = load_kept(look, state, &path)?;
             look.trusted = look.trusted.max(Some(trusted));
+            self.times.prove(trusted);
             look.kept_loaded = true;
         }
         match self.accept_lists(look, &path, now) {
             Ok((lists, pem)) => {
                 let same = look.kept.as_ref().is_some_and(|kept| lists.same_as(kept));
                 look.trusted = look.trusted.max(Some(lists.this_update()));
+                self.times.prove(lists.this_update());
                 if let Some(runtime) = runtime.as_ref().filter(|_| !same || !look.persisted) {
                     look.persisted = false;
                     keep(runtime, &lists, &pem, &path)?;
@@ -450,4 +452,4 @@ impl Drop for Inner {
 const INTERVAL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The first decision makes folders and waits for disks; the others wait for it.
-const START_PATIENCE: Duration = Duration::from_secs(2);
+const START_PATIENCE: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::state::{self, LockError, Locked, StateDir};
+use super::state::{self, LockError, Locked, Patience, StateDir};
 use crate::decision::{Denial, DenialReason, Detail};
 use crate::digest::Digest;
 use crate::frame::{self, Frames};
@@ -92,7 +92,7 @@ impl Ledger {
     pub(super) fn open(dir: &StateDir, fresh: Option<Fresh>, now: UnixMillis) -> Result<Self, LockError> {
         let store = Store::File { dir: dir.clone(), file: None, inode: 0, read: 0 };
         let mut ledger = Self { store, sums: HashMap::new(), frame: 0, unknown: None, doubtful: false };
-        let lock = dir.lock()?;
+        let lock = dir.lock(Patience::Start)?;
         ledger.catch_up(&lock)?;
         // Another process may have consumed the mark while this one waited for the lock.
         let consumed = dir.consumed_genesis()?;
@@ -129,20 +129,26 @@ impl Ledger {
     pub(super) fn reserve<'a>(
         &mut self,
         charges: impl Iterator<Item = Charge<'a>>,
-        now: UnixMillis,
+        at: UnixMillis,
+        earliest: UnixMillis,
     ) -> Result<Reservation, Denial> {
         let lock = self.enter()?;
         if let Some(lock) = lock.as_ref().filter(|_| self.doubtful) {
             // Removed, replaced or cut while this process ran.
-            self.notice_loss(lock, now).map_err(|_| DenialReason::JournalUnavailable)?;
+            self.notice_loss(lock, at).map_err(|_| DenialReason::JournalUnavailable)?;
         }
         let mut wanted = Vec::new();
         for Charge { quota, cost } in charges {
-            if let Err(denial) = self.room(quota, cost, now) {
+            if let Err(denial) = self.room(quota, cost, earliest) {
                 self.leave(lock);
                 return Err(denial);
             }
-            wanted.push((Kind::Reserve, quota.key, now, cost, quota.scale, quota.seconds));
+            wanted.push((Kind::Reserve, quota.key, at, cost, quota.scale, quota.seconds));
+        }
+        for entry in wanted.iter().map(|draft| draft.1) {
+            if let Some(entry) = self.sums.get_mut(&entry) {
+                entry.sum.drop_old(earliest);
+            }
         }
         let written = self.write(&lock, &wanted);
         self.leave(lock);
@@ -164,7 +170,7 @@ impl Ledger {
     pub(super) fn rebuild(&mut self) -> Result<(), LockError> {
         let Store::File { file, inode, .. } = &mut self.store else { return Err(LockError::Busy) };
         (*file, *inode) = (None, 0);
-        let lock = self.lock()?;
+        let lock = self.lock(Patience::Start)?;
         self.unlock(lock)?;
         Ok(())
     }
@@ -177,7 +183,7 @@ impl Ledger {
         if matches!(self.store, Store::Memory) {
             return Ok(None);
         }
-        let lock = self.lock()?;
+        let lock = self.lock(Patience::Start)?;
         let done = work(&lock);
         self.unlock(lock)?;
         Ok(Some(done?))
@@ -239,9 +245,6 @@ impl Ledger {
                 } else {
                     entry.sum.spend(amount, at)
                 }
-                if record.kind == Kind::Reserve {
-                    entry.sum.drop_old(at);
-                }
             }
         }
     }
@@ -259,7 +262,7 @@ impl Ledger {
         if matches!(self.store, Store::Memory) {
             return Ok(None);
         }
-        match self.lock() {
+        match self.lock(Patience::Call) {
             Ok(lock) => Ok(Some(lock)),
             Err(LockError::Busy) => Err(DenialReason::BudgetBusy.into()),
             Err(LockError::Io(_)) => Err(DenialReason::JournalUnavailable.into()),
@@ -272,11 +275,11 @@ impl Ledger {
     }
 
     /// Locks the file and applies what others appended.
-    fn lock(&mut self) -> Result<Locked, LockError> {
+    fn lock(&mut self, patience: Patience) -> Result<Locked, LockError> {
         let Store::File { dir, file, .. } = &mut self.store else { return Err(LockError::Busy) };
         let lock = match file.take() {
-            Some(file) => dir.relock(file)?,
-            None => dir.lock()?,
+            Some(file) => dir.relock(file, patience)?,
+            None => dir.lock(patience)?,
         };
         self.catch_up(&lock)?;
         Ok(lock)

@@ -90,9 +90,10 @@ impl Runtime {
     pub(super) fn reserve<'a>(
         &self,
         charges: impl Iterator<Item = Charge<'a>>,
-        now: UnixMillis,
+        at: UnixMillis,
+        earliest: UnixMillis,
     ) -> Result<Reservation, Denial> {
-        self.ledger()?.reserve(charges, now)
+        self.ledger()?.reserve(charges, at, earliest)
     }
 
     /// What was reserved is spent.

@@ -32,9 +32,9 @@ impl StateDir {
         self.path.join(name)
     }
 
-    /// Takes the lock, within 100 ms. The file is the one that stands at its path now.
-    pub(super) fn lock(&self) -> Result<Locked, LockError> {
-        let deadline = Instant::now() + LOCK_PATIENCE;
+    /// Takes the lock, waiting for as long as `patience` says. The file is the one that stands at its path now.
+    pub(super) fn lock(&self, patience: Patience) -> Result<Locked, LockError> {
+        let deadline = Instant::now() + patience.duration();
         loop {
             let file = open_append(&self.file(BUDGETS))?;
             match file.try_lock() {
@@ -49,10 +49,10 @@ impl StateDir {
     }
 
     /// Takes the lock on a file that is open already, or on its successor.
-    pub(super) fn relock(&self, file: File) -> Result<Locked, LockError> {
+    pub(super) fn relock(&self, file: File, patience: Patience) -> Result<Locked, LockError> {
         match file.try_lock() {
             Ok(()) if is_at(&file, &self.file(BUDGETS))? => Ok(Locked(file)),
-            _ => self.lock(),
+            _ => self.lock(patience),
         }
     }
 
@@ -73,7 +73,8 @@ impl StateDir {
     /// The marks.
     pub(super) fn marks(&self) -> io::Result<Marks> {
         match fs::read(self.file(CLOCK)) {
-            Ok(bytes) => Ok(Marks::newest(&bytes)),
+            Ok(bytes) if bytes.is_empty() => Ok(Marks::default()),
+            Ok(bytes) => Marks::newest(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marks::default()),
             Err(error) => Err(error),
         }
@@ -114,6 +115,24 @@ impl Locked {
     pub(super) fn release(self) -> io::Result<File> {
         self.0.unlock()?;
         Ok(self.0)
+    }
+}
+
+/// How long a lock is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// A call waits behind reservations of others, which take microseconds: at most 100 ms (WIRE 4).
+    Call,
+    /// An opening waits behind openings of others, which make files and wait for disks.
+    Start,
+}
+
+impl Patience {
+    const fn duration(self) -> Duration {
+        match self {
+            Self::Call => Duration::from_millis(100),
+            Self::Start => Duration::from_secs(2),
+        }
     }
 }
 
@@ -164,10 +183,11 @@ impl Marks {
         bytes
     }
 
-    fn newest(bytes: &[u8]) -> Self {
+    /// The newer of the readable slots. Of two slots a crash spoils one at most, so a file without any was damaged.
+    fn newest(bytes: &[u8]) -> io::Result<Self> {
         let slots = bytes.chunks(usize::try_from(MARK_BYTES).unwrap_or(32));
         let read = slots.filter_map(|slot| Self::read(crate::frame::Frames::new(slot).next()?));
-        read.max_by_key(|marks| marks.version).unwrap_or_default()
+        read.max_by_key(|marks| marks.version).ok_or_else(|| io::Error::other("the file `clock` is damaged"))
     }
 
     fn read(body: &[u8]) -> Option<Self> {
@@ -206,5 +226,3 @@ const CLOCK: &str = "clock";
 const GENESIS: &str = "genesis";
 /// Two numbers of 8 and a frame header: 32 bytes a slot.
 const MARK_BYTES: u64 = 32;
-/// WIRE: the lock is tried for at most 100 ms.
-const LOCK_PATIENCE: Duration = Duration::from_millis(100);

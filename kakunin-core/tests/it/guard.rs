@@ -409,6 +409,28 @@ fn a_question_is_answered_as_if_nothing_was_spent_and_spends_nothing() {
 }
 
 #[test]
+fn a_clock_set_forward_makes_no_room_until_a_list_proves_the_time() {
+    let house = House::new();
+    let guard = house.guard();
+    let spend = || (0..10).filter(|_| ask(&guard, &pay("100.00")) == "allow").count();
+    assert_eq!(spend(), 5, "500.00 a minute");
+    house.clock.set_wall(house.clock.wall().plus_millis(2 * 86_400_000));
+    guard.refresh();
+    assert_eq!(spend(), 0);
+    house.publish_with(2, &[], |params| params.this_update = date_time_ymd(2026, 11, 25));
+    guard.refresh();
+    assert_eq!(spend(), 5, "a new day is proven");
+}
+
+#[test]
+fn damaged_marks_deny() {
+    let house = House::new();
+    assert_eq!(ask(&house.guard(), &pay("1")), "allow");
+    fs::write(house.state().join("clock"), [0xff; 64]).unwrap();
+    assert_eq!(ask(&house.guard(), &pay("1")), "journal.unavailable");
+}
+
+#[test]
 fn a_lost_budget_file_denies_for_one_window() {
     let house = House::new();
     assert_eq!(ask(&house.guard(), &pay("1")), "allow");
