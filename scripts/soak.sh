@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# soak.sh: the long tests that `make test` leaves out: kills, restarts, budgets under contention.
+# soak.sh: the long counts that `make test` does a tenth of: 1,000 kills of a process that journals, 800 of processes
+# that spend from one budget. The tests are the same; KAKUNIN_SOAK raises their rounds.
 source "$(dirname "$0")/env.sh"
 
-cargo test --release --workspace --locked -- --ignored soak
-if [ -d kakunin-py/tests ]; then
-  read -r version python < <(scripts/pythons.sh 3.12)
-  KAKUNIN_SOAK=1 scripts/pytest.sh "$version" "$python" -k soak
-fi
+export KAKUNIN_SOAK=1
+exec cargo test -p kakunin-core --locked --test it -- --nocapture \
+  no_acknowledged_receipt_is_lost_when_the_process_is_killed eight_processes_killed_at_random_never_exceed_the_window
