@@ -139,8 +139,6 @@ impl Timekeeper {
             proven: AtomicI64::new(i64::MIN),
         };
         let _ = keeper.audit(clock);
-        // Nothing is current before the first decision has looked at the world.
-        keeper.audited.store(i64::MIN / 2, Ordering::Relaxed);
         keeper
     }
 
@@ -150,14 +148,19 @@ impl Timekeeper {
         let reached = self.start_wall.saturating_add(boot - self.start_boot);
         self.elapsed_offset.store(reached - mono, Ordering::Relaxed);
         self.lead.store(wall - reached, Ordering::Relaxed);
-        self.audited.store(mono, Ordering::Relaxed);
         if wall.saturating_add(TOLERANCE_MILLIS) < reached { Audit::Behind } else { Audit::Sound }
+    }
+
+    /// Ends a look that began at `mono_millis`. Only now is its audit relied on: a decision made while papers and lists
+    /// are still being read would be made by the old ones.
+    pub(super) fn looked(&self, mono_millis: i64) {
+        self.audited.store(mono_millis, Ordering::Release);
     }
 
     /// Whether the last audit still describes what the clocks say: recent, and no jump since.
     #[inline]
     pub(super) fn is_current(&self, wall: UnixMillis, mono_millis: i64) -> bool {
-        let age = mono_millis - self.audited.load(Ordering::Relaxed);
+        let age = mono_millis - self.audited.load(Ordering::Acquire);
         let reached = mono_millis + self.elapsed_offset.load(Ordering::Relaxed);
         let jump = wall.millis() - reached - self.lead.load(Ordering::Relaxed);
         age < LONGEST_GAP_MILLIS && jump.abs() < LARGEST_JUMP_MILLIS
@@ -214,12 +217,16 @@ mod tests {
         let current = || keeper.is_current(clock.wall(), clock.mono_nanos() / 1_000_000);
         assert!(!current());
         assert_eq!(keeper.audit(&clock), Audit::Sound);
+        assert!(!current(), "the look is not over");
+        keeper.looked(0);
         assert!(current());
         clock.advance(999);
         assert!(current());
         clock.advance(1);
         assert!(!current());
         keeper.audit(&clock);
+        keeper.looked(1_000);
+        assert!(current());
         clock.set_wall(UnixMillis::from_millis(1_000_000_000 - 86_400_000));
         assert!(!current());
         assert_eq!(keeper.audit(&clock), Audit::Behind);
@@ -231,6 +238,7 @@ mod tests {
         let clock = ManualClock::new(UnixMillis::from_millis(1_000_000_000));
         let keeper = Timekeeper::start(&clock);
         keeper.audit(&clock);
+        keeper.looked(0);
         clock.sleep(3_600_000);
         assert!(!keeper.is_current(clock.wall(), 0));
         assert_eq!(keeper.audit(&clock), Audit::Sound);

@@ -121,6 +121,12 @@ impl Inner {
     }
 
     fn look(&self, look: &mut Look) {
+        let begun = self.clock.mono_nanos() / 1_000_000;
+        self.look_around(look);
+        self.times.looked(begun);
+    }
+
+    fn look_around(&self, look: &mut Look) {
         let audit = self.times.audit(&*self.clock);
         let wall = self.clock.wall();
         let now = self.times.now(wall, self.clock.mono_nanos() / 1_000_000).to_seconds();
