@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kakunin_authority::store::Store;
-use kakunin_core::journal::{Entry, find, locate};
+use kakunin_core::journal::{Entry, Proof, find, locate};
 use kakunin_core::reason::DenialReason;
 use kakunin_core::receipt::{Answer as Decided, Event};
 use serde_json::{Map, Value, json};
@@ -124,6 +124,6 @@ fn explain(entry: &Entry, outcome: Option<&'static str>) -> Answer {
         Event::Close { .. } => say("event", json!("the stream ends")),
         _ => say("event", json!("a note about the stream")),
     }
-    say("signed", json!(entry.signature().is_some()));
+    say("signed", json!(entry.proof() != Proof::Unsigned));
     Answer::yes(Value::Object(record)).lines(lines)
 }

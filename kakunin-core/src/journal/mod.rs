@@ -22,7 +22,7 @@ mod writer;
 
 pub use archive::{Archive, ArchiveError};
 pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};
-pub use read::{Entry, ReadError, StreamReader, find, locate};
+pub use read::{Entry, Proof, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};
 pub use report::{Invalid, Reason, Report, StreamSummary, Verdict};
 pub use verify::verify;

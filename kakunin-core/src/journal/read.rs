@@ -1,4 +1,4 @@
-//! The reading end: receipts of a stream in order, each with its signature and disclosures.
+//! The reading end: receipts of a stream in order, each with its proof and disclosures.
 //!
 //! Takes in a folder, gives out entries whose form is understood and which nobody has verified. One segment is in
 //! memory at a time. Reading takes no lock: a stream that is being written simply ends somewhere.
@@ -12,7 +12,7 @@ use super::recover::{segments, streams};
 use super::segment::{FrameKind, Frames, Tail, is_segment_header, read_signature, segment_name};
 use crate::id::StreamId;
 use crate::key::Signature;
-use crate::receipt::{Disclosure, Event, ReceiptHash, UnverifiedReceipt, to_jws};
+use crate::receipt::{Control, Disclosure, Event, ReceiptHash, UnverifiedReceipt, to_jws};
 
 /// Finds the journal folder of an agent's directory, of its state directory, or the folder itself.
 #[must_use]
@@ -21,11 +21,22 @@ pub fn locate(path: &Path) -> Option<PathBuf> {
     places.into_iter().find(|place| place.is_dir())
 }
 
+/// What a journal holds to prove a receipt by. Nobody has checked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its own signature.
+    Signed(Signature),
+    /// The signature of a seal of the same stream and certificate, over a root that its hash is under.
+    Sealed(ReceiptHash),
+    /// Nothing: it got none before its process ended.
+    Unsigned,
+}
+
 /// One receipt as it lies in a journal.
 #[derive(Clone, Debug)]
 pub struct Entry {
     receipt: UnverifiedReceipt,
-    signature: Option<Signature>,
+    proof: Proof,
     disclosures: Vec<Disclosure>,
 }
 
@@ -36,10 +47,10 @@ impl Entry {
         &self.receipt
     }
 
-    /// Its signature, if it got one before its process ended.
+    /// What there is to prove it by.
     #[must_use]
-    pub const fn signature(&self) -> Option<&Signature> {
-        self.signature.as_ref()
+    pub const fn proof(&self) -> Proof {
+        self.proof
     }
 
     /// The values it commits to, as far as they were not erased.
@@ -48,14 +59,27 @@ impl Entry {
         &self.disclosures
     }
 
-    /// The token, if it is signed.
+    /// The token, if it has a signature of its own.
     #[must_use]
     pub fn to_jws(&self) -> Option<String> {
-        self.signature.map(|signature| to_jws(self.receipt.signing_input(), &signature))
+        match self.proof {
+            Proof::Signed(signature) => Some(to_jws(self.receipt.signing_input(), &signature)),
+            Proof::Sealed(_) | Proof::Unsigned => None,
+        }
     }
 
-    pub(super) fn into_receipt(self) -> (UnverifiedReceipt, Option<Signature>) {
-        (self.receipt, self.signature)
+    /// The entry of a log for this receipt (WIRE 4.1); none for one that nothing proves.
+    #[must_use]
+    pub fn to_log_entry(&self) -> Option<String> {
+        match self.proof {
+            Proof::Signed(_) => self.to_jws(),
+            Proof::Sealed(_) => Some(self.receipt.to_sealed_entry()),
+            Proof::Unsigned => None,
+        }
+    }
+
+    pub(super) fn into_receipt(self) -> (UnverifiedReceipt, Proof) {
+        (self.receipt, self.proof)
     }
 }
 
@@ -152,23 +176,52 @@ impl StreamReader {
                 let receipt = UnverifiedReceipt::from_signing_input(content);
                 let receipt = receipt.map_err(|_| self.fault("receipt.malformed"))?;
                 let disclosures = std::mem::take(&mut self.disclosures);
-                self.waiting.push_back(Entry { receipt, signature: None, disclosures });
+                self.waiting.push_back(Entry { receipt, proof: Proof::Unsigned, disclosures });
             }
             FrameKind::Signature => {
-                let read = read_signature(content);
-                let waiting = read.and_then(|(sequence, signature)| {
-                    let wanted = |entry: &&mut Entry| {
-                        entry.signature.is_none() && entry.receipt.statement().sequence == sequence
-                    };
-                    Some((self.waiting.iter_mut().find(wanted)?, signature))
-                });
-                match waiting {
-                    Some((entry, signature)) => entry.signature = Some(Signature::from_bytes(signature)),
-                    None => return Err(self.fault("journal.signature")),
-                }
+                let place = self.sign(content).ok_or_else(|| self.fault("journal.signature"))?;
+                self.seal(place).ok_or_else(|| self.fault("receipt.seal"))?;
             }
         }
         Ok(())
+    }
+
+    /// Gives the waiting receipt that a signature frame names its signature, and says which one it is.
+    fn sign(&mut self, content: &[u8]) -> Option<usize> {
+        let (sequence, signature) = read_signature(content)?;
+        let wanted =
+            |entry: &Entry| entry.proof == Proof::Unsigned && entry.receipt.statement().sequence == sequence;
+        let place = self.waiting.iter().position(wanted)?;
+        self.waiting.get_mut(place)?.proof = Proof::Signed(Signature::from_bytes(signature));
+        Some(place)
+    }
+
+    /// If the receipt at `place` is a seal, it proves the receipts under it. The first of them has no signature of
+    /// its own, so all of them still wait.
+    fn seal(&mut self, place: usize) -> Option<()> {
+        let receipt = &self.waiting.get(place)?.receipt;
+        let Event::Control(Control::Seal(seal)) = receipt.statement().event else { return Some(()) };
+        let (by, certificate) = (receipt.hash(), *receipt.certificate());
+        let first = |entry: &Entry| entry.receipt.statement().sequence == seal.first;
+        let start = self.waiting.iter().position(first)?;
+        let end = start.checked_add(usize::try_from(seal.count).ok()?)?;
+        if end > place || self.waiting.get(start)?.proof != Proof::Unsigned {
+            return None;
+        }
+        let hashes: Vec<ReceiptHash> =
+            self.waiting.range(start..end).map(|entry| entry.receipt.hash()).collect();
+        if !seal.holds(&hashes) {
+            return None;
+        }
+        for entry in self.waiting.range_mut(start..end).filter(|entry| entry.proof == Proof::Unsigned) {
+            // Another certificate's receipts are another key's to prove, and some receipts are their own seal's.
+            if *entry.receipt.certificate() != certificate || !entry.receipt.statement().event.may_be_sealed()
+            {
+                return None;
+            }
+            entry.proof = Proof::Sealed(by);
+        }
+        Some(())
     }
 
     fn fault(&self, code: &'static str) -> ReadError {
@@ -181,8 +234,9 @@ impl Iterator for StreamReader {
     type Item = Result<Entry, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A signature may lie in a later segment than its receipt, so an unsigned entry waits for the end.
-        while self.waiting.front().is_none_or(|entry| entry.signature.is_none()) && self.fault.is_none() {
+        // A signature may lie in a later segment than its receipt, so an entry without one waits for the end.
+        while self.waiting.front().is_none_or(|entry| entry.proof == Proof::Unsigned) && self.fault.is_none()
+        {
             match self.read_segment() {
                 Ok(true) => {}
                 Ok(false) => break,

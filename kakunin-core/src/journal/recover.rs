@@ -18,7 +18,7 @@ use super::sink::{is_marked_closed, lock, mark_closed, write_once};
 use crate::id::StreamId;
 use crate::key::SignError;
 use crate::receipt::{
-    CLOSE, CONTROL, Control, Event, Payload, ReceiptError, ReceiptHash, Stamp, UnverifiedReceipt,
+    CLOSE, CONTROL, Control, Event, Payload, ReceiptError, ReceiptHash, Seal, Stamp, UnverifiedReceipt,
 };
 use crate::tree;
 
@@ -186,6 +186,7 @@ enum Last {
 struct Found {
     receipts: Vec<(u64, ReceiptHash)>,
     signed: HashSet<u64>,
+    seals: Vec<(u64, Seal)>,
     end: Option<UnverifiedReceipt>,
 }
 
@@ -216,7 +217,11 @@ impl Found {
                 }
                 FrameKind::Receipt => {
                     let receipt = UnverifiedReceipt::from_signing_input(frame.content)?;
-                    self.receipts.push((receipt.statement().sequence, receipt.hash()));
+                    let sequence = receipt.statement().sequence;
+                    self.receipts.push((sequence, receipt.hash()));
+                    if let Event::Control(Control::Seal(seal)) = receipt.statement().event {
+                        self.seals.push((sequence, seal));
+                    }
                     self.end = Some(receipt);
                 }
             }
@@ -229,8 +234,13 @@ impl Found {
         }
     }
 
+    /// Receipts that have no signature and lie under no seal that has one.
     fn unsigned(&self) -> Vec<ReceiptHash> {
-        let waiting = self.receipts.iter().filter(|(sequence, _)| !self.signed.contains(sequence));
-        waiting.map(|(_, hash)| *hash).collect()
+        let seals: Vec<&Seal> =
+            self.seals.iter().filter(|(at, _)| self.signed.contains(at)).map(|(_, seal)| seal).collect();
+        let proven = |sequence: &u64| {
+            self.signed.contains(sequence) || seals.iter().any(|seal| seal.covers(*sequence))
+        };
+        self.receipts.iter().filter(|(sequence, _)| !proven(sequence)).map(|(_, hash)| *hash).collect()
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::archive::Archive;
 use super::pen::genesis;
-use super::read::{Entry, ReadError, StreamReader, locate};
+use super::read::{Entry, Proof, ReadError, StreamReader, locate};
 use super::report::{Invalid, Reason, Report, StreamSummary};
 use super::writer::chains_root;
 use crate::certificate::{AgentCertificate, AgentPath, Decoded, TrustAnchors};
@@ -177,7 +177,7 @@ impl Verifier<'_> {
         let (hash, x5t) = (entry.receipt().hash(), *entry.receipt().certificate());
         self.place(&statement, hash, check)?;
         let redacted = disclosures(&entry)?;
-        let (receipt, signature) = entry.into_receipt();
+        let (receipt, proof) = entry.into_receipt();
         self.signer(&statement, &x5t, check)?;
         let path = self.path(&x5t, statement.stamp.time()).ok_or("receipt.certificate")?;
         if path.agent().agent() != statement.agent {
@@ -187,12 +187,15 @@ impl Verifier<'_> {
             return Err("receipt.previous");
         }
         let index = check.next;
-        match signature {
-            Some(signature) => {
+        match proof {
+            Proof::Signed(signature) => {
                 let key = path.agent().decoded().key();
                 receipt.verify(&x5t, key, &signature).map_err(|_| "receipt.signature")?;
             }
-            None => {
+            // The reader compared certificate and root with those of a seal that is signed, and whose signature is
+            // checked in its turn: if it does not match, nothing of the journal counts.
+            Proof::Sealed(_) => {}
+            Proof::Unsigned => {
                 check.summary.unsigned += 1;
                 check.unsigned.push((index, hash));
             }
@@ -306,7 +309,10 @@ impl Verifier<'_> {
             Event::Control(Control::List(list)) => {
                 self.list(list, path, check)?;
             }
-            Event::Control(Control::Rotate { .. } | Control::Clock { .. }) => {}
+            Event::Control(Control::Join) => self.parents.extend(statement.parents.iter().copied()),
+            Event::Control(
+                Control::Rotate { .. } | Control::Clock { .. } | Control::Erased { .. } | Control::Seal(_),
+            ) => {}
             Event::Close { totals: Some(totals) } => {
                 if *totals != counted(check) {
                     return Err("receipt.close");
@@ -397,7 +403,7 @@ fn disclosures(entry: &Entry) -> Result<u64, Code> {
 /// Whether the first receipt names this certificate and its own nonce as what came before.
 fn opens(statement: &Statement, certificate: &[u8]) -> bool {
     match statement.event {
-        Event::Open { nonce } => statement.previous == genesis(certificate, &nonce),
+        Event::Open { nonce, .. } => statement.previous == genesis(certificate, &nonce),
         _ => false,
     }
 }

@@ -66,6 +66,23 @@ impl UnverifiedReceipt {
         Ok((Self::from_signing_input(signing_input.as_bytes())?, Signature::from_bytes(bytes)))
     }
 
+    /// Reads an entry of a log (WIRE 4.1): a token, or a sealed receipt, whose third part is empty.
+    ///
+    /// # Errors
+    /// As [`UnverifiedReceipt::from_jws`].
+    pub fn from_log_entry(line: &str) -> Result<(Self, Option<Signature>), ReceiptError> {
+        match line.strip_suffix('.') {
+            Some(signing_input) => Ok((Self::from_signing_input(signing_input.as_bytes())?, None)),
+            None => Self::from_jws(line).map(|(receipt, signature)| (receipt, Some(signature))),
+        }
+    }
+
+    /// The entry of a log for this receipt, if it is one of those that share a signature.
+    #[must_use]
+    pub fn to_sealed_entry(&self) -> String {
+        sealed_entry(&self.signing_input)
+    }
+
     /// SHA-256 of the certificate that is said to have signed.
     #[must_use]
     pub const fn certificate(&self) -> &Digest {
@@ -162,6 +179,13 @@ pub(crate) fn to_jws(signing_input: &[u8], signature: &Signature) -> String {
     push_base64url(&mut token, signature.as_bytes());
     // INVARIANT: both halves are base64url, hence ASCII.
     String::from_utf8(token).unwrap_or_default()
+}
+
+/// A signing input with nothing behind its dot: its signature is that of a seal.
+pub(crate) fn sealed_entry(signing_input: &[u8]) -> String {
+    let mut entry = signing_input.to_vec();
+    entry.push(b'.');
+    String::from_utf8(entry).unwrap_or_default()
 }
 
 /// A receipt that is refused.
@@ -321,6 +345,20 @@ mod tests {
             String::new(),
         ] {
             assert!(UnverifiedReceipt::from_jws(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_a_log_is_a_token_or_has_an_empty_third_part() {
+        let signer = signer(Algorithm::P256);
+        let token = token(&signer, &header(Algorithm::P256, &Digest::of(b"c")), &payload());
+        let (receipt, signature) = UnverifiedReceipt::from_log_entry(&token).unwrap();
+        assert_eq!(signature, UnverifiedReceipt::from_jws(&token).map(|(_, s)| s).ok());
+        let sealed = receipt.to_sealed_entry();
+        let (again, none) = UnverifiedReceipt::from_log_entry(&sealed).unwrap();
+        assert_eq!((again.hash(), none), (receipt.hash(), None));
+        for wrong in [format!("{sealed}."), format!("{token}."), sealed.trim_end_matches('.').to_owned()] {
+            assert!(UnverifiedReceipt::from_log_entry(&wrong).is_err(), "{wrong}");
         }
     }
 

@@ -19,6 +19,6 @@ pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME};
 pub use disclosure::{Disclosure, DisclosureError};
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
 pub use record::{
-    Answer, Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Stamp, Statement, StatementError,
-    Totals,
+    Anchor, Answer, Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, Statement,
+    StatementError, Totals,
 };

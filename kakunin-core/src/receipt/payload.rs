@@ -4,7 +4,9 @@
 //! is [`super::Statement`]'s affair.
 
 use super::json::{Object, ObjectWriter, Value, is_plain};
-use super::record::{Control, ListUse, Mode, Outcome, Output, ReceiptHash, Stamp, StatementError, Totals};
+use super::record::{
+    Anchor, Control, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, StatementError, Totals,
+};
 use crate::digest::{Digest, unhex};
 use crate::id::{ChainId, StreamId};
 use crate::time::UnixTime;
@@ -13,6 +15,7 @@ use crate::time::UnixTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payload<'a> {
     pub(crate) act: Option<&'a str>,
+    pub(crate) anchor: Option<Anchor>,
     pub(crate) chain: Option<(ChainId, Option<u64>)>,
     pub(crate) list: Option<ListUse>,
     pub(crate) control: Option<Control>,
@@ -25,6 +28,7 @@ pub(crate) struct Payload<'a> {
     pub(crate) stamp: Stamp,
     pub(crate) nonce: Option<[u8; 16]>,
     pub(crate) output: Option<Output>,
+    pub(crate) own_log: Option<Digest>,
     pub(crate) parents: Parents,
     pub(crate) phase: &'a str,
     pub(crate) previous: Digest,
@@ -63,6 +67,10 @@ impl Parents {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Digest> {
         self.hashes.iter().take(self.length)
     }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
 }
 
 impl<'a> Payload<'a> {
@@ -70,6 +78,7 @@ impl<'a> Payload<'a> {
     pub(crate) const fn at(phase: &'a str, stamp: Stamp) -> Self {
         Self {
             act: None,
+            anchor: None,
             chain: None,
             list: None,
             control: None,
@@ -82,6 +91,7 @@ impl<'a> Payload<'a> {
             stamp,
             nonce: None,
             output: None,
+            own_log: None,
             parents: Parents::NONE,
             phase,
             previous: Digest::from_bytes([0; 32]),
@@ -104,6 +114,12 @@ impl<'a> Payload<'a> {
         let mut object = ObjectWriter::new(out);
         if let Some(act) = plain(&self.act) {
             object.text("act", act);
+        }
+        if let Some(anchor) = &self.anchor {
+            object.object("anc", |o| {
+                o.number("n", anchor.size);
+                o.hex("r", &anchor.root);
+            });
         }
         if let Some((chain, counter)) = &self.chain {
             object.hex("chn", chain.as_bytes());
@@ -140,7 +156,10 @@ impl<'a> Payload<'a> {
                 o.number("len", output.length);
             });
         }
-        if self.parents.length > 0 {
+        if let Some(own_log) = &self.own_log {
+            object.digest("own", own_log);
+        }
+        if !self.parents.is_empty() {
             object.digests("par", self.parents.iter());
         }
         object.text("ph", self.phase);
@@ -191,6 +210,7 @@ impl<'a> Payload<'a> {
         let mut targets = take.object("tgt")?;
         let payload = Self {
             act: take.text("act")?,
+            anchor: take.object("anc")?.map(read_anchor).transpose()?,
             chain,
             list: take.object("crl")?.map(read_list).transpose()?,
             control: take.object("ctl")?.map(read_control).transpose()?,
@@ -203,6 +223,7 @@ impl<'a> Payload<'a> {
             stamp: read_stamp(&mut take)?,
             nonce: take.hex("nonce")?,
             output: take.object("out")?.map(read_output).transpose()?,
+            own_log: take.digest("own")?,
             parents: read_parents(take.0.take("par"))?,
             phase: take.text("ph")?.ok_or(StatementError::Member("ph"))?,
             previous: take.digest("prev")?.ok_or(StatementError::Member("prev"))?,
@@ -241,6 +262,12 @@ fn write_control(object: &mut ObjectWriter<'_>, control: &Control) {
             object.text("kind", "clock");
             object.number(if *forward { "ms_forward" } else { "ms_back" }, *millis);
         }
+        Control::Erased { count, digest } => {
+            object.number("count", *count);
+            object.digest("digest", digest);
+            object.text("kind", "erased");
+        }
+        Control::Join => object.text("kind", "join"),
         Control::List(list) => {
             object.digest("h", &list.digest);
             object.text("kind", "list");
@@ -257,6 +284,12 @@ fn write_control(object: &mut ObjectWriter<'_>, control: &Control) {
         Control::Rotate { next } => {
             object.text("kind", "rotate");
             object.digest("next", next);
+        }
+        Control::Seal(seal) => {
+            object.number("count", seal.count);
+            object.number("first", seal.first);
+            object.text("kind", "seal");
+            object.digest("root", &seal.root);
         }
     }
 }
@@ -382,6 +415,11 @@ fn read_control(mut object: Object<'_>) -> Result<Control, StatementError> {
             (None, Some(millis)) => Control::Clock { forward: false, millis },
             _ => return Err(StatementError::Member("ctl")),
         },
+        Some("erased") => Control::Erased {
+            count: Take::required(take.number("count")?, "count")?,
+            digest: Take::required(take.digest("digest")?, "digest")?,
+        },
+        Some("join") => Control::Join,
         Some("list") => Control::List(read_list_members(&mut take)?),
         Some("recovered") => Control::Recovered {
             cut: Take::required(take.number("cut")?, "cut")?,
@@ -389,10 +427,25 @@ fn read_control(mut object: Object<'_>) -> Result<Control, StatementError> {
             digest: Take::required(take.digest("digest")?, "digest")?,
         },
         Some("rotate") => Control::Rotate { next: Take::required(take.digest("next")?, "next")? },
+        Some("seal") => Control::Seal(Seal {
+            first: Take::required(take.number("first")?, "first")?,
+            count: Take::required(take.number("count")?, "count")?,
+            root: Take::required(take.digest("root")?, "root")?,
+        }),
         _ => return Err(StatementError::Member("kind")),
     };
     finish(Some(&object), "ctl")?;
     Ok(control)
+}
+
+fn read_anchor(mut object: Object<'_>) -> Result<Anchor, StatementError> {
+    let mut take = Take(&mut object);
+    let anchor = Anchor {
+        size: Take::required(take.number("n")?, "anc")?,
+        root: Take::required(take.hex("r")?, "anc")?,
+    };
+    finish(Some(&object), "anc")?;
+    Ok(anchor)
 }
 
 fn read_totals(mut object: Object<'_>) -> Result<Totals, StatementError> {

@@ -2,11 +2,11 @@
 //!
 //! `payload` spells it, member by member; [`Statement`] is the same after its phase was understood. A statement is a claim and no evidence: evidence is a [`super::Receipt`], whose signature was checked.
 //!
-//! Members (WIRE 4, ascending): `act` action, `chn` chain, `cn` counter in stream and chain, `crl` list used {`h`
+//! Members (WIRE 4, ascending): `act` action, `anc` checkpoint known {`n` size, `r` half of the root}, `chn` chain, `cn` counter in stream and chain, `crl` list used {`h`
 //! SHA-256 of TBSCertList, `n` number in hex, `t` thisUpdate, `u` nextUpdate}, `ctl` control, `dec` allow or deny,
 //! `end` totals, `in` commitments to amount and currency, `log` stream, `mode`, `mono` boot id and monotonic
 //! nanoseconds (as text, because nanoseconds outgrow a double after 104 days), `nonce`, `out` commitment to a result,
-//! `par` parents, `ph` phase, `prev` previous receipt, `res` result, `seq`, `src` observer, `state`, `sub` agent,
+//! `own` log run by the agent, `par` parents, `ph` phase, `prev` previous receipt, `res` result, `seq`, `src` observer, `state`, `sub` agent,
 //! `tgt` commitments to counterparties and resources, `tp` W3C traceparent, `ts` microseconds, `v` version, `why`
 //! reason code, `written` amount by `as_written`.
 
@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
 use crate::revocation::RevocationList;
 use crate::time::UnixTime;
+use crate::tree;
 
 /// The name of a receipt, and of the decision it records: SHA-256 of its JWS signing input.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,6 +179,55 @@ pub struct Output {
     pub length: u64,
 }
 
+/// A checkpoint of a log that the writer knew: what names it was written after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// The size of the tree.
+    pub size: u64,
+    /// The first 16 octets of its root.
+    pub root: [u8; 16],
+}
+
+/// Receipts of a stream that share one signature: the one of the receipt that holds this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The sequence number of the first of them.
+    pub first: u64,
+    /// How many follow one another from there.
+    pub count: u64,
+    /// RFC 6962 root over their hashes, in order.
+    pub root: Digest,
+}
+
+impl Seal {
+    /// The seal over the receipts from `first` on, whose hashes are `hashes`.
+    pub(crate) fn over<'h>(first: u64, hashes: impl IntoIterator<Item = &'h ReceiptHash>) -> Self {
+        let mut count = 0;
+        let root = tree::root(hashes.into_iter().map(|hash| {
+            count += 1;
+            &hash.digest().as_bytes()[..]
+        }));
+        Self { first, count, root }
+    }
+
+    /// Whether the seal is over exactly the receipts whose hashes are `hashes`, in this order.
+    #[must_use]
+    pub fn holds<'h>(&self, hashes: impl IntoIterator<Item = &'h ReceiptHash>) -> bool {
+        Self::over(self.first, hashes) == *self
+    }
+
+    /// Whether it covers anything, and only what lies before the receipt number `sequence`.
+    fn ends_before(&self, sequence: u64) -> bool {
+        self.count > 0 && self.first.checked_add(self.count).is_some_and(|end| end <= sequence)
+    }
+
+    /// Whether the receipt number `sequence` is among them.
+    #[must_use]
+    pub const fn covers(&self, sequence: u64) -> bool {
+        sequence >= self.first && sequence - self.first < self.count
+    }
+}
+
 /// What happened to a stream itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -189,6 +239,16 @@ pub enum Control {
         /// By how much.
         millis: u64,
     },
+    /// Disclosed values were erased; the commitments to them stay where they are.
+    Erased {
+        /// How many.
+        count: u64,
+        /// RFC 6962 root over the commitments, ascending.
+        digest: Digest,
+    },
+    /// Several receipts come together: the parents of this one, more than a single receipt may name or of several
+    /// chains.
+    Join,
     /// A new revocation list is in use.
     List(ListUse),
     /// An abandoned stream was found; its unsigned receipts are counted and never signed.
@@ -205,6 +265,8 @@ pub enum Control {
         /// SHA-256 of the next certificate.
         next: Digest,
     },
+    /// One signature for receipts before this one.
+    Seal(Seal),
 }
 
 /// What a closing receipt counts.
@@ -246,6 +308,8 @@ pub struct Statement {
     pub stamp: Stamp,
     /// The decision chain, and the counter in this stream and chain.
     pub chain: Option<(ChainId, Option<u64>)>,
+    /// The checkpoint of a log that the writer knew.
+    pub anchor: Option<Anchor>,
     /// Receipts this one follows from.
     pub parents: Vec<ReceiptHash>,
     /// Whether the agent kept its state in memory only.
@@ -264,6 +328,8 @@ pub enum Event {
     Open {
         /// Fresh for each opening.
         nonce: [u8; 16],
+        /// SHA-256 of the verifier key of a log that the agent runs itself: being in it proves nothing to others.
+        own_log: Option<Digest>,
     },
     /// A request was judged.
     Decision {
@@ -306,6 +372,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether the signature of a seal is enough for it. Beginning and end of a stream, the places where its key
+    /// changes and the seals themselves are signed one by one.
+    #[must_use]
+    pub const fn may_be_sealed(&self) -> bool {
+        !matches!(
+            self,
+            Self::Open { .. }
+                | Self::Close { .. }
+                | Self::Control(Control::Seal(_) | Control::Rotate { .. } | Control::Recovered { .. })
+        )
+    }
+}
+
 impl Statement {
     /// Understands the payload of a receipt.
     ///
@@ -316,6 +396,7 @@ impl Statement {
         let event = Self::event(&read)?;
         // One spelling: whatever the phase does not own would be lost in this comparison.
         let mut only = Payload::at(read.phase, read.stamp);
+        only.anchor = read.anchor;
         only.chain = read.chain;
         only.stream = read.stream;
         only.previous = read.previous;
@@ -325,7 +406,10 @@ impl Statement {
         only.trace = read.trace;
         only.parents = read.parents;
         match &event {
-            Event::Open { .. } => only.nonce = read.nonce,
+            Event::Open { .. } => {
+                only.nonce = read.nonce;
+                only.own_log = read.own_log;
+            }
             Event::Control(_) => only.control = read.control,
             Event::Close { .. } => only.totals = read.totals,
             Event::Outcome { .. } => {
@@ -356,6 +440,7 @@ impl Statement {
             agent: AgentId::from_urn(read.subject).ok_or(StatementError::Member("sub"))?,
             stamp: read.stamp,
             chain: read.chain,
+            anchor: read.anchor,
             parents: read.parents.iter().copied().map(ReceiptHash).collect(),
             memory: read.memory,
             trace: read.trace.map(str::to_owned),
@@ -365,7 +450,10 @@ impl Statement {
 
     fn event(read: &Payload<'_>) -> Result<Event, StatementError> {
         match read.phase {
-            OPEN => Ok(Event::Open { nonce: read.nonce.ok_or(StatementError::Member("nonce"))? }),
+            OPEN => Ok(Event::Open {
+                nonce: read.nonce.ok_or(StatementError::Member("nonce"))?,
+                own_log: read.own_log,
+            }),
             DECISION => Ok(Event::Decision {
                 action: read.act.map(str::to_owned),
                 answer: match (read.dec, read.why) {
@@ -387,7 +475,14 @@ impl Statement {
                 observer: read.observer.ok_or(StatementError::Member("src"))?.to_owned(),
                 output: read.output,
             }),
-            CONTROL => Ok(Event::Control(read.control.ok_or(StatementError::Member("ctl"))?)),
+            CONTROL => match read.control {
+                Some(Control::Join) if read.parents.is_empty() => Err(StatementError::Member("par")),
+                Some(Control::Seal(seal)) if !seal.ends_before(read.sequence) => {
+                    Err(StatementError::Member("ctl"))
+                }
+                Some(control) => Ok(Event::Control(control)),
+                None => Err(StatementError::Member("ctl")),
+            },
             CLOSE => Ok(Event::Close { totals: read.totals }),
             _ => Err(StatementError::Phase),
         }
@@ -456,6 +551,7 @@ mod tests {
         payload.parents = Parents::of(&[ReceiptHash::of(b"p"), ReceiptHash::of(b"q")]).unwrap();
         payload.trace = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         payload.memory = true;
+        payload.anchor = Some(Anchor { size: 70_000, root: [0xab; 16] });
         payload
     }
 
@@ -485,6 +581,7 @@ mod tests {
         outcome.output = Some(Output { digest: Digest::of(b"o"), length: 9 });
         let mut open = full(OPEN, &subject);
         open.nonce = Some([9; 16]);
+        open.own_log = Some(Digest::of(b"log.example+01020304+key"));
         let mut close = full(CLOSE, &subject);
         close.totals =
             Some(Totals { allow: 1, deny: 2, outcome: 3, chains: 4, chains_root: Digest::of(b"") });
@@ -496,11 +593,15 @@ mod tests {
         for control in [
             Control::Clock { forward: true, millis: 5 },
             Control::Clock { forward: false, millis: 5 },
+            Control::Erased { count: 7, digest: Digest::of(b"") },
+            Control::Join,
             Control::List(list()),
             Control::Recovered { cut: 1, unsigned: 2, digest: Digest::of(b"") },
             Control::Rotate { next: Digest::of(b"") },
+            Control::Seal(Seal { first: 3, count: 256, root: Digest::of(b"") }),
         ] {
             let mut payload = full(CONTROL, &subject);
+            payload.sequence = 1000;
             payload.control = Some(control);
             let read = Statement::parse(&written(&payload)).unwrap();
             assert_eq!(read.event, Event::Control(control));
@@ -529,6 +630,48 @@ mod tests {
             assert_ne!(wrong, right);
             assert!(Statement::parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_seal_is_over_something_and_over_what_lies_before_it_only() {
+        let subject = subject();
+        let parse = |first, count, sequence| {
+            let mut payload = full(CONTROL, &subject);
+            payload.sequence = sequence;
+            payload.control = Some(Control::Seal(Seal { first, count, root: Digest::of(b"") }));
+            Statement::parse(&written(&payload)).map(drop)
+        };
+        assert_eq!(parse(1, 9, 10), Ok(()));
+        assert_eq!(parse(1, 10, 10), Err(StatementError::Member("ctl")));
+        assert_eq!(parse(1, 0, 10), Err(StatementError::Member("ctl")));
+        assert_eq!(parse((1 << 53) - 1, (1 << 53) - 1, 10), Err(StatementError::Member("ctl")));
+    }
+
+    #[test]
+    fn a_seal_holds_exactly_the_hashes_it_was_made_over() {
+        let hashes: Vec<ReceiptHash> = (0..9_u8).map(|n| ReceiptHash::of(&[n])).collect();
+        let seal = Seal::over(5, &hashes);
+        assert_eq!((seal.first, seal.count), (5, 9));
+        assert!(seal.holds(&hashes) && seal.covers(5) && seal.covers(13));
+        assert!(!seal.covers(4) && !seal.covers(14));
+        for lost in 0..hashes.len() {
+            let mut others = hashes.clone();
+            others.remove(lost);
+            assert!(!seal.holds(&others));
+            others.insert(lost, ReceiptHash::of(b"another"));
+            assert!(!seal.holds(&others));
+        }
+        assert!(!seal.holds(hashes.iter().rev()) && !seal.holds(&[]));
+    }
+
+    #[test]
+    fn a_join_has_parents() {
+        let subject = subject();
+        let mut payload = full(CONTROL, &subject);
+        payload.control = Some(Control::Join);
+        assert!(Statement::parse(&written(&payload)).is_ok());
+        payload.parents = Parents::NONE;
+        assert_eq!(Statement::parse(&written(&payload)), Err(StatementError::Member("par")));
     }
 
     #[test]
