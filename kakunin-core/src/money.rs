@@ -103,6 +103,8 @@ impl Decimal {
 
 /// A currency or token code, `[A-Z][A-Z0-9]{2,11}`: ISO 4217 or longer registered codes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// Two words wherever it lies: denials are copied, and words that straddle others hold each copy up.
+#[repr(align(8))]
 pub struct Currency {
     // INVARIANT: padded with zero bytes after `length`, so equality of arrays is equality of codes.
     code: [u8; 12],
@@ -126,8 +128,10 @@ impl Currency {
 
     /// Whether `text` is this code, letter for letter.
     #[must_use]
+    #[inline]
     pub fn is(&self, text: &str) -> bool {
-        self.code.get(..usize::from(self.length)) == Some(text.as_bytes())
+        // Letter by letter: for three of them a call that compares memory takes longer.
+        text.len() == usize::from(self.length) && self.code.iter().zip(text.bytes()).all(|(a, b)| *a == b)
     }
 
     /// The code.

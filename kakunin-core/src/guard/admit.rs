@@ -40,11 +40,11 @@ impl Guard {
     pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
         // Our own code only: the body runs outside. Nothing half changed is trusted after a panic: the ledger is
         // rebuilt, the look begins anew, the journal refuses.
-        let mut refused = Refused::from(DenialReason::Internal);
+        let mut refused = Refused::UNKNOWN;
         match catch_unwind(AssertUnwindSafe(|| self.0.admit(request, &mut refused))) {
             Ok(Some(pass)) => Ok(pass),
             Ok(None) => Err(refused.of(request)),
-            Err(_) => Err(Refused::from(DenialReason::Internal).of(request)),
+            Err(_) => Err(Refused::UNKNOWN.of(request)),
         }
     }
 
@@ -60,10 +60,10 @@ impl Guard {
             let now = at.unwrap_or_else(|| self.0.now());
             (current.decide_afresh(request, now), current.note())
         }));
-        let (decision, note) = answer.unwrap_or((Decision::Deny(DenialReason::Internal.into()), None));
-        match decision {
-            Decision::Allow(_) => Ok(()),
-            Decision::Deny(denial) => Err(Refused { denial, receipt: None, note }.of(request)),
+        match answer {
+            Ok((Decision::Allow(_), _)) => Ok(()),
+            Ok((Decision::Deny(denial), note)) => Err(Refused { denial, receipt: None, note }.of(request)),
+            Err(_) => Err(Refused::UNKNOWN.of(request)),
         }
     }
 }
@@ -76,14 +76,12 @@ struct Refused {
 }
 
 impl Refused {
+    /// The answer until there is another: nobody could say.
+    const UNKNOWN: Self = Self { denial: Denial::new(DenialReason::Internal), receipt: None, note: None };
+
+    #[inline(always)]
     fn of(self, request: &ActionRequest<'_>) -> Denied {
         Denied::new(self.denial, request.action, self.receipt, self.note)
-    }
-}
-
-impl From<DenialReason> for Refused {
-    fn from(reason: DenialReason) -> Self {
-        Self { denial: reason.into(), receipt: None, note: None }
     }
 }
 
@@ -120,8 +118,7 @@ impl Inner {
         self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000)
     }
 
-    /// A pass, or `None` and why not in `refused`: what is large is written once, where it stays, since copying it from
-    /// call to call costs half a decision.
+    /// A pass, or `None` and why not in `refused`: a denial is written once, where it stays.
     fn admit(self: &Arc<Self>, request: &ActionRequest<'_>, refused: &mut Refused) -> Option<Pass> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         let mut current = self.current.load();
@@ -138,8 +135,10 @@ impl Inner {
         let mut decision = current.decide(request, now);
         let Some(runtime) = &current.runtime else {
             // No journal, no leave: there is a refusal to name unless opening it failed without one.
-            let denial = decision.denial().copied();
-            refused.denial = denial.unwrap_or_else(|| DenialReason::JournalUnavailable.into());
+            refused.denial = match decision {
+                Decision::Allow(_) => DenialReason::JournalUnavailable.into(),
+                Decision::Deny(denial) => denial,
+            };
             refused.note = current.note();
             return None;
         };
@@ -159,8 +158,9 @@ impl Inner {
                 Decision::Allow(_) if reservation.is_none() => Some(Pass(None)),
                 Decision::Allow(_) => Some(self.pass(runtime, None, reservation)),
                 Decision::Deny(denial) => {
-                    refused.denial = *denial;
                     refused.note = current.note();
+                    drop(current);
+                    refused.denial = *denial;
                     None
                 }
             };
@@ -184,8 +184,7 @@ impl Inner {
                 if let Some(reservation) = reservation {
                     runtime.release(reservation);
                 }
-                refused.denial = reason.into();
-                refused.note = current.note();
+                (refused.denial, refused.note) = (reason.into(), current.note());
                 None
             }
             (Decision::Deny(denial), Ok(recorded))
@@ -194,8 +193,11 @@ impl Inner {
                 Some(self.pass(runtime, Some(recorded), reservation))
             }
             (Decision::Deny(denial), recorded) => {
-                let receipt = recorded.ok().map(|recorded| recorded.hash());
-                *refused = Refused { denial: *denial, receipt, note: current.note() };
+                refused.receipt = recorded.ok().map(|recorded| recorded.hash());
+                refused.note = current.note();
+                // What was written a moment ago is slow to copy; giving the view back takes longer than that moment.
+                drop(current);
+                refused.denial = *denial;
                 None
             }
         }

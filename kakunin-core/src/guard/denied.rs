@@ -24,9 +24,7 @@ impl Denied {
     #[must_use]
     #[inline]
     pub fn new(denial: Denial, action: &str, receipt: Option<ReceiptHash>, note: Option<String>) -> Self {
-        let mut denied = Self { denial, action: ActionText::EMPTY, receipt, note };
-        denied.action.set(action);
-        denied
+        Self { denial, action: ActionText::of(action), receipt, note }
     }
 
     /// The reason.
@@ -148,15 +146,16 @@ struct ActionText {
 }
 
 impl ActionText {
-    const EMPTY: Self = Self { bytes: [0; MAX_ACTION], length: 0 };
-
-    fn set(&mut self, action: &str) {
+    #[inline(always)]
+    fn of(action: &str) -> Self {
         // An action of a megabyte is denied too, and not repeated.
         let action = if action.len() <= MAX_ACTION { action } else { "an action of over 128 bytes" };
-        if let (Some(to), Ok(length)) = (self.bytes.get_mut(..action.len()), u8::try_from(action.len())) {
+        let mut text = Self { bytes: [0; MAX_ACTION], length: 0 };
+        if let (Some(to), Ok(length)) = (text.bytes.get_mut(..action.len()), u8::try_from(action.len())) {
             to.copy_from_slice(action.as_bytes());
-            self.length = length;
+            text.length = length;
         }
+        text
     }
 
     fn as_str(&self) -> &str {

@@ -158,6 +158,7 @@ const PARTY_REASONS: NameReasons =
 const RESOURCE_REASONS: NameReasons =
     (DenialReason::RequestResourceMissing, DenialReason::RequestResourceInvalid);
 
+#[inline(always)]
 fn names(
     applied: &[u32],
     rules: &[CompiledNames],
@@ -165,28 +166,41 @@ fn names(
     (missing, invalid): NameReasons,
 ) -> Result<NamesFinding, DenialReason> {
     let mut finding = NamesFinding { inside: true, decided: true };
-    let none = match asked {
-        Names::Absent if applied.is_empty() => return Ok(finding),
+    let rules = || applied.iter().filter_map(|index| rules.get(*index as usize));
+    match *asked {
+        Names::One(name) => finding.take(name, rules(), invalid)?,
+        Names::Many([]) | Names::Absent => refuse_unless(rules().all(|rule| rule.optional), missing)?,
+        Names::Many(names) => names.iter().try_for_each(|name| finding.take(name, rules(), invalid))?,
         Names::Unreadable => return Err(invalid),
-        Names::Absent => true,
-        Names::Many(list) => list.is_empty(),
-        Names::One(_) => false,
-    };
-    let applied = || applied.iter().filter_map(|index| rules.get(*index as usize));
-    if none {
-        refuse_unless(applied().all(|rule| rule.optional), missing)?;
-        return Ok(finding);
-    }
-    for name in asked.iter() {
-        let name = CanonicalName::new(name).map_err(|_| invalid)?;
-        for rule in applied() {
-            let allowed = rule.allow.contains(name.as_bytes());
-            let denied = rule.deny.as_ref().map_or(Some(false), |deny| deny.contains(name.as_bytes()));
-            finding.inside &= allowed != Some(false) && denied != Some(true);
-            finding.decided &= allowed.is_some() && denied.is_some();
-        }
     }
     Ok(finding)
+}
+
+impl NamesFinding {
+    #[inline]
+    fn take<'r>(
+        &mut self,
+        name: &str,
+        rules: impl Iterator<Item = &'r CompiledNames>,
+        invalid: DenialReason,
+    ) -> Result<(), DenialReason> {
+        if let Some(plain) = CanonicalName::plain(name) {
+            self.judge(plain.as_bytes(), rules);
+            return Ok(());
+        }
+        self.judge(CanonicalName::new(name).map_err(|_| invalid)?.as_bytes(), rules);
+        Ok(())
+    }
+
+    #[inline]
+    fn judge<'r>(&mut self, name: &[u8], rules: impl Iterator<Item = &'r CompiledNames>) {
+        for rule in rules {
+            let allowed = rule.allow.contains(name);
+            let denied = rule.deny.as_ref().map_or(Some(false), |deny| deny.contains(name));
+            self.inside &= allowed != Some(false) && denied != Some(true);
+            self.decided &= allowed.is_some() && denied.is_some();
+        }
+    }
 }
 
 fn refuse_unless(holds: bool, reason: DenialReason) -> Result<(), DenialReason> {
