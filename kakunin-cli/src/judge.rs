@@ -104,8 +104,7 @@ impl Judge {
     pub(crate) fn of(directory: &Path, lists: Option<&Path>) -> Result<Self, Failure> {
         let home = AgentHome::open(directory, lists).map_err(Failure::cannot)?;
         let papers = home.papers().map_err(Failure::cannot)?;
-        let path = home.lists_path();
-        let lists = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+        let lists = home.lists().map_err(|error| error.to_string());
         Ok(Self { papers, lists, sums: HashMap::new(), view: None, trail: None })
     }
 

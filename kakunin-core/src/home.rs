@@ -6,10 +6,11 @@
 //!
 //! Takes in a path, gives out what stands there, believed by nobody: certificates are verified above, in the snapshot.
 //! What is refused here is what no later check could notice: a key that others can read, a list of names that is not the one
-//! its file says, a list file that a rename never reaches.
+//! its file says, a list file that a rename never reaches. Files are read up to a size, and only if they are files: the
+//! directory may be writable by whoever renews it, and a pipe in there must not hold up a guard.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,9 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use crate::digest::Digest;
+use crate::file;
 use crate::key::{KeyError, SoftKey};
+use crate::revocation::MAX_LIST;
 use crate::scope::{NameError, NameList, NameLists};
 
 /// An agent's directory, with the places its settings name.
@@ -101,12 +104,12 @@ impl AgentHome {
     pub fn key(&self) -> Result<SoftKey, HomeError> {
         let path = self.dir.join("key.pem");
         let io = |source| HomeError::Io { path: path.clone(), source };
-        let mut file = File::open(&path).map_err(io)?;
+        let file = file::open(&path).map_err(io)?;
         if key_protection(&file, &path).map_err(io)? == KeyProtection::Open {
             return Err(HomeError::OpenKey { path });
         }
         let mut pem = Zeroizing::new(Vec::new());
-        file.read_to_end(&mut pem).map_err(io)?;
+        file::read_into(&file, MAX_SMALL, &mut pem).map_err(io)?;
         let der =
             PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| HomeError::Pem { path: path.clone() })?;
         SoftKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|error| HomeError::Key { path, error })
@@ -118,7 +121,21 @@ impl AgentHome {
     /// The file cannot be opened.
     pub fn key_protection(&self) -> io::Result<KeyProtection> {
         let path = self.dir.join("key.pem");
-        key_protection(&File::open(&path)?, &path)
+        key_protection(&file::open(&path)?, &path)
+    }
+
+    /// Reads the revocation lists, PEM, believed by nobody.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the file cannot be read.
+    pub fn lists(&self) -> Result<Vec<u8>, HomeError> {
+        let path = &self.lists;
+        file::read(path, MAX_LISTS).map_err(|source| HomeError::Io { path: path.clone(), source })
+    }
+
+    /// The text of the mark of a new agent, if it can be read.
+    pub(crate) fn genesis(&self) -> Option<String> {
+        file::read_text(&self.genesis_path(), MAX_SMALL).ok()
     }
 
     /// What identifies the present version of the certificate file.
@@ -129,7 +146,8 @@ impl AgentHome {
 
     fn certificates(&self, name: &str) -> Result<Vec<Vec<u8>>, HomeError> {
         let path = self.dir.join(name);
-        let pem = fs::read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })?;
+        let pem = file::read(&path, MAX_CERTIFICATES)
+            .map_err(|source| HomeError::Io { path: path.clone(), source })?;
         let blocks = CertificateDer::pem_slice_iter(&pem).map(|block| block.map(|der| der.as_ref().to_vec()));
         let ders: Vec<Vec<u8>> =
             blocks.collect::<Result<_, _>>().map_err(|_| HomeError::Pem { path: path.clone() })?;
@@ -151,7 +169,7 @@ impl AgentHome {
             let (Some(root), Some("txt")) = (stem, path.extension().and_then(|e| e.to_str())) else {
                 continue;
             };
-            let list = NameList::parse(&read_text(&path)?)
+            let list = NameList::parse(&read_text(&path, MAX_NAMES)?)
                 .map_err(|error| HomeError::Names { path: path.clone(), error })?;
             if list.root() != root {
                 return Err(HomeError::OtherNames { path });
@@ -232,8 +250,8 @@ fn is_mount_point(path: &Path) -> bool {
     points.into_iter().any(|point| point == escaped)
 }
 
-fn read_text(path: &Path) -> Result<String, HomeError> {
-    fs::read_to_string(path).map_err(|source| HomeError::Io { path: path.to_owned(), source })
+fn read_text(path: &Path, limit: u64) -> Result<String, HomeError> {
+    file::read_text(path, limit).map_err(|source| HomeError::Io { path: path.to_owned(), source })
 }
 
 #[derive(serde::Deserialize)]
@@ -252,7 +270,7 @@ struct Settings {
 impl Settings {
     fn read(dir: &Path) -> Result<Self, HomeError> {
         let path = dir.join("agent.toml");
-        let settings: Self = toml::from_str(&read_text(&path)?)
+        let settings: Self = toml::from_str(&read_text(&path, MAX_SMALL)?)
             .map_err(|error| HomeError::Settings { path, what: error.message().trim().to_owned() })?;
         settings.issuer_pin(dir)?;
         Ok(settings)
@@ -326,3 +344,12 @@ pub enum HomeError {
         path: PathBuf,
     },
 }
+
+/// Settings, a key, a mark: a few hundred bytes and whatever people write around them.
+const MAX_SMALL: u64 = 64 << 10;
+/// A path is built from 64 KiB of DER at most; bundles of roots come with comments.
+const MAX_CERTIFICATES: u64 = 1 << 20;
+/// A million names of 128 bytes (the module's `count`) and two for the end of each line.
+const MAX_NAMES: u64 = 130_000_000;
+/// The longest list that is read, in PEM, and smaller ones beside it.
+const MAX_LISTS: u64 = MAX_LIST as u64 / 2 * 3;

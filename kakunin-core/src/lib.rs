@@ -6,6 +6,7 @@
 pub mod time;
 pub mod digest;
 pub mod id;
+mod file;
 mod frame;
 pub mod tree;
 pub mod money;

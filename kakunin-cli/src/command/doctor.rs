@@ -185,7 +185,7 @@ fn directory(path: &Path, at: UnixTime, findings: &mut Findings) {
         Ok(papers) => papers,
         Err(error) => return findings.say(Level::Wrong, error.to_string()),
     };
-    let lists = fs::read(home.lists_path()).unwrap_or_default();
+    let lists = home.lists().unwrap_or_default();
     let snapshot = match Snapshot::build(&papers, &lists, at) {
         Ok(snapshot) => snapshot,
         Err(refusal) => {

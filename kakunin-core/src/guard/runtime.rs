@@ -1,7 +1,6 @@
 //! What a guard holds while it decides: the journal and the ledger of this process.
 
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::ledger::{Fresh, Ledger, Reservation};
@@ -56,7 +55,7 @@ impl Runtime {
             StateDir::open(&place).map_err(|error| unusable(&format!("`{}`: {error}", place.display())))?;
         let fresh = match &inner.source {
             Source::Directory(home) => {
-                path.and_then(|path| genesis(inner, &home.genesis_path(), path, wall.to_seconds()))
+                path.and_then(|path| genesis(inner, &home.genesis()?, path, wall.to_seconds()))
             }
             Source::Memory(_) => None,
         };
@@ -150,9 +149,8 @@ fn identity(inner: &Inner, papers: &Papers, signer: &Arc<Signer>) -> Result<Iden
 }
 
 /// The authority's word that this agent never spent anything, if it stands there, is genuine and not too old.
-fn genesis(inner: &Inner, file: &Path, path: &AgentPath, now: UnixTime) -> Option<Fresh> {
-    let text = fs::read_to_string(file).ok()?;
-    let mark = Genesis::verify(&text, path.issuing().decoded().key())?;
+fn genesis(inner: &Inner, text: &str, path: &AgentPath, now: UnixTime) -> Option<Fresh> {
+    let mark = Genesis::verify(text, path.issuing().decoded().key())?;
     let certificate = path.agent().decoded();
     let right = mark.agent() == inner.agent && mark.certificate() == certificate.thumbprint();
     // A mark in a directory nobody can write stays there for ever, so it ends by itself.

@@ -1,6 +1,5 @@
 //! Where a guard's papers and lists come from: a directory that is watched, or memory.
 
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -80,10 +79,7 @@ impl Source {
     /// The PEM lists; an error is its text, for the operator.
     pub(super) fn lists(&self) -> Result<Vec<u8>, String> {
         match self {
-            Self::Directory(home) => {
-                let path = home.lists_path();
-                fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
-            }
+            Self::Directory(home) => home.lists().map_err(|error| error.to_string()),
             Self::Memory(memory) => Ok(memory.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }

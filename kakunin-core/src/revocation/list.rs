@@ -19,7 +19,7 @@ use crate::key::{Algorithm, PublicKey};
 use crate::time::UnixTime;
 
 /// Most bytes of one list: 1,000,000 entries of 49 bytes with room to spare.
-const MAX_LIST: usize = 64 << 20;
+pub(crate) const MAX_LIST: usize = 64 << 20;
 
 /// A list that was parsed and is believed by nobody.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod list;
 mod memory;
 mod standing;
 
+pub(crate) use list::MAX_LIST;
 pub use list::{ListError, ListIssuer, ListNumber, RevocationList, UnverifiedList};
 pub use memory::{Contradiction, ListMark};
 pub use standing::Standing;
