@@ -9,15 +9,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::clock::{Audit, TOLERANCE_MILLIS};
+use super::known::{self, KnownLists};
 use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
 use super::source::Versions;
 use super::state::{LockError, StateDir};
-use crate::certificate::{AgentPath, ListSelectError, PathLists};
+use crate::certificate::{AgentPath, PathLists};
 use crate::decision::DenialReason;
 use crate::home::Papers;
 use crate::leash::Leash;
-use crate::revocation::ListError;
 use crate::snapshot::{self, Refusal, Snapshot};
 use crate::time::UnixTime;
 
@@ -28,11 +28,13 @@ pub(super) struct Look {
     papers: Option<Papers>,
     /// The proven path and its compiled scope, reused while only lists change.
     proven: Option<(AgentPath, Arc<Leash>)>,
-    /// The lists accepted last, by this process or an earlier one.
-    kept: Option<PathLists>,
-    /// Whether what earlier processes kept was taken up.
-    kept_loaded: bool,
-    /// Whether `kept` is on disk.
+    /// The lists that are decided by, of the issuers of `proven`.
+    held: Option<PathLists>,
+    /// The newest accepted list of every issuer, by this process or an earlier one.
+    known: KnownLists,
+    /// Whether the marks of earlier processes were taken up.
+    marks_loaded: bool,
+    /// Whether `held` is on disk.
     persisted: bool,
     /// The latest thisUpdate ever accepted.
     trusted: Option<UnixTime>,
@@ -64,8 +66,8 @@ impl Inner {
                     // A look that panicked may have stored half of what it saw: everything is looked at again. Only
                     // what was accepted stays known, or a panic would let a list be taken back.
                     let mut look = poisoned.into_inner();
-                    let Look { papers, kept, trusted, .. } = std::mem::take(&mut *look);
-                    *look = Look { papers, kept, trusted, ..Look::default() };
+                    let Look { papers, known, trusted, .. } = std::mem::take(&mut *look);
+                    *look = Look { papers, known, trusted, ..Look::default() };
                     self.look.clear_poison();
                     return Some(look);
                 }
@@ -110,7 +112,8 @@ impl Inner {
         let papers = look.papers.as_ref()?;
         match Runtime::start(self, papers, look.proven.as_ref().map(|(path, _)| path)) {
             Ok(runtime) => {
-                (look.kept_loaded, look.persisted) = (false, false);
+                (look.marks_loaded, look.persisted) = (false, false);
+                look.known.forget_recalls();
                 Some(runtime)
             }
             Err(refusal) => {
@@ -150,7 +153,7 @@ impl Inner {
         match (refusal, &look.proven) {
             (Some(refusal), _) => self.store_view(View::Refused(Arc::new(refusal))),
             (None, Some((path, leash))) => {
-                let Some(lists) = &look.kept else { return };
+                let Some(lists) = &look.held else { return };
                 let fresh = !matches!(&self.current.load().view, View::Ready(held)
                     if held.agent().lists().same_as(lists) && Arc::ptr_eq(held.leash(), leash));
                 if fresh {
@@ -208,26 +211,25 @@ impl Inner {
         }
         let Some((path, _)) = &look.proven else { return Ok(()) };
         let path = path.clone();
-        if let Some(state) = state.filter(|_| !look.kept_loaded) {
-            let trusted = load_kept(look, state, &path)?;
-            look.trusted = look.trusted.max(Some(trusted));
-            self.times.prove(trusted);
-            look.kept_loaded = true;
+        if let Some(state) = state {
+            recall(look, state, &path)?;
+            look.trusted.iter().for_each(|trusted| self.times.prove(*trusted));
         }
         match self.accept_lists(look, &path, now) {
-            Ok((lists, pem)) => {
-                let same = look.kept.as_ref().is_some_and(|kept| lists.same_as(kept));
+            Ok(lists) => {
+                let same = look.held.as_ref().is_some_and(|held| lists.same_as(held));
                 look.trusted = look.trusted.max(Some(lists.this_update()));
                 self.times.prove(lists.this_update());
+                look.known.accept(&lists, &path);
                 if let Some(runtime) = runtime.as_ref().filter(|_| !same || !look.persisted) {
                     look.persisted = false;
-                    keep(runtime, &lists, &pem, &path)?;
+                    keep(runtime, &lists, &path)?;
                     look.persisted = true;
                 }
-                look.kept = Some(lists);
+                look.held = Some(lists);
             }
             // At the start there is nothing else to decide by; later the list that is held goes on until its end.
-            Err(refusal) if look.seen.is_none() || look.kept.is_none() => return Err(refusal),
+            Err(refusal) if look.seen.is_none() || look.held.is_none() => return Err(refusal),
             Err(refusal) => {
                 look.lists_refused = true;
                 self.notice(format!("the revocation lists changed and are refused: {refusal}"));
@@ -261,8 +263,8 @@ impl Inner {
             runtime.renew(self, &papers)?;
         }
         if renewed {
-            // Lists of another issuing authority say nothing about the one before; the next ones are compared again.
-            look.kept = look.kept.take().filter(|lists| {
+            // Nobody is judged by the lists of another issuing authority; what is known of each issuer stays.
+            look.held = look.held.take().filter(|lists| {
                 PathLists::from_der([lists.issuing().der(), lists.root().der()], &path).is_ok()
             });
         }
@@ -271,24 +273,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads the source's lists and checks that they may follow the ones that are held.
-    fn accept_lists(
-        &self,
-        look: &Look,
-        path: &AgentPath,
-        now: UnixTime,
-    ) -> Result<(PathLists, Vec<u8>), Refusal> {
+    /// Reads the source's lists and checks that they may follow the ones that are known.
+    fn accept_lists(&self, look: &Look, path: &AgentPath, now: UnixTime) -> Result<PathLists, Refusal> {
         let pem = self.source.lists().map_err(|what| Refusal::new(DenialReason::RevocationMissing, what))?;
         let lists = PathLists::from_pem(&pem, path).map_err(|error| Refusal::new(error.reason(), error))?;
-        if let Some(kept) = &look.kept {
-            lists
-                .may_follow(kept, path)
-                .map_err(|error| Refusal::new(DenialReason::RevocationRollback, error))?;
-        }
+        let follows = look.known.allow(&lists, path);
+        follows.map_err(|error| Refusal::new(DenialReason::RevocationRollback, error))?;
         // Dates are judged now as well: a list from the future must not raise the trusted time.
         let verified =
             path.clone().with_lists(lists, now).map_err(|error| Refusal::new(error.reason(), error))?;
-        Ok((verified.lists().clone(), pem))
+        Ok(verified.lists().clone())
     }
 
     pub(super) fn store_view(&self, view: View) {
@@ -354,43 +348,27 @@ impl Inner {
     }
 }
 
-/// Takes up what an earlier process knew, and gives the trusted time it had reached.
-fn load_kept(look: &mut Look, state: &StateDir, path: &AgentPath) -> Result<UnixTime, Refusal> {
-    let unusable = |error: &std::io::Error| Refusal::new(DenialReason::JournalUnavailable, error);
-    let marks = state.marks().map_err(|error| unusable(&error))?;
-    let kept = state.lists().map_err(|error| unusable(&error))?;
-    let kept = match kept.map(|pem| PathLists::from_pem(&pem, path)) {
-        Some(Ok(lists)) => Some(lists),
-        // Lists of another authority were kept for another certificate: they say nothing about this one.
-        None | Some(Err(ListSelectError::Invalid(ListError::OtherIssuer))) => None,
-        // They were in order when they were kept. What they said is not known, and might be a revocation.
-        Some(Err(error)) => {
-            let what = format!("the lists kept in the state directory are damaged: {error}");
-            return Err(Refusal::new(DenialReason::RevocationInvalid, what));
-        }
-    };
-    if let Some(lists) = kept {
-        // What this process accepted before there was a state directory must not be older than what was known.
-        let held_is_newer = look.kept.as_ref().is_some_and(|held| held.may_follow(&lists, path).is_ok());
-        if !held_is_newer {
-            look.kept = Some(lists);
-            look.seen = None;
-        }
+/// Takes up what earlier processes knew of the issuers of `path`, and the trusted time they had reached.
+fn recall(look: &mut Look, state: &StateDir, path: &AgentPath) -> Result<(), Refusal> {
+    if !look.marks_loaded {
+        let marks = state.marks().map_err(|error| Refusal::new(DenialReason::JournalUnavailable, error))?;
+        look.trusted = look.trusted.max(Some(marks.trusted));
+        look.marks_loaded = true;
     }
-    Ok(marks.trusted)
+    if look.known.recall(state, path)? {
+        // What is held was accepted without knowing this.
+        look.seen = None;
+    }
+    Ok(())
 }
 
 /// Keeps accepted lists for later processes and for verifiers.
-fn keep(runtime: &Runtime, lists: &PathLists, pem: &[u8], path: &AgentPath) -> Result<(), Refusal> {
+fn keep(runtime: &Runtime, lists: &PathLists, path: &AgentPath) -> Result<(), Refusal> {
     archive(runtime, lists)?;
     let Some(state) = &runtime.state else { return Ok(()) };
     let mut ledger = runtime.ledger().map_err(|reason| Refusal::new(reason, reason.what()))?;
     let kept = ledger.with_lock(|lock| {
-        // Never lower: another process may have kept a newer one meanwhile, of the same second even.
-        let known = state.lists()?.and_then(|pem| PathLists::from_pem(&pem, path).ok());
-        if known.is_none_or(|known| lists.may_follow(&known, path).is_ok()) {
-            state.keep_lists(lock, pem)?;
-        }
+        known::keep(state, lock, lists, path)?;
         state.keep_marks(lock, &state.marks()?.raised(lists.this_update(), 0))
     });
     kept.map(|_| ()).map_err(|error| match error {

@@ -10,6 +10,7 @@ mod admit;
 mod clock;
 mod denied;
 mod keeper;
+mod known;
 mod ledger;
 mod open;
 mod runtime;

@@ -1,7 +1,8 @@
 //! The state directory: what an agent must remember between processes.
 //!
 //! ```text
-//! STATE   lists   the last accepted lists, PEM        clock   marks, two slots        budget.seg   see `ledger`
+//! STATE   lists/<issuer>.crl   the list accepted last of each issuer, DER; the name is the SHA-256 of its key
+//!         clock   marks, two slots        budget.seg   see `ledger`        genesis   the mark that was consumed
 //! ```
 //!
 //! All of it changes only under the lock on `budget.seg`, and never to something lower.
@@ -12,6 +13,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::digest::Digest;
+use crate::file;
+use crate::revocation::MAX_LIST;
 use crate::time::UnixTime;
 
 /// A state directory.
@@ -24,7 +28,13 @@ impl StateDir {
     /// Opens the directory, making it if it is not there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         // Disclosed values and amounts stand in there in clear.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(path)?;
+        let lists = path.join(LISTS);
+        if !lists.is_dir() {
+            builder.create(&lists)?;
+            File::open(path)?.sync_all()?;
+        }
         Ok(Self { path: path.to_owned() })
     }
 
@@ -56,27 +66,25 @@ impl StateDir {
         }
     }
 
-    /// The lists accepted last.
-    pub(super) fn lists(&self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.file(LISTS)) {
-            Ok(pem) => Ok(Some(pem)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The list accepted last of the issuer with this key.
+    pub(super) fn list(&self, issuer: &Digest) -> io::Result<Option<Vec<u8>>> {
+        known(file::read(&self.list_path(issuer), MAX_LIST as u64))
     }
 
-    /// Keeps `pem` as the lists accepted last; the caller holds the lock.
-    pub(super) fn keep_lists(&self, _lock: &Locked, pem: &[u8]) -> io::Result<()> {
-        replace(&self.file(LISTS), pem)
+    /// Keeps `der` as the list accepted last of `issuer`; the caller holds the lock.
+    pub(super) fn keep_list(&self, _lock: &Locked, issuer: &Digest, der: &[u8]) -> io::Result<()> {
+        replace(&self.list_path(issuer), der)
+    }
+
+    fn list_path(&self, issuer: &Digest) -> PathBuf {
+        self.file(LISTS).join(format!("{issuer}.crl"))
     }
 
     /// The marks.
     pub(super) fn marks(&self) -> io::Result<Marks> {
-        match fs::read(self.file(CLOCK)) {
-            Ok(bytes) if bytes.is_empty() => Ok(Marks::default()),
-            Ok(bytes) => Marks::newest(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marks::default()),
-            Err(error) => Err(error),
+        match known(file::read(&self.file(CLOCK), MAX_SMALL))? {
+            Some(bytes) if !bytes.is_empty() => Marks::newest(&bytes),
+            _ => Ok(Marks::default()),
         }
     }
 
@@ -89,11 +97,7 @@ impl StateDir {
 
     /// The thumbprint of the genesis mark that was consumed last.
     pub(super) fn consumed_genesis(&self) -> io::Result<Option<String>> {
-        match fs::read_to_string(self.file(GENESIS)) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(known(file::read_text(&self.file(GENESIS), MAX_SMALL))?.map(|text| text.trim().to_owned()))
     }
 
     /// Records that a genesis mark was consumed; the caller holds the lock.
@@ -201,6 +205,15 @@ impl Marks {
     }
 }
 
+/// `None` for what is not there.
+fn known<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Replaces a file: whole or not at all, and durable when this returns.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension(format!("{}.tmp", std::process::id()));
@@ -211,8 +224,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// Opens a file that grows, making it if it is not there. A pipe in its place would swallow what is written.
 pub(super) fn open_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(file::without_waiting());
+    let opened = options.open(path)?;
+    file::regular(&opened.metadata()?)?;
+    Ok(opened)
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -224,5 +242,7 @@ pub(super) const BUDGETS: &str = "budget.seg";
 const LISTS: &str = "lists";
 const CLOCK: &str = "clock";
 const GENESIS: &str = "genesis";
+/// Marks and a hash.
+const MAX_SMALL: u64 = 4 << 10;
 /// Two numbers of 8 and a frame header: 32 bytes a slot.
 const MARK_BYTES: u64 = 32;

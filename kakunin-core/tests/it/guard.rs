@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
-use kakunin_core::certificate::{AgentCertificate, TrustAnchors};
+use kakunin_core::certificate::{AgentCertificate, CaCertificate, CaRole, TrustAnchors};
 use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
@@ -115,6 +115,38 @@ impl House {
         let root = self.authority.list(By::Root, |_| {});
         let text = [list, root].map(|list| pem("X509 CRL", &list)).concat();
         replace(&self.temp.path().join("lists.pem"), &text);
+    }
+
+    /// Another issuing authority under the same root takes the agent over; `root` is the number of the root's list.
+    fn rotate(&mut self, root: u8) {
+        let keys = [seeded_key(1), seeded_key(9), seeded_key(3)];
+        self.authority = Authority::of(
+            keys,
+            |_| {},
+            |params| {
+                params.distinguished_name = authority::name("Next Issuing");
+                params.serial_number = Some(vec![0x43; 16].into());
+            },
+        );
+        self.publish_pair(1, root);
+        fs::write(self.dir().join("chain.pem"), pem("CERTIFICATE", &self.authority.issuing)).unwrap();
+        self.certify(SCOPE, 5);
+    }
+
+    /// Publishes both lists, by their numbers.
+    fn publish_pair(&self, issuing: u8, root: u8) {
+        let list = |by, number: u8| {
+            let list = self.authority.list(by, |params| params.crl_number = SerialNumber::from(vec![number]));
+            pem("X509 CRL", &list)
+        };
+        let text = [list(By::Issuing, issuing), list(By::Root, root)].concat();
+        replace(&self.temp.path().join("lists.pem"), &text);
+    }
+
+    /// The file that keeps the list of this authority.
+    fn kept(&self, authority: &[u8], role: CaRole) -> PathBuf {
+        let key = CaCertificate::decode(authority, role).unwrap().decoded().key().key_id();
+        self.state().join("lists").join(format!("{key}.crl"))
     }
 
     fn options(&self) -> GuardOptions {
@@ -951,12 +983,15 @@ fn kept_lists_are_never_lowered_by_a_process_that_was_late() {
     let guard = house.guard();
     assert_eq!(ask(&guard, &pay("1")), "allow");
     // All lists are of the same second. Another process kept the third while this one read the second.
-    house.publish(3, &[RevocationReason::KeyCompromise]);
-    let third = fs::read(house.temp.path().join("lists.pem")).unwrap();
+    let third = house.authority.list(By::Issuing, |params| {
+        params.crl_number = SerialNumber::from(vec![3]);
+        params.revoked_certs = vec![entry(&SERIAL, Some(RevocationReason::KeyCompromise))];
+    });
+    let kept = house.kept(&house.authority.issuing, CaRole::Issuing);
     house.publish(2, &[]);
-    fs::write(house.state().join("lists"), &third).unwrap();
+    fs::write(&kept, &third).unwrap();
     guard.refresh();
-    assert!(fs::read(house.state().join("lists")).unwrap() == third, "an older list is kept");
+    assert!(fs::read(&kept).unwrap() == third, "an older list is kept");
     assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
 }
 
@@ -967,8 +1002,117 @@ fn kept_lists_that_are_damaged_deny_instead_of_being_forgotten() {
     house.publish(2, &[RevocationReason::KeyCompromise]);
     assert_eq!(ask(&house.guard(), &pay("1")), "certificate.revoked");
     fs::write(house.temp.path().join("lists.pem"), &old).unwrap();
-    for damage in ["", "no list", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"] {
-        fs::write(house.state().join("lists"), damage).unwrap();
-        assert_eq!(ask(&house.guard(), &pay("1")), "revocation.invalid", "{damage}");
+    let kept = house.kept(&house.authority.issuing, CaRole::Issuing);
+    let of_root = fs::read(house.kept(&house.authority.root, CaRole::Root)).unwrap();
+    for damage in [b"", b"no list".as_slice(), &[0x30, 0], &of_root] {
+        fs::write(&kept, damage).unwrap();
+        assert_eq!(ask(&house.guard(), &pay("1")), "revocation.invalid", "{damage:?}");
     }
+}
+
+/// The root's list was forgotten with the list of the authority that was left.
+#[test]
+fn a_rollback_of_the_roots_list_is_noticed_across_a_rotation() {
+    let mut house = House::new();
+    house.publish_pair(1, 2);
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.rotate(1);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "revocation.rollback", "while it runs");
+    drop(guard);
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback", "and at the next start");
+    house.publish_pair(1, 2);
+    assert_eq!(ask(&house.guard(), &pay("1")), "allow");
+}
+
+/// What was known of an authority was overwritten by its successor's list, so a way back met an empty memory.
+#[test]
+fn the_list_of_an_authority_that_was_left_is_still_known() {
+    let mut house = House::new();
+    house.publish_pair(7, 2);
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    let left = Authority::new();
+    house.rotate(2);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.authority = left;
+    fs::write(house.dir().join("chain.pem"), pem("CERTIFICATE", &house.authority.issuing)).unwrap();
+    house.publish_pair(6, 2);
+    house.certify(SCOPE, 6);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "revocation.rollback");
+    drop(guard);
+    assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+}
+
+/// A process that went on under the old authority asks the state what others knew of the new one.
+#[test]
+fn a_rotation_meets_what_another_process_knew_of_the_next_authority() {
+    let mut house = House::new();
+    let late = house.guard();
+    assert_eq!(ask(&late, &pay("1")), "allow");
+    late.before_fork(); // Its keeper rests, so it sees nothing of the rotation by itself.
+    house.rotate(1);
+    house.publish_pair(5, 1);
+    assert_eq!(ask(&house.guard(), &pay("1")), "allow");
+    house.publish_pair(4, 1);
+    late.after_fork_in_parent();
+    assert_eq!(ask(&late, &pay("1")), "revocation.rollback");
+}
+
+/// The first look read until a writer came, which for a pipe is never.
+#[test]
+fn what_is_no_regular_file_is_an_answer_and_no_wait() {
+    let start = Instant::now();
+    for (file, code) in [("../lists.pem", "revocation.missing"), ("genesis", "budget.unknown")] {
+        let house = House::new();
+        pipe(&house.dir().join(file));
+        assert_eq!(ask(&house.guard(), &pay("1")), code, "{file}");
+    }
+    for file in ["agent.pem", "ca.pem", "chain.pem", "agent.toml", "key.pem"] {
+        let house = House::new();
+        let running = house.guard();
+        assert_eq!(ask(&running, &pay("1")), "allow");
+        pipe(&house.dir().join(file));
+        let opened = AgentHome::open(&house.dir(), None)
+            .map_err(|error| error.to_string())
+            .and_then(|home| Guard::open(home, house.options()).map_err(|error| error.to_string()));
+        assert!(opened.unwrap_err().contains("not a regular file"), "{file}");
+        running.refresh();
+        // Of the papers only the certificate is watched; what it is refused for is known to the operator.
+        let noticed = running.take_notices().concat().contains("not a regular file");
+        assert_eq!(noticed, file == "agent.pem", "{file}");
+        assert_eq!(ask(&running, &pay("1")), "allow", "{file}");
+    }
+    let house = House::new();
+    fs::create_dir(house.dir().join("names")).unwrap();
+    pipe(&house.dir().join("names").join(format!("{}.txt", Digest::of(b"names"))));
+    assert!(Guard::open(AgentHome::open(&house.dir(), None).unwrap(), house.options()).is_err());
+    for file in ["clock", "budget.seg", "genesis"] {
+        let house = House::new();
+        assert_eq!(ask(&house.guard(), &pay("1")), "allow");
+        pipe(&house.state().join(file));
+        assert_eq!(ask(&house.guard(), &pay("1")), "journal.unavailable", "{file}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+/// A list of any size was read whole before it was found to be none.
+#[test]
+fn a_file_beyond_any_use_is_refused_unread() {
+    let house = House::new();
+    let lists = house.temp.path().join("lists.pem");
+    fs::File::create(&lists).unwrap().set_len(1 << 28).unwrap();
+    let denied = house.guard().admit(&pay("1")).unwrap_err();
+    assert_eq!(denied.code(), "revocation.missing");
+    assert!(denied.to_string().contains("has more than 100663296 bytes"), "{denied}");
+}
+
+/// A pipe in the place of a file, with nobody at its other end.
+fn pipe(path: &Path) {
+    let made = path.with_extension("pipe");
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&made).status().unwrap().success());
+    fs::rename(made, path).unwrap();
 }
