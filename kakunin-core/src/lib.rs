@@ -19,6 +19,7 @@ pub mod request;
 pub mod decision;
 pub mod leash;
 pub mod receipt;
+pub mod chain;
 pub mod genesis;
 pub mod home;
 pub mod journal;

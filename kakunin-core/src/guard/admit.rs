@@ -7,7 +7,9 @@ use super::denied::Denied;
 use super::ledger::{Reservation, fits};
 use super::open::{Current, Guard, Inner, View};
 use super::runtime::Runtime;
+use crate::chain::{CallContext, ChainLink};
 use crate::decision::{Decision, Denial, DenialReason};
+use crate::id::ChainId;
 use crate::journal::{DecisionEntry, Recorded};
 use crate::money::Money;
 use crate::receipt::{Mode, Outcome, ReceiptHash};
@@ -38,14 +40,33 @@ impl Guard {
     /// # Errors
     /// [`Denied`]: the action must not run. Whatever cannot be decided or recorded is denied too.
     pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
+        self.admit_in(request, &CallContext::default())
+    }
+
+    /// As [`Guard::admit`], for a call that belongs to a decision chain: the receipts of decision and outcome say so.
+    ///
+    /// # Errors
+    /// [`Denied`], as above; more parents than [`MAX_PARENTS`](crate::receipt::MAX_PARENTS) cannot be recorded.
+    pub fn admit_in(&self, request: &ActionRequest<'_>, context: &CallContext<'_>) -> Result<Pass, Denied> {
         // Our own code only: the body runs outside. Nothing half changed is trusted after a panic: the ledger is
         // rebuilt, the look begins anew, the journal refuses.
         let mut refused = Refused::UNKNOWN;
-        match catch_unwind(AssertUnwindSafe(|| self.0.admit(request, &mut refused))) {
+        match catch_unwind(AssertUnwindSafe(|| self.0.admit(request, context, &mut refused))) {
             Ok(Some(pass)) => Ok(pass),
             Ok(None) => Err(refused.of(request)),
             Err(_) => Err(Refused::UNKNOWN.of(request)),
         }
+    }
+
+    /// Records that receipts come together in `chain`, for what follows from more of them than a receipt can name.
+    /// Gives the receipt to follow from.
+    ///
+    /// # Errors
+    /// The reason why nothing could be recorded; [`DenialReason::Internal`] for no parents, or more than
+    /// [`MAX_PARENTS`](crate::receipt::MAX_PARENTS).
+    pub fn join(&self, chain: ChainId, parents: &[ReceiptHash]) -> Result<ReceiptHash, DenialReason> {
+        let joined = catch_unwind(AssertUnwindSafe(|| self.0.join(chain, parents)));
+        joined.unwrap_or(Err(DenialReason::Internal))
     }
 
     /// Answers as [`Guard::admit`] would with nothing spent before: by standing, scope and the size of the budgets,
@@ -119,7 +140,12 @@ impl Inner {
     }
 
     /// A pass, or `None` and why not in `refused`: a denial is written once, where it stays.
-    fn admit(self: &Arc<Self>, request: &ActionRequest<'_>, refused: &mut Refused) -> Option<Pass> {
+    fn admit(
+        self: &Arc<Self>,
+        request: &ActionRequest<'_>,
+        context: &CallContext<'_>,
+        refused: &mut Refused,
+    ) -> Option<Pass> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         let mut current = self.current.load();
         if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
@@ -173,9 +199,9 @@ impl Inner {
                 View::Refused(_) => None,
             },
             mode: self.mode,
-            chain: None,
-            parents: &[],
-            trace: None,
+            chain: context.chain,
+            parents: context.parents,
+            trace: context.trace,
             stamp: self.times.stamp(wall, mono),
         });
         match (&decision, recorded) {
@@ -201,6 +227,18 @@ impl Inner {
                 None
             }
         }
+    }
+
+    fn join(self: &Arc<Self>, chain: ChainId, parents: &[ReceiptHash]) -> Result<ReceiptHash, DenialReason> {
+        if self.current.load().runtime.is_none() {
+            self.prepare();
+        }
+        let current = self.current.load();
+        let runtime = current.runtime.as_ref().ok_or(match &current.view {
+            View::Ready(_) => DenialReason::JournalUnavailable,
+            View::Refused(refusal) => refusal.reason(),
+        })?;
+        runtime.journal.join(chain, parents, self.times.stamp(self.clock.wall(), self.clock.mono_nanos()))
     }
 
     fn pass(
@@ -253,6 +291,13 @@ impl Running {
     #[must_use]
     pub fn receipt(&self) -> Option<ReceiptHash> {
         self.0.as_ref()?.recorded.as_ref().map(Recorded::hash)
+    }
+
+    /// What the body hands to whomever it calls, if the action belongs to a chain.
+    #[must_use]
+    pub fn link(&self) -> Option<ChainLink> {
+        let recorded = self.0.as_ref()?.recorded.as_ref()?;
+        Some(ChainLink::new(recorded.chain()?, recorded.hash()))
     }
 
     /// The body returned.

@@ -82,6 +82,12 @@ impl Recorded {
     pub const fn hash(&self) -> ReceiptHash {
         self.hash
     }
+
+    /// The chain it belongs to.
+    #[must_use]
+    pub const fn chain(&self) -> Option<ChainId> {
+        self.chain
+    }
 }
 
 /// How far the signatures are behind.
@@ -220,6 +226,31 @@ impl Journal {
             DenialReason::JournalUnavailable
         })?;
         shared.wake(writer)
+    }
+
+    /// Records that `parents` come together in `chain`.
+    ///
+    /// # Errors
+    /// As [`Journal::decision`]; a join of nothing, or of more than a receipt can name, is [`DenialReason::Internal`].
+    pub fn join(
+        &self,
+        chain: ChainId,
+        parents: &[ReceiptHash],
+        stamp: Stamp,
+    ) -> Result<ReceiptHash, DenialReason> {
+        let named = Parents::of(parents).filter(|_| !parents.is_empty()).ok_or(DenialReason::Internal)?;
+        let Some(shared) = &self.shared else {
+            return Ok(ReceiptHash::from_digest(Digest::from_bytes([0; 32])));
+        };
+        let writer = self.enter(shared)?;
+        let mut writer = shared.wait_for_room(writer, stamp.mono_nanos)?;
+        writer.usable()?;
+        let hash = writer.write_join(chain, named, stamp).map_err(|_| {
+            writer.failed = Some(DenialReason::JournalUnavailable);
+            DenialReason::JournalUnavailable
+        })?;
+        shared.wake(writer)?;
+        Ok(hash)
     }
 
     /// Goes on under a renewed certificate: the old key signs a receipt that names it.

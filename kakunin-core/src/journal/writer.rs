@@ -136,6 +136,20 @@ impl Writer {
         Ok(hash)
     }
 
+    pub(super) fn write_join(
+        &mut self,
+        chain: ChainId,
+        parents: Parents,
+        stamp: Stamp,
+    ) -> io::Result<ReceiptHash> {
+        self.frames.clear();
+        let mut payload = Payload::at(CONTROL, stamp);
+        payload.control = Some(Control::Join);
+        payload.parents = parents;
+        payload.chain = self.counts.step(Some(chain));
+        self.commit(payload)
+    }
+
     pub(super) fn append_control(&mut self, control: Control, stamp: Stamp) -> io::Result<()> {
         let mut payload = Payload::at(CONTROL, stamp);
         payload.control = Some(control);

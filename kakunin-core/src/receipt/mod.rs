@@ -18,6 +18,7 @@ pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME};
 
 pub use disclosure::{Disclosure, DisclosureError};
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
+pub use payload::MAX_PARENTS;
 pub use record::{
     Anchor, Answer, Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, Statement,
     StatementError, Totals,

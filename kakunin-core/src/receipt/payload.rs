@@ -492,8 +492,8 @@ fn read_parents(value: Option<Value<'_>>) -> Result<Parents, StatementError> {
     hashes.and_then(|hashes| Parents::of(&hashes)).ok_or(wrong)
 }
 
-/// The reference's bound on edges of the decision graph; more parents need a join.
-pub(crate) const MAX_PARENTS: usize = 8;
+/// How many receipts one receipt may follow from; more need a join.
+pub const MAX_PARENTS: usize = 8;
 
 /// Keeps every payload below 4 KiB; a scope's pattern has 128 bytes, so real actions are far shorter.
 const MAX_TEXT: usize = 1024;

@@ -40,14 +40,14 @@ allow = ["acme"]
 "#;
 
 /// An authority and the directory of one agent of it.
-struct House {
+pub(crate) struct House {
     temp: tempfile::TempDir,
-    authority: Authority,
+    pub(crate) authority: Authority,
     clock: Arc<ManualClock>,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(SCOPE)
     }
 
@@ -65,11 +65,11 @@ impl House {
         house
     }
 
-    fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.temp.path().join("agent")
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.dir().join("state")
     }
 
@@ -153,11 +153,11 @@ impl House {
         GuardOptions { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, ..GuardOptions::default() }
     }
 
-    fn guard(&self) -> Guard {
+    pub(crate) fn guard(&self) -> Guard {
         self.guard_with(self.options())
     }
 
-    fn guard_with(&self, options: GuardOptions) -> Guard {
+    pub(crate) fn guard_with(&self, options: GuardOptions) -> Guard {
         Guard::open(AgentHome::open(&self.dir(), None).unwrap(), options).unwrap()
     }
 
@@ -192,7 +192,7 @@ fn replace(path: &Path, text: &str) {
     fs::rename(temp, path).unwrap();
 }
 
-fn pay(amount: &str) -> ActionRequest<'_> {
+pub(crate) fn pay(amount: &str) -> ActionRequest<'_> {
     ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme")
 }
 

@@ -11,6 +11,7 @@ mod allocation;
 mod arbitrary;
 mod authority;
 mod certificate;
+mod chains;
 mod floors;
 mod guard;
 mod house;
