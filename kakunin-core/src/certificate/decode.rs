@@ -4,7 +4,7 @@
 //! bytes that do not encode back to themselves, an extension twice, differing algorithms, times in the wrong encoding.
 
 use der::asn1::ObjectIdentifier;
-use der::{Decode, Encode};
+use der::{Decode, Encode, Reader, SliceReader};
 use x509_cert::name::Name;
 use x509_cert::time::Time;
 use x509_cert::{Certificate, Version};
@@ -72,13 +72,14 @@ impl Decoded {
                 value: extension.extn_value.as_bytes().to_vec(),
             });
         }
+        let Spelled { issuer, subject, key } = Spelled::find(der)?;
         Ok(Self {
             der: der.to_vec(),
             serial,
-            issuer: tbs.issuer().to_der()?,
-            subject: tbs.subject().to_der()?,
+            issuer: issuer.to_vec(),
+            subject: subject.to_vec(),
             validity,
-            key: PublicKey::from_spki(&tbs.subject_public_key_info().to_der()?)?,
+            key: PublicKey::from_spki(key)?,
             extensions,
         })
     }
@@ -135,6 +136,42 @@ impl Decoded {
     pub(super) fn extensions(&self) -> &[DecodedExtension] {
         &self.extensions
     }
+}
+
+/// What is needed as it is spelled, found again in bytes that are a certificate: encoding it anew takes ten times as long.
+struct Spelled<'a> {
+    issuer: &'a [u8],
+    subject: &'a [u8],
+    key: &'a [u8],
+}
+
+impl<'a> Spelled<'a> {
+    /// ```text
+    /// TBSCertificate ::= SEQUENCE { [0] version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, .. }
+    /// ```
+    fn find(der: &'a [u8]) -> der::Result<Self> {
+        SliceReader::new(der)?.sequence(|certificate: &mut SliceReader<'a>| {
+            let spelled = certificate.sequence(|tbs: &mut SliceReader<'a>| {
+                for _ in ["version", "serialNumber", "signature"] {
+                    tbs.tlv_bytes()?;
+                }
+                let issuer = tbs.tlv_bytes()?;
+                let _validity = tbs.tlv_bytes()?;
+                let spelled = Self { issuer, subject: tbs.tlv_bytes()?, key: tbs.tlv_bytes()? };
+                pass_over(tbs)?;
+                Ok::<_, der::Error>(spelled)
+            })?;
+            pass_over(certificate)?;
+            Ok(spelled)
+        })
+    }
+}
+
+fn pass_over(rest: &mut SliceReader<'_>) -> der::Result<()> {
+    while !rest.is_finished() {
+        rest.tlv_bytes()?;
+    }
+    Ok(())
 }
 
 fn time(time: &Time) -> Result<UnixTime, CertificateError> {

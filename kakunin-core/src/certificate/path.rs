@@ -4,6 +4,8 @@
 //! and the exact time are checked here on the same bytes. Revocation is not: a path alone says nothing about
 //! standing, and [`super::VerifiedAgent`] is where the two meet.
 
+use std::sync::Arc;
+
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -17,8 +19,25 @@ use crate::time::UnixTime;
 #[derive(Clone, Debug)]
 pub struct TrustAnchors {
     // INVARIANT: never empty.
-    roots: Vec<CaCertificate>,
+    roots: Vec<Root>,
     issuer: Option<Digest>,
+}
+
+/// A root as it is judged here, and as path building wants it.
+#[derive(Clone, Debug)]
+struct Root {
+    certificate: Arc<CaCertificate>,
+    anchor: TrustAnchor<'static>,
+}
+
+impl Root {
+    fn decode(der: &[u8]) -> Result<Self, PathError> {
+        let certificate = CaCertificate::decode(der, CaRole::Root);
+        let certificate = certificate.map_err(|error| PathError::Certificate { which: "root", error })?;
+        let der = CertificateDer::from(der);
+        let anchor = anchor_from_trusted_cert(&der).map_err(PathError::NoPath)?.to_owned();
+        Ok(Self { certificate: Arc::new(certificate), anchor })
+    }
 }
 
 impl TrustAnchors {
@@ -27,9 +46,7 @@ impl TrustAnchors {
     /// # Errors
     /// No certificate at all, or one that breaks the profile of a root.
     pub fn new<'a>(roots: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, PathError> {
-        let roots: Result<Vec<_>, _> =
-            roots.into_iter().map(|der| CaCertificate::decode(der, CaRole::Root)).collect();
-        let roots = roots.map_err(|error| PathError::Certificate { which: "root", error })?;
+        let roots = roots.into_iter().map(Root::decode).collect::<Result<Vec<_>, _>>()?;
         if roots.is_empty() { Err(PathError::NoAnchor) } else { Ok(Self { roots, issuer: None }) }
     }
 
@@ -48,7 +65,7 @@ impl TrustAnchors {
 pub struct AgentPath {
     agent: AgentCertificate,
     issuing: CaCertificate,
-    root: CaCertificate,
+    root: Arc<CaCertificate>,
 }
 
 impl AgentPath {
@@ -66,7 +83,7 @@ impl AgentPath {
 
     /// The anchor.
     #[must_use]
-    pub const fn root(&self) -> &CaCertificate {
+    pub fn root(&self) -> &CaCertificate {
         &self.root
     }
 
@@ -108,11 +125,8 @@ fn build(
     pool: &[&[u8]],
     anchors: &TrustAnchors,
     now: UnixTime,
-) -> Result<(CaCertificate, CaCertificate), PathError> {
-    let roots: Vec<CertificateDer<'_>> =
-        anchors.roots.iter().map(|root| root.decoded().der().into()).collect();
-    let anchor = |der| anchor_from_trusted_cert(der).map_err(PathError::NoPath);
-    let trusted: Vec<TrustAnchor<'_>> = roots.iter().map(anchor).collect::<Result<_, _>>()?;
+) -> Result<(CaCertificate, Arc<CaCertificate>), PathError> {
+    let trusted: Vec<TrustAnchor<'_>> = anchors.roots.iter().map(|root| root.anchor.clone()).collect();
     let pool: Vec<CertificateDer<'_>> = pool.iter().map(|der| CertificateDer::from(*der)).collect();
     let leaf = CertificateDer::from(agent.decoded().der());
     let leaf = EndEntityCert::try_from(&leaf).map_err(PathError::NoPath)?;
@@ -133,14 +147,11 @@ fn build(
     };
     let issuing = CaCertificate::decode(&issuing.der(), CaRole::Issuing)
         .map_err(|error| PathError::Certificate { which: "issuing authority", error })?;
-    let is_anchor = |root: &&CaCertificate| {
-        anchor_from_trusted_cert(&root.decoded().der().into()).is_ok_and(|anchor| anchor == *path.anchor())
-    };
     // A renewed root keeps name and key, so both its certificates are this anchor: the one that spans the issuer counts.
-    let same = || anchors.roots.iter().filter(is_anchor);
-    let spans = |root: &&CaCertificate| root.decoded().validity().contains(&issuing.decoded().validity());
+    let same = || anchors.roots.iter().filter(|root| root.anchor == *path.anchor());
+    let spans = |root: &&Root| root.certificate.decoded().validity().contains(&issuing.decoded().validity());
     let root = same().find(spans).or_else(|| same().next()).ok_or(PathError::Shape)?;
-    Ok((issuing, root.clone()))
+    Ok((issuing, Arc::clone(&root.certificate)))
 }
 
 fn check(
