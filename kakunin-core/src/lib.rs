@@ -23,5 +23,6 @@ pub mod chain;
 pub mod genesis;
 pub mod home;
 pub mod journal;
+pub mod log;
 pub mod snapshot;
 pub mod guard;

@@ -1,7 +1,6 @@
-//! The Merkle tree of RFC 6962 section 2.1 over SHA-256.
+//! Leaves, nodes and the root.
 //!
-//! Takes in leaves, gives out a root. Leaves and nodes are hashed under different prefixes, so no node can be
-//! shown as a leaf.
+//! Leaves and nodes are hashed under different prefixes, so no node can be shown as a leaf.
 
 use crate::digest::Digest;
 
