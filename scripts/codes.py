@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WIRE = ROOT / "docs" / "wire.md"
 REASONS = ROOT / "kakunin-core" / "src" / "reason.rs"
-VERIFIER = [ROOT / "kakunin-core" / "src" / "journal" / name for name in ("verify.rs", "read.rs")]
-REPORT = ROOT / "kakunin-core" / "src" / "journal" / "report.rs"
+CORE = ROOT / "kakunin-core" / "src"
+REPORT = CORE / "verify" / "report.rs"
+VERIFIER = [CORE / "journal" / "read.rs", *sorted({*(CORE / "verify").glob("*.rs")} - {REPORT})]
 PYTHON = ROOT / "kakunin-py" / "python" / "kakunin" / "errors.py"
 
 TEXT = r'"(?:[^"\\]|\\.)*"'

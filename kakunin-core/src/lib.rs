@@ -24,5 +24,6 @@ pub mod genesis;
 pub mod home;
 pub mod journal;
 pub mod log;
+pub mod verify;
 pub mod snapshot;
 pub mod guard;

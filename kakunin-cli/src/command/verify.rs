@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kakunin_core::certificate::TrustAnchors;
-use kakunin_core::journal::{self, Reason, Report, StreamSummary, Verdict};
+use kakunin_core::verify::{self, Invalid, Place, Reason, Report, StreamSummary, Verdict};
 use serde_json::{Value, json};
 
 use super::verify_certificate::certificates;
@@ -36,7 +36,7 @@ impl Verify {
         }
         let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice)).map_err(Failure::cannot)?;
         let cannot = |error| Failure::cannot(format!("{}: {error}", self.journal.display()));
-        let report = journal::verify(&self.journal, &anchors).map_err(cannot)?;
+        let report = verify::journal(&self.journal, &anchors).map_err(cannot)?;
         Ok(answer(&report))
     }
 }
@@ -47,15 +47,13 @@ fn answer(report: &Report) -> Answer {
         Verdict::AuthenticNotComplete(reasons) => reasons,
         _ => &[],
     };
-    let invalid = match verdict {
+    let invalid: Option<&Invalid> = match verdict {
         Verdict::Invalid(invalid) => Some(invalid),
         _ => None,
     };
     let record = json!({
         "verdict": verdict.word(),
-        "invalid": invalid.map(|invalid| json!({
-            "code": invalid.code, "stream": invalid.stream.to_string(), "index": invalid.index,
-        })),
+        "invalid": invalid.map(fault),
         "reasons": reasons.iter().map(|reason| json!({
             "code": reason.code(), "text": reason.to_string(),
         })).collect::<Vec<Value>>(),
@@ -72,13 +70,23 @@ fn answer(report: &Report) -> Answer {
             sum(|stream| stream.denied),
             sum(|stream| stream.outcomes),
         ))
-        .lines(invalid.map(|invalid| invalid.to_string()))
+        .lines(invalid.map(ToString::to_string))
         .lines(reasons.iter().map(|reason| format!("{} [{}]", reason, reason.code())))
         .exit(match verdict.exit_code() {
             0 => Exit::Yes,
             1 => Exit::No,
             _ => Exit::NotComplete,
         })
+}
+
+fn fault(invalid: &Invalid) -> Value {
+    match &invalid.place {
+        Place::Receipt { stream, index } => {
+            json!({ "code": invalid.code, "stream": stream.to_string(), "index": index })
+        }
+        Place::Member(name) => json!({ "code": invalid.code, "member": name }),
+        _ => json!({ "code": invalid.code }),
+    }
 }
 
 fn stream(stream: &StreamSummary) -> Value {
@@ -90,6 +98,8 @@ fn stream(stream: &StreamSummary) -> Value {
         "denied": stream.denied,
         "outcomes": stream.outcomes,
         "unsigned": stream.unsigned,
+        "logged": stream.logged,
+        "witnessed": stream.witnessed,
         "closed": stream.closed,
         "claimed_from": stream.claimed.map(|(from, _)| from.to_string()),
         "claimed_to": stream.claimed.map(|(_, to)| to.to_string()),

@@ -55,26 +55,33 @@ impl Archive {
     /// Every certificate kept here, in the order of their names.
     #[must_use]
     pub fn certificates(&self) -> Vec<Vec<u8>> {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<_> =
-            names.filter_map(|name| Digest::from_hex(name.strip_suffix(".cert")?)).collect();
-        names.sort_unstable();
-        names.iter().filter_map(|name| self.certificate(name)).collect()
+        self.names().0.iter().filter_map(|name| self.certificate(name)).collect()
     }
 
-    /// Whether every certificate here is the one its name says, and `is_list` agrees to every list.
-    pub(super) fn is_whole(&self, is_list: impl Fn(&[u8], &Digest) -> bool) -> bool {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return true };
-        let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.all(|name| match name.split_once('.') {
-            Some((name, "cert")) => {
-                Digest::from_hex(name).is_some_and(|name| self.certificate(&name).is_some())
-            }
-            Some((name, "crl")) => Digest::from_hex(name)
-                .is_some_and(|name| self.list(&name).is_some_and(|der| is_list(&der, &name))),
+    /// The names of the certificates and of the lists kept here, each ascending.
+    pub(crate) fn names(&self) -> (Vec<Digest>, Vec<Digest>) {
+        let (mut certificates, mut lists) = (Vec::new(), Vec::new());
+        let Ok(entries) = fs::read_dir(&self.dir) else { return (certificates, lists) };
+        for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
             // What a killed process left half written has another ending.
-            _ => true,
+            match name.split_once('.').and_then(|(name, kind)| Some((Digest::from_hex(name)?, kind))) {
+                Some((name, "cert")) => certificates.push(name),
+                Some((name, "crl")) => lists.push(name),
+                _ => {}
+            }
+        }
+        certificates.sort_unstable();
+        lists.sort_unstable();
+        (certificates, lists)
+    }
+
+    /// A file with the ending of a certificate or list and a name that is no hash.
+    pub(crate) fn has_strangers(&self) -> bool {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return false };
+        let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.any(|name| match name.split_once('.') {
+            Some((name, "cert" | "crl")) => Digest::from_hex(name).is_none(),
+            _ => false,
         })
     }
 

@@ -12,17 +12,15 @@ mod handle;
 mod pen;
 mod read;
 mod recover;
-mod report;
 mod salts;
 mod segment;
 mod signing;
 mod sink;
-mod verify;
 mod writer;
+
+pub(crate) use pen::genesis;
 
 pub use archive::{Archive, ArchiveError};
 pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};
 pub use read::{Entry, Proof, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};
-pub use report::{Invalid, Reason, Report, StreamSummary, Verdict};
-pub use verify::verify;

@@ -92,6 +92,6 @@ impl Pen {
 }
 
 /// What the first receipt of a stream names as the one before it.
-pub(super) fn genesis(certificate: &[u8], nonce: &[u8; 16]) -> Digest {
+pub(crate) fn genesis(certificate: &[u8], nonce: &[u8; 16]) -> Digest {
     Digest::of_parts(&[certificate, nonce])
 }

@@ -78,8 +78,8 @@ impl Entry {
         }
     }
 
-    pub(super) fn into_receipt(self) -> (UnverifiedReceipt, Proof) {
-        (self.receipt, self.proof)
+    pub(crate) fn into_parts(self) -> (UnverifiedReceipt, Proof, Vec<Disclosure>) {
+        (self.receipt, self.proof, self.disclosures)
     }
 }
 

@@ -23,7 +23,6 @@ use crate::receipt::{
 };
 use crate::request::{Amount, Names};
 use crate::scope::ActionName;
-use crate::tree;
 
 /// Everything under the lock.
 pub(super) struct Writer {
@@ -226,23 +225,14 @@ impl Counts {
     }
 
     fn totals(&self) -> Totals {
-        let chains_root = chains_root(&self.chains);
         Totals {
             allow: self.allow,
             deny: self.deny,
             outcome: self.outcome,
             chains: self.chains.len() as u64,
-            chains_root,
+            chains_root: Totals::root_of(&self.chains),
         }
     }
-}
-
-/// RFC 6962 root over `<chain> <last counter>`, ascending.
-pub(super) fn chains_root(chains: &HashMap<ChainId, u64>) -> Digest {
-    let mut leaves: Vec<String> =
-        chains.iter().map(|(chain, counter)| format!("{chain} {counter}")).collect();
-    leaves.sort_unstable();
-    tree::root(leaves.iter().map(String::as_bytes))
 }
 
 pub(super) fn lock(writer: &Mutex<Writer>) -> Result<MutexGuard<'_, Writer>, DenialReason> {
@@ -255,6 +245,7 @@ const MAX_CHAINS: usize = 65_536;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree;
 
     #[test]
     fn chains_count_within_their_stream_and_the_end_says_how_far() {

@@ -10,6 +10,7 @@
 //! `tgt` commitments to counterparties and resources, `tp` W3C traceparent, `ts` microseconds, `v` version, `why`
 //! reason code, `written` amount by `as_written`.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::json::NotExact;
@@ -282,6 +283,26 @@ pub struct Totals {
     pub chains: u64,
     /// RFC 6962 root over `<chain> <last counter>`, ascending: shows the length of one chain without the others.
     pub chains_root: Digest,
+}
+
+impl Totals {
+    /// The leaf that says how far a chain came in a stream.
+    pub(crate) fn chain_leaf(chain: &ChainId, last: u64) -> String {
+        format!("{chain} {last}")
+    }
+
+    /// The leaves over all chains, ascending.
+    pub(crate) fn chain_leaves(chains: &HashMap<ChainId, u64>) -> Vec<String> {
+        let mut leaves: Vec<String> =
+            chains.iter().map(|(chain, last)| Self::chain_leaf(chain, *last)).collect();
+        leaves.sort_unstable();
+        leaves
+    }
+
+    /// The root over them.
+    pub(crate) fn root_of(chains: &HashMap<ChainId, u64>) -> Digest {
+        tree::root(Self::chain_leaves(chains).iter().map(String::as_bytes))
+    }
 }
 
 /// The two answers.

@@ -202,6 +202,26 @@ impl RevocationList {
         self.index.standing(serial)
     }
 
+    /// Since when the list calls `serial` revoked: the earliest revocationDate of its entries that are no hold.
+    ///
+    /// Reads the list again; a decision needs the standing only.
+    #[must_use]
+    pub fn revoked_at(&self, serial: &SerialNumber) -> Option<UnixTime> {
+        if self.standing(serial) != Standing::Revoked {
+            return None;
+        }
+        let mut earliest = None;
+        // INVARIANT: these bytes were read when the list was verified; if they could not be now, the list itself dates it.
+        let entries = UnverifiedList::decode(&self.der).map_or(&[][..], |list| list.entries);
+        let mut reader = SliceReader::new(entries).ok();
+        while let Some(entry) = reader.as_mut().and_then(|reader| read_entry(reader).ok()) {
+            if entry.serial == *serial && entry.standing == Standing::Revoked {
+                earliest = Some(earliest.map_or(entry.date, |known: UnixTime| known.min(entry.date)));
+            }
+        }
+        earliest.or(Some(self.this_update))
+    }
+
     /// How many certificates are listed.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -417,19 +437,26 @@ fn read_entries(content: &[u8]) -> Result<Vec<(SerialNumber, Standing)>, ListErr
     let mut reader = SliceReader::new(content)?;
     while !reader.is_finished() {
         let index = entries.len();
-        entries.push(read_entry(&mut reader).map_err(|_| ListError::Entry { index })?);
+        let entry = read_entry(&mut reader).map_err(|_| ListError::Entry { index })?;
+        entries.push((entry.serial, entry.standing));
     }
     Ok(entries)
 }
 
-fn read_entry(list: &mut SliceReader<'_>) -> Result<(SerialNumber, Standing), ListError> {
+struct ListEntry {
+    serial: SerialNumber,
+    date: UnixTime,
+    standing: Standing,
+}
+
+fn read_entry(list: &mut SliceReader<'_>) -> Result<ListEntry, ListError> {
     let entry: AnyRef<'_> = list.decode()?;
     entry.tag().assert_eq(Tag::Sequence)?;
     let mut reader = SliceReader::new(entry.value())?;
     let serial: AnyRef<'_> = reader.decode()?;
     serial.tag().assert_eq(Tag::Integer)?;
     let serial = SerialNumber::from_der_content(serial.value()).ok_or(ListError::Unusable("serial"))?;
-    time(reader.decode()?)?;
+    let date = time(reader.decode()?)?;
     let mut standing = Standing::Revoked;
     if !reader.is_finished() {
         let sequence = reader.tlv_bytes()?;
@@ -449,7 +476,7 @@ fn read_entry(list: &mut SliceReader<'_>) -> Result<(SerialNumber, Standing), Li
             Ok(())
         })?;
     }
-    Ok((serial, standing))
+    Ok(ListEntry { serial, date, standing })
 }
 
 /// `crlExtensions [0] EXPLICIT Extensions OPTIONAL`.

@@ -4,9 +4,10 @@ use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::chain::{CallContext, ChainLink};
 use kakunin_core::guard::Guard;
 use kakunin_core::id::ChainId;
-use kakunin_core::journal::{Reason, StreamReader, Verdict, verify};
+use kakunin_core::journal::StreamReader;
 use kakunin_core::reason::DenialReason;
 use kakunin_core::receipt::{Control, Event, MAX_PARENTS, ReceiptHash, Statement};
+use kakunin_core::verify::{Reason, Verdict, journal as verify};
 
 use crate::guard::{House, pay};
 

@@ -16,12 +16,12 @@ use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
-use kakunin_core::journal::verify;
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::scope::{DraftScope, NameLists, Scope};
 use kakunin_core::time::UnixMillis;
+use kakunin_core::verify;
 use rcgen::{CertificateRevocationListParams, RevocationReason, SerialNumber, date_time_ymd};
 
 use crate::authority::{self, Authority, By, SERIAL, agent_id, entry, seeded_key};
@@ -582,7 +582,7 @@ fn after_a_revocation_the_agent_comes_back_with_a_new_key_without_a_restart() {
     assert_eq!(ask(&guard, &pay("1")), "allow");
     guard.close();
     let roots = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
-    let report = verify(&house.state(), &roots).unwrap();
+    let report = verify::journal(&house.state(), &roots).unwrap();
     assert_eq!(report.verdict().exit_code(), 3, "{:?}", report.verdict());
 }
 
@@ -951,7 +951,7 @@ fn a_guard_that_began_with_an_expired_certificate_signs_as_the_renewed_one() {
     assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
     guard.close();
     let anchors = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
-    let report = kakunin_core::journal::verify(&house.dir(), &anchors).unwrap();
+    let report = verify::journal(&house.dir(), &anchors).unwrap();
     assert_eq!(report.verdict().word(), "AUTHENTIC-NOT-COMPLETE", "{report:?}");
 }
 

@@ -45,6 +45,10 @@ pub(crate) struct House {
     pub(crate) root_list: Vec<u8>,
     /// A list after which the agent is revoked.
     pub(crate) revoking_list: Vec<u8>,
+    /// A list of the root after which the issuing authority is revoked, from the 21st on.
+    pub(crate) revoking_root_list: Vec<u8>,
+    /// What the issuing authority signed on the 22nd: the agent is good.
+    pub(crate) later_list: Vec<u8>,
 }
 
 impl House {
@@ -58,6 +62,8 @@ impl House {
         let mut issuing_params = authority("test issuing", BasicConstraints::Constrained(0));
         issuing_params.extended_key_usages = usages();
         issuing_params.use_authority_key_identifier_extension = true;
+        let authority = SerialNumber::from_slice(&[0x42; 16]);
+        issuing_params.serial_number = Some(authority.clone());
         let issuing = issuing_params.signed_by(&issuing_key, &root_issuer).unwrap();
         let issuing_issuer = Issuer::new(issuing_params, issuing_key);
 
@@ -70,9 +76,11 @@ impl House {
             issuing: issuing.der().to_vec(),
             agent: agent.der().to_vec(),
             agent_key: agent_key.serialize_der(),
-            issuing_list: list(&issuing_issuer, 7, None),
-            root_list: list(&root_issuer, 1, None),
-            revoking_list: list(&issuing_issuer, 8, Some(serial)),
+            issuing_list: list(&issuing_issuer, 7, 20, None),
+            root_list: list(&root_issuer, 1, 20, None),
+            revoking_list: list(&issuing_issuer, 8, 20, Some(serial)),
+            revoking_root_list: list(&root_issuer, 2, 21, Some(authority)),
+            later_list: list(&issuing_issuer, 9, 22, None),
         }
     }
 
@@ -92,10 +100,12 @@ impl House {
             issuing_list: read("issuing_list"),
             root_list: read("root_list"),
             revoking_list: read("revoking_list"),
+            revoking_root_list: read("revoking_root_list"),
+            later_list: read("later_list"),
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[u8]); 7] {
+    fn parts(&self) -> [(&'static str, &[u8]); 9] {
         [
             ("root", &self.root),
             ("issuing", &self.issuing),
@@ -104,6 +114,8 @@ impl House {
             ("issuing_list", &self.issuing_list),
             ("root_list", &self.root_list),
             ("revoking_list", &self.revoking_list),
+            ("revoking_root_list", &self.revoking_root_list),
+            ("later_list", &self.later_list),
         ]
     }
 
@@ -221,9 +233,16 @@ fn usages() -> Vec<ExtendedKeyUsagePurpose> {
     ]
 }
 
-fn list(issuer: &Issuer<'_, KeyPair>, number: u8, revoked: Option<SerialNumber>) -> Vec<u8> {
+/// A list of the day `day`; what it revokes is revoked from then on.
+fn list(issuer: &Issuer<'_, KeyPair>, number: u8, day: u8, revoked: Option<SerialNumber>) -> Vec<u8> {
+    let revocation = |serial_number| RevokedCertParams {
+        serial_number,
+        revocation_time: date_time_ymd(2026, 11, day),
+        reason_code: None,
+        invalidity_date: None,
+    };
     let params = CertificateRevocationListParams {
-        this_update: date_time_ymd(2026, 11, 20),
+        this_update: date_time_ymd(2026, 11, day),
         next_update: date_time_ymd(2026, 11, 27),
         crl_number: SerialNumber::from_slice(&[number]),
         issuing_distribution_point: None,
@@ -231,13 +250,4 @@ fn list(issuer: &Issuer<'_, KeyPair>, number: u8, revoked: Option<SerialNumber>)
         key_identifier_method: KeyIdMethod::Sha256,
     };
     params.signed_by(issuer).unwrap().der().to_vec()
-}
-
-fn revocation(serial_number: SerialNumber) -> RevokedCertParams {
-    RevokedCertParams {
-        serial_number,
-        revocation_time: date_time_ymd(2026, 11, 20),
-        reason_code: None,
-        invalidity_date: None,
-    }
 }

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kakunin_core::id::{AgentId, ChainId, StreamId};
-use kakunin_core::journal::{
-    Journal, Reason, Recovery, Report, StreamReader, Verdict, find, recover, verify,
-};
+use kakunin_core::journal::{Journal, Recovery, StreamReader, find, recover};
 use kakunin_core::reason::DenialReason;
 use kakunin_core::receipt::{Control, Event, Mode, Outcome, Statement, UnverifiedReceipt};
 use kakunin_core::request::ActionRequest;
+use kakunin_core::verify::{Reason, Report, Verdict, journal as verify};
 
 use crate::house::{House, decide, entry, now, request, stamp};
 
@@ -366,6 +365,77 @@ fn a_list_that_is_missing_other_or_revoking_makes_an_allowance_invalid() {
     }
     journal.close(stamp(2)).unwrap();
     assert_eq!(invalid(&house, dir.path()), "receipt.list_number");
+}
+
+#[test]
+fn what_nothing_proves_counts_nowhere_and_closes_nothing() {
+    let (house, dir) = (house(), tempfile::tempdir().unwrap());
+    small(&house, dir.path());
+    let path = segment(dir.path());
+    let original = fs::read(&path).unwrap();
+    let signatures: Vec<_> = frames(&original).into_iter().filter(|frame| frame.2 == SIGNATURE).collect();
+    // Only the opening receipt keeps its signature.
+    let mut stripped = original.clone();
+    for (start, end, _) in signatures.iter().skip(1).rev() {
+        stripped.drain(start..end);
+    }
+    fs::write(&path, stripped).unwrap();
+    let report = report(&house, dir.path());
+    let [stream] = report.streams() else { panic!() };
+    assert_eq!((stream.receipts, stream.unsigned), (5, 4));
+    assert_eq!((stream.allowed, stream.denied, stream.outcomes, stream.closed), (0, 0, 0, false));
+    assert_eq!(reasons(&house, dir.path()), ["tail.not_witnessed", "stream.open", "receipt.unsigned"]);
+}
+
+#[test]
+fn a_new_certificate_that_only_an_unsigned_receipt_announces_is_refused() {
+    let (house, dir) = (house(), tempfile::tempdir().unwrap());
+    let other = self::house();
+    let journal = house.journal(dir.path());
+    journal.rotate(&other.identity(), stamp(5)).unwrap();
+    drop(other.journal(dir.path()));
+    journal.close(stamp(6)).unwrap();
+    let path = dir.path().join(journal.stream().unwrap().to_string()).join("0001.seg");
+    let bytes = fs::read(&path).unwrap();
+    let (start, end, _) = frames(&bytes).into_iter().filter(|frame| frame.2 == SIGNATURE).nth(1).unwrap();
+    let anchors = [house.root.as_slice(), other.root.as_slice()];
+    let anchors = kakunin_core::certificate::TrustAnchors::new(anchors).unwrap();
+    assert_eq!(verify(dir.path(), &anchors).unwrap().verdict().exit_code(), 3);
+    fs::write(&path, [&bytes[..start], &bytes[end..]].concat()).unwrap();
+    let report = verify(dir.path(), &anchors).unwrap();
+    let Verdict::Invalid(invalid) = report.verdict() else { panic!("{:?}", report.verdict()) };
+    assert_eq!(invalid.code, "receipt.certificate");
+}
+
+#[test]
+fn an_allowance_under_a_revoked_authority_is_never_taken_for_good() {
+    let house = house();
+    let revoked = House { root_list: house.revoking_root_list.clone(), ..house.clone() };
+    let (right, leash) = (request("1.00"), house.leash());
+    let allowed = decide(&leash, &right);
+    let allow = |list: &House| {
+        let dir = tempfile::tempdir().unwrap();
+        // The root's list that revokes the authority is in the archive; the receipt cannot name it.
+        let journal = list.journal(dir.path());
+        let list = kakunin_core::receipt::ListUse::of(list.verified().lists().issuing());
+        let recorded = journal.decision(&entry(&allowed, &right, list, stamp(1))).unwrap();
+        journal.outcome(recorded, Outcome::Returned, None, stamp(2)).unwrap();
+        journal.close(stamp(3)).unwrap();
+        dir
+    };
+    // By a list of before the revocation, at a time that claims to be after: whoever has not heard yet allows, so
+    // this is a lag and no lie.
+    let lagging = allow(&revoked);
+    assert_eq!(reasons(&house, lagging.path()), ["tail.not_witnessed", "time.unproven"]);
+    let report = report(&house, lagging.path());
+    let Verdict::AuthenticNotComplete([.., Reason::TimeUnproven { indices, lag, .. }]) = report.verdict()
+    else {
+        panic!("{:?}", report.verdict())
+    };
+    assert_eq!((indices.as_slice(), *lag), (&[1_u64][..], Some(60 * 3600)));
+    // By a list that the authority signed when it was revoked already.
+    let after = House { issuing_list: house.later_list.clone(), ..revoked };
+    assert_eq!(invalid(&house, allow(&after).path()), "receipt.revoked");
 }
 
 #[test]

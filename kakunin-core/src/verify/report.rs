@@ -4,22 +4,35 @@
 
 use std::fmt;
 
-use crate::id::{AgentId, StreamId};
+use crate::id::{AgentId, ChainId, StreamId};
 use crate::time::UnixTime;
 
-/// What was found in a journal.
+/// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    pub(super) extent: Extent,
     pub(super) streams: Vec<StreamSummary>,
     pub(super) reasons: Vec<Reason>,
     pub(super) invalid: Option<Invalid>,
+    pub(super) replay: Option<ReplayCount>,
 }
 
 impl Report {
+    /// One more allowance whose age is not proven; they come in the order of streams.
+    pub(super) fn unproven(&mut self, at: StreamId, index: u64, lag: Option<i64>) {
+        match self.reasons.last_mut() {
+            Some(Reason::TimeUnproven { stream, indices, lag: longest }) if *stream == at => {
+                indices.push(index);
+                *longest = longest.zip(lag).map(|(one, other)| one.max(other));
+            }
+            _ => self.reasons.push(Reason::TimeUnproven { stream: at, indices: vec![index], lag }),
+        }
+    }
+
     /// The verdict over all streams.
     #[must_use]
     pub fn verdict(&self) -> Verdict<'_> {
-        match self.invalid {
+        match &self.invalid {
             Some(invalid) => Verdict::Invalid(invalid),
             None if self.streams.iter().all(|stream| stream.receipts == 0) => Verdict::Empty,
             None if self.reasons.is_empty() => Verdict::Complete,
@@ -27,14 +40,45 @@ impl Report {
         }
     }
 
+    /// What the verdict is about.
+    #[must_use]
+    pub const fn extent(&self) -> Extent {
+        self.extent
+    }
+
     /// Each stream, in the order of their names.
     #[must_use]
     pub fn streams(&self) -> &[StreamSummary] {
         &self.streams
     }
+
+    /// How many decisions were decided again, if that was asked for.
+    #[must_use]
+    pub const fn replay(&self) -> Option<ReplayCount> {
+        self.replay
+    }
 }
 
-/// The verdict over a journal. There is no bare "valid".
+/// What a verdict is about: nothing else is claimed by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Whole streams.
+    #[default]
+    Streams,
+    /// One decision chain, with what its streams need to be judged by.
+    Chain(ChainId),
+}
+
+/// What deciding again came to. A decision that came out otherwise is no count but INVALID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayCount {
+    /// Decisions that came out as recorded.
+    pub same: u64,
+    /// Decisions that depend on what is not here: erased values, lists of names, budgets, clocks, standing.
+    pub open: u64,
+}
+
+/// The verdict. There is no bare "valid".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'r> {
     /// Everything is there, and somebody else witnessed the end.
@@ -42,7 +86,7 @@ pub enum Verdict<'r> {
     /// What is there is right; what else there was cannot be told, or something lacks.
     AuthenticNotComplete(&'r [Reason]),
     /// Something is wrong.
-    Invalid(Invalid),
+    Invalid(&'r Invalid),
     /// No receipt.
     Empty,
 }
@@ -71,23 +115,43 @@ impl Verdict<'_> {
 }
 
 /// What is wrong, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// A stable code: `receipt.signature`, `receipt.sequence`, `journal.frame`, ...
     pub code: &'static str,
-    /// The stream.
-    pub stream: StreamId,
-    /// How many receipts of it lie before.
-    pub index: u64,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// At a receipt.
+    Receipt {
+        /// The stream.
+        stream: StreamId,
+        /// Its number there, or where it would be.
+        index: u64,
+    },
+    /// Among the certificates, lists and logs that lie beside the receipts.
+    Evidence,
+    /// In a member of a bundle.
+    Member(String),
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at receipt {} of stream {}", self.code, self.index, self.stream)
+        let code = self.code;
+        match &self.place {
+            Place::Receipt { stream, index } => write!(f, "{code} at receipt {index} of stream {stream}"),
+            Place::Evidence => write!(f, "{code} in what lies beside the receipts"),
+            Place::Member(name) => write!(f, "{code} in member `{name}`"),
+        }
     }
 }
 
-/// Why a journal that is authentic is not complete.
+/// Why what is authentic is not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -143,6 +207,28 @@ pub enum Reason {
         /// How many.
         count: usize,
     },
+    /// Allowances of a certificate that was revoked, or whose issuer was, of which nobody shows that they are older.
+    TimeUnproven {
+        /// The stream.
+        stream: StreamId,
+        /// Which ones.
+        indices: Vec<u64>,
+        /// How long after the revocation the latest of them may be, in seconds: by a witness where there is one, else
+        /// as claimed; `None` if nothing bounds it.
+        lag: Option<i64>,
+    },
+    /// Receipts that claim a time at which they cannot have been written.
+    TimeOutOfBracket {
+        /// The stream.
+        stream: StreamId,
+        /// Which ones.
+        indices: Vec<u64>,
+    },
+    /// The length of the chain in a stream is not shown.
+    ChainLengthUnproven {
+        /// The stream.
+        stream: StreamId,
+    },
 }
 
 impl Reason {
@@ -158,6 +244,9 @@ impl Reason {
             Self::OutcomeMissing { .. } => "outcome.missing",
             Self::Redacted { .. } => "disclosure.missing",
             Self::DanglingParents { .. } => "parent.missing",
+            Self::TimeUnproven { .. } => "time.unproven",
+            Self::TimeOutOfBracket { .. } => "time.out_of_bracket",
+            Self::ChainLengthUnproven { .. } => "chain.length_unproven",
         }
     }
 }
@@ -186,6 +275,25 @@ impl fmt::Display for Reason {
             Self::DanglingParents { count } => {
                 write!(f, "{count} receipts that others follow from are not here")
             }
+            Self::TimeUnproven { stream, indices, lag } => {
+                write!(
+                    f,
+                    "TIME-UNPROVEN: allowed under a revoked certificate in stream {stream}: {}; ",
+                    Indices(indices)
+                )?;
+                match lag {
+                    Some(lag) => write!(f, "up to {lag} s after the revocation"),
+                    None => f.write_str("nobody witnessed when"),
+                }
+            }
+            Self::TimeOutOfBracket { stream, indices } => write!(
+                f,
+                "TIME-OUT-OF-BRACKET: cannot be of the time they claim in stream {stream}: {}",
+                Indices(indices)
+            ),
+            Self::ChainLengthUnproven { stream } => {
+                write!(f, "how far the chain goes in stream {stream} is not shown")
+            }
         }
     }
 }
@@ -206,7 +314,7 @@ impl fmt::Display for Indices<'_> {
     }
 }
 
-/// The counts of one stream. The times are claims.
+/// The counts of one stream.
 #[derive(Clone, Debug)]
 pub struct StreamSummary {
     /// The stream.
@@ -215,15 +323,19 @@ pub struct StreamSummary {
     pub agent: Option<AgentId>,
     /// All receipts.
     pub receipts: u64,
-    /// Decisions that allowed.
+    /// Proven decisions that allowed.
     pub allowed: u64,
-    /// Decisions that denied.
+    /// Proven decisions that denied.
     pub denied: u64,
-    /// Outcomes.
+    /// Proven outcomes.
     pub outcomes: u64,
-    /// Receipts without a signature.
+    /// Receipts without a signature, which count nowhere else.
     pub unsigned: u64,
-    /// Whether it ends with a closing receipt.
+    /// Receipts that a log holds.
+    pub logged: u64,
+    /// Receipts of which a witness shows that they are not later than some time.
+    pub witnessed: u64,
+    /// Whether it ends with a proven closing receipt.
     pub closed: bool,
     /// First and last second, as claimed.
     pub claimed: Option<(UnixTime, UnixTime)>,

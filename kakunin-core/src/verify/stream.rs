@@ -1,0 +1,356 @@
+//! One stream, receipt by receipt: what each says about its place and about the ones before.
+
+use std::collections::HashMap;
+
+use super::papers::CheckedList;
+use super::report::{Extent, Reason, StreamSummary};
+use super::source::Item;
+use super::time::{Bracket, CLOCK_TOLERANCE, Recent};
+use crate::certificate::AgentPath;
+use crate::digest::Digest;
+use crate::id::{ChainId, StreamId};
+use crate::journal::{Proof, genesis};
+use crate::receipt::{Answer, Control, Event, ListUse, Mode, ReceiptHash, Statement, Totals};
+use crate::revocation::Standing;
+use crate::time::UnixTime;
+use crate::tree;
+
+/// A stable code of what is wrong.
+pub(super) type Code = &'static str;
+
+/// The state of one stream while it is read.
+pub(super) struct StreamCheck {
+    pub(super) summary: StreamSummary,
+    extent: Extent,
+    /// The sequence number that comes next if nothing is left out.
+    pub(super) next: u64,
+    previous: Option<Digest>,
+    certificate: Option<Digest>,
+    last_list: Option<ListUse>,
+    chains: HashMap<ChainId, u64>,
+    waiting: HashMap<ReceiptHash, u64>,
+    unsigned: Vec<(u64, ReceiptHash)>,
+    seals: Vec<ReceiptHash>,
+    pub(super) recent: Recent,
+    pub(super) bracket: Bracket,
+    counted: Counted,
+    recovered: bool,
+    redacted: u64,
+    outside: Vec<u64>,
+    reasons: Vec<Reason>,
+}
+
+/// What a closing receipt counts, proven or not: it is signed and follows from all of them.
+#[derive(Default)]
+struct Counted {
+    allow: u64,
+    deny: u64,
+    outcome: u64,
+}
+
+impl StreamCheck {
+    pub(super) fn new(stream: StreamId, extent: Extent) -> Self {
+        Self {
+            summary: StreamSummary {
+                stream,
+                agent: None,
+                receipts: 0,
+                allowed: 0,
+                denied: 0,
+                outcomes: 0,
+                unsigned: 0,
+                logged: 0,
+                witnessed: 0,
+                closed: false,
+                claimed: None,
+            },
+            extent,
+            next: 0,
+            previous: None,
+            certificate: None,
+            last_list: None,
+            chains: HashMap::new(),
+            waiting: HashMap::new(),
+            unsigned: Vec::new(),
+            seals: Vec::new(),
+            recent: Recent::default(),
+            bracket: Bracket::default(),
+            counted: Counted::default(),
+            recovered: false,
+            redacted: 0,
+            outside: Vec::new(),
+            reasons: Vec::new(),
+        }
+    }
+
+    /// The place of the next receipt: stream, sequence, previous hash, and who may come where.
+    pub(super) fn place(&self, statement: &Statement, hash: ReceiptHash) -> Result<(), Code> {
+        if statement.stream != self.summary.stream {
+            return Err("receipt.stream");
+        }
+        if self.previous == Some(*hash.digest()) {
+            return Err("journal.duplicate_receipt");
+        }
+        if statement.sequence < self.next {
+            return Err("journal.duplicate_sequence");
+        }
+        let follows = statement.sequence == self.next;
+        if !follows && (self.extent == Extent::Streams || self.summary.receipts == 0) {
+            return Err("receipt.sequence");
+        }
+        if follows && self.previous.is_some_and(|previous| previous != statement.previous) {
+            return Err("receipt.previous");
+        }
+        let recovered = matches!(statement.event, Event::Control(Control::Recovered { .. }));
+        let opens = matches!(statement.event, Event::Open { .. });
+        if opens != (statement.sequence == 0) || (self.summary.closed && !recovered) {
+            return Err("receipt.phase");
+        }
+        Ok(())
+    }
+
+    /// The certificate may change where the old key announced it, or where a recovery took over: signed, either.
+    pub(super) fn signer(&mut self, item: &Item) -> Result<(), Code> {
+        let (statement, x5t) = (item.receipt.statement(), item.receipt.certificate());
+        let signed = matches!(item.proof, Proof::Signed(_));
+        let recovered = matches!(statement.event, Event::Control(Control::Recovered { .. }));
+        let expected = self.certificate.get_or_insert(*x5t);
+        if expected != x5t && !(recovered && signed) {
+            return Err("receipt.certificate");
+        }
+        *expected = *x5t;
+        match &statement.event {
+            Event::Control(Control::Rotate { next }) if signed => *expected = *next,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The first receipt names this certificate and its own nonce as what came before.
+    pub(super) fn opening(&self, statement: &Statement, certificate: &[u8]) -> Result<(), Code> {
+        match statement.event {
+            Event::Open { nonce, .. } if statement.previous != genesis(certificate, &nonce) => {
+                Err("receipt.previous")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What there is to prove it by. A signature is checked elsewhere; a seal must come, and is signed itself.
+    pub(super) fn proof(&mut self, item: &Item) -> Result<(), Code> {
+        let hash = item.receipt.hash();
+        match item.proof {
+            Proof::Signed(_) => self.seals.retain(|seal| *seal != hash),
+            Proof::Sealed(seal) => {
+                if self.seals.last() != Some(&seal) {
+                    self.seals.push(seal);
+                }
+                if self.seals.len() > OPEN_SEALS {
+                    return Err("receipt.seal");
+                }
+            }
+            Proof::Unsigned => {
+                self.summary.unsigned += 1;
+                self.unsigned.push((item.receipt.statement().sequence, hash));
+            }
+        }
+        Ok(())
+    }
+
+    /// The counter in its chain. In what holds one chain only that one is whole.
+    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Code> {
+        let Some((chain, Some(counter))) = statement.chain else { return Ok(()) };
+        let last = self.chains.get(&chain);
+        let whole = match self.extent {
+            Extent::Streams => true,
+            Extent::Chain(only) => only == chain,
+        };
+        let next = last.map_or(0, |last| last.saturating_add(1));
+        if (whole && counter != next) || counter < next {
+            return Err("receipt.chain");
+        }
+        self.chains.insert(chain, counter);
+        Ok(())
+    }
+
+    /// A list that a receipt names: known, and no older than the one named before.
+    pub(super) fn list(
+        &mut self,
+        named: &ListUse,
+        checked: Option<CheckedList>,
+    ) -> Result<CheckedList, Code> {
+        let checked = checked.ok_or("receipt.list")?;
+        if let Some(last) = self.last_list {
+            if named.number < last.number {
+                return Err("receipt.list_number");
+            }
+            if named.number == last.number && named.digest != last.digest {
+                return Err("receipt.list");
+            }
+        }
+        self.last_list = Some(*named);
+        self.bracket.not_before = self.bracket.not_before.max(Some(named.this_update));
+        Ok(checked)
+    }
+
+    /// What the event says about other receipts of the stream.
+    pub(super) fn event(&mut self, statement: &Statement, hash: ReceiptHash) -> Result<(), Code> {
+        match &statement.event {
+            Event::Decision { answer, mode, .. } => {
+                // A denial that was enforced has no outcome, nor has a question.
+                if *mode == Mode::Observe || (*mode == Mode::Enforce && *answer == Answer::Allow) {
+                    self.waiting.insert(hash, statement.sequence);
+                }
+                match answer {
+                    Answer::Allow => self.counted.allow += 1,
+                    Answer::Deny(_) => self.counted.deny += 1,
+                }
+            }
+            Event::Outcome { decision, .. } => {
+                self.waiting.remove(decision).ok_or("receipt.outcome")?;
+                self.counted.outcome += 1;
+            }
+            Event::Control(Control::Recovered { cut, unsigned, digest }) => {
+                let found =
+                    || tree::root(self.unsigned.iter().map(|(_, hash)| &hash.digest().as_bytes()[..]));
+                // One chain does not hold every receipt that was found.
+                if self.extent == Extent::Streams
+                    && (*unsigned != self.unsigned.len() as u64 || *digest != found())
+                {
+                    return Err("receipt.recovered");
+                }
+                let (stream, cut, unsigned) = (statement.stream, *cut, *unsigned);
+                self.reasons.push(Reason::Recovered { stream, cut, unsigned });
+                self.recovered = true;
+            }
+            Event::Close { totals } => self.totals(totals.as_ref())?,
+            Event::Open { .. } | Event::Control(_) => {}
+        }
+        Ok(())
+    }
+
+    fn totals(&self, totals: Option<&Totals>) -> Result<(), Code> {
+        match totals {
+            Some(totals) if self.extent == Extent::Streams => {
+                let counted = Totals {
+                    allow: self.counted.allow,
+                    deny: self.counted.deny,
+                    outcome: self.counted.outcome,
+                    chains: self.chains.len() as u64,
+                    chains_root: Totals::root_of(&self.chains),
+                };
+                if counted == *totals { Ok(()) } else { Err("receipt.close") }
+            }
+            // The part of a stream is counted by the chain alone, where the source ends.
+            Some(_) => Ok(()),
+            // Only recovery cannot count.
+            None if self.recovered => Ok(()),
+            None => Err("receipt.close"),
+        }
+    }
+
+    /// The receipt is taken: it counts if it is proven.
+    pub(super) fn take(&mut self, statement: &Statement, hash: ReceiptHash, proof: Proof, redacted: u64) {
+        let at = statement.stamp.time();
+        if self.bracket.excludes(at) {
+            self.outside.push(statement.sequence);
+        }
+        let summary = &mut self.summary;
+        let (first, last) = summary.claimed.unwrap_or((at, at));
+        summary.claimed = Some((first.min(at), last.max(at)));
+        summary.agent = Some(statement.agent);
+        summary.receipts += 1;
+        // What nothing proves neither counts nor closes.
+        let proven = proof != Proof::Unsigned;
+        summary.closed = proven && matches!(statement.event, Event::Close { .. });
+        match &statement.event {
+            Event::Decision { answer: Answer::Allow, .. } if proven => summary.allowed += 1,
+            Event::Decision { answer: Answer::Deny(_), .. } if proven => summary.denied += 1,
+            Event::Outcome { .. } if proven => summary.outcomes += 1,
+            _ => {}
+        }
+        self.redacted += redacted;
+        self.previous = Some(*hash.digest());
+        self.next = statement.sequence.saturating_add(1);
+        self.recent.push(hash);
+    }
+
+    /// What keeps this stream from being complete, once it was read to its end.
+    ///
+    /// # Errors
+    /// A seal that the reader promised did not come.
+    pub(super) fn end(&mut self, torn: u64) -> Result<Vec<Reason>, Code> {
+        if !self.seals.is_empty() {
+            return Err("receipt.seal");
+        }
+        let stream = self.summary.stream;
+        let mut reasons = vec![Reason::TailNotWitnessed { stream }];
+        if !self.summary.closed {
+            reasons.push(Reason::Open { stream });
+        }
+        if torn > 0 {
+            reasons.push(Reason::Torn { stream, bytes: torn });
+        }
+        reasons.append(&mut self.reasons);
+        if !self.unsigned.is_empty() {
+            let indices = self.unsigned.iter().map(|(index, _)| *index).collect();
+            reasons.push(Reason::Unsigned { stream, indices });
+        }
+        if !self.waiting.is_empty() {
+            let mut indices: Vec<u64> = self.waiting.values().copied().collect();
+            indices.sort_unstable();
+            reasons.push(Reason::OutcomeMissing { stream, indices });
+        }
+        if !self.outside.is_empty() {
+            let indices = std::mem::take(&mut self.outside);
+            reasons.push(Reason::TimeOutOfBracket { stream, indices });
+        }
+        if self.redacted > 0 {
+            reasons.push(Reason::Redacted { stream, count: self.redacted });
+        }
+        Ok(reasons)
+    }
+}
+
+/// Each disclosure must be one the receipt commits to; gives how many commitments have none.
+pub(super) fn disclosures(item: &Item) -> Result<u64, Code> {
+    let mut open = [None; 4];
+    match &item.receipt.statement().event {
+        Event::Decision { amount, currency, counterparties, resources, .. } => {
+            let names = ["amount", "currency", "counterparties", "resources"];
+            let digests = [amount, currency, counterparties, resources];
+            for ((place, name), digest) in open.iter_mut().zip(names).zip(digests) {
+                *place = digest.map(|digest| (name, digest));
+            }
+        }
+        Event::Outcome { output: Some(output), .. } => {
+            open = [Some(("output", output.digest)), None, None, None];
+        }
+        _ => {}
+    }
+    for disclosure in &item.disclosures {
+        let matching = |place: &&mut Option<(&str, Digest)>| {
+            place
+                .as_ref()
+                .is_some_and(|(name, digest)| *name == disclosure.name() && digest == disclosure.digest())
+        };
+        *open.iter_mut().find(matching).ok_or("journal.disclosure")? = None;
+    }
+    Ok(open.iter().flatten().count() as u64)
+}
+
+/// An allowance needs a certificate and a list that were good at the time, and that list's word.
+pub(super) fn may_allow(at: UnixTime, path: &AgentPath, list: Option<CheckedList>) -> Result<(), Code> {
+    let validity = path.agent().decoded().validity();
+    if at.plus(CLOCK_TOLERANCE) < validity.not_before || at > validity.not_after {
+        return Err("receipt.validity");
+    }
+    let checked = list.ok_or("receipt.list")?;
+    if at.plus(CLOCK_TOLERANCE) < checked.list.this_update || at >= checked.list.next_update {
+        return Err("receipt.list_stale");
+    }
+    if checked.standing == Standing::Good { Ok(()) } else { Err("receipt.standing") }
+}
+
+/// Seals that receipts of one stream may wait for at once: groups follow one another.
+const OPEN_SEALS: usize = 16;

@@ -1,0 +1,266 @@
+//! When a receipt can have been written (WIRE 4).
+//!
+//! The clock in a receipt is a claim. *Not after* comes from outside: the first witnessed checkpoint of a log that holds
+//! the receipt, or a receipt of somebody else that names it and was witnessed itself. *Not before* comes only from what
+//! the receipt signs: the list it names is not older than its thisUpdate, and what it follows from was there before.
+//!
+//! An allowance under a certificate whose revocation is known is INVALID if it is proven to be later, good if it is
+//! proven not to be, and TIME-UNPROVEN otherwise. A witness that came late makes nothing INVALID.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::id::StreamId;
+use crate::receipt::ReceiptHash;
+use crate::time::UnixTime;
+
+/// What bounds the time of one receipt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bracket {
+    pub(super) not_before: Option<UnixTime>,
+    pub(super) not_after: Option<UnixTime>,
+}
+
+impl Bracket {
+    /// The claimed time, or the end of the bracket if it lies behind.
+    pub(super) fn judged(&self, claimed: UnixTime) -> UnixTime {
+        self.not_after.map_or(claimed, |end| claimed.min(end))
+    }
+
+    /// Whether the claim lies outside, by more than clocks are allowed to differ.
+    pub(super) fn excludes(&self, claimed: UnixTime) -> bool {
+        self.not_after.is_some_and(|end| claimed > end.plus(CLOCK_TOLERANCE))
+            || self.not_before.is_some_and(|start| claimed.plus(CLOCK_TOLERANCE) < start)
+    }
+}
+
+/// An allowance whose certificate was revoked at some time.
+#[derive(Clone, Debug)]
+pub(super) struct Undecided {
+    pub(super) order: u64,
+    pub(super) stream: StreamId,
+    pub(super) index: u64,
+    pub(super) hash: ReceiptHash,
+    pub(super) claimed: UnixTime,
+    pub(super) revoked: UnixTime,
+    pub(super) bracket: Bracket,
+    /// What it follows from in other streams.
+    pub(super) parents: Vec<ReceiptHash>,
+}
+
+impl Undecided {
+    /// What is proven about it, with what `links` add to its bracket.
+    pub(super) fn decide(&self, links: &Links) -> Age {
+        let not_before = self.bracket.not_before.max(links.not_before(&self.parents));
+        if not_before.is_some_and(|start| start > self.revoked) {
+            return Age::AfterRevocation;
+        }
+        let not_after = [self.bracket.not_after, links.not_after(&self.hash)].into_iter().flatten().min();
+        let lag = |end: UnixTime| end.seconds().saturating_sub(self.revoked.seconds());
+        match not_after {
+            Some(end) if end <= self.revoked => Age::BeforeRevocation,
+            Some(end) => Age::Unproven { lag: lag(end) },
+            // Nobody saw it: the claim is all there is.
+            None if self.claimed <= self.revoked => Age::ClaimedBefore,
+            None => Age::Unproven { lag: lag(self.claimed) },
+        }
+    }
+}
+
+/// What is proven about the age of an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    BeforeRevocation,
+    AfterRevocation,
+    /// It says so, and nobody saw it.
+    ClaimedBefore,
+    /// It may be up to `lag` seconds younger than the revocation.
+    Unproven {
+        lag: i64,
+    },
+}
+
+/// Who names whom across streams. Within a stream the order of its receipts says as much.
+#[derive(Default)]
+pub(super) struct Links {
+    /// For each receipt that one elsewhere names: those that name it, and by when they were witnessed.
+    named: HashMap<ReceiptHash, Vec<(ReceiptHash, Option<UnixTime>)>>,
+    /// Of those, the ones that are here: not before when, and what they name elsewhere.
+    found: HashMap<ReceiptHash, (Option<UnixTime>, Vec<ReceiptHash>)>,
+}
+
+impl Links {
+    /// `child` names `parent`, which is not near it in its own stream.
+    pub(super) fn name(&mut self, parent: ReceiptHash, child: ReceiptHash, bracket: Bracket) {
+        self.named.entry(parent).or_default().push((child, bracket.not_after));
+    }
+
+    /// A receipt goes by: it may be one that somebody names.
+    pub(super) fn pass(&mut self, hash: ReceiptHash, not_before: Option<UnixTime>, parents: &[ReceiptHash]) {
+        if self.named.contains_key(&hash) {
+            self.found.insert(hash, (not_before, parents.to_vec()));
+        }
+    }
+
+    /// How many receipts are named and were not seen.
+    pub(super) fn missing(&self) -> usize {
+        self.named.len().saturating_sub(self.found.len())
+    }
+
+    /// The latest time before which none of `parents`, nor what they follow from, can have been written.
+    fn not_before(&self, parents: &[ReceiptHash]) -> Option<UnixTime> {
+        let mut latest = None;
+        walk(parents, |hash, open| {
+            let Some((start, parents)) = self.found.get(&hash) else { return };
+            latest = latest.max(*start);
+            open.extend(parents);
+        });
+        latest
+    }
+
+    /// The earliest time at which somebody was witnessed who follows from `hash`.
+    fn not_after(&self, hash: &ReceiptHash) -> Option<UnixTime> {
+        let mut earliest: Option<UnixTime> = None;
+        walk(&[*hash], |hash, open| {
+            for (child, end) in self.named.get(&hash).into_iter().flatten() {
+                earliest = [earliest, *end].into_iter().flatten().min();
+                open.push(*child);
+            }
+        });
+        earliest
+    }
+}
+
+/// Visits each receipt once, from `start` on; `visit` adds where to go next.
+fn walk(start: &[ReceiptHash], mut visit: impl FnMut(ReceiptHash, &mut Vec<ReceiptHash>)) {
+    let (mut open, mut seen) = (start.to_vec(), HashSet::new());
+    while let Some(hash) = open.pop() {
+        if seen.len() >= LONGEST_WALK {
+            // What was not walked to bounds nothing: the answer stays true and becomes less sharp.
+            return;
+        }
+        if seen.insert(hash) {
+            visit(hash, &mut open);
+        }
+    }
+}
+
+/// The receipts of a stream that were read last: links to them are settled at once and kept nowhere.
+#[derive(Default)]
+pub(super) struct Recent {
+    known: HashSet<ReceiptHash>,
+    order: VecDeque<ReceiptHash>,
+}
+
+impl Recent {
+    pub(super) fn push(&mut self, hash: ReceiptHash) {
+        if self.order.len() >= RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(hash);
+        self.known.insert(hash);
+    }
+
+    pub(super) fn holds(&self, hash: &ReceiptHash) -> bool {
+        self.known.contains(hash)
+    }
+}
+
+/// notBefore and thisUpdate tolerate clocks that lag by this many seconds (WIRE 3).
+pub(super) const CLOCK_TOLERANCE: i64 = 120;
+
+/// 65,536 hashes are 4 MiB; calls that are open in one process at a time are fewer.
+const RECENT: usize = 1 << 16;
+
+/// Receipts of one incident that one bound is sought over. Chains of agents are a few calls deep.
+const LONGEST_WALK: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: i64) -> UnixTime {
+        UnixTime::from_seconds(seconds)
+    }
+
+    fn hash(name: &str) -> ReceiptHash {
+        ReceiptHash::of(name.as_bytes())
+    }
+
+    fn allowance(bracket: Bracket) -> Undecided {
+        Undecided {
+            order: 0,
+            stream: StreamId::from_bytes([0; 16]),
+            index: 0,
+            hash: hash("allowance"),
+            claimed: at(90),
+            revoked: at(100),
+            bracket,
+            parents: vec![hash("parent")],
+        }
+    }
+
+    fn ends(not_before: Option<i64>, not_after: Option<i64>) -> Bracket {
+        Bracket { not_before: not_before.map(at), not_after: not_after.map(at) }
+    }
+
+    #[test]
+    fn the_rule_is_a_table_of_the_two_ends() {
+        let none = Links::default();
+        for (bracket, age) in [
+            (ends(Some(101), None), Age::AfterRevocation),
+            (ends(Some(101), Some(500)), Age::AfterRevocation),
+            (ends(Some(100), Some(100)), Age::BeforeRevocation),
+            (ends(None, Some(100)), Age::BeforeRevocation),
+            (ends(Some(50), Some(101)), Age::Unproven { lag: 1 }),
+            // However late a witness was, it makes nothing invalid.
+            (ends(Some(50), Some(1_000_000)), Age::Unproven { lag: 999_900 }),
+            (ends(Some(50), None), Age::ClaimedBefore),
+        ] {
+            assert_eq!(allowance(bracket).decide(&none), age, "{bracket:?}");
+        }
+        let late = Undecided { claimed: at(130), ..allowance(ends(Some(50), None)) };
+        assert_eq!(late.decide(&none), Age::Unproven { lag: 30 });
+    }
+
+    #[test]
+    fn what_others_say_about_a_receipt_bounds_it_from_both_sides() {
+        let mut links = Links::default();
+        let (allowance, child, grandchild) = (allowance(ends(Some(50), Some(500))), hash("b"), hash("c"));
+        links.name(allowance.hash, child, Bracket::default());
+        assert_eq!(allowance.decide(&links), Age::Unproven { lag: 400 });
+        // The child was not witnessed itself, but whoever follows from it was.
+        links.name(child, grandchild, ends(None, Some(99)));
+        assert_eq!(allowance.decide(&links), Age::BeforeRevocation);
+        // A parent elsewhere, which follows from one that names a list of after the revocation.
+        links.name(hash("parent"), allowance.hash, Bracket::default());
+        links.name(hash("grandparent"), hash("parent"), Bracket::default());
+        assert_eq!(links.missing(), 4);
+        links.pass(hash("parent"), Some(at(40)), &[hash("grandparent")]);
+        assert_eq!(allowance.decide(&links), Age::BeforeRevocation);
+        links.pass(hash("grandparent"), Some(at(101)), &[]);
+        assert_eq!(allowance.decide(&links), Age::AfterRevocation);
+        assert_eq!(links.missing(), 2);
+    }
+
+    #[test]
+    fn a_claim_behind_its_bracket_is_judged_at_the_end_and_told() {
+        let bracket = ends(Some(1000), Some(2000));
+        assert_eq!([500, 1500, 2500].map(|claimed| bracket.judged(at(claimed))), [500, 1500, 2000].map(at));
+        assert_eq!(Bracket::default().judged(at(7)), at(7));
+        for (claimed, outside) in [(879, true), (880, false), (2120, false), (2121, true)] {
+            assert_eq!(bracket.excludes(at(claimed)), outside, "{claimed}");
+        }
+    }
+
+    #[test]
+    fn recent_receipts_are_forgotten_in_their_order() {
+        let mut recent = Recent::default();
+        for n in 0..=RECENT as u64 {
+            recent.push(ReceiptHash::of(&n.to_be_bytes()));
+        }
+        assert!(!recent.holds(&ReceiptHash::of(&0_u64.to_be_bytes())));
+        assert!(recent.holds(&ReceiptHash::of(&1_u64.to_be_bytes())));
+    }
+}
