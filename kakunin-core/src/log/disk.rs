@@ -5,7 +5,7 @@
 //! back, and whoever opens after the cut finishes the commit.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -131,17 +131,11 @@ impl Disk {
 
 /// Reads a file of at most [`MAX_FILE`] octets; `None` when there is none.
 pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut octets = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > MAX_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than any file of a log"));
+    match crate::file::read(path, MAX_FILE) {
+        Ok(octets) => Ok(Some(octets)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(Some(octets))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

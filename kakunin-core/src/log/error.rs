@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::note::NoteError;
+use super::vkey::VerifierKeyError;
 use crate::key::SignError;
 
 /// A log that cannot be read or written.
@@ -51,6 +52,14 @@ pub enum LogError {
         path: PathBuf,
         /// What is wrong.
         source: NoteError,
+    },
+    /// The key beside the log is none.
+    #[error("`{}`: {source}", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: VerifierKeyError,
     },
     /// A witness has seen more than is there.
     #[error(

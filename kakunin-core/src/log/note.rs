@@ -30,7 +30,7 @@ impl SignedNote {
     /// [`NoteError::Malformed`] with the place.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
         let wrong = |what| NoteError::Malformed { what };
-        if bytes.len() > MAX_NOTE {
+        if bytes.len() as u64 > MAX_NOTE {
             return Err(wrong("it is longer than a note may be"));
         }
         let note = std::str::from_utf8(bytes).map_err(|_| wrong("it is no UTF-8 text"))?;
@@ -184,7 +184,7 @@ pub enum NoteError {
 }
 
 /// Octets of a note. Sixteen signatures must be accepted, and the largest kind takes some 3,300 characters.
-const MAX_NOTE: usize = 256 << 10;
+pub(super) const MAX_NOTE: u64 = 256 << 10;
 
 /// Four times what must be accepted.
 const MAX_SIGNATURES: usize = 64;

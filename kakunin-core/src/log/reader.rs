@@ -13,11 +13,12 @@ use super::checkpoint::{OpenedCheckpoint, read_decimal};
 use super::disk::read_if_there;
 use super::edge::Edge;
 use super::error::LogError;
-use super::note::SignedNote;
+use super::note::{MAX_NOTE, SignedNote};
 use super::runs::{self, Runs};
 use super::tile::{TileName, TileOf, WIDTH, fold, read_entries, read_hashes};
 use super::vkey::VerifierKey;
 use crate::digest::Digest;
+use crate::file;
 use crate::id::StreamId;
 use crate::tree::{ConsistencyProof, HashSource, InclusionProof, leaf_hash, root_of};
 
@@ -66,6 +67,19 @@ impl LogReader {
             reader.compare_witnessed(size)?;
         }
         Ok(reader)
+    }
+
+    /// The key that lies beside the log in `folder`, for whoever copies a log. It believes nothing more than the folder:
+    /// a verifier has the key from elsewhere.
+    ///
+    /// # Errors
+    /// [`LogError`] when there is none or it is no key.
+    pub fn key_beside(folder: &Path) -> Result<VerifierKey, LogError> {
+        let path = folder.join(VKEY);
+        let octets = read_if_there(&path).map_err(LogError::io(&path))?;
+        let octets = octets.ok_or_else(|| LogError::NoLog { path: folder.to_owned() })?;
+        let text = String::from_utf8_lossy(&octets);
+        VerifierKey::parse(text.trim_end()).map_err(|source| LogError::Key { path, source })
     }
 
     /// The log at `head`, which is its checkpoint or about to be.
@@ -167,23 +181,42 @@ impl LogReader {
     }
 
     /// Where the receipt `sequence` of `stream` is, by the index of runs; what the index says is compared with the
-    /// entry. A receipt that was logged twice is found once.
+    /// entry. Anybody can write such a number into a receipt: [`LogReader::index_of`] finds one by all of its octets.
     ///
     /// # Errors
     /// [`LogError`] when the index lies, or entries that it does not cover yet cannot be read.
     pub fn find(&mut self, stream: StreamId, sequence: u64) -> Result<Option<u64>, LogError> {
-        let runs = match self.runs.take() {
-            Some(runs) => runs,
-            None => Runs::load(self)?,
-        };
-        let found = runs.find(stream, sequence);
-        self.runs = Some(runs);
-        let Some(index) = found else { return Ok(None) };
+        let Some(index) = self.places(stream, sequence)?.first().copied() else { return Ok(None) };
         if runs::place_of(self.entry(index)?) == Some((stream, sequence)) {
             return Ok(Some(index));
         }
         let what = "it names another entry; remove it and it is made again";
         Err(LogError::Damaged { path: self.folder.join(RUNS), what })
+    }
+
+    /// Where exactly this entry is, which has to be a receipt.
+    ///
+    /// # Errors
+    /// As [`LogReader::find`].
+    pub fn index_of(&mut self, entry: &[u8]) -> Result<Option<u64>, LogError> {
+        let Some((stream, sequence)) = runs::place_of(entry) else { return Ok(None) };
+        let leaf = leaf_hash(entry);
+        for index in self.places(stream, sequence)? {
+            if self.complete(0, index)? == leaf {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    fn places(&mut self, stream: StreamId, sequence: u64) -> Result<Vec<u64>, LogError> {
+        let runs = match self.runs.take() {
+            Some(runs) => runs,
+            None => Runs::load(self)?,
+        };
+        let places = runs.find(stream, sequence);
+        self.runs = Some(runs);
+        Ok(places)
     }
 
     /// The checkpoints that witnesses have cosigned, smallest first.
@@ -197,7 +230,7 @@ impl LogReader {
 
     fn read_witnessed(&self, size: u64) -> Result<OpenedCheckpoint, LogError> {
         let path = witnessed_path(&self.folder, size);
-        let octets = fs::read(&path).map_err(LogError::io(&path))?;
+        let octets = file::read(&path, MAX_NOTE).map_err(LogError::io(&path))?;
         let opened = read_note(&path, &octets, self.head.log())?;
         if opened.size() == size {
             return Ok(opened);
@@ -337,6 +370,7 @@ fn witnessed_sizes(folder: &Path) -> Result<Vec<u64>, LogError> {
 }
 
 pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const VKEY: &str = "vkey";
 pub(super) const RUNS: &str = "runs";
 pub(super) const WITNESSED: &str = "witnessed";
 

@@ -40,7 +40,7 @@ impl Runs {
     /// What the file in `log` says, and for the entries it does not cover what they say themselves.
     pub(super) fn load(log: &mut LogReader) -> Result<Self, LogError> {
         let path = log.folder().join(RUNS);
-        let octets = match std::fs::read(&path) {
+        let octets = match crate::file::read(&path, MAX_INDEX) {
             Ok(octets) => octets,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(LogError::Io { path, source }),
@@ -58,11 +58,14 @@ impl Runs {
         Ok(runs)
     }
 
-    pub(super) fn find(&self, stream: StreamId, sequence: u64) -> Option<u64> {
-        self.streams.get(&stream)?.iter().find_map(|run| {
+    /// Every entry that says it is this receipt; an honest log has one at most.
+    pub(super) fn find(&self, stream: StreamId, sequence: u64) -> Vec<u64> {
+        let runs = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
+        let inside = runs.iter().filter_map(|run| {
             let behind = sequence.checked_sub(run.first?.1)?;
             (behind < run.count).then(|| run.index + behind)
-        })
+        });
+        inside.collect()
     }
 
     fn add(&mut self, run: Run) {
@@ -169,6 +172,9 @@ impl Run {
         Some(Self { index: u64::from_le_bytes(*index), count: u64::from_le_bytes(*count), first })
     }
 }
+
+/// Twenty million runs.
+const MAX_INDEX: u64 = 1 << 30;
 
 /// Every frame has the same length, so the last is found from the end.
 const FRAME: u64 = HEADER as u64 + 41;

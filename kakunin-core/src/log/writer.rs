@@ -5,7 +5,7 @@
 //! it leaves files that the next batch replaces. Nothing that was signed is written again.
 //!
 //! ```text
-//! LOG    checkpoint  tile/  witnessed/<size>  runs  lock
+//! LOG    checkpoint  vkey  tile/  witnessed/<size>  runs  lock
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,7 +15,7 @@ use super::checkpoint::{LogKey, OpenedCheckpoint};
 use super::disk::Disk;
 use super::edge::Edge;
 use super::error::LogError;
-use super::reader::{CHECKPOINT, LogReader, read_named, read_note};
+use super::reader::{CHECKPOINT, LogReader, VKEY, read_named, read_note};
 use super::runs;
 use super::tile::{MAX_ENTRY, TileName, TileOf, WIDTH, push_entry, read_entries, to_octets};
 use crate::digest::Digest;
@@ -47,6 +47,7 @@ impl Log {
         if [CHECKPOINT, "tile"].iter().any(|name| disk.path(name).exists()) {
             return Err(LogError::Exists { path: folder.to_owned() });
         }
+        disk.put(VKEY, format!("{}\n", key.verifier()).as_bytes())?;
         let note = key.sign(0, root([]))?.to_string();
         disk.commit(CHECKPOINT, note.as_bytes())?;
         Self::with(folder, key, disk, lock)
