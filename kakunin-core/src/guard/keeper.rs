@@ -4,9 +4,9 @@
 //! accepted replaces the current view as a whole; what is refused leaves the old view and a notice.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock::{Audit, TOLERANCE_MILLIS};
 use super::known::{self, KnownLists};
@@ -14,6 +14,7 @@ use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
 use super::source::Versions;
 use super::state::{LockError, StateDir};
+use super::turn::Taken;
 use crate::certificate::{AgentPath, PathLists};
 use crate::decision::DenialReason;
 use crate::home::Papers;
@@ -47,47 +48,45 @@ pub(super) struct Look {
     lists_refused: bool,
     /// What the first decision opened, until what is known there was taken up: nobody decides by less.
     opened: Option<Arc<Runtime>>,
+    /// The thread that looks.
+    keeper: Option<KeeperThread>,
+}
+
+impl Look {
+    /// A look that panicked may have stored half of what it saw: everything is looked at again. Only what was accepted
+    /// stays known, or a panic would let a list be taken back.
+    fn begin_again(&mut self) {
+        let Self { papers, known, trusted, keeper, .. } = std::mem::take(self);
+        *self = Self { papers, known, trusted, keeper, ..Self::default() };
+    }
 }
 
 impl Inner {
     /// Looks now, waiting for another look in progress.
     pub(super) fn refresh(self: &Arc<Self>) {
-        let Some(mut look) = self.patient_lock(PATIENCE) else { return };
+        let Some(mut look) = self.turn(PATIENCE) else { return };
         self.look(&mut look);
     }
 
     /// Waits for a while only: a stuck look must end in a denial, not in a hanging host.
-    fn patient_lock(&self, patience: Duration) -> Option<MutexGuard<'_, Look>> {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.look.try_lock() {
-                Ok(look) => return Some(look),
-                Err(TryLockError::Poisoned(poisoned)) => {
-                    // A look that panicked may have stored half of what it saw: everything is looked at again. Only
-                    // what was accepted stays known, or a panic would let a list be taken back.
-                    let mut look = poisoned.into_inner();
-                    let Look { papers, known, trusted, .. } = std::mem::take(&mut *look);
-                    *look = Look { papers, known, trusted, ..Look::default() };
-                    self.look.clear_poison();
-                    return Some(look);
-                }
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-            }
-        }
+    fn turn(&self, patience: Duration) -> Option<Taken<'_, Look>> {
+        self.look.take(patience, Look::begin_again)
     }
 
     /// Looks, and starts whatever a decision needs: the journal, the ledger, the keeper's thread.
     pub(super) fn prepare(self: &Arc<Self>) -> bool {
+        if self.is_forked() {
+            return true;
+        }
         let starting = self.current.load().runtime.is_none();
-        let look = self.patient_lock(if starting { START_PATIENCE } else { PATIENCE });
+        let look = self.turn(if starting { START_PATIENCE } else { PATIENCE });
         // Somebody else may have looked while this call waited.
         if self.is_ready() {
             return true;
         }
         let Some(mut look) = look else { return false };
         self.look(&mut look);
-        if self.current.load().runtime.is_none() && !self.is_forked() {
+        if self.current.load().runtime.is_none() {
             // Why it did not start is the answer; another look would only see that the papers are in order.
             let Some(runtime) = self.start_runtime(&mut look) else { return true };
             look.opened = Some(Arc::new(runtime));
@@ -97,8 +96,10 @@ impl Inner {
             let view = self.current.load().view.clone();
             self.current.store(Arc::new(Current { view, runtime: look.opened.take() }));
         }
-        drop(look);
-        self.keep_thread();
+        // Starts the thread if it is not running.
+        if look.keeper.as_ref().is_none_or(|thread| thread.handle.is_finished()) {
+            look.keeper = KeeperThread::start(self);
+        }
         true
     }
 
@@ -134,9 +135,7 @@ impl Inner {
         let wall = self.clock.wall();
         let now = self.times.now(wall, self.clock.mono_nanos() / 1_000_000).to_seconds();
         if self.is_forked() {
-            let refusal =
-                Refusal::new(DenialReason::AgentForked, "opened before a fork, with its state in memory");
-            return self.store_view(View::Refused(Arc::new(refusal)));
+            return self.store_view(View::Refused(Arc::new(self.forked())));
         }
         let versions = self.source.versions();
         let unchanged = look.seen == Some(versions)
@@ -296,30 +295,47 @@ impl Inner {
         }
     }
 
-    /// Starts the thread if it is not running.
-    fn keep_thread(self: &Arc<Self>) {
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if keeper.as_ref().is_none_or(|thread| thread.handle.is_finished()) {
-            *keeper = KeeperThread::start(self);
-        }
-    }
-
     /// Joins the threads; the next decision starts them again.
-    pub(super) fn rest(&self) {
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn rest(&self) {
+        let keeper = self.turn(START_PATIENCE).and_then(|mut look| look.keeper.take());
         if let Some(keeper) = keeper {
             keeper.join();
         }
+        self.sign_what_waits();
+    }
+
+    /// Joins the journal's thread.
+    fn sign_what_waits(&self) {
         if let Some(runtime) = &self.current.load().runtime {
             let _ = runtime.journal.quiesce();
         }
+    }
+
+    /// Before a fork: no thread of ours runs, and nobody else has what a child could not wait for. The ledger and the
+    /// journal are the parent's alone, and know it.
+    pub(super) fn begin_fork(&self) {
+        // However long a key store takes, calls can look meanwhile.
+        self.sign_what_waits();
+        self.look.begin_fork(START_PATIENCE);
+        let keeper = self.look.of_fork().and_then(|mut look| look.keeper.take());
+        if let Some(keeper) = keeper {
+            keeper.join();
+        }
+        self.sign_what_waits();
+        self.notices.begin_fork(PATIENCE);
+    }
+
+    /// After a fork: whoever waited goes on.
+    pub(super) fn end_fork(&self) {
+        self.notices.end_fork();
+        self.look.end_fork();
     }
 
     /// Ends the stream and forgets the runtime.
     pub(super) fn stop(&self) {
         self.rest();
         // A look in progress would put the closed journal back.
-        let _look = self.patient_lock(START_PATIENCE);
+        let _look = self.turn(START_PATIENCE);
         let current = self.current.load_full();
         if let Some(runtime) = &current.runtime {
             let stamp = self.times.stamp(self.clock.wall(), self.clock.mono_nanos());
@@ -332,19 +348,28 @@ impl Inner {
 
     /// After a fork: nothing of the parent's is used any more.
     pub(super) fn begin_anew_in_child(&self) {
-        // The threads are the parent's; their handles mean nothing here.
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        std::mem::forget(keeper);
-        let current = self.current.load_full();
-        // Used or not: every child would have the whole of each budget.
-        if self.is_in_memory() {
+        self.notices.end_fork();
+        self.look.end_fork();
+        let look = self.turn(Duration::ZERO);
+        // Used or not: every child would have the whole of each budget. And a look that was going on when nobody
+        // prepared the fork goes on for ever.
+        if self.is_in_memory() || look.is_none() {
             self.forked.store(true, Ordering::Relaxed);
-            let refusal =
-                Refusal::new(DenialReason::AgentForked, "opened before a fork, with its state in memory");
-            self.current.store(Arc::new(Current { view: View::Refused(Arc::new(refusal)), runtime: None }));
-        } else {
-            self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
+            let refusal = Arc::new(self.forked());
+            return self.current.store(Arc::new(Current { view: View::Refused(refusal), runtime: None }));
         }
+        // The threads are the parent's; their handles mean nothing here.
+        std::mem::forget(look.and_then(|mut look| look.keeper.take()));
+        let current = self.current.load_full();
+        self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
+    }
+
+    fn forked(&self) -> Refusal {
+        let what = match self.is_in_memory() {
+            true => "opened before a fork, with its state in memory",
+            false => "forked in the middle of a look, without the call before a fork",
+        };
+        Refusal::new(DenialReason::AgentForked, what)
     }
 }
 
@@ -434,6 +459,6 @@ impl Drop for Inner {
 
 /// WIRE: a guard looks at its source at least this often.
 const INTERVAL: Duration = Duration::from_millis(250);
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// The first decision makes folders and waits for disks; the others wait for it.
 const START_PATIENCE: Duration = Duration::from_secs(5);

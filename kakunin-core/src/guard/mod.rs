@@ -16,6 +16,7 @@ mod open;
 mod runtime;
 mod source;
 mod state;
+mod turn;
 
 pub use admit::{Pass, Running};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
 use super::clock::{Clock, SystemClock, Timekeeper};
-use super::keeper::{KeeperThread, Look};
+use super::keeper::{Look, PATIENCE};
 use super::ledger::Ledger;
 use super::runtime::Runtime;
 use super::source::{MemorySource, Source};
+use super::turn::Turn;
 use crate::certificate::AgentCertificate;
 use crate::decision::DenialReason;
 use crate::home::{AgentHome, HomeError};
@@ -60,12 +61,11 @@ pub(super) struct Inner {
     pub(super) times: Timekeeper,
     pub(super) agent: AgentId,
     pub(super) current: ArcSwap<Current>,
-    /// Serialises everything that replaces `current`.
-    pub(super) look: Mutex<Look>,
-    pub(super) keeper: Mutex<Option<KeeperThread>>,
+    /// Serialises everything that replaces `current`, and the keeper's thread.
+    pub(super) look: Turn<Look>,
     /// What an agent without a state directory has spent.
     pub(super) spent: Arc<Mutex<Ledger>>,
-    pub(super) notices: Mutex<VecDeque<String>>,
+    pub(super) notices: Turn<VecDeque<String>>,
     pub(super) forked: AtomicBool,
     #[cfg(feature = "null-journal")]
     pub(super) null_journal: bool,
@@ -141,10 +141,9 @@ impl Guard {
             clock,
             agent,
             current: ArcSwap::from_pointee(current),
-            look: Mutex::new(Look::default()),
-            keeper: Mutex::new(None),
+            look: Turn::default(),
             spent: Arc::new(Mutex::new(Ledger::memory())),
-            notices: Mutex::new(VecDeque::new()),
+            notices: Turn::default(),
             forked: AtomicBool::new(false),
             #[cfg(feature = "null-journal")]
             null_journal: false,
@@ -192,7 +191,7 @@ impl Guard {
     /// Takes what happened since the last call and an operator should know: refused lists, failed renewals.
     #[must_use]
     pub fn take_notices(&self) -> Vec<String> {
-        self.0.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        self.0.notices.take(PATIENCE, |_| {}).map_or_else(Vec::new, |mut notices| notices.drain(..).collect())
     }
 
     /// Ends the stream of receipts properly and joins all threads. Decisions after it open a new stream.
@@ -200,13 +199,15 @@ impl Guard {
         self.0.stop();
     }
 
-    /// Prepares for a fork: signs what waits and joins all threads. They start again with the next decision.
+    /// Prepares for a fork: signs what waits, joins all threads and takes the locks, which a child would otherwise find
+    /// locked for ever. Until one of the other two is called, a decision that has to look first is denied.
     pub fn before_fork(&self) {
-        self.0.rest();
+        self.0.begin_fork();
     }
 
-    /// Goes on in the parent of a fork.
+    /// Goes on in the parent of a fork, or after one that failed. Threads start again with the next decision.
     pub fn after_fork_in_parent(&self) {
+        self.0.end_fork();
         self.refresh();
     }
 
@@ -224,7 +225,7 @@ impl std::fmt::Debug for Inner {
 
 impl Inner {
     pub(super) fn notice(&self, text: String) {
-        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut notices) = self.notices.take(PATIENCE, |_| {}) else { return };
         // Enough for a person to see what repeats; the newest are kept.
         if notices.len() == 64 {
             notices.pop_front();

@@ -1116,3 +1116,82 @@ fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&made).status().unwrap().success());
     fs::rename(made, path).unwrap();
 }
+
+/// A clock that counts the looks: only they read the clock that goes on while a machine sleeps.
+#[derive(Debug)]
+struct Counting(ManualClock, AtomicUsize);
+
+impl Clock for Counting {
+    fn wall(&self) -> UnixMillis {
+        self.0.wall()
+    }
+
+    fn mono_nanos(&self) -> i64 {
+        self.0.mono_nanos()
+    }
+
+    fn boot_millis(&self) -> i64 {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        // Long enough that a fork would fall into a look.
+        std::thread::sleep(Duration::from_millis(5));
+        self.0.boot_millis()
+    }
+}
+
+/// Another thread's look went on over the fork, and the child waited for it in vain.
+#[test]
+fn nobody_looks_while_the_process_forks_and_the_child_goes_on() {
+    for child in [false, true] {
+        let house = House::new();
+        let clock = Arc::new(Counting(ManualClock::new(authority::now().to_millis()), AtomicUsize::new(0)));
+        let options = GuardOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..GuardOptions::default() };
+        let guard = house.guard_with(options);
+        assert_eq!(ask(&guard, &pay("1")), "allow");
+        let (done, mut over) = (AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        guard.refresh();
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            guard.before_fork();
+            let looks = clock.1.load(Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(300));
+            over += clock.1.load(Ordering::SeqCst) - looks;
+            if child {
+                guard.after_fork_in_child();
+            } else {
+                guard.after_fork_in_parent();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(over, 0, "looks went on over the fork");
+        assert_eq!(ask(&guard, &pay("1")), "allow");
+    }
+}
+
+/// A fork that nobody prepared, in the middle of a look: the child must not wait for a thread it does not have.
+#[test]
+fn a_child_that_was_forked_in_the_middle_of_a_look_denies_at_once() {
+    let house = House::new();
+    let clock = Arc::new(Counting(ManualClock::new(authority::now().to_millis()), AtomicUsize::new(0)));
+    let options = GuardOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..GuardOptions::default() };
+    let guard = house.guard_with(options);
+    let looks = clock.1.load(Ordering::SeqCst);
+    let (code, took) = std::thread::scope(|scope| {
+        scope.spawn(|| guard.refresh());
+        while clock.1.load(Ordering::SeqCst) == looks {
+            std::hint::spin_loop();
+        }
+        // The other thread is inside now, as a fork would leave it.
+        guard.after_fork_in_child();
+        let start = Instant::now();
+        (ask(&guard, &pay("1")), start.elapsed())
+    });
+    assert_eq!(code, "agent.forked");
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
