@@ -7,6 +7,7 @@
 use pyo3::prelude::*;
 
 mod agent;
+mod chain;
 mod current;
 mod denial;
 mod plan;
@@ -23,6 +24,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::agent::{NativeAgent, Opened, open_directory, open_pem};
+    #[pymodule_export]
+    use crate::chain::{Place, chain_begun, set_chain_context};
     #[pymodule_export]
     use crate::current::{context_entered, current, default, set_context, set_default};
     #[pymodule_export]

@@ -9,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::agent::NativeAgent;
+use crate::chain::{self, Stay};
 use crate::current::with_agent;
 use crate::denial;
 use crate::running::Running;
@@ -55,9 +56,17 @@ impl Plan {
         counterparty: &Bound<'_, PyAny>,
         resource: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Running>> {
-        let pass = self.ask(py, amount, currency, counterparty, resource, Guard::admit);
+        let Some(place) = chain::current(py)? else {
+            let pass = self.ask(py, amount, currency, counterparty, resource, Guard::admit);
+            let pass = pass.map_err(|denied| denial::error(py, &denied))?;
+            return Ok(pass.needs_outcome().then(|| Running::new(pass.begin(), None)));
+        };
+        let place = place.get();
+        let admit = |guard: &Guard, request: &ActionRequest<'_>| guard.admit_in(request, &place.context());
+        let pass = self.ask(py, amount, currency, counterparty, resource, admit);
         let pass = pass.map_err(|denied| denial::error(py, &denied))?;
-        Ok(pass.needs_outcome().then(|| Running::new(pass.begin())))
+        let stay = pass.receipt().map(|receipt| Stay::begin(py, place, receipt)).transpose()?;
+        Ok(pass.needs_outcome().then(|| Running::new(pass.begin(), stay)))
     }
 
     /// Asks without acting: the decision, now or at a time in Unix milliseconds.

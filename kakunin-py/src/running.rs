@@ -5,47 +5,67 @@ use std::sync::{Mutex, PoisonError};
 use kakunin_core::guard;
 use pyo3::prelude::*;
 
+use crate::chain::Stay;
+
 /// An admitted action. It ends once; the first word counts. Dropped without one, its result is unknown.
 #[pyclass(frozen, module = "kakunin._native")]
-pub(crate) struct Running(Mutex<Option<guard::Running>>);
+pub(crate) struct Running {
+    running: Mutex<Option<guard::Running>>,
+    /// Where in a decision chain the body is, if it is in one.
+    stay: Option<Box<Stay>>,
+}
 
 impl Running {
-    pub(crate) const fn new(running: guard::Running) -> Self {
-        Self(Mutex::new(Some(running)))
+    pub(crate) fn new(running: guard::Running, stay: Option<Stay>) -> Self {
+        Self { running: Mutex::new(Some(running)), stay: stay.map(Box::new) }
     }
 
-    fn take(&self) -> Option<guard::Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn end(&self, py: Python<'_>, outcome: impl FnOnce(guard::Running)) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            outcome(running);
+        }
+        self.suspend(py);
     }
 }
 
 #[pymethods]
 impl Running {
     /// The body returned.
-    fn returned(&self) {
-        if let Some(running) = self.take() {
-            running.returned();
-        }
+    fn returned(&self, py: Python<'_>) {
+        self.end(py, guard::Running::returned);
     }
 
     /// The body raised.
-    fn raised(&self) {
-        if let Some(running) = self.take() {
-            running.raised();
-        }
+    fn raised(&self, py: Python<'_>) {
+        self.end(py, guard::Running::raised);
     }
 
     /// The body was cancelled.
-    fn cancelled(&self) {
-        if let Some(running) = self.take() {
-            running.cancelled();
-        }
+    fn cancelled(&self, py: Python<'_>) {
+        self.end(py, guard::Running::cancelled);
     }
 
     /// The action did not happen.
-    fn not_executed(&self) {
-        if let Some(running) = self.take() {
-            running.not_executed();
+    fn not_executed(&self, py: Python<'_>) {
+        self.end(py, guard::Running::not_executed);
+    }
+
+    /// Whether the body is in a decision chain, so that a generator has to say when it is left and entered.
+    #[getter]
+    fn in_chain(&self) -> bool {
+        self.stay.is_some()
+    }
+
+    /// The body hands a value out and waits: its caller is elsewhere in the chain.
+    fn suspend(&self, py: Python<'_>) {
+        if let Some(stay) = &self.stay {
+            stay.leave(py);
         }
+    }
+
+    /// The body goes on.
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        self.stay.as_ref().map_or(Ok(()), |stay| stay.enter(py))
     }
 }

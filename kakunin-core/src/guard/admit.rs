@@ -9,7 +9,6 @@ use super::open::{Current, Guard, Inner, View};
 use super::runtime::Runtime;
 use crate::chain::{CallContext, ChainLink};
 use crate::decision::{Decision, Denial, DenialReason};
-use crate::id::ChainId;
 use crate::journal::{DecisionEntry, Recorded};
 use crate::money::Money;
 use crate::receipt::{Mode, Outcome, ReceiptHash};
@@ -56,17 +55,6 @@ impl Guard {
             Ok(None) => Err(refused.of(request)),
             Err(_) => Err(Refused::UNKNOWN.of(request)),
         }
-    }
-
-    /// Records that receipts come together in `chain`, for what follows from more of them than a receipt can name.
-    /// Gives the receipt to follow from.
-    ///
-    /// # Errors
-    /// The reason why nothing could be recorded; [`DenialReason::Internal`] for no parents, or more than
-    /// [`MAX_PARENTS`](crate::receipt::MAX_PARENTS).
-    pub fn join(&self, chain: ChainId, parents: &[ReceiptHash]) -> Result<ReceiptHash, DenialReason> {
-        let joined = catch_unwind(AssertUnwindSafe(|| self.0.join(chain, parents)));
-        joined.unwrap_or(Err(DenialReason::Internal))
     }
 
     /// Answers as [`Guard::admit`] would with nothing spent before: by standing, scope and the size of the budgets,
@@ -227,18 +215,6 @@ impl Inner {
                 None
             }
         }
-    }
-
-    fn join(self: &Arc<Self>, chain: ChainId, parents: &[ReceiptHash]) -> Result<ReceiptHash, DenialReason> {
-        if self.current.load().runtime.is_none() {
-            self.prepare();
-        }
-        let current = self.current.load();
-        let runtime = current.runtime.as_ref().ok_or(match &current.view {
-            View::Ready(_) => DenialReason::JournalUnavailable,
-            View::Refused(refusal) => refusal.reason(),
-        })?;
-        runtime.journal.join(chain, parents, self.times.stamp(self.clock.wall(), self.clock.mono_nanos()))
     }
 
     fn pass(

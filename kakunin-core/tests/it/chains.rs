@@ -99,19 +99,25 @@ fn more_parents_than_a_receipt_names_deny_and_are_joined_instead() {
         .collect();
     let all = CallContext { chain: Some(CHAIN), parents: &decisions, trace: None };
     assert_eq!(guard.admit_in(&pay("1.00"), &all).unwrap_err().code(), "internal");
-    assert_eq!(guard.join(CHAIN, &decisions), Err(DenialReason::Internal));
     assert_eq!(guard.join(CHAIN, &[]), Err(DenialReason::Internal));
 
-    let joined = guard.join(CHAIN, &decisions[1..]).unwrap();
-    let both = [decisions[0], joined];
-    let context = CallContext { chain: Some(CHAIN), parents: &both, trace: None };
+    let joined = guard.join(CHAIN, &decisions).unwrap();
+    let context = CallContext { chain: Some(CHAIN), parents: &[joined], trace: None };
     guard.admit_in(&pay("1.00"), &context).unwrap().begin().returned();
     guard.close();
-    let found = statements(&house);
-    let (_, join) = found.iter().find(|(hash, _)| *hash == joined).unwrap();
-    assert_eq!(join.event, Event::Control(Control::Join));
-    assert_eq!(join.parents, decisions[1..]);
+    let joins: Vec<_> = statements(&house)
+        .into_iter()
+        .filter(|(_, statement)| statement.event == Event::Control(Control::Join))
+        .collect();
+    assert_eq!(joins.len(), 2);
+    assert_eq!(joins[0].1.parents, decisions[..MAX_PARENTS]);
+    assert_eq!((joins[1].0, &joins[1].1.parents), (joined, &vec![joins[0].0, decisions[MAX_PARENTS]]));
     assert_eq!(missing_parents(&house), 0);
+}
+
+#[test]
+fn no_chain_is_like_another() {
+    assert_ne!(Guard::new_chain().unwrap(), Guard::new_chain().unwrap());
 }
 
 #[test]

@@ -21,6 +21,7 @@ else:
     )
 
 from ._agent import Agent, Guard, agent_context, current_agent, use
+from ._chain import chain, chain_headers, chain_meta
 from ._decorator import Guarded, guarded, verify_agent_scope
 from ._native import DENIAL_CODES, __version__
 from ._selector import Call, as_written, const
@@ -64,6 +65,9 @@ __all__ = [
     "__version__",
     "agent_context",
     "as_written",
+    "chain",
+    "chain_headers",
+    "chain_meta",
     "const",
     "current_agent",
     "guarded",

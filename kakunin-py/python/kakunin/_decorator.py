@@ -102,7 +102,7 @@ class Several:
                 if (running := plan.check(amount, currency, counterparty, resource)) is not None:
                     admitted.append(running)
         except BaseException:
-            for running in admitted:
+            for running in reversed(admitted):
                 running.not_executed()
             raise
         return Together(admitted) if admitted else None  # type: ignore[return-value]
@@ -113,19 +113,24 @@ class Several:
 
 
 class Together:
-    """Several running actions that end together."""
+    """Running actions that end together, the last one first: in a chain each follows from the one before."""
 
     def __init__(self, admitted: list[Running]) -> None:
         self._admitted = admitted
+        self.in_chain = any(running.in_chain for running in admitted)
 
-    def __getattr__(self, outcome: str) -> Callable[[], None]:
-        ends = [getattr(running, outcome) for running in self._admitted]
+    def resume(self) -> None:
+        for running in self._admitted:
+            running.resume()
 
-        def end() -> None:
-            for one in ends:
+    def __getattr__(self, word: str) -> Callable[[], None]:
+        words = [getattr(running, word) for running in reversed(self._admitted)]
+
+        def say() -> None:
+            for one in words:
                 one()
 
-        return end
+        return say
 
 
 class Decorator(Protocol):

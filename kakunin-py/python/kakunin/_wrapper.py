@@ -11,7 +11,7 @@ import functools
 import inspect
 import keyword
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._selector import Resolver
@@ -73,7 +73,7 @@ def {make}({outer}):
         if {p}pass is None:
             return (yield from {p}body({arguments}))
         try:
-            {p}result = yield from {p}body({arguments})
+            {p}result = yield from {p}steps({p}pass, {p}body({arguments}))
         except:
             {p}settle({p}pass)
             raise
@@ -87,17 +87,26 @@ def {make}({outer}):
     async def {name}({parameters}):
         {p}pass = {p}check({values})
         {p}inner = {p}body({arguments})
+        {p}chained = {p}pass is not None and {p}pass.in_chain
         try:
             try:
                 {p}item = await {p}inner.__anext__()
                 while True:
+                    if {p}chained:
+                        {p}pass.suspend()
                     try:
                         {p}sent = yield {p}item
                     except {p}exit:
+                        if {p}chained:
+                            {p}pass.resume()
                         raise
                     except {p}anything as {p}error:
+                        if {p}chained:
+                            {p}pass.resume()
                         {p}item = await {p}inner.athrow({p}error)
                     else:
+                        if {p}chained:
+                            {p}pass.resume()
                         {p}item = await {p}inner.asend({p}sent)
             except {p}end:
                 pass
@@ -151,6 +160,7 @@ def generate(
         f"{prefix}dry": decider.dry,
         f"{prefix}body": function,
         f"{prefix}settle": settle,
+        f"{prefix}steps": steps,
         f"{prefix}anything": BaseException,
         f"{prefix}exit": GeneratorExit,
         f"{prefix}end": StopAsyncIteration,
@@ -192,6 +202,32 @@ def settle(running: Running) -> None:
         running.cancelled()
     else:
         running.raised()
+
+
+def steps(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """`inner`; if it is in a decision chain, then only while it runs and not while its caller does."""
+    return _stepwise(running, inner) if running.in_chain else inner
+
+
+def _stepwise(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    try:
+        item = next(inner)
+        while True:
+            running.suspend()
+            try:
+                sent = yield item
+            except GeneratorExit:
+                running.resume()
+                inner.close()
+                raise
+            except BaseException as error:
+                running.resume()
+                item = inner.throw(error)
+            else:
+                running.resume()
+                item = inner.send(sent)
+    except StopIteration as end:
+        return end.value
 
 
 def _template(function: Callable[..., Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -103,6 +103,14 @@ def operate(agent: Agent) -> None:
         text: str = denied.for_model()
         limit: str | None = denied.limit
         print(text, limit, denied.code.upper(), denied.receipt)
+
+
+def hand_on(agent: Agent, asked: Mapping[str, str]) -> dict[str, str]:
+    with kakunin.chain.picked_up(asked) as chain, kakunin.chain(traceparent=None):
+        name: str = kakunin.chain.join("0" * 64, asked, agent=agent)
+        meta: dict[str, Any] = kakunin.chain_meta()
+        print(chain.id, name, meta)
+    return kakunin.chain_headers()
 
 
 def test() -> None:
