@@ -9,6 +9,7 @@
 //! its file says, a list file that a rename never reaches. Files are read up to a size, and only if they are files: the
 //! directory may be writable by whoever renews it, and a pipe in there must not hold up a guard.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::digest::Digest;
 use crate::file;
 use crate::key::{KeyError, SoftKey};
+use crate::level::Levels;
 use crate::revocation::MAX_LIST;
 use crate::scope::{NameError, NameList, NameLists};
 
@@ -31,6 +33,7 @@ pub struct AgentHome {
     dir: PathBuf,
     lists: PathBuf,
     name: Option<String>,
+    levels: Levels,
 }
 
 impl AgentHome {
@@ -47,7 +50,8 @@ impl AgentHome {
         if is_mount_point(&lists) {
             return Err(HomeError::MountedList { path: lists });
         }
-        Ok(Self { dir, lists, name: settings.name })
+        let levels = settings.levels(&dir)?;
+        Ok(Self { dir, lists, name: settings.name, levels })
     }
 
     /// The directory, absolute.
@@ -66,6 +70,12 @@ impl AgentHome {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// How safe receipts must be before calls go on, as the table `[journal]` of the settings says it.
+    #[must_use]
+    pub const fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// Where the state lives unless the caller names another place.
@@ -262,6 +272,9 @@ struct Settings {
     issuer: Option<String>,
     #[serde(default)]
     name: Option<String>,
+    /// Patterns of actions, and how safe their receipts must be.
+    #[serde(default)]
+    journal: BTreeMap<String, String>,
     /// Written for people; the certificate is what counts.
     #[serde(default, rename = "agent")]
     _agent: Option<String>,
@@ -274,6 +287,13 @@ impl Settings {
             .map_err(|error| HomeError::Settings { path, what: error.message().trim().to_owned() })?;
         settings.issuer_pin(dir)?;
         Ok(settings)
+    }
+
+    fn levels(&self, dir: &Path) -> Result<Levels, HomeError> {
+        let pairs = self.journal.iter().map(|(pattern, word)| (pattern.as_str(), word.as_str()));
+        let wrong =
+            |error| HomeError::Settings { path: dir.join("agent.toml"), what: format!("[journal]: {error}") };
+        Levels::parse(pairs).map_err(wrong)
     }
 
     fn issuer_pin(&self, dir: &Path) -> Result<Option<Digest>, HomeError> {

@@ -21,6 +21,7 @@ pub mod leash;
 pub mod receipt;
 pub mod chain;
 pub mod genesis;
+pub mod level;
 pub mod home;
 pub mod journal;
 pub mod log;

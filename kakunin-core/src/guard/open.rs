@@ -17,6 +17,8 @@ use crate::certificate::AgentCertificate;
 use crate::decision::DenialReason;
 use crate::home::{AgentHome, HomeError};
 use crate::id::AgentId;
+use crate::journal::JournalOptions;
+use crate::key::Signer;
 use crate::receipt::Mode;
 use crate::snapshot::{Refusal, Snapshot};
 
@@ -45,11 +47,21 @@ pub struct GuardOptions {
     pub mode: Mode,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// How receipts are kept. Levels named here stand over those of the agent's settings.
+    pub journal: JournalOptions,
+    /// Who signs receipts, if the agent's key is not in its directory: it has to be the key of the certificate.
+    pub signer: Option<Arc<Signer>>,
 }
 
 impl Default for GuardOptions {
     fn default() -> Self {
-        Self { state: StateChoice::Default, mode: Mode::Enforce, clock: Arc::new(SystemClock) }
+        Self {
+            state: StateChoice::Default,
+            mode: Mode::Enforce,
+            clock: Arc::new(SystemClock),
+            journal: JournalOptions::default(),
+            signer: None,
+        }
     }
 }
 
@@ -59,6 +71,8 @@ pub(super) struct Inner {
     pub(super) mode: Mode,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) times: Timekeeper,
+    pub(super) journal: JournalOptions,
+    signer: Option<Arc<Signer>>,
     pub(super) agent: AgentId,
     pub(super) current: ArcSwap<Current>,
     /// Serialises everything that replaces `current`, and the keeper's thread.
@@ -124,10 +138,15 @@ impl Guard {
         let papers = source.papers()?;
         // Who the agent is must be readable; whether anyone vouches for it is looked at with every refresh.
         let agent = AgentCertificate::decode(&papers.agent).map_err(OpenError::Certificate)?.agent();
-        source.key()?;
+        if options.signer.is_none() {
+            source.key()?;
+        }
         let refusal = Refusal::new(DenialReason::RevocationMissing, "nothing was looked at yet");
         let current = Current { view: View::Refused(Arc::new(refusal)), runtime: None };
-        let GuardOptions { mut state, mode, clock } = options;
+        let GuardOptions { mut state, mode, clock, mut journal, signer } = options;
+        if let Source::Directory(home) = &source {
+            journal.levels = journal.levels.or_else(home.levels());
+        }
         if let StateChoice::Path(path) = &mut state {
             // As the lists: a change of the working directory must not begin another state.
             let io = |source| HomeError::Io { path: path.clone(), source };
@@ -139,6 +158,8 @@ impl Guard {
             state,
             mode,
             clock,
+            journal,
+            signer,
             agent,
             current: ArcSwap::from_pointee(current),
             look: Turn::default(),
@@ -224,6 +245,14 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Inner {
+    /// Who signs receipts.
+    pub(super) fn signer(&self) -> Result<Arc<Signer>, HomeError> {
+        match &self.signer {
+            Some(signer) => Ok(Arc::clone(signer)),
+            None => self.source.key().map(|key| Arc::new(Signer::soft(key))),
+        }
+    }
+
     pub(super) fn notice(&self, text: String) {
         let Some(mut notices) = self.notices.take(PATIENCE, |_| {}) else { return };
         // Enough for a person to see what repeats; the newest are kept.

@@ -30,8 +30,7 @@ impl Runtime {
     /// Opens both. `path` is the proven path, if there is one: only then an authority's genesis mark can be believed.
     pub(super) fn start(inner: &Inner, papers: &Papers, path: Option<&AgentPath>) -> Result<Self, Refusal> {
         let unusable = |error: &dyn std::fmt::Display| Refusal::new(DenialReason::JournalUnavailable, error);
-        let key = inner.source.key().map_err(|error| unusable(&error))?;
-        let signer = Arc::new(Signer::soft(key));
+        let signer = inner.signer().map_err(|error| unusable(&error))?;
         let process = std::process::id();
         // What was spent in memory outlives the stream: closing it is no way to have every window anew.
         let spent = Arc::clone(&inner.spent);
@@ -46,8 +45,9 @@ impl Runtime {
             (StateChoice::Path(path), _) => path.clone(),
             (StateChoice::Default, Source::Directory(home)) => home.default_state(),
             (StateChoice::Memory | StateChoice::Default, _) => {
-                let journal =
-                    Journal::memory(&identity, stamp, MEMORY_RECEIPTS).map_err(|error| unusable(&error))?;
+                let sealing = inner.journal.sealing;
+                let journal = Journal::memory_with(&identity, stamp, MEMORY_RECEIPTS, sealing)
+                    .map_err(|error| unusable(&error))?;
                 return Ok(Self { journal, ledger: spent, state: None, process });
             }
         };
@@ -68,17 +68,17 @@ impl Runtime {
             // The record in the state directory is what counts; the mark is tidied away where that is possible.
             let _ = fs::remove_file(home.genesis_path());
         }
-        let journal =
-            Journal::open(&place.join("journal"), identity, stamp).map_err(|error| unusable(&error))?;
+        let journal = Journal::open_with(&place.join("journal"), identity, stamp, inner.journal.clone())
+            .map_err(|error| unusable(&error))?;
         Ok(Self { journal, ledger: Arc::new(Mutex::new(ledger)), state: Some(state), process })
     }
 
     /// Goes on under another certificate of the agent, and under another key if it has one: after a revocation an agent
     /// comes back with a new key only.
     pub(super) fn renew(&self, inner: &Inner, papers: &Papers) -> Result<(), Refusal> {
-        let key = inner.source.key();
-        let key = key.map_err(|error| Refusal::new(DenialReason::CertificateMalformed, error))?;
-        let identity = identity(inner, papers, &Arc::new(Signer::soft(key)))?;
+        let signer = inner.signer();
+        let signer = signer.map_err(|error| Refusal::new(DenialReason::CertificateMalformed, error))?;
+        let identity = identity(inner, papers, &signer)?;
         let stamp = inner.times.stamp(inner.clock.wall(), inner.clock.mono_nanos());
         self.journal
             .rotate(&identity, stamp)
@@ -137,7 +137,7 @@ fn identity(inner: &Inner, papers: &Papers, signer: &Arc<Signer>) -> Result<Iden
         ));
     }
     if certificate.decoded().key() != signer.public() {
-        let what = "the certificate and key.pem do not belong together";
+        let what = "the certificate and the key do not belong together";
         return Err(Refusal::new(DenialReason::CertificateMalformed, what));
     }
     Ok(Identity {

@@ -11,13 +11,14 @@ use std::sync::{Arc, MutexGuard};
 use super::archive::{Archive, ArchiveError};
 use super::recover::Abandoned;
 use super::salts::Salts;
-use super::signing::Shared;
-use super::sink::{Ring, SegmentFile, Sink};
+use super::signing::{Sealing, Shared};
+use super::sink::{Disk, Files, Ring, SegmentFile, Sink};
 use super::writer::{Writer, lock};
 use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
 use crate::key::{SignError, Signer};
+use crate::level::{Level, Levels};
 use crate::reason::DenialReason;
 use crate::receipt::{Control, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
 use crate::request::ActionRequest;
@@ -65,7 +66,7 @@ pub struct DecisionEntry<'a> {
 /// use kakunin_core::receipt::{Outcome, ReceiptHash, Stamp};
 ///
 /// fn forge(journal: &Journal, hash: ReceiptHash, stamp: Stamp) {
-///     let recorded = Recorded { hash, chain: None };
+///     let recorded = Recorded { hash, chain: None, level: Default::default() };
 ///     drop(journal.outcome(recorded, Outcome::Returned, None, stamp));
 /// }
 /// ```
@@ -74,6 +75,7 @@ pub struct DecisionEntry<'a> {
 pub struct Recorded {
     hash: ReceiptHash,
     chain: Option<ChainId>,
+    level: Level,
 }
 
 impl Recorded {
@@ -101,12 +103,22 @@ pub struct Health {
     pub failed: Option<DenialReason>,
 }
 
+/// How a journal is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// How safe receipts must be before calls go on.
+    pub levels: Levels,
+    /// How receipts come to a signature.
+    pub sealing: Sealing,
+}
+
 /// One open stream. Shared by reference between threads; belongs to the process that opened it.
 pub struct Journal {
     /// `None` for the journal that records nothing.
     shared: Option<Arc<Shared>>,
     /// `None` for journals without a directory.
     place: Option<Place>,
+    levels: Levels,
     process: u32,
 }
 
@@ -122,49 +134,79 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when the folder cannot be written, or the key does not sign.
     pub fn open(dir: &Path, identity: Identity, stamp: Stamp) -> Result<Self, JournalError> {
+        Self::open_with(dir, identity, stamp, JournalOptions::default())
+    }
+
+    /// As [`Journal::open`], with levels and sealing.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with(
+        dir: &Path,
+        identity: Identity,
+        stamp: Stamp,
+        options: JournalOptions,
+    ) -> Result<Self, JournalError> {
+        Self::open_on(Arc::new(Files), dir, identity, stamp, options)
+    }
+
+    /// On a disk that tests can break.
+    pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        identity: Identity,
+        stamp: Stamp,
+        options: JournalOptions,
+    ) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(failed)?;
         let archive = Archive::of(dir);
         keep_identity(&archive, &identity)?;
         let mut salts = Salts::new();
         let stream = StreamId::from_bytes(salts.next().ok_or(JournalError::NoRandomness)?);
-        let sink = Sink::File(SegmentFile::create(dir, stream).map_err(failed)?);
+        let sink = Sink::File(SegmentFile::create(disk, dir, stream).map_err(failed)?);
         let abandoned = Abandoned::beside(dir, stream, &identity, stamp);
-        let shared = Self::begin(sink, salts, stream, &identity, stamp, Some(abandoned))?;
-        Ok(Self { shared: Some(shared), place: Some(Place { archive }), process: std::process::id() })
+        let writer = Writer::open(sink, salts, stream, &identity, stamp, options.sealing)?;
+        let shared = Arc::new(Shared::new(writer, options.sealing, Some(abandoned)));
+        let place = Some(Place { archive });
+        Ok(Self { shared: Some(shared), place, levels: options.levels, process: std::process::id() })
     }
 
-    /// Opens a stream that is kept in memory only: the latest `capacity` signed receipts, each stamped so.
+    /// Opens a stream that is kept in memory only: the latest `capacity` proven receipts, each stamped so.
     ///
     /// # Errors
     /// [`JournalError`] when the key does not sign.
     pub fn memory(identity: &Identity, stamp: Stamp, capacity: usize) -> Result<Self, JournalError> {
+        Self::memory_with(identity, stamp, capacity, Sealing::Each)
+    }
+
+    /// As [`Journal::memory`], with another way to a signature.
+    ///
+    /// # Errors
+    /// As [`Journal::memory`].
+    pub fn memory_with(
+        identity: &Identity,
+        stamp: Stamp,
+        capacity: usize,
+        sealing: Sealing,
+    ) -> Result<Self, JournalError> {
         let mut salts = Salts::new();
         let stream = StreamId::from_bytes(salts.next().ok_or(JournalError::NoRandomness)?);
-        let shared = Self::begin(Sink::Memory(Ring::new(capacity)), salts, stream, identity, stamp, None)?;
-        Ok(Self { shared: Some(shared), place: None, process: std::process::id() })
+        let sink = Sink::Memory(Ring::new(capacity));
+        let writer = Writer::open(sink, salts, stream, identity, stamp, sealing)?;
+        let shared = Some(Arc::new(Shared::new(writer, sealing, None)));
+        Ok(Self { shared, place: None, levels: Levels::default(), process: std::process::id() })
     }
 
     /// A journal that records nothing: the floor that benches subtract.
     #[cfg(feature = "null-journal")]
     #[must_use]
     pub fn null() -> Self {
-        Self { shared: None, place: None, process: std::process::id() }
+        Self { shared: None, place: None, levels: Levels::default(), process: std::process::id() }
     }
 
-    fn begin(
-        sink: Sink,
-        salts: Salts,
-        stream: StreamId,
-        identity: &Identity,
-        stamp: Stamp,
-        abandoned: Option<Abandoned>,
-    ) -> Result<Arc<Shared>, JournalError> {
-        let writer = Writer::open(sink, salts, stream, identity, stamp)?;
-        Ok(Arc::new(Shared::new(writer, abandoned)))
-    }
-
-    /// Records a decision. When this returns the receipt survives the end of the process.
+    /// Records a decision. When this returns the receipt is as safe as the levels ask for the action: by default it
+    /// survives the end of the process.
     ///
     /// # Errors
     /// The denial that takes the decision's place: another process, a journal that cannot be written, a signer too
@@ -172,18 +214,23 @@ impl Journal {
     pub fn decision(&self, entry: &DecisionEntry<'_>) -> Result<Recorded, DenialReason> {
         let parents = Parents::of(entry.parents).ok_or(DenialReason::Internal)?;
         let Some(shared) = &self.shared else {
-            return Ok(Recorded { hash: ReceiptHash::from_digest(Digest::from_bytes([0; 32])), chain: None });
+            let hash = ReceiptHash::from_digest(Digest::from_bytes([0; 32]));
+            return Ok(Recorded { hash, chain: None, level: Level::default() });
         };
+        let level = self.levels.of(entry.request.action);
         let writer = self.enter(shared)?;
         let mut writer = shared.wait_for_room(writer, entry.stamp.mono_nanos)?;
         writer.usable()?;
-        let recorded = writer.write_decision(entry, parents);
+        let recorded = writer.write_decision(entry, parents, level);
         if recorded.is_err() {
             writer.failed = Some(DenialReason::JournalUnavailable);
         }
         let hash = recorded.map_err(|_| DenialReason::JournalUnavailable)?;
+        if level == Level::Sync {
+            writer = shared.persist(writer)?;
+        }
         shared.wake(writer)?;
-        Ok(Recorded { hash, chain: entry.chain })
+        Ok(Recorded { hash, chain: entry.chain, level })
     }
 
     /// Records how the action of `decision` ended, with a commitment to its result if there is one.
@@ -202,15 +249,29 @@ impl Journal {
         let mut writer = self.enter(shared)?;
         let recorded = writer.usable().and_then(|()| {
             writer
-                .write_outcome(decision.hash, decision.chain, outcome, result, stamp)
+                .write_outcome(decision.hash, decision.chain, outcome, result, stamp, decision.level)
                 .map_err(|_| DenialReason::JournalPoisoned)
         });
         if let Err(reason) = recorded {
             writer.failed.get_or_insert(reason);
         }
         let hash = recorded?;
+        if decision.level == Level::Sync {
+            writer = shared.persist(writer)?;
+        }
         shared.wake(writer)?;
         Ok(hash)
+    }
+
+    /// Waits until every receipt so far is on the disk. Calls that ask for [`Level::Sync`] do so by themselves.
+    ///
+    /// # Errors
+    /// The denial of all decisions that follow: the disk did not take them.
+    pub fn persist(&self) -> Result<(), DenialReason> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let writer = self.enter(shared)?;
+        writer.usable()?;
+        shared.persist(writer).map(drop)
     }
 
     /// Records something about the stream itself. Rotation and recovery have their own ways.
@@ -341,6 +402,10 @@ impl Journal {
     pub fn still_in_place(&self) -> bool {
         let Some(shared) = &self.shared else { return true };
         let Ok(mut writer) = self.enter(shared) else { return false };
+        // Four times a second is soon enough for what a call did not want to wait for.
+        if writer.sink.flush().is_err() {
+            writer.failed.get_or_insert(DenialReason::JournalPoisoned);
+        }
         let there = writer.closed() || writer.sink.still_in_place();
         if !there {
             writer.failed.get_or_insert(DenialReason::JournalUnavailable);
@@ -355,12 +420,13 @@ impl Journal {
         Some(writer.pen.stream)
     }
 
-    /// The latest signed receipts of a journal in memory, oldest first, as tokens; none of one with a directory.
+    /// The latest receipts of a journal in memory as entries of a log, in the order in which they were proven; none of one
+    /// with a directory.
     #[must_use]
     pub fn latest(&self) -> Vec<String> {
         let Some(shared) = &self.shared else { return Vec::new() };
         match self.enter(shared).as_deref() {
-            Ok(Writer { sink: Sink::Memory(ring), .. }) => ring.tokens(),
+            Ok(Writer { sink: Sink::Memory(ring), .. }) => ring.entries(),
             _ => Vec::new(),
         }
     }

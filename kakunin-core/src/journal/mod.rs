@@ -8,6 +8,8 @@
 //! certificate and list that was used, by hash, so that a journal verifies by itself.
 
 mod archive;
+#[cfg(test)]
+mod faults;
 mod handle;
 mod pen;
 mod read;
@@ -21,6 +23,7 @@ mod writer;
 pub(crate) use pen::genesis;
 
 pub use archive::{Archive, ArchiveError};
-pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, Recorded};
+pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, JournalOptions, Recorded};
 pub use read::{Entry, Proof, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};
+pub use signing::Sealing;

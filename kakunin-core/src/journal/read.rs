@@ -167,7 +167,7 @@ impl StreamReader {
 
     fn take_frame(&mut self, kind: FrameKind, content: &[u8]) -> Result<(), ReadError> {
         match kind {
-            FrameKind::Control => {}
+            FrameKind::Control | FrameKind::Synced => {}
             FrameKind::Disclosure => {
                 let disclosure = Disclosure::parse(content).map_err(|_| self.fault("journal.disclosure"))?;
                 self.disclosures.push(disclosure);

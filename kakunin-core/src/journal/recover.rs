@@ -3,16 +3,21 @@
 //! Takes the lock of a stream that nobody holds and nobody closed, cuts a torn tail, and ends it with two signed
 //! receipts: how many receipts were found unsigned (their number and digest, never a signature for them), and the
 //! close. A stream that is damaged anywhere but at its tail is left as it is: that is for the verifier to say.
+//!
+//! After a loss of power the tail may be there in pieces, since the kernel wrote what was not asked for in any order. Then
+//! it is cut at the first piece that is missing, and what could be read behind is put aside: only if the machine was
+//! started again since, and only if nothing there says that the missing piece had been on the disk.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::handle::Identity;
 use super::pen::Pen;
 use super::segment::{
-    FrameKind, Frames, Tail, is_segment_header, push_signature, read_signature, segment_index, segment_name,
+    FrameKind, Frames, Tail, is_segment_header, push_segment_header, push_signature, read_signature,
+    segment_index, segment_name,
 };
 use super::sink::{is_marked_closed, lock, mark_closed, write_once};
 use crate::id::StreamId;
@@ -139,70 +144,107 @@ pub fn recover(
     }
     let indices = segments(&folder)?;
     let Some(last) = indices.last().copied() else { return Ok(Recovery::Closed) };
-    // Unsigned receipts are at most a few thousand, so they lie in the last two segments.
     let mut found = Found::default();
-    if indices.len() > 1 {
-        found.read(&folder, stream, last.saturating_sub(1), Last::No)?;
+    let bytes = fs::read(folder.join(segment_name(last)))?;
+    let mut end = found.read(&bytes, stream, last)?;
+    // Receipts are signed in their order, so before one that is signed none is left.
+    for index in indices.iter().rev().skip(1) {
+        if found.has_proven() {
+            break;
+        }
+        let bytes = fs::read(folder.join(segment_name(*index)))?;
+        match found.read(&bytes, stream, *index)? {
+            Ending { tail: Tail::Clean, receipt, .. } => end.receipt = end.receipt.or(receipt),
+            _ => return Err(RecoverError::Damaged { stream, index: *index }),
+        }
     }
-    let (length, cut) = found.read(&folder, stream, last, Last::Yes)?;
-    let Some(end) = &found.end else { return Ok(Recovery::Closed) };
+    let Ending { length, tail, synced_behind, receipt } = end;
+    let damaged = RecoverError::Damaged { stream, index: last };
+    let Some(end) = receipt else {
+        // The beginning is on the disk before the stream has its name.
+        return if tail == Tail::Damaged { Err(damaged) } else { Ok(Recovery::Closed) };
+    };
+    let rest = bytes.get(length..).unwrap_or_default();
+    let length = length as u64;
+    // The machine was started again since: what it had not written is lost, in any order.
+    let power_lost = end.statement().stamp.boot != stamp.boot && synced_behind <= length;
+    match tail {
+        Tail::Clean | Tail::Torn { .. } => {}
+        Tail::Damaged if power_lost => put_aside(&folder, last, rest)?,
+        Tail::Damaged => return Err(damaged),
+    }
+    let cut = rest.len() as u64;
     if end.statement().agent != identity.agent {
         return Err(RecoverError::OtherAgent(stream));
     }
     let unsigned = found.unsigned();
     let ended = matches!(end.statement().event, Event::Close { .. });
-    if ended && unsigned.is_empty() && cut == 0 {
+    if ended && cut == 0 && unsigned.iter().all(|(sequence, _)| found.is_answered(*sequence)) {
         mark_closed(&folder)?;
         return Ok(Recovery::Closed);
     }
     let sequence = end.statement().sequence.saturating_add(1);
     let mut pen = Pen::resume(stream, identity, sequence, *end.hash().digest(), end.statement().memory);
-    let digest = tree::root(unsigned.iter().map(|hash| &hash.digest().as_bytes()[..]));
+    let digest = tree::root(unsigned.iter().map(|(_, hash)| &hash.digest().as_bytes()[..]));
     let unsigned = unsigned.len() as u64;
     let mut control = Payload::at(CONTROL, stamp);
     control.control = Some(Control::Recovered { cut, unsigned, digest });
     let mut frames = Vec::new();
+    if length == 0 {
+        // The segment was made, and power was lost before anything in it was on the disk.
+        push_segment_header(&mut frames, &stream, last);
+    }
     for payload in [control, Payload::at(CLOSE, stamp)] {
         let written = pen.write(&mut frames, payload);
         let signing_input = frames.get(written.signing_input).unwrap_or_default();
         let signature = pen.signer.sign(signing_input)?;
         push_signature(&mut frames, written.sequence, signature.as_bytes());
     }
-    let mut file = OpenOptions::new().append(true).open(folder.join(segment_name(last)))?;
+    let file = OpenOptions::new().append(true).open(folder.join(segment_name(last)))?;
     file.set_len(length)?;
-    write_once(&mut file, &frames)?;
+    write_once(&file, &frames)?;
     file.sync_data()?;
     mark_closed(&folder)?;
     Ok(Recovery::Recovered { cut, unsigned })
 }
 
-enum Last {
-    No,
-    Yes,
+/// Keeps what could be read behind a piece that is missing: nobody answers for it, and somebody may want to see it.
+fn put_aside(folder: &Path, index: u32, pieces: &[u8]) -> io::Result<()> {
+    let mut aside = File::create(folder.join(segment_name(index)).with_extension("cut"))?;
+    aside.write_all(pieces)?;
+    aside.sync_all()?;
+    File::open(folder)?.sync_all()
 }
 
-/// What the end of a stream holds.
+/// How a segment ends.
+struct Ending {
+    /// The length of what can be read in order.
+    length: usize,
+    tail: Tail,
+    /// How much was on the disk once, if that is said behind.
+    synced_behind: u64,
+    receipt: Option<UnverifiedReceipt>,
+}
+
+/// What the end of a stream holds, read from the last segment to the first.
 #[derive(Default)]
 struct Found {
+    /// Descending.
     receipts: Vec<(u64, ReceiptHash)>,
     signed: HashSet<u64>,
     seals: Vec<(u64, Seal)>,
-    end: Option<UnverifiedReceipt>,
+    /// Signed by whoever recovered the stream before.
+    recovered: HashSet<u64>,
 }
 
 impl Found {
-    /// Reads segment `index`; gives the length of its readable part and the length of the torn part behind.
-    fn read(
-        &mut self,
-        folder: &Path,
-        stream: StreamId,
-        index: u32,
-        last: Last,
-    ) -> Result<(u64, u64), RecoverError> {
+    /// Reads the segment `index`, which lies before all that was read already.
+    fn read(&mut self, bytes: &[u8], stream: StreamId, index: u32) -> Result<Ending, RecoverError> {
         let damaged = RecoverError::Damaged { stream, index };
-        let bytes = fs::read(folder.join(segment_name(index)))?;
-        let mut frames = Frames::new(&bytes);
+        let mut frames = Frames::new(bytes);
         let mut first = true;
+        let mut end = None;
+        let mut receipts = Vec::new();
         for frame in frames.by_ref() {
             let heading =
                 frame.kind == FrameKind::Control && is_segment_header(frame.content, &stream, index);
@@ -210,7 +252,7 @@ impl Found {
                 return Err(damaged);
             }
             match frame.kind {
-                FrameKind::Control | FrameKind::Disclosure => {}
+                FrameKind::Control | FrameKind::Disclosure | FrameKind::Synced => {}
                 FrameKind::Signature => {
                     let Some((sequence, _)) = read_signature(frame.content) else { return Err(damaged) };
                     self.signed.insert(sequence);
@@ -218,29 +260,42 @@ impl Found {
                 FrameKind::Receipt => {
                     let receipt = UnverifiedReceipt::from_signing_input(frame.content)?;
                     let sequence = receipt.statement().sequence;
-                    self.receipts.push((sequence, receipt.hash()));
-                    if let Event::Control(Control::Seal(seal)) = receipt.statement().event {
-                        self.seals.push((sequence, seal));
+                    receipts.push((sequence, receipt.hash()));
+                    match receipt.statement().event {
+                        Event::Control(Control::Seal(seal)) => self.seals.push((sequence, seal)),
+                        Event::Control(Control::Recovered { .. }) | Event::Close { .. } => {
+                            self.recovered.insert(sequence);
+                        }
+                        _ => {}
                     }
-                    self.end = Some(receipt);
+                    end = Some(receipt);
                 }
             }
         }
-        let length = frames.whole() as u64;
-        match (frames.tail(), last) {
-            (Tail::Clean, _) => Ok((length, 0)),
-            (Tail::Torn { bytes }, Last::Yes) => Ok((length, bytes)),
-            _ => Err(damaged),
-        }
+        self.receipts.extend(receipts.into_iter().rev());
+        let (length, tail, synced_behind) = (frames.whole(), frames.tail(), frames.synced_behind());
+        Ok(Ending { length, tail, synced_behind, receipt: end })
     }
 
-    /// Receipts that have no signature and lie under no seal that has one.
-    fn unsigned(&self) -> Vec<ReceiptHash> {
+    /// Whether one of the receipts got its proof from the process that made it.
+    fn has_proven(&self) -> bool {
+        let (all, unsigned) = (self.receipts.iter().map(|(sequence, _)| sequence), self.unsigned());
+        let unsigned: HashSet<&u64> = unsigned.iter().map(|(sequence, _)| sequence).collect();
+        all.into_iter().any(|sequence| !unsigned.contains(sequence) && !self.recovered.contains(sequence))
+    }
+
+    /// Whether a recovery counted everything up to `sequence`, and was not ended itself before it was signed.
+    fn is_answered(&self, sequence: u64) -> bool {
+        self.recovered.iter().any(|later| *later > sequence && self.signed.contains(later))
+    }
+
+    /// Receipts that have no signature and lie under no seal that has one, ascending.
+    fn unsigned(&self) -> Vec<(u64, ReceiptHash)> {
         let seals: Vec<&Seal> =
             self.seals.iter().filter(|(at, _)| self.signed.contains(at)).map(|(_, seal)| seal).collect();
         let proven = |sequence: &u64| {
             self.signed.contains(sequence) || seals.iter().any(|seal| seal.covers(*sequence))
         };
-        self.receipts.iter().filter(|(sequence, _)| !proven(sequence)).map(|(_, hash)| *hash).collect()
+        self.receipts.iter().rev().filter(|(sequence, _)| !proven(sequence)).copied().collect()
     }
 }

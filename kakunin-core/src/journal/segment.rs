@@ -6,6 +6,7 @@
 //! kind 2  = signature    u64 sequence | 64 octets
 //! kind 3  = disclosure   base64url text, committed to by the next receipt
 //! kind 4  = control      "kakunin journal 1" | 16 octets stream | u32 index      first frame of each segment
+//! kind 5  = synced       u64 length: so much of this segment was on the disk before this frame was written
 //! ```
 //! Proof is in the receipts, never in the frames.
 
@@ -19,6 +20,7 @@ pub(super) enum FrameKind {
     Signature,
     Disclosure,
     Control,
+    Synced,
 }
 
 impl FrameKind {
@@ -28,6 +30,7 @@ impl FrameKind {
             Self::Signature => 2,
             Self::Disclosure => 3,
             Self::Control => 4,
+            Self::Synced => 5,
         }
     }
 
@@ -37,6 +40,7 @@ impl FrameKind {
             2 => Some(Self::Signature),
             3 => Some(Self::Disclosure),
             4 => Some(Self::Control),
+            5 => Some(Self::Synced),
             _ => None,
         }
     }
@@ -79,6 +83,11 @@ pub(super) fn read_signature(content: &[u8]) -> Option<(u64, [u8; 64])> {
     Some((u64::from_le_bytes(*sequence), signature.try_into().ok()?))
 }
 
+/// Appends a frame that says how much of its segment is on the disk.
+pub(super) fn push_synced(out: &mut Vec<u8>, length: u64) {
+    push_frame(out, FrameKind::Synced, |out| out.extend_from_slice(&length.to_le_bytes()));
+}
+
 /// One readable frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
@@ -104,12 +113,34 @@ impl<'a> Frames<'a> {
         self.whole
     }
 
+    /// What cannot be read in order.
+    fn unread(&self) -> &'a [u8] {
+        self.bytes.get(self.bodies.offset()..).unwrap_or_default().get(1..).unwrap_or_default()
+    }
+
+    /// How much of the segment was on the disk once, as the readable frames behind unreadable bytes say. What is not worth
+    /// searching counts as all of it, and so does a kind of frame that is not known here.
+    pub(super) fn synced_behind(&self) -> u64 {
+        if self.unknown {
+            return u64::MAX;
+        }
+        let mut most = 0;
+        for found in Search::new(self.unread()) {
+            let Some(body) = found else { return u64::MAX };
+            let length = match body.split_first() {
+                Some((kind, content)) if *kind == FrameKind::Synced.octet() => content.try_into().ok(),
+                _ => None,
+            };
+            most = most.max(length.map_or(0, u64::from_le_bytes));
+        }
+        most
+    }
+
     /// What lies behind the last whole write.
     pub(super) fn tail(&self) -> Tail {
-        let unread = self.bytes.get(self.bodies.offset()..).unwrap_or_default();
         let torn = self.bytes.len().saturating_sub(self.whole) as u64;
         // A write that was torn has nothing readable behind it; damage in the middle has.
-        if self.unknown || has_frame(unread.get(1..).unwrap_or_default()) {
+        if self.unknown || Search::new(self.unread()).next().is_some() {
             Tail::Damaged
         } else if torn == 0 {
             Tail::Clean
@@ -139,26 +170,40 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// Whether a readable frame begins anywhere in `bytes`. Bytes made to look like many frames cost more to tell than
-/// they deserve: past the budget they count as one.
-fn has_frame(bytes: &[u8]) -> bool {
-    let mut budget = SEARCH_BUDGET;
-    for skip in 0..bytes.len() {
-        let candidate = bytes.get(skip..).unwrap_or_default();
-        let Some(length) = candidate.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize)
-        else {
-            return false;
-        };
-        if length == 0 || length > candidate.len().saturating_sub(HEADER) {
-            continue;
-        }
-        let Some(left) = budget.checked_sub(length) else { return true };
-        budget = left;
-        if frame::Frames::new(candidate).next().is_some() {
-            return true;
-        }
+/// Looks for readable frames anywhere in bytes; gives their bodies. Bytes made to look like many frames cost more to tell than
+/// they deserve: past the budget comes one `None`, and no more.
+struct Search<'a> {
+    rest: &'a [u8],
+    budget: Option<usize>,
+}
+
+impl<'a> Search<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, budget: Some(SEARCH_BUDGET) }
     }
-    false
+}
+
+impl<'a> Iterator for Search<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut budget = self.budget?;
+        while let Some(length) = self.rest.first_chunk::<4>() {
+            let length = u32::from_le_bytes(*length) as usize;
+            if length > 0 && length <= self.rest.len().saturating_sub(HEADER) {
+                self.budget = budget.checked_sub(length);
+                let Some(left) = self.budget else { return Some(None) };
+                budget = left;
+                let mut frames = frame::Frames::new(self.rest);
+                if let Some(body) = frames.next() {
+                    self.rest = self.rest.get(frames.offset()..).unwrap_or_default();
+                    return Some(Some(body));
+                }
+            }
+            self.rest = self.rest.get(1..).unwrap_or_default();
+        }
+        None
+    }
 }
 
 /// How a segment ends.
@@ -246,6 +291,27 @@ mod tests {
             (frames.whole(), frames.tail()),
             (whole, Tail::Torn { bytes: (bytes.len() - whole) as u64 })
         );
+    }
+
+    #[test]
+    fn frames_behind_damage_tell_how_much_was_on_the_disk() {
+        let mut bytes = three();
+        push_synced(&mut bytes, 12);
+        push_frame(&mut bytes, FrameKind::Receipt, |out| out.extend_from_slice(b"four"));
+        push_synced(&mut bytes, 21);
+        let behind = |bytes: &[u8]| {
+            let mut frames = Frames::new(bytes);
+            frames.by_ref().for_each(drop);
+            frames.synced_behind()
+        };
+        assert_eq!(behind(&bytes), 0);
+        let mut damaged = bytes.clone();
+        damaged[9] ^= 1;
+        assert_eq!(behind(&damaged), 21);
+        // The second mark does not count where nothing is readable.
+        let end = damaged.len();
+        damaged[end - 1] ^= 1;
+        assert_eq!(behind(&damaged), 12);
     }
 
     #[test]

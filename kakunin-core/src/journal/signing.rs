@@ -1,32 +1,61 @@
-//! The signer: a thread that gives each receipt its signature, from memory and never from the file.
+//! The signer: a thread that gives each receipt its proof, from memory and never from the file.
 //!
 //! It starts with the first receipt and sleeps when there is nothing to do. While it is awake, an appending call
 //! never wakes it: it looks again by itself for a while, so a burst of calls pays for no system call but its write.
+//!
+//! A key in this process signs every receipt. A key that is far away signs groups: the thread writes a seal over the receipts
+//! that wait, when there are enough or the first has waited long enough, and gives the seal the only signature.
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::pen::Written;
 use super::recover::Abandoned;
 use super::segment::push_signature;
 use super::sink::Sink;
 use super::writer::{Writer, lock};
 use crate::key::{Signature, Signer};
 use crate::reason::DenialReason;
+use crate::receipt::{ReceiptHash, Seal};
 
-/// Receipts that wait for their signature, and the state of the thread that signs them.
+/// How receipts come to a signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sealing {
+    /// Each has its own.
+    #[default]
+    Each,
+    /// Up to 256 of a second share one, for keys that are asked over a network: the key of an HSM or a cloud key store.
+    Groups,
+}
+
+/// Receipts that wait for their proof, and the state of the thread that gives it.
 #[derive(Default)]
 pub(super) struct Queue {
     pending: Batch,
+    /// Which of `pending` no seal is over yet.
+    unsealed: Range<usize>,
     unsigned: usize,
     /// Monotonic clock of the oldest receipt that the thread has taken and not finished.
     taken: Option<u64>,
     thread: Option<JoinHandle<()>>,
-    asleep: bool,
+    sleep: Sleep,
     stop: bool,
     closed: bool,
     waiting: usize,
+}
+
+/// Whether the thread has to be woken.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sleep {
+    /// No: it looks again by itself.
+    #[default]
+    Awake,
+    /// By anything that waits.
+    Deep,
+    /// Only by a group that is full: it wakes by itself when the group is old enough.
+    Light,
 }
 
 /// Signing inputs one after another, so that a warm queue needs no allocation.
@@ -39,17 +68,65 @@ struct Batch {
 struct Waiting {
     text: Range<usize>,
     sequence: u64,
+    hash: ReceiptHash,
     mono_nanos: u64,
-    signer: Arc<Signer>,
+    /// Who signs it; nobody signs what a seal is over.
+    signer: Option<Arc<Signer>>,
 }
 
 impl Queue {
-    pub(super) fn push(&mut self, text: &[u8], sequence: u64, mono_nanos: u64, signer: &Arc<Signer>) {
+    /// A receipt with a signature of its own to come.
+    pub(super) fn push(&mut self, text: &[u8], written: &Written, mono_nanos: u64, signer: &Arc<Signer>) {
+        let waiting = self.keep(text, written, mono_nanos, Some(Arc::clone(signer)));
+        self.pending.receipts.push(waiting);
+    }
+
+    /// A receipt for the next seal. Its text is needed only where entries are kept in memory.
+    pub(super) fn push_for_seal(&mut self, text: &[u8], written: &Written, mono_nanos: u64) {
+        let waiting = self.keep(text, written, mono_nanos, None);
+        let place = self.pending.receipts.len();
+        self.pending.receipts.push(waiting);
+        if self.unsealed.is_empty() {
+            self.unsealed = place..place;
+        }
+        self.unsealed.end = place + 1;
+    }
+
+    /// The seal that was made over the next receipts that no seal is over: it stands behind them.
+    pub(super) fn push_seal(
+        &mut self,
+        text: &[u8],
+        written: &Written,
+        mono_nanos: u64,
+        signer: &Arc<Signer>,
+    ) {
+        let waiting = self.keep(text, written, mono_nanos, Some(Arc::clone(signer)));
+        let group = self.unsealed.len().min(SEALED_AT_MOST);
+        let place = self.unsealed.start + group;
+        self.pending.receipts.insert(place, waiting);
+        self.unsealed = place + 1..self.unsealed.end + 1;
+    }
+
+    fn keep(
+        &mut self,
+        text: &[u8],
+        written: &Written,
+        mono_nanos: u64,
+        signer: Option<Arc<Signer>>,
+    ) -> Waiting {
         let start = self.pending.text.len();
         self.pending.text.extend_from_slice(text);
-        let text = start..self.pending.text.len();
-        self.pending.receipts.push(Waiting { text, sequence, mono_nanos, signer: Arc::clone(signer) });
         self.unsigned += 1;
+        let (text, sequence, hash) = (start..self.pending.text.len(), written.sequence, written.hash);
+        Waiting { text, sequence, hash, mono_nanos, signer }
+    }
+
+    /// The seal to be made over the next receipts that no seal is over.
+    pub(super) fn next_seal(&self) -> Option<Seal> {
+        // INVARIANT: they follow one another without a gap, since whatever is signed by itself is written behind a seal.
+        let group = self.pending.receipts.get(self.unsealed.clone())?.iter().take(SEALED_AT_MOST);
+        let first = group.clone().next()?.sequence;
+        Some(Seal::over(first, group.map(|receipt| &receipt.hash)))
     }
 
     pub(super) const fn unsigned(&self) -> usize {
@@ -69,28 +146,58 @@ impl Queue {
         self.closed
     }
 
+    fn is_empty(&self) -> bool {
+        self.pending.receipts.is_empty()
+    }
+
+    /// Whether the thread has reason not to wait any longer for a larger group.
+    fn is_due(&self) -> bool {
+        self.unsealed.len() >= SEALED_AT_MOST
+            || self.pending.receipts.len() > self.unsealed.len()
+            || self.waiting > 0
+            || self.stop
+    }
+
     fn has_room(&self, now_nanos: u64) -> bool {
         let lag = self.oldest().map_or(0, |oldest| now_nanos.saturating_sub(oldest));
         self.unsigned <= MAX_UNSIGNED && lag <= MAX_LAG_NANOS
+    }
+
+    /// Whether the thread has to be woken now; it is awake then.
+    fn rouse(&mut self) -> bool {
+        let asleep = match self.sleep {
+            Sleep::Awake => false,
+            Sleep::Deep => true,
+            Sleep::Light => self.is_due(),
+        };
+        if asleep {
+            self.sleep = Sleep::Awake;
+        }
+        asleep
     }
 }
 
 /// What calls and the thread share.
 pub(super) struct Shared {
     pub(super) writer: Mutex<Writer>,
+    sealing: Sealing,
     work: Condvar,
     room: Condvar,
+    /// Told when a stretch of the stream is on the disk, or never will be.
+    synced: Condvar,
     abandoned: Mutex<Option<Abandoned>>,
     /// Held while the thread is joined: one at a time.
     joining: Mutex<()>,
 }
 
 impl Shared {
-    pub(super) const fn new(writer: Writer, abandoned: Option<Abandoned>) -> Self {
+    pub(super) const fn new(writer: Writer, sealing: Sealing, abandoned: Option<Abandoned>) -> Self {
         Self {
             writer: Mutex::new(writer),
+            sealing,
             work: Condvar::new(),
             room: Condvar::new(),
+            synced: Condvar::new(),
             abandoned: Mutex::new(abandoned),
             joining: Mutex::new(()),
         }
@@ -106,10 +213,10 @@ impl Shared {
             return Ok(writer);
         }
         self.start(&mut writer)?;
-        if std::mem::take(&mut writer.queue.asleep) {
+        writer.queue.waiting += 1;
+        if writer.queue.rouse() {
             self.work.notify_one();
         }
-        writer.queue.waiting += 1;
         let waited = self.room.wait_timeout_while(writer, PATIENCE, |w| !w.queue.has_room(now_nanos));
         let (mut writer, timeout) = waited.map_err(|_| DenialReason::JournalPoisoned)?;
         writer.queue.waiting = writer.queue.waiting.saturating_sub(1);
@@ -119,12 +226,47 @@ impl Shared {
     /// Lets the thread know that something waits, if it would not look by itself.
     pub(super) fn wake(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>) -> Result<(), DenialReason> {
         let started = self.start(&mut writer);
-        let asleep = std::mem::take(&mut writer.queue.asleep);
+        let asleep = writer.queue.rouse();
         drop(writer);
         if asleep {
             self.work.notify_one();
         }
         started
+    }
+
+    /// Waits until everything accepted so far is on the disk. One call syncs for all that wait meanwhile, without the lock.
+    pub(super) fn persist<'s>(
+        &'s self,
+        mut writer: MutexGuard<'s, Writer>,
+    ) -> Result<MutexGuard<'s, Writer>, DenialReason> {
+        let accepted = writer.sink.accepted();
+        while !writer.sink.is_durable(accepted) {
+            if let Some(reason) = writer.failed {
+                return Err(reason);
+            }
+            if writer.syncing {
+                writer = self.synced.wait(writer).map_err(|_| DenialReason::JournalPoisoned)?;
+                continue;
+            }
+            let stretch = writer.sink.unsynced();
+            let Ok(stretch) = stretch else {
+                writer.failed = Some(DenialReason::JournalPoisoned);
+                continue;
+            };
+            let Some(stretch) = stretch else { break };
+            writer.syncing = true;
+            drop(writer);
+            let synced = stretch.sync();
+            writer = lock(&self.writer)?;
+            writer.syncing = false;
+            match synced {
+                Ok(()) => writer.sink.synced(&stretch),
+                // Asked again, the kernel may say that all is well though it dropped what it could not write.
+                Err(_) => writer.failed = Some(DenialReason::JournalPoisoned),
+            }
+            self.synced.notify_all();
+        }
+        Ok(writer)
     }
 
     fn start(self: &Arc<Self>, writer: &mut MutexGuard<'_, Writer>) -> Result<(), DenialReason> {
@@ -150,18 +292,18 @@ impl Shared {
     pub(super) fn quiesce(self: &Arc<Self>) -> Result<(), DenialReason> {
         let _alone = self.joining.lock().map_err(|_| DenialReason::JournalPoisoned)?;
         let mut writer = lock(&self.writer)?;
-        if !writer.queue.pending.receipts.is_empty() {
+        if !writer.queue.is_empty() {
             self.start(&mut writer)?;
         }
         let Some(thread) = writer.queue.thread.take() else { return Ok(()) };
         writer.queue.stop = true;
-        writer.queue.asleep = false;
+        writer.queue.sleep = Sleep::Awake;
         drop(writer);
         self.work.notify_one();
         let joined = thread.join();
         let mut writer = lock(&self.writer)?;
         writer.queue.stop = false;
-        if !writer.queue.pending.receipts.is_empty() {
+        if !writer.queue.is_empty() {
             self.start(&mut writer)?;
         }
         // A thread that panicked leaves its receipts unsigned, and the backlog tells.
@@ -189,14 +331,13 @@ impl Shared {
         while self.take(&mut batch) {
             let mut rest = batch.receipts.as_slice();
             while !rest.is_empty() {
-                let (group, after) = rest.split_at(rest.len().min(GROUP));
-                if self.sign(&batch.text, group, after, &mut frames).is_none() {
-                    return;
-                }
-                rest = after;
+                let Some(done) = self.sign(&batch.text, rest, &mut frames) else { return };
+                rest = rest.get(done..).unwrap_or_default();
             }
-            // Taking each receipt as it comes would fight the calls for the lock; a few more make one write.
-            std::thread::sleep(LOOK_AGAIN);
+            if self.sealing == Sealing::Each {
+                // Taking each receipt as it comes would fight the calls for the lock; a few more make one write.
+                std::thread::sleep(LOOK_AGAIN);
+            }
         }
     }
 
@@ -204,11 +345,25 @@ impl Shared {
     fn take(&self, batch: &mut Batch) -> bool {
         batch.text.clear();
         batch.receipts.clear();
-        let Ok(mut writer) = lock(&self.writer) else { return false };
+        let Ok(writer) = lock(&self.writer) else { return false };
+        let Some(writer) = self.wait_for_work(writer) else { return false };
+        let Some(mut writer) = self.wait_for_group(writer) else { return false };
+        // Failed already, or not: what is sealed or signed in memory is told nobody unless it is written.
+        if writer.failed.is_none() && writer.sink.flush().and_then(|()| writer.seal()).is_err() {
+            writer.failed = Some(DenialReason::JournalPoisoned);
+        }
+        std::mem::swap(&mut writer.queue.pending, batch);
+        writer.queue.unsealed = 0..0;
+        writer.queue.taken = batch.receipts.first().map(|receipt| receipt.mono_nanos);
+        true
+    }
+
+    /// Waits until anything waits for its proof.
+    fn wait_for_work<'s>(&'s self, mut writer: MutexGuard<'s, Writer>) -> Option<MutexGuard<'s, Writer>> {
         let mut looks = LOOKS;
-        while writer.queue.pending.receipts.is_empty() {
+        while writer.queue.is_empty() {
             if writer.queue.stop {
-                return false;
+                return None;
             }
             if looks > 0 {
                 looks -= 1;
@@ -216,53 +371,78 @@ impl Shared {
                 if looks > 0 || !self.recover_one() {
                     std::thread::sleep(LOOK_AGAIN);
                 }
-                let Ok(again) = lock(&self.writer) else { return false };
-                writer = again;
+                writer = lock(&self.writer).ok()?;
             } else {
-                writer.queue.asleep = true;
-                let Ok(woken) = self.work.wait(writer) else { return false };
-                writer = woken;
-                writer.queue.asleep = false;
+                writer.queue.sleep = Sleep::Deep;
+                writer = self.work.wait(writer).ok()?;
+                writer.queue.sleep = Sleep::Awake;
                 looks = LOOKS;
             }
         }
-        std::mem::swap(&mut writer.queue.pending, batch);
-        writer.queue.taken = batch.receipts.first().map(|receipt| receipt.mono_nanos);
-        true
+        Some(writer)
     }
 
-    /// Signs `group` and writes the signatures at once. `None` when it has to give up.
-    fn sign(&self, text: &[u8], group: &[Waiting], after: &[Waiting], frames: &mut Vec<u8>) -> Option<()> {
+    /// Waits for a group to become full or old enough to be sealed.
+    fn wait_for_group<'s>(&'s self, mut writer: MutexGuard<'s, Writer>) -> Option<MutexGuard<'s, Writer>> {
+        if self.sealing == Sealing::Each {
+            return Some(writer);
+        }
+        let deadline = Instant::now() + SEALED_AFTER;
+        while !writer.queue.is_due() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            writer.queue.sleep = Sleep::Light;
+            (writer, _) = self.work.wait_timeout(writer, left).ok()?;
+            writer.queue.sleep = Sleep::Awake;
+        }
+        Some(writer)
+    }
+
+    /// Signs the first receipts of `rest` and writes the signatures at once; gives how many receipts are done with.
+    /// `None` when it has to give up.
+    fn sign(&self, text: &[u8], rest: &[Waiting], frames: &mut Vec<u8>) -> Option<usize> {
         frames.clear();
-        let mut signatures = Vec::with_capacity(group.len());
-        for receipt in group {
-            let signature = self.sign_one(text, receipt)?;
+        let started = Instant::now();
+        let mut signatures = Vec::with_capacity(GROUP);
+        let mut done = 0;
+        for receipt in rest {
+            done += 1;
+            // INVARIANT: what a seal is over stands in front of its seal, so what is done ends with a signature.
+            let Some(signer) = &receipt.signer else { continue };
+            let signature = self.sign_one(text.get(receipt.text.clone())?, signer)?;
             push_signature(frames, receipt.sequence, signature.as_bytes());
             signatures.push(signature);
+            if signatures.len() >= GROUP || started.elapsed() >= WRITE_AFTER {
+                break;
+            }
         }
+        let (group, after) = rest.split_at_checked(done)?;
         let mut writer = lock(&self.writer).ok()?;
         if writer.failed.is_none() && writer.sink.append(frames).is_err() {
             writer.failed = Some(DenialReason::JournalPoisoned);
         }
         if let Sink::Memory(ring) = &mut writer.sink {
-            for (receipt, signature) in group.iter().zip(&signatures) {
+            let mut signatures = signatures.iter();
+            for receipt in group {
+                let signature = receipt.signer.as_ref().and_then(|_| signatures.next());
                 ring.keep(text.get(receipt.text.clone()).unwrap_or_default(), signature);
             }
         }
-        writer.queue.unsigned = writer.queue.unsigned.saturating_sub(group.len());
+        writer.queue.unsigned = writer.queue.unsigned.saturating_sub(done);
         writer.queue.taken = after.first().map(|receipt| receipt.mono_nanos);
         if writer.queue.waiting > 0 {
             self.room.notify_all();
         }
-        Some(())
+        Some(done)
     }
 
     /// A signature, however long the key store needs; when told to stop it is asked three times and no more.
-    fn sign_one(&self, text: &[u8], receipt: &Waiting) -> Option<Signature> {
-        let signing_input = text.get(receipt.text.clone())?;
+    fn sign_one(&self, signing_input: &[u8], signer: &Signer) -> Option<Signature> {
         let mut attempts = 0;
         loop {
-            if let Ok(signature) = receipt.signer.sign(signing_input) {
+            if let Ok(signature) = signer.sign(signing_input) {
                 return Some(signature);
             }
             attempts += 1;
@@ -281,8 +461,15 @@ const MAX_LAG_NANOS: u64 = 5_000_000_000;
 /// WIRE 4: and then it denies.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// WIRE 4: receipts under one seal.
+const SEALED_AT_MOST: usize = 256;
+/// WIRE 4: how long the first of them waits for others.
+const SEALED_AFTER: Duration = Duration::from_secs(1);
+
 /// Signatures in one write: about a millisecond of P-256.
 const GROUP: usize = 64;
+/// Fewer, if the key takes longer.
+const WRITE_AFTER: Duration = Duration::from_millis(5);
 /// The thread looks again this often before it sleeps: 20 ms in all.
 const LOOKS: u32 = 80;
 const LOOK_AGAIN: Duration = Duration::from_micros(250);

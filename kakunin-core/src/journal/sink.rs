@@ -1,15 +1,20 @@
 //! Where frames go: a segment file held under a lock, or the memory of the latest receipts.
+//!
+//! A file is written by one system call for the frames of one call, and put on the disk when somebody needs it there.
+//! Nothing is written into a new segment before the one before it is on the disk, so what the loss of power takes is always
+//! the end. A file that could not be put on the disk once is never asked again: what the kernel then says is worth nothing.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::segment::{SEGMENT_SIZE, push_segment_header, segment_name};
+use super::segment::{SEGMENT_SIZE, push_segment_header, push_synced, segment_name};
 use crate::id::StreamId;
 use crate::key::Signature;
-use crate::receipt::to_jws;
+use crate::receipt::{sealed_entry, to_jws};
 
 /// What a journal writes to.
 pub(super) enum Sink {
@@ -17,55 +22,210 @@ pub(super) enum Sink {
     Memory(Ring),
 }
 
+/// The disk under a stream; tests put one in its place that fails.
+pub(super) trait Disk: Send + Sync {
+    /// Makes a file that is only appended to.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Medium>>;
+    /// Puts the names in `folder` on the disk.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Gives a folder its name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// When a segment is left for the next one.
+    fn segment_size(&self) -> u64 {
+        SEGMENT_SIZE
+    }
+}
+
+/// A file that is open for appending.
+pub(super) trait Medium: Send + Sync {
+    /// One system call.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Puts everything written on the disk.
+    fn sync(&self) -> io::Result<()>;
+    /// Device, inode and length.
+    fn identity(&self) -> io::Result<(u64, u64, u64)>;
+}
+
+/// The kernel's files.
+pub(super) struct Files;
+
+impl Disk for Files {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Medium>> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Arc::new(file))
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+}
+
+impl Medium for File {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = self;
+        io::Write::write(&mut file, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64, u64)> {
+        let data = self.metadata()?;
+        Ok((data.dev(), data.ino(), data.len()))
+    }
+}
+
 /// The segment that a stream grows in, and the lock on the stream.
 pub(super) struct SegmentFile {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     stream: StreamId,
     index: u32,
     path: PathBuf,
-    file: File,
+    file: Arc<dyn Medium>,
     length: u64,
+    /// Frames that were accepted and are not with the kernel yet.
+    held: Vec<u8>,
+    /// Octets of the stream that were accepted, held ones included.
+    accepted: u64,
+    /// How many of them are on the disk.
+    durable: u64,
+    /// Up to where the present segment is on the disk, if the segment does not say it yet.
+    mark: Option<u64>,
     // Held, never read: the kernel releases it when the last copy of this descriptor closes.
     _lock: File,
 }
 
 impl SegmentFile {
-    /// Makes the folder of `stream` with its lock and first segment. It appears under its name only when locked, so
-    /// nobody can mistake it for an abandoned one.
-    pub(super) fn create(journal: &Path, stream: StreamId) -> io::Result<Self> {
+    /// Makes the folder of `stream` with its lock and first segment, under another name than its own.
+    pub(super) fn create(disk: Arc<dyn Disk>, journal: &Path, stream: StreamId) -> io::Result<Self> {
         let building = journal.join(format!("{stream}.new"));
         let folder = journal.join(stream.to_string());
         fs::create_dir(&building)?;
         let lock = lock(&building)?.ok_or_else(|| io::Error::other("a fresh stream is locked"))?;
-        let (file, length) = create_segment(&building, &stream, 1)?;
-        fs::rename(&building, &folder)?;
-        File::open(journal)?.sync_all()?;
+        let (file, length) = create_segment(&*disk, &building, &stream, 1)?;
         let path = folder.join(segment_name(1));
-        Ok(Self { folder, stream, index: 1, path, file, length, _lock: lock })
+        Ok(Self {
+            disk,
+            folder,
+            stream,
+            index: 1,
+            path,
+            file,
+            length,
+            held: Vec::new(),
+            accepted: 0,
+            durable: 0,
+            mark: None,
+            _lock: lock,
+        })
     }
 
-    /// Appends `frames` by one write; the next segment is begun first when this one is full.
+    /// Gives the stream its name. It is locked and its beginning is on the disk by then, so that nobody can mistake it for
+    /// an abandoned one, and nothing it will hold can be there without its beginning.
+    fn publish(&mut self) -> io::Result<()> {
+        let (Some(journal), name) = (self.folder.parent(), self.stream) else {
+            return Err(io::Error::other("a stream without a journal"));
+        };
+        let building = journal.join(format!("{name}.new"));
+        self.file.sync()?;
+        self.durable = self.accepted;
+        self.disk.sync_folder(&building)?;
+        self.disk.rename(&building, &self.folder)?;
+        self.disk.sync_folder(journal)
+    }
+
+    /// Accepts `frames` without writing them, unless too much is held already.
+    fn hold(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.held.extend_from_slice(frames);
+        self.accepted += frames.len() as u64;
+        if self.held.len() > MOST_HELD { self.flush() } else { Ok(()) }
+    }
+
+    /// Appends `frames`, behind what is held, by one write.
     fn append(&mut self, frames: &[u8]) -> io::Result<()> {
-        if self.length >= SEGMENT_SIZE {
-            self.index = self.index.checked_add(1).ok_or_else(|| io::Error::other("too many segments"))?;
-            (self.file, self.length) = create_segment(&self.folder, &self.stream, self.index)?;
-            self.path = self.folder.join(segment_name(self.index));
+        self.accepted += frames.len() as u64;
+        if self.held.is_empty() && self.mark.is_none() && !self.is_full() {
+            return self.write(frames);
         }
-        write_once(&mut self.file, frames)?;
+        self.held.extend_from_slice(frames);
+        self.flush()
+    }
+
+    /// Writes what is held; the next segment is begun first when this one is full.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        if self.is_full() {
+            self.next_segment()?;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        if let Some(length) = self.mark.take() {
+            // In front, so that it still leaves in one write.
+            let frames = held.len();
+            push_synced(&mut held, length);
+            held.rotate_left(frames);
+        }
+        self.write(&held)?;
+        held.clear();
+        self.held = held;
+        Ok(())
+    }
+
+    fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+        write_once(&*self.file, frames)?;
         self.length += frames.len() as u64;
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.length >= self.disk.segment_size()
+    }
+
+    fn next_segment(&mut self) -> io::Result<()> {
+        // Or the loss of power could take the end of this one and leave the next.
+        self.file.sync()?;
+        self.durable = self.accepted.saturating_sub(self.held.len() as u64);
+        self.mark = None;
+        self.index = self.index.checked_add(1).ok_or_else(|| io::Error::other("too many segments"))?;
+        (self.file, self.length) = create_segment(&*self.disk, &self.folder, &self.stream, self.index)?;
+        self.file.sync()?;
+        self.disk.sync_folder(&self.folder)?;
+        self.path = self.folder.join(segment_name(self.index));
         Ok(())
     }
 
     /// Whether the path still leads to the file that is written, and the file has the length that was written.
     fn still_in_place(&self) -> bool {
-        let (Ok(named), Ok(open)) = (fs::metadata(&self.path), self.file.metadata()) else { return false };
-        named.dev() == open.dev() && named.ino() == open.ino() && open.len() >= self.length
+        let (Ok(named), Ok(open)) = (fs::metadata(&self.path), self.file.identity()) else { return false };
+        (named.dev(), named.ino()) == (open.0, open.1) && open.2 >= self.length
     }
 
     /// Puts everything on the disk and marks the stream as one that needs no recovery.
     fn finish(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
+        self.flush()?;
+        self.file.sync()?;
         mark_closed(&self.folder)
+    }
+}
+
+/// A stretch of a stream that is to be put on the disk, without the stream's lock.
+pub(super) struct Unsynced {
+    file: Arc<dyn Medium>,
+    index: u32,
+    length: u64,
+    accepted: u64,
+}
+
+impl Unsynced {
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync()
     }
 }
 
@@ -75,15 +235,89 @@ impl Sink {
     pub(super) fn broken() -> Self {
         let path = PathBuf::from("/dev/full");
         let open = || OpenOptions::new().write(true).open(&path).unwrap();
-        let stream = StreamId::from_bytes([0; 16]);
-        let folder = PathBuf::new();
-        Self::File(SegmentFile { folder, stream, index: 1, file: open(), length: 0, _lock: open(), path })
+        Self::File(SegmentFile {
+            disk: Arc::new(Files),
+            folder: PathBuf::new(),
+            stream: StreamId::from_bytes([0; 16]),
+            index: 1,
+            file: Arc::new(open()),
+            length: 0,
+            held: Vec::new(),
+            accepted: 0,
+            durable: 0,
+            mark: None,
+            _lock: open(),
+            path,
+        })
     }
 
     pub(super) fn append(&mut self, frames: &[u8]) -> io::Result<()> {
         match self {
             Self::File(file) => file.append(frames),
             Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// As [`Sink::append`], but what is killed before the next write is lost.
+    pub(super) fn hold(&mut self, frames: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.hold(frames),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The beginning is written: the stream may be seen.
+    pub(super) fn publish(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.publish(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Writes what is held.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// A measure of everything that was accepted until now, to be compared with [`Sink::is_durable`].
+    pub(super) const fn accepted(&self) -> u64 {
+        match self {
+            Self::File(file) => file.accepted,
+            Self::Memory(_) => 0,
+        }
+    }
+
+    /// Whether everything up to `accepted` is on the disk. Memory has none, and promises none.
+    pub(super) const fn is_durable(&self, accepted: u64) -> bool {
+        match self {
+            Self::File(file) => file.durable >= accepted,
+            Self::Memory(_) => true,
+        }
+    }
+
+    /// What is not on the disk yet; what is held is written first.
+    pub(super) fn unsynced(&mut self) -> io::Result<Option<Unsynced>> {
+        let Self::File(file) = self else { return Ok(None) };
+        file.flush()?;
+        let whole = file.durable >= file.accepted;
+        Ok((!whole).then(|| Unsynced {
+            file: Arc::clone(&file.file),
+            index: file.index,
+            length: file.length,
+            accepted: file.accepted,
+        }))
+    }
+
+    /// Takes note that `stretch` is on the disk.
+    pub(super) fn synced(&mut self, stretch: &Unsynced) {
+        let Self::File(file) = self else { return };
+        file.durable = file.durable.max(stretch.accepted);
+        // An earlier segment is followed by the next one only because it is on the disk, and needs no mark.
+        if file.index == stretch.index {
+            file.mark = Some(stretch.length);
         }
     }
 
@@ -100,28 +334,36 @@ impl Sink {
             Self::Memory(_) => Ok(()),
         }
     }
+
+    pub(super) const fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
 }
 
-/// The latest signed receipts of an agent without a directory.
+/// The latest proven receipts of an agent without a directory.
 pub(super) struct Ring {
-    tokens: VecDeque<String>,
+    entries: VecDeque<String>,
     capacity: usize,
 }
 
 impl Ring {
     pub(super) const fn new(capacity: usize) -> Self {
-        Self { tokens: VecDeque::new(), capacity }
+        Self { entries: VecDeque::new(), capacity }
     }
 
-    pub(super) fn keep(&mut self, signing_input: &[u8], signature: &Signature) {
-        if self.tokens.len() >= self.capacity {
-            self.tokens.pop_front();
+    /// Keeps a receipt with its signature, or one that lies under a seal.
+    pub(super) fn keep(&mut self, signing_input: &[u8], signature: Option<&Signature>) {
+        if self.entries.len() >= self.capacity {
+            self.entries.pop_front();
         }
-        self.tokens.push_back(to_jws(signing_input, signature));
+        self.entries.push_back(match signature {
+            Some(signature) => to_jws(signing_input, signature),
+            None => sealed_entry(signing_input),
+        });
     }
 
-    pub(super) fn tokens(&self) -> Vec<String> {
-        self.tokens.iter().cloned().collect()
+    pub(super) fn entries(&self) -> Vec<String> {
+        self.entries.iter().cloned().collect()
     }
 }
 
@@ -145,7 +387,7 @@ pub(super) fn mark_closed(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes all of `bytes` by one system call or fails.
-pub(super) fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_once(file: &dyn Medium, bytes: &[u8]) -> io::Result<()> {
     loop {
         match file.write(bytes) {
             Ok(written) if written == bytes.len() => return Ok(()),
@@ -156,14 +398,20 @@ pub(super) fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn create_segment(folder: &Path, stream: &StreamId, index: u32) -> io::Result<(File, u64)> {
-    let path = folder.join(segment_name(index));
-    let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+fn create_segment(
+    disk: &dyn Disk,
+    folder: &Path,
+    stream: &StreamId,
+    index: u32,
+) -> io::Result<(Arc<dyn Medium>, u64)> {
+    let file = disk.create(&folder.join(segment_name(index)))?;
     let mut header = Vec::new();
     push_segment_header(&mut header, stream, index);
-    write_once(&mut file, &header)?;
-    File::open(folder)?.sync_all()?;
+    write_once(&*file, &header)?;
     Ok((file, header.len() as u64))
 }
+
+/// Frames that are held in memory at most, 64 KiB: about a hundred calls.
+const MOST_HELD: usize = 1 << 16;
 
 const CLOSED: &str = "closed";

@@ -11,11 +11,12 @@ use super::handle::{DecisionEntry, Identity, JournalError};
 use super::pen::{Pen, Written};
 use super::salts::Salts;
 use super::segment::{FrameKind, push_frame, push_signature};
-use super::signing::Queue;
+use super::signing::{Queue, Sealing};
 use super::sink::Sink;
 use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
+use crate::level::Level;
 use crate::reason::DenialReason;
 use crate::receipt::{
     CLOSE, CONTROL, Control, DECISION, Member, OPEN, OUTCOME, Outcome, Output, Parents, Payload, ReceiptHash,
@@ -29,7 +30,12 @@ pub(super) struct Writer {
     pub(super) sink: Sink,
     pub(super) queue: Queue,
     pub(super) failed: Option<DenialReason>,
+    /// Whether somebody puts a stretch of the stream on the disk at the moment.
+    pub(super) syncing: bool,
     pub(super) pen: Pen,
+    sealing: Sealing,
+    /// The clocks of the latest receipt: a seal has no others.
+    latest: Stamp,
     salts: Salts,
     frames: Vec<u8>,
     scratch: Vec<u8>,
@@ -44,9 +50,10 @@ impl Writer {
         stream: StreamId,
         identity: &Identity,
         stamp: Stamp,
+        sealing: Sealing,
     ) -> Result<Self, JournalError> {
         let nonce = salts.next().ok_or(JournalError::NoRandomness)?;
-        let memory = matches!(sink, Sink::Memory(_));
+        let memory = sink.is_memory();
         let mut writer = Self {
             sink,
             pen: Pen::new(stream, identity, &nonce, memory),
@@ -55,11 +62,15 @@ impl Writer {
             scratch: Vec::with_capacity(512),
             counts: Counts::default(),
             failed: None,
+            syncing: false,
+            sealing,
+            latest: stamp,
             queue: Queue::default(),
         };
         let mut open = Payload::at(OPEN, stamp);
         open.nonce = Some(nonce);
         writer.append_signed(open)?;
+        writer.sink.publish().map_err(JournalError::Write)?;
         Ok(writer)
     }
 
@@ -79,6 +90,7 @@ impl Writer {
         &mut self,
         entry: &DecisionEntry<'_>,
         parents: Parents,
+        level: Level,
     ) -> io::Result<ReceiptHash> {
         let request = entry.request;
         self.frames.clear();
@@ -104,7 +116,7 @@ impl Writer {
             payload.resources = Some(self.disclose(&Member::Resources(request.resources))?);
         }
         payload.chain = self.counts.step(entry.chain);
-        let hash = self.commit(payload)?;
+        let hash = self.commit(payload, level)?;
         match entry.decision {
             Decision::Allow(_) => self.counts.allow += 1,
             Decision::Deny(_) => self.counts.deny += 1,
@@ -119,6 +131,7 @@ impl Writer {
         outcome: Outcome,
         result: Option<&[u8]>,
         stamp: Stamp,
+        level: Level,
     ) -> io::Result<ReceiptHash> {
         self.frames.clear();
         let mut payload = Payload::at(OUTCOME, stamp);
@@ -130,7 +143,7 @@ impl Writer {
             payload.output = Some(Output { digest, length: bytes.len() as u64 });
         }
         payload.chain = self.counts.step(chain);
-        let hash = self.commit(payload)?;
+        let hash = self.commit(payload, level)?;
         self.counts.outcome += 1;
         Ok(hash)
     }
@@ -152,19 +165,41 @@ impl Writer {
     pub(super) fn append_control(&mut self, control: Control, stamp: Stamp) -> io::Result<()> {
         let mut payload = Payload::at(CONTROL, stamp);
         payload.control = Some(control);
-        self.append(payload)
+        if let Control::Rotate { .. } = control {
+            return self.append_alone(payload);
+        }
+        self.frames.clear();
+        self.commit(payload, Level::Write).map(drop)
     }
 
     pub(super) fn write_close(&mut self, stamp: Stamp) -> io::Result<()> {
         let mut payload = Payload::at(CLOSE, stamp);
         payload.totals = Some(self.counts.totals());
-        self.append(payload)
+        self.append_alone(payload)
     }
 
-    /// A receipt without disclosures.
-    fn append(&mut self, payload: Payload<'_>) -> io::Result<()> {
+    /// A receipt that gets a signature of its own, behind a seal over everything that waits for one.
+    fn append_alone(&mut self, payload: Payload<'_>) -> io::Result<()> {
+        self.seal()?;
         self.frames.clear();
-        self.commit(payload).map(drop)
+        self.latest = payload.stamp;
+        let (written, mono_nanos) = self.frame_and_write(payload, Level::Write)?;
+        let text = self.frames.get(written.signing_input.clone()).unwrap_or_default();
+        self.queue.push(text, &written, mono_nanos, &self.pen.signer);
+        Ok(())
+    }
+
+    /// Writes seals over everything that waits for one.
+    pub(super) fn seal(&mut self) -> io::Result<()> {
+        while let Some(seal) = self.queue.next_seal() {
+            let mut payload = Payload::at(CONTROL, self.latest);
+            payload.control = Some(Control::Seal(seal));
+            self.frames.clear();
+            let (written, mono_nanos) = self.frame_and_write(payload, Level::Write)?;
+            let text = self.frames.get(written.signing_input.clone()).unwrap_or_default();
+            self.queue.push_seal(text, &written, mono_nanos, &self.pen.signer);
+        }
+        Ok(())
     }
 
     /// A receipt and its signature in the same write.
@@ -174,7 +209,7 @@ impl Writer {
         let signing_input = self.frames.get(written.signing_input).unwrap_or_default();
         let signature = self.pen.signer.sign(signing_input)?;
         if let Sink::Memory(ring) = &mut self.sink {
-            ring.keep(signing_input, &signature);
+            ring.keep(signing_input, Some(&signature));
         }
         push_signature(&mut self.frames, written.sequence, signature.as_bytes());
         self.sink.append(&self.frames).map_err(JournalError::Write)
@@ -189,14 +224,29 @@ impl Writer {
         }))
     }
 
-    /// Frames the receipt behind what is framed already, writes everything at once and queues it for its signature.
-    fn commit(&mut self, payload: Payload<'_>) -> io::Result<ReceiptHash> {
+    /// A receipt of which there are many: its own signature follows, or that of a seal.
+    fn commit(&mut self, payload: Payload<'_>, level: Level) -> io::Result<ReceiptHash> {
+        self.latest = payload.stamp;
+        let (written, mono_nanos) = self.frame_and_write(payload, level)?;
+        let text = self.frames.get(written.signing_input.clone()).unwrap_or_default();
+        match self.sealing {
+            Sealing::Each => self.queue.push(text, &written, mono_nanos, &self.pen.signer),
+            Sealing::Groups if self.sink.is_memory() => self.queue.push_for_seal(text, &written, mono_nanos),
+            Sealing::Groups => self.queue.push_for_seal(&[], &written, mono_nanos),
+        }
+        Ok(written.hash)
+    }
+
+    /// Frames the receipt behind what is framed already and writes everything at once.
+    fn frame_and_write(&mut self, payload: Payload<'_>, level: Level) -> io::Result<(Written, u64)> {
         let mono_nanos = payload.stamp.mono_nanos;
-        let Written { hash, sequence, signing_input } = self.pen.write(&mut self.frames, payload);
-        self.sink.append(&self.frames)?;
-        let text = self.frames.get(signing_input).unwrap_or_default();
-        self.queue.push(text, sequence, mono_nanos, &self.pen.signer);
-        Ok(hash)
+        let written = self.pen.write(&mut self.frames, payload);
+        match level {
+            Level::Enqueue => self.sink.hold(&self.frames)?,
+            // What is to be on the disk is waited for without the lock, by whoever called.
+            Level::Write | Level::Sync => self.sink.append(&self.frames)?,
+        }
+        Ok((written, mono_nanos))
     }
 }
 

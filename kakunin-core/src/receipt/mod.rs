@@ -12,7 +12,7 @@ mod record;
 
 pub(crate) use base64url::push_base64url;
 pub(crate) use disclosure::{Member, SALT_LENGTH, write_disclosure};
-pub(crate) use jws::{header_prefix, to_jws};
+pub(crate) use jws::{header_prefix, sealed_entry, to_jws};
 pub(crate) use payload::{Parents, Payload};
 pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors, VerifiedAgent};
 use kakunin_core::decision::Decision;
 use kakunin_core::id::AgentId;
-use kakunin_core::journal::{DecisionEntry, Identity, Journal};
+use kakunin_core::journal::{DecisionEntry, Identity, Journal, JournalOptions};
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::leash::Leash;
 use kakunin_core::receipt::{ListUse, Mode, Stamp};
@@ -151,7 +151,12 @@ impl House {
 
     /// Opens a journal and keeps both lists in it, as a guard does.
     pub(crate) fn journal(&self, dir: &Path) -> Journal {
-        let journal = Journal::open(dir, self.identity(), stamp(0)).unwrap();
+        self.journal_as(self.identity(), dir, JournalOptions::default())
+    }
+
+    /// The same, kept otherwise or signed by somebody else.
+    pub(crate) fn journal_as(&self, identity: Identity, dir: &Path, options: JournalOptions) -> Journal {
+        let journal = Journal::open_with(dir, identity, stamp(0), options).unwrap();
         let verified = self.verified();
         for list in [verified.lists().issuing(), verified.lists().root()] {
             journal.archive_list(list.der(), &list.digest()).unwrap();

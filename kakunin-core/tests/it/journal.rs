@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kakunin_core::id::{AgentId, ChainId, StreamId};
-use kakunin_core::journal::{Journal, Recovery, StreamReader, find, recover};
+use kakunin_core::journal::{Journal, JournalOptions, Recovery, Sealing, StreamReader, find, recover};
+use kakunin_core::level::Levels;
 use kakunin_core::reason::DenialReason;
 use kakunin_core::receipt::{Control, Event, Mode, Outcome, Statement, UnverifiedReceipt};
 use kakunin_core::request::ActionRequest;
@@ -15,7 +16,7 @@ use kakunin_core::verify::{Reason, Report, Verdict, journal as verify};
 
 use crate::house::{House, decide, entry, now, request, stamp};
 
-fn house() -> House {
+pub(crate) fn house() -> House {
     House::build(AgentId::from_random([0x11; 16]))
 }
 
@@ -27,7 +28,7 @@ fn small(house: &House, dir: &Path) {
 }
 
 /// One allowed call with its outcome, one denied.
-fn append(house: &House, journal: &Journal, millis: i64) {
+pub(crate) fn append(house: &House, journal: &Journal, millis: i64) {
     let (leash, list) = (house.leash(), house.list_use());
     let right = request("125.00");
     let recorded = journal.decision(&entry(&decide(&leash, &right), &right, list, stamp(millis))).unwrap();
@@ -38,12 +39,12 @@ fn append(house: &House, journal: &Journal, millis: i64) {
     drop(journal.decision(&entry(&denied, &wrong, list, stamp(millis + 2))).unwrap());
 }
 
-fn report(house: &House, dir: &Path) -> Report {
+pub(crate) fn report(house: &House, dir: &Path) -> Report {
     verify(dir, &house.anchors()).unwrap()
 }
 
 /// The code of an INVALID verdict.
-fn invalid(house: &House, dir: &Path) -> &'static str {
+pub(crate) fn invalid(house: &House, dir: &Path) -> &'static str {
     match report(house, dir).verdict() {
         Verdict::Invalid(invalid) => invalid.code,
         other => panic!("{other:?}"),
@@ -51,14 +52,14 @@ fn invalid(house: &House, dir: &Path) -> &'static str {
 }
 
 /// The reason codes of an AUTHENTIC-NOT-COMPLETE verdict.
-fn reasons(house: &House, dir: &Path) -> Vec<&'static str> {
+pub(crate) fn reasons(house: &House, dir: &Path) -> Vec<&'static str> {
     match report(house, dir).verdict() {
         Verdict::AuthenticNotComplete(reasons) => reasons.iter().map(Reason::code).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn statements(dir: &Path) -> Vec<Statement> {
+pub(crate) fn statements(dir: &Path) -> Vec<Statement> {
     let entries = StreamReader::streams(dir).unwrap().into_iter().flatten();
     entries.map(|entry| entry.unwrap().receipt().statement().clone()).collect()
 }
@@ -67,12 +68,12 @@ fn streams(dir: &Path) -> Vec<StreamId> {
     StreamReader::streams(dir).unwrap().iter().map(StreamReader::stream).collect()
 }
 
-fn segment(dir: &Path) -> PathBuf {
+pub(crate) fn segment(dir: &Path) -> PathBuf {
     dir.join(streams(dir)[0].to_string()).join("0001.seg")
 }
 
 /// The frames of a segment as (start, end, kind).
-fn frames(bytes: &[u8]) -> Vec<(usize, usize, u8)> {
+pub(crate) fn frames(bytes: &[u8]) -> Vec<(usize, usize, u8)> {
     let (mut at, mut out) = (0, Vec::new());
     while at < bytes.len() {
         let length = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
@@ -88,7 +89,7 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&length[..], &crc32c::crc32c(body).to_le_bytes(), body].concat()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -102,7 +103,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 const RECEIPT: u8 = 1;
-const SIGNATURE: u8 = 2;
+pub(crate) const SIGNATURE: u8 = 2;
 const DISCLOSURE: u8 = 3;
 
 #[test]
@@ -635,13 +636,19 @@ fn a_journal_in_memory_keeps_its_latest_receipts_and_says_so() {
     }
 }
 
-/// The other half of the two tests below: runs only as their child.
+/// The other half of the tests below: runs only as their child.
 #[test]
 fn child_that_appends_until_it_is_stopped() {
     let Some(home) = std::env::var_os("KAKUNIN_TEST_HOME") else { return };
     let home = PathBuf::from(home);
     let house = House::load(&home);
-    let journal = house.journal(&home.join("journal"));
+    let words = std::env::var("KAKUNIN_TEST_LEVEL").unwrap_or_else(|_| "write each".to_owned());
+    let (level, sealing) = words.split_once(' ').unwrap();
+    let options = JournalOptions {
+        levels: Levels::parse([("*", level)]).unwrap(),
+        sealing: if sealing == "groups" { Sealing::Groups } else { Sealing::Each },
+    };
+    let journal = house.journal_as(house.identity(), &home.join("journal"), options);
     let (leash, list, right) = (house.leash(), house.list_use(), request("1.00"));
     let decision = decide(&leash, &right);
     let mut out = std::io::stdout().lock();
@@ -663,7 +670,7 @@ fn child_that_appends_until_it_is_stopped() {
     }
 }
 
-fn child(shell: &str, home: &Path) -> Command {
+pub(crate) fn child(shell: &str, home: &Path) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", shell, "sh"])
@@ -676,20 +683,30 @@ fn child(shell: &str, home: &Path) -> Command {
 }
 
 /// Every hash in the journal.
-fn hashes(dir: &Path) -> HashSet<String> {
+pub(crate) fn hashes(dir: &Path) -> HashSet<String> {
     let entries = StreamReader::streams(dir).unwrap().into_iter().flatten();
     entries.map(|entry| entry.unwrap().receipt().hash().to_string()).collect()
 }
 
 #[test]
 fn no_acknowledged_receipt_is_lost_when_the_process_is_killed() {
+    kill("write each", 100);
+}
+
+#[test]
+fn no_synced_and_no_sealed_receipt_is_lost_when_the_process_is_killed() {
+    kill("write groups", 20);
+    kill("sync each", 10);
+}
+
+fn kill(level: &str, rounds: usize) {
     let (house, home) = (house(), tempfile::tempdir().unwrap());
     house.save(home.path());
-    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1000 } else { 100 };
+    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 10 * rounds } else { rounds };
     let journal = home.path().join("journal");
     let mut acknowledged = Vec::new();
     for round in 0..rounds {
-        let mut running = child("exec \"$@\"", home.path()).spawn().unwrap();
+        let mut running = child("exec \"$@\"", home.path()).env("KAKUNIN_TEST_LEVEL", level).spawn().unwrap();
         let mut acks = BufReader::new(running.stdout.take().unwrap()).lines();
         // The moment of death wanders over the write, the signatures and the recovery of the round before.
         for _ in 0..(round * 7) % 40 + 1 {

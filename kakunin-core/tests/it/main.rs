@@ -18,6 +18,7 @@ mod house;
 mod journal;
 mod forgery;
 mod leash;
+mod levels;
 mod log;
 mod reference;
 mod revocation;
