@@ -20,7 +20,7 @@ use crate::id::{AgentId, ChainId, StreamId};
 use crate::key::{SignError, Signer};
 use crate::level::{Level, Levels};
 use crate::reason::DenialReason;
-use crate::receipt::{Control, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
+use crate::receipt::{Control, Event, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
 use crate::request::ActionRequest;
 
 /// Who writes: the agent, its certificate with the path to the root, and its key.
@@ -274,11 +274,14 @@ impl Journal {
         shared.persist(writer).map(drop)
     }
 
-    /// Records something about the stream itself. Rotation and recovery have their own ways.
+    /// Records something about the stream itself. Rotation, seals and recovery have their own ways.
     ///
     /// # Errors
-    /// As [`Journal::decision`].
+    /// As [`Journal::decision`]; what has its own way is [`DenialReason::Internal`].
     pub fn control(&self, control: Control, stamp: Stamp) -> Result<(), DenialReason> {
+        if !Event::Control(control).may_be_sealed() {
+            return Err(DenialReason::Internal);
+        }
         let Some(shared) = &self.shared else { return Ok(()) };
         let mut writer = self.enter(shared)?;
         writer.usable()?;

@@ -159,7 +159,7 @@ impl Writer {
         payload.control = Some(Control::Join);
         payload.parents = parents;
         payload.chain = self.counts.step(Some(chain));
-        self.commit(payload)
+        self.commit(payload, Level::Write)
     }
 
     pub(super) fn append_control(&mut self, control: Control, stamp: Stamp) -> io::Result<()> {

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::id::StreamId;
 use kakunin_core::journal::{
-    DecisionEntry, Identity, Journal, JournalOptions, Proof, Recovery, Sealing, StreamReader, Verdict,
-    recover, verify,
+    DecisionEntry, Identity, Journal, JournalOptions, Proof, Recovery, Sealing, StreamReader, recover,
 };
 use kakunin_core::key::{KeyProvider, PublicKey, SignError, SignInput, Signature, Signer, SoftKey};
 use kakunin_core::receipt::{Control, Event, UnverifiedReceipt};
