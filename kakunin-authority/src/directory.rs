@@ -156,8 +156,9 @@ impl AgentDirectory {
         let old = files::read(&self.path.join("agent.toml"))?;
         let old = String::from_utf8_lossy(&old);
         let keep = old.lines().filter(|line| !line.trim_start().starts_with("issuer"));
-        let mut text: String = keep.flat_map(|line| [line, "\n"]).collect();
-        text.push_str(&format!("{}\n", enrolment.pin()));
+        // First, since behind a table's head it would be a member of that table.
+        let text: String = keep.flat_map(|line| [line, "\n"]).collect();
+        let text = format!("{}\n{text}", enrolment.pin());
         self.put("agent.toml", text.as_bytes(), Readers::Everyone)
     }
 

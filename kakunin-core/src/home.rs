@@ -34,6 +34,8 @@ pub struct AgentHome {
     lists: PathBuf,
     name: Option<String>,
     levels: Levels,
+    log: Option<String>,
+    checkpoint: PathBuf,
 }
 
 impl AgentHome {
@@ -51,7 +53,10 @@ impl AgentHome {
             return Err(HomeError::MountedList { path: lists });
         }
         let levels = settings.levels(&dir)?;
-        Ok(Self { dir, lists, name: settings.name, levels })
+        // The owner publishes lists and checkpoint in one folder unless the settings say otherwise.
+        let checkpoint =
+            settings.checkpoint.map_or_else(|| lists.with_file_name("checkpoint"), |path| dir.join(path));
+        Ok(Self { dir, lists, name: settings.name, levels, log: settings.log, checkpoint })
     }
 
     /// The directory, absolute.
@@ -76,6 +81,27 @@ impl AgentHome {
     #[must_use]
     pub const fn levels(&self) -> &Levels {
         &self.levels
+    }
+
+    /// The verifier key of the owner's log, as the settings have it; nobody has read it yet.
+    #[must_use]
+    pub fn log(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+
+    /// The file with the latest witnessed checkpoint of that log.
+    #[must_use]
+    pub fn checkpoint_path(&self) -> &Path {
+        &self.checkpoint
+    }
+
+    /// Reads the checkpoint; believed by nobody.
+    ///
+    /// # Errors
+    /// [`HomeError`] when it cannot be read.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, HomeError> {
+        let path = self.checkpoint.clone();
+        file::read(&path, MAX_NOTE).map_err(|source| HomeError::Io { path, source })
     }
 
     /// Where the state lives unless the caller names another place.
@@ -272,6 +298,12 @@ struct Settings {
     issuer: Option<String>,
     #[serde(default)]
     name: Option<String>,
+    /// The verifier key of the owner's log.
+    #[serde(default)]
+    log: Option<String>,
+    /// Where its checkpoint is published.
+    #[serde(default)]
+    checkpoint: Option<PathBuf>,
     /// Patterns of actions, and how safe their receipts must be.
     #[serde(default)]
     journal: BTreeMap<String, String>,
@@ -367,6 +399,8 @@ pub enum HomeError {
 
 /// Settings, a key, a mark: a few hundred bytes and whatever people write around them.
 const MAX_SMALL: u64 = 64 << 10;
+/// As the room of logs, which is above, bounds a signed note.
+const MAX_NOTE: u64 = 256 << 10;
 /// A path is built from 64 KiB of DER at most; bundles of roots come with comments.
 const MAX_CERTIFICATES: u64 = 1 << 20;
 /// A million names of 128 bytes (the module's `count`) and two for the end of each line.

@@ -11,6 +11,7 @@ use kakunin_authority::directory::DirectoryError;
 use kakunin_authority::store::Store;
 use kakunin_authority::{AgentName, Authority, Who};
 use kakunin_core::genesis::Genesis;
+use kakunin_core::home::AgentHome;
 use kakunin_core::key::Algorithm;
 use kakunin_core::revocation::Standing;
 
@@ -199,6 +200,9 @@ fn rotating_keeps_old_certificates_good_until_renewal_or_revokes_them() {
     let office = Office::open();
     let who = office.create("billing");
     office.certify(&who, "agent").unwrap();
+    let settings = fs::read_to_string(office.path("agent/agent.toml")).unwrap();
+    // A key behind a table's head would be the table's.
+    fs::write(office.path("agent/agent.toml"), settings + "[journal]\n\"payments:*\" = \"sync\"\n").unwrap();
     let old = ders(&office.path("agent/chain.pem"));
     let _ = office.authority().rotate(OldIssuing::Keep, Hours::default(), now()).unwrap();
     assert_eq!(office.verify("agent").standing(), Standing::Good);
@@ -212,6 +216,7 @@ fn rotating_keeps_old_certificates_good_until_renewal_or_revokes_them() {
     let pin = office.authority().issuing().unwrap().decoded().key().key_id().to_hex();
     assert_eq!(settings.matches("issuer =").count(), 1);
     assert!(settings.contains(&pin) && settings.contains("lists ="), "{settings}");
+    assert!(AgentHome::open(&office.path("agent"), None).unwrap().papers().unwrap().issuer.is_some());
 
     let _ = office.authority().rotate(OldIssuing::Revoke, Hours::default(), now()).unwrap();
     assert_eq!(office.verify("agent").standing(), Standing::Revoked);

@@ -8,11 +8,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::anchor::CheckpointLook;
 use super::clock::{Audit, TOLERANCE_MILLIS};
 use super::known::{self, KnownLists};
 use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
-use super::source::Versions;
+use super::source::{Source, Versions};
 use super::state::{LockError, StateDir};
 use super::turn::Taken;
 use crate::certificate::{AgentPath, PathLists};
@@ -50,14 +51,16 @@ pub(super) struct Look {
     opened: Option<Arc<Runtime>>,
     /// The thread that looks.
     keeper: Option<KeeperThread>,
+    /// What is known of the owner's log.
+    checkpoint: CheckpointLook,
 }
 
 impl Look {
     /// A look that panicked may have stored half of what it saw: everything is looked at again. Only what was accepted
     /// stays known, or a panic would let a list be taken back.
     fn begin_again(&mut self) {
-        let Self { papers, known, trusted, keeper, .. } = std::mem::take(self);
-        *self = Self { papers, known, trusted, keeper, ..Self::default() };
+        let Self { papers, known, trusted, keeper, checkpoint, .. } = std::mem::take(self);
+        *self = Self { papers, known, trusted, keeper, checkpoint, ..Self::default() };
     }
 }
 
@@ -127,6 +130,7 @@ impl Inner {
     fn look(&self, look: &mut Look) {
         let begun = self.clock.mono_nanos() / 1_000_000;
         self.look_around(look);
+        self.look_at_log(look);
         self.times.looked(begun);
     }
 
@@ -168,6 +172,20 @@ impl Inner {
                 }
             }
             (None, None) => {}
+        }
+    }
+
+    /// Tells the journal of the latest checkpoint of the owner's log.
+    fn look_at_log(&self, look: &mut Look) {
+        let (Source::Directory(home), Some(log)) = (&self.source, &self.log) else { return };
+        match look.checkpoint.look(home, log) {
+            Err(notice) => self.notice(notice),
+            Ok(None) => {}
+            Ok(Some(anchor)) => {
+                let runtime = look.opened.clone().or_else(|| self.current.load().runtime.clone());
+                // In a child of a fork the next stream is told.
+                let _ = runtime.map(|runtime| runtime.journal.know(anchor));
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! It does not fetch anything: papers and lists come from a directory or from memory, and whoever renews them writes there.
 
 mod admit;
+mod anchor;
 mod chains;
 mod clock;
 mod denied;

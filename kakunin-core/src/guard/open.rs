@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
+use super::anchor::log_key;
 use super::clock::{Clock, SystemClock, Timekeeper};
 use super::keeper::{Look, PATIENCE};
 use super::ledger::Ledger;
@@ -19,6 +20,7 @@ use crate::home::{AgentHome, HomeError};
 use crate::id::AgentId;
 use crate::journal::JournalOptions;
 use crate::key::Signer;
+use crate::log::{VerifierKey, VerifierKeyError};
 use crate::receipt::Mode;
 use crate::snapshot::{Refusal, Snapshot};
 
@@ -67,6 +69,8 @@ impl Default for GuardOptions {
 
 pub(super) struct Inner {
     pub(super) source: Source,
+    /// The key of the owner's log, if the agent's settings name it.
+    pub(super) log: Option<VerifierKey>,
     pub(super) state: StateChoice,
     pub(super) mode: Mode,
     pub(super) clock: Arc<dyn Clock>,
@@ -144,8 +148,10 @@ impl Guard {
         let refusal = Refusal::new(DenialReason::RevocationMissing, "nothing was looked at yet");
         let current = Current { view: View::Refused(Arc::new(refusal)), runtime: None };
         let GuardOptions { mut state, mode, clock, mut journal, signer } = options;
+        let mut log = None;
         if let Source::Directory(home) = &source {
             journal.levels = journal.levels.or_else(home.levels());
+            log = log_key(home).map_err(OpenError::Log)?;
         }
         if let StateChoice::Path(path) = &mut state {
             // As the lists: a change of the working directory must not begin another state.
@@ -155,6 +161,7 @@ impl Guard {
         Ok(Self(Arc::new(Inner {
             times: Timekeeper::start(&*clock),
             source,
+            log,
             state,
             mode,
             clock,
@@ -287,6 +294,9 @@ pub enum OpenError {
     /// The agent's certificate.
     #[error(transparent)]
     Certificate(crate::certificate::CertificateError),
+    /// The key of the log in the agent's settings.
+    #[error("`log` in agent.toml: {0}")]
+    Log(VerifierKeyError),
     /// The guard is used already.
     #[error("the guard is shared already")]
     Shared,

@@ -20,7 +20,7 @@ use crate::id::{AgentId, ChainId, StreamId};
 use crate::key::{SignError, Signer};
 use crate::level::{Level, Levels};
 use crate::reason::DenialReason;
-use crate::receipt::{Control, Event, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
+use crate::receipt::{Anchor, Control, Event, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
 use crate::request::ActionRequest;
 
 /// Who writes: the agent, its certificate with the path to the root, and its key.
@@ -315,6 +315,16 @@ impl Journal {
         })?;
         shared.wake(writer)?;
         Ok(hash)
+    }
+
+    /// Tells that a checkpoint of a log is known: receipts from here on name it as having been there before them.
+    ///
+    /// # Errors
+    /// [`DenialReason::AgentForked`] in another process than the one that opened the journal.
+    pub fn know(&self, checkpoint: Anchor) -> Result<(), DenialReason> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        self.enter(shared)?.pen.anchor = Some(checkpoint);
+        Ok(())
     }
 
     /// Goes on under a renewed certificate: the old key signs a receipt that names it.

@@ -8,7 +8,7 @@ use super::segment::{FrameKind, push_frame};
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::key::Signer;
-use crate::receipt::{Payload, ReceiptHash, header_prefix, push_base64url};
+use crate::receipt::{Anchor, Payload, ReceiptHash, header_prefix, push_base64url};
 
 /// Where a stream stands, and who writes it.
 pub(super) struct Pen {
@@ -18,6 +18,8 @@ pub(super) struct Pen {
     /// What the next receipt names as the one before.
     pub(super) previous: Digest,
     pub(super) signer: Arc<Signer>,
+    /// The checkpoint that receipts name as having been there before them.
+    pub(super) anchor: Option<Anchor>,
     prefix: Vec<u8>,
     subject: String,
     memory: bool,
@@ -50,6 +52,7 @@ impl Pen {
             sequence,
             previous,
             signer: Arc::clone(&identity.signer),
+            anchor: None,
             prefix: Vec::new(),
             subject: String::new(),
             memory,
@@ -76,6 +79,7 @@ impl Pen {
         payload.previous = self.previous;
         payload.subject = &self.subject;
         payload.memory = self.memory;
+        payload.anchor = self.anchor;
         payload.write(&mut json);
         let signing_input = push_frame(frames, FrameKind::Receipt, |out| {
             let start = out.len();

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::json::NotExact;
+use super::json::{MAX_NUMBER, NotExact};
 use super::payload::{Payload, read_hex_number};
 use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
@@ -187,6 +187,15 @@ pub struct Anchor {
     pub size: u64,
     /// The first 16 octets of its root.
     pub root: [u8; 16],
+}
+
+impl Anchor {
+    /// What a receipt says of a checkpoint; `None` for a tree that is larger than a receipt can say.
+    #[must_use]
+    pub fn of(size: u64, root: &Digest) -> Option<Self> {
+        let root = root.as_bytes().first_chunk()?;
+        (size <= MAX_NUMBER).then_some(Self { size, root: *root })
+    }
 }
 
 /// Receipts of a stream that share one signature: the one of the receipt that holds this.

@@ -186,7 +186,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-fn replace(path: &Path, text: &str) {
+pub(crate) fn replace(path: &Path, text: &str) {
     let temp = path.with_extension("new");
     fs::write(&temp, text).unwrap();
     fs::rename(temp, path).unwrap();

@@ -8,6 +8,7 @@
 )]
 
 mod allocation;
+mod anchors;
 mod arbitrary;
 mod authority;
 mod certificate;
