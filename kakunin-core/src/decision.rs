@@ -65,8 +65,9 @@ impl Permit {
 /// Money as a permitted request named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spend {
-    pub(crate) currency: Currency,
     pub(crate) amount: Quantity,
+    /// One of the limits it passed; its currency is that of the money.
+    pub(crate) limit: u32,
 }
 
 /// An amount whose scale is its own or a limit's.

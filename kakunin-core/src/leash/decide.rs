@@ -32,7 +32,9 @@ impl Leash {
     pub fn charges<'a>(&'a self, permit: &'a Permit) -> impl Iterator<Item = Charge<'a>> {
         let plan = self.plans.get(permit.plan() as usize);
         let money = plan.into_iter().flat_map(|plan| self.limits_of(plan)).filter_map(|limit| {
-            let spend = permit.spend().filter(|spend| spend.currency == limit.currency)?;
+            let spend = permit.spend()?;
+            let passed = self.limits.get(spend.limit as usize)?;
+            (passed.currency == limit.currency).then_some(())?;
             // INVARIANT: the amount fitted this scale when the permit was granted; if not, the largest cost finds no room.
             let cost = spend.amount.at_scale(limit.scale).or_else(|| Money::from_minor(i64::MAX))?;
             Some(limit.windows.iter().map(move |quota| Charge { quota, cost }))
@@ -67,8 +69,8 @@ impl Leash {
         refuse_unless(plan.allowed, Why::ScopeAction)?;
         refuse_unless(resources.inside, Why::ScopeResource)?;
         refuse_unless(parties.inside, Why::ScopeCounterparty)?;
-        if let Some(denial) = money.outside {
-            return Err(denial);
+        if let Some(outside) = money.outside {
+            return Err(self.outside(outside));
         }
         if let Some((zone, week)) = &self.schedule {
             refuse_unless(zone.minute_of_week(now).is_some_and(|minute| week.get(minute)), Why::ScopeHours)?;
@@ -97,11 +99,14 @@ impl Leash {
         };
         let mut finding = MoneyFinding::default();
         let mut scale = None;
-        // INVARIANT: the currency of a limit is a currency; text that is none of them is read below.
-        let of_currency =
-            |limit: &&CompiledLimit| request.currency.is_some_and(|text| limit.currency.is(text));
-        for limit in self.limits_of(plan).filter(of_currency) {
-            let currency = limit.currency;
+        for index in &plan.limits {
+            // INVARIANT: the currency of a limit is a currency; text that is none of them is read below.
+            let limit = self.limits.get(*index as usize);
+            let Some(limit) =
+                limit.filter(|limit| request.currency.is_some_and(|text| limit.currency.is(text)))
+            else {
+                continue;
+            };
             // Minor units count at the limit's scale, so limits of two scales would read two amounts.
             let ambiguous =
                 matches!(amount, Quantity::Minor(_)) && scale.is_some_and(|scale| scale != limit.scale);
@@ -109,20 +114,32 @@ impl Leash {
                 amount.at_scale(limit.scale).filter(|_| !ambiguous).ok_or(Why::RequestAmountInvalid)?;
             scale = Some(limit.scale);
             if plan.has_quotas {
-                finding.spend = Some(Spend { currency, amount });
+                finding.spend = Some(Spend { amount, limit: *index });
             }
-            if finding.outside.is_none()
-                && let Some(most) = limit.per_action.filter(|most| actual > *most)
-            {
-                let detail = Detail::PerAction { limit: most, actual, scale: limit.scale, currency };
-                finding.outside = Some(Denial::with_detail(Why::ScopeAmount, detail));
+            if finding.outside.is_none() && limit.per_action.is_some_and(|most| actual > most) {
+                finding.outside = Some(Outside::Over { limit: *index, actual });
             }
             finding.needs_approval |= limit.approve_above.is_some_and(|above| actual > above);
         }
         if scale.is_none() {
-            finding.outside = Some(no_limit(plan, amount, request.currency)?.into());
+            finding.outside = Some(Outside::NoLimit(no_limit(plan, amount, request.currency)?));
         }
         Ok(finding)
+    }
+
+    /// A denial with its numbers, which only whoever is denied needs.
+    #[cold]
+    fn outside(&self, outside: Outside) -> Denial {
+        let (index, actual) = match outside {
+            Outside::NoLimit(reason) => return reason.into(),
+            Outside::Over { limit, actual } => (limit, actual),
+        };
+        let limit = self.limits.get(index as usize);
+        let detail = limit.and_then(|limit| {
+            let (scale, currency) = (limit.scale, limit.currency);
+            Some(Detail::PerAction { limit: limit.per_action?, actual, scale, currency })
+        });
+        Denial::with_detail(DenialReason::ScopeAmount, detail.unwrap_or(Detail::None))
     }
 }
 
@@ -142,8 +159,19 @@ fn no_limit(plan: &Plan, amount: Quantity, currency: Option<&str>) -> Result<Den
 #[derive(Default)]
 struct MoneyFinding {
     spend: Option<Spend>,
-    outside: Option<Denial>,
+    outside: Option<Outside>,
     needs_approval: bool,
+}
+
+/// Why money is outside of the scope.
+#[derive(Clone, Copy)]
+enum Outside {
+    /// More than this limit, at its scale.
+    Over {
+        limit: u32,
+        actual: Money,
+    },
+    NoLimit(DenialReason),
 }
 
 struct NamesFinding {
