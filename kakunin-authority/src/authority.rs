@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use kakunin_core::certificate::{CaCertificate, CaRole, CertificateError};
 use kakunin_core::id::SerialNumber;
-use kakunin_core::key::{KeyError, SignError, Signer};
+use kakunin_core::key::{Algorithm, KeyError, SignError, Signer};
 use kakunin_core::scope::{DecodeError, ScopeError};
 use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -80,7 +80,7 @@ impl<'a> Authority<'a> {
         }
         // Until the issuers are recorded nothing has begun: an init that crashed before is simply done again.
         let passphrase = sources.find_or_make()?;
-        let root_key = signer::create(&home.root_key(), &passphrase)?;
+        let root_key = signer::create(&home.root_key(), &passphrase, Algorithm::P256)?;
         let not_before = now.plus(-BACKDATE);
         let validity = Validity { not_before, not_after: now.plus(ROOT_DAYS * DAY) };
         let root = authority_certificate(&Kind::Root, &root_key, &root_key, validity)?;
@@ -303,7 +303,7 @@ fn new_issuing(
     passphrase: &Passphrase,
     now: UnixTime,
 ) -> Result<(CaCertificate, Signer), AuthorityError> {
-    let key = signer::create(&home.issuing_key(id), passphrase)?;
+    let key = signer::create(&home.issuing_key(id), passphrase, Algorithm::P256)?;
     let outer = root.decoded().validity();
     let validity = Validity {
         not_before: now.plus(-BACKDATE).max(outer.not_before),

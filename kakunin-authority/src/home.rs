@@ -6,6 +6,7 @@
 //! H/store.sqlite                    agents, certificates, lists
 //! H/passphrase                      only if nobody gave one
 //! H/lock                            held by whoever changes something
+//! H/log/                            the owner's transparency log with its key, made when it is first used
 //! H/public/ca.pem chain.pem lists.pem   what everyone may read
 //! ```
 

@@ -20,6 +20,8 @@ pub mod issue;
 #[cfg(feature = "home")]
 mod keys;
 pub mod list;
+#[cfg(feature = "home")]
+pub mod log;
 pub mod memory;
 pub mod profile;
 #[cfg(feature = "home")]
@@ -31,6 +33,8 @@ pub mod standing;
 pub mod store;
 #[cfg(feature = "home")]
 mod term;
+#[cfg(feature = "home")]
+pub mod witness;
 
 pub use agent::{AgentName, Who};
 #[cfg(feature = "home")]

@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 use super::passphrase::Passphrase;
 use crate::files::{self, FileError, Readers};
 
-/// Makes a new P-256 key and writes it, encrypted, to `path` (mode 0600).
+/// Makes a new key and writes it, encrypted, to `path` (mode 0600).
 ///
 /// # Errors
 /// [`KeyFileError`] when there is no randomness or the file cannot be written.
-pub fn create(path: &Path, passphrase: &Passphrase) -> Result<Signer, KeyFileError> {
-    let (key, pkcs8) = SoftKey::generate(Algorithm::P256)?;
+pub fn create(path: &Path, passphrase: &Passphrase, algorithm: Algorithm) -> Result<Signer, KeyFileError> {
+    let (key, pkcs8) = SoftKey::generate(algorithm)?;
     let pem = encrypt(&pkcs8, passphrase)?;
     files::replace(path, pem.as_bytes(), Readers::Owner)?;
     Ok(Signer::soft(key))
@@ -106,11 +106,14 @@ mod tests {
     fn a_key_opens_with_its_passphrase_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key.pem");
-        let made = create(&path, &Passphrase::new("correct horse")).unwrap();
-        assert_eq!(open(&path, &Passphrase::new("correct horse")).unwrap().spki(), made.spki());
-        assert!(matches!(
-            open(&path, &Passphrase::new("correct hors")),
-            Err(KeyFileError::WrongPassphrase { .. })
-        ));
+        for algorithm in [Algorithm::P256, Algorithm::Ed25519] {
+            let made = create(&path, &Passphrase::new("correct horse"), algorithm).unwrap();
+            let opened = open(&path, &Passphrase::new("correct horse")).unwrap();
+            assert_eq!((opened.spki(), opened.algorithm()), (made.spki(), algorithm));
+            assert!(matches!(
+                open(&path, &Passphrase::new("correct hors")),
+                Err(KeyFileError::WrongPassphrase { .. })
+            ));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod init;
 mod inspect;
+mod log;
 mod resume;
 mod revoke;
 mod rotate;
@@ -15,6 +16,7 @@ mod suspend;
 mod verify;
 mod verify_certificate;
 mod why;
+mod witness;
 
 use clap::Subcommand;
 
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Check(check::Check),
     Why(why::Why),
     Verify(verify::Verify),
+    Log(log::Log),
+    Witness(witness::Witness),
     VerifyCertificate(verify_certificate::VerifyCertificate),
     Doctor(doctor::Doctor),
     Demo(demo::Demo),
@@ -54,6 +58,8 @@ impl Command {
             Self::Check(command) => command.run(common),
             Self::Why(command) => command.run(common),
             Self::Verify(command) => command.run(common),
+            Self::Log(command) => command.run(common),
+            Self::Witness(command) => command.run(common),
             Self::VerifyCertificate(command) => command.run(common),
             Self::Doctor(command) => command.run(common),
             Self::Demo(command) => command.run(common),

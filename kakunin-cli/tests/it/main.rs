@@ -4,5 +4,6 @@
 mod agents;
 mod decisions;
 mod desk;
+mod logs;
 mod manners;
 mod receipts;
