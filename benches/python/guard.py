@@ -143,6 +143,14 @@ def call_rows(agent: Agent) -> float:
     return nanos
 
 
+def chain_row(agent: Agent, before: float) -> None:
+    # From the first chain of a process on, every call reads one context variable.
+    _native.chain_begun()
+    rounds = interleave({"guard": (guarded(agent), "125.00")}, CALLS)
+    after = statistics.median(rounds["guard"])
+    row("Python: … where a chain was begun, outside of it", after, f"before: {text(before)}", after / before, 1.1)
+
+
 def journal_rows(agent: Agent, benches: str, guard: float) -> None:
     guard_and_journal = guarded(agent)
     # The pause lets the signer finish: what is measured is a burst, not the signer.
@@ -168,6 +176,7 @@ def main(kakunin: str, benches: str) -> None:
         directory = make_agent(kakunin, Path(name))
         quiet = without_receipts(directory, Path(name) / ".kakunin" / "public" / "lists.pem")
         guard = call_rows(quiet)
+        chain_row(quiet, guard)
         journal_rows(Agent.from_dir(directory), benches, guard)
 
 
