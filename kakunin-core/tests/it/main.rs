@@ -21,6 +21,7 @@ mod forgery;
 mod leash;
 mod levels;
 mod log;
+mod log_oracles;
 mod reference;
 mod revocation;
 mod scope;
