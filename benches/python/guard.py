@@ -148,7 +148,8 @@ def chain_row(agent: Agent, before: float) -> None:
     _native.chain_begun()
     rounds = interleave({"guard": (guarded(agent), "125.00")}, CALLS)
     after = statistics.median(rounds["guard"])
-    row("Python: … where a chain was begun, outside of it", after, f"before: {text(before)}", after / before, 1.1)
+    floor = f"before: {text(before)}"
+    row("Python: … where a chain was begun, outside of it", after, floor, after / before, 1.1)
 
 
 def journal_rows(agent: Agent, benches: str, guard: float) -> None:

@@ -14,6 +14,7 @@ use der::pem;
 use kakunin_core::certificate::{AgentCertificate, CaCertificate, CertificateError};
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
+use kakunin_core::log::VerifierKey;
 use zeroize::Zeroizing;
 
 use crate::agent::AgentName;
@@ -44,6 +45,8 @@ pub(crate) struct Enrolment<'a> {
     pub(crate) root: &'a CaCertificate,
     pub(crate) name: &'a AgentName,
     pub(crate) lists: &'a Path,
+    /// The key of the owner's log, if there is one yet.
+    pub(crate) log: Option<VerifierKey>,
     pub(crate) key: NewKey,
     pub(crate) genesis: Option<Genesis>,
 }
@@ -51,7 +54,7 @@ pub(crate) struct Enrolment<'a> {
 impl Enrolment<'_> {
     /// The settings' line that pins the issuing authority: another one under the same root could name any agent.
     fn pin(&self) -> String {
-        format!("issuer = \"{}\"", self.issuing.decoded().key().key_id())
+        setting("issuer", &self.issuing.decoded().key().key_id().to_string())
     }
 }
 
@@ -115,7 +118,7 @@ impl AgentDirectory {
     pub(crate) fn enrol(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
         self.put("chain.pem", certificate(enrolment.issuing.decoded().der())?.as_bytes(), Readers::Everyone)?;
         self.put("ca.pem", certificate(enrolment.root.decoded().der())?.as_bytes(), Readers::Everyone)?;
-        self.put("agent.toml", self.settings(enrolment).as_bytes(), Readers::Everyone)?;
+        self.settle(enrolment)?;
         if let NewKey::Made(pkcs8) = &enrolment.key {
             let pem = plain_pem(pkcs8).map_err(|_| DirectoryError::Encoding)?;
             self.put("key.pem", pem.as_bytes(), Readers::Owner)?;
@@ -151,27 +154,40 @@ impl AgentDirectory {
         self.put("agent.pem", pem.as_bytes(), Readers::Everyone)
     }
 
-    /// Names the new issuing authority in the settings and leaves every other line as its owner wrote it.
+    /// Names the new issuing authority in the settings.
     fn repin(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
-        let old = files::read(&self.path.join("agent.toml"))?;
-        let old = String::from_utf8_lossy(&old);
-        let keep = old.lines().filter(|line| !line.trim_start().starts_with("issuer"));
-        // First, since behind a table's head it would be a member of that table.
-        let text: String = keep.flat_map(|line| [line, "\n"]).collect();
-        let text = format!("{}\n{text}", enrolment.pin());
-        self.put("agent.toml", text.as_bytes(), Readers::Everyone)
+        self.set(&[enrolment.pin()])
     }
 
-    fn settings(&self, enrolment: &Enrolment<'_>) -> String {
-        // JSON strings without control characters are TOML basic strings.
-        let lists = enrolment.lists.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
-        format!(
-            "# Where this agent finds its revocation lists; a relative path is relative to this folder.\n\
-             agent = \"{}\"\nname = \"{}\"\nlists = \"{lists}\"\n{}\n",
-            enrolment.certificate.agent(),
-            enrolment.name,
+    fn settle(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
+        let mut lines = vec![
+            setting("agent", &enrolment.certificate.agent().to_string()),
+            setting("name", &enrolment.name.to_string()),
+            setting("lists", &enrolment.lists.display().to_string()),
             enrolment.pin(),
-        )
+        ];
+        lines.extend(enrolment.log.as_ref().map(|key| setting("log", &key.to_string())));
+        self.set(&lines)
+    }
+
+    /// Writes these settings and leaves every other line as the agent's owner wrote it.
+    fn set(&self, lines: &[String]) -> Result<(), DirectoryError> {
+        let path = self.path.join("agent.toml");
+        let old = if path.exists() { files::read(&path)? } else { SETTINGS_HEAD.as_bytes().to_vec() };
+        let old = String::from_utf8_lossy(&old);
+        let (head, tables) = match old.lines().position(|line| line.trim_start().starts_with('[')) {
+            Some(table) => old.lines().enumerate().partition(|(number, _)| *number < table),
+            None => (old.lines().enumerate().collect::<Vec<_>>(), Vec::new()),
+        };
+        let kept = head
+            .into_iter()
+            .map(|(_, line)| line)
+            .filter(|line| !lines.iter().any(|new| key(new) == key(line)));
+        // Before the first table, or they would be members of it.
+        let all =
+            kept.chain(lines.iter().map(String::as_str)).chain(tables.into_iter().map(|(_, line)| line));
+        let text: String = all.flat_map(|line| [line, "\n"]).collect();
+        self.put("agent.toml", text.as_bytes(), Readers::Everyone)
     }
 
     fn put(&self, name: &str, bytes: &[u8], readers: Readers) -> Result<(), DirectoryError> {
@@ -184,6 +200,20 @@ impl AgentDirectory {
         fs::metadata(&self.path).is_ok_and(|metadata| metadata.is_dir())
     }
 }
+
+/// A line of settings; JSON strings without control characters are TOML basic strings.
+fn setting(key: &str, value: &str) -> String {
+    format!("{key} = \"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// What a line sets; `None` for a comment or an empty line.
+fn key(line: &str) -> Option<&str> {
+    let key = line.split_once('=')?.0.trim();
+    (!key.starts_with('#')).then_some(key)
+}
+
+const SETTINGS_HEAD: &str =
+    "# Where this agent finds its revocation lists; a relative path is relative to this folder.\n";
 
 fn certificate(der: &[u8]) -> Result<String, DirectoryError> {
     to_pem("CERTIFICATE", der).map_err(|_| DirectoryError::Encoding)

@@ -10,6 +10,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::id::AgentId;
 use kakunin_core::key::{Algorithm, PublicKey, SoftKey};
+use kakunin_core::log::LogReader;
 use kakunin_core::scope::{DraftScope, Scope};
 use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -193,6 +194,7 @@ impl Authority<'_> {
             root: &self.root,
             name: &agent.name,
             lists: &self.home.lists()?,
+            log: LogReader::key_beside(&self.home.log()).ok(),
             key,
             genesis,
         })?;
@@ -276,6 +278,7 @@ impl Authority<'_> {
                     root: &self.root,
                     name: &agent.name,
                     lists: &self.home.lists()?,
+                    log: None,
                     key: NewKey::Elsewhere,
                     genesis,
                 },

@@ -8,11 +8,13 @@ use kakunin_authority::authority::{
     AnyAction, AuthorityError, Budgets, Certify, Comeback, Days, Hours, OldIssuing, Renew,
 };
 use kakunin_authority::directory::DirectoryError;
+use kakunin_authority::standing::Order;
 use kakunin_authority::store::Store;
 use kakunin_authority::{AgentName, Authority, Who};
 use kakunin_core::genesis::Genesis;
 use kakunin_core::home::AgentHome;
 use kakunin_core::key::Algorithm;
+use kakunin_core::level::Level;
 use kakunin_core::revocation::Standing;
 
 use crate::office::{DAY, Office, RENEW, SCOPE, ders, draft, now};
@@ -216,7 +218,9 @@ fn rotating_keeps_old_certificates_good_until_renewal_or_revokes_them() {
     let pin = office.authority().issuing().unwrap().decoded().key().key_id().to_hex();
     assert_eq!(settings.matches("issuer =").count(), 1);
     assert!(settings.contains(&pin) && settings.contains("lists ="), "{settings}");
-    assert!(AgentHome::open(&office.path("agent"), None).unwrap().papers().unwrap().issuer.is_some());
+    let home = AgentHome::open(&office.path("agent"), None).unwrap();
+    assert!(home.papers().unwrap().issuer.is_some());
+    assert_eq!(home.levels().of("payments:send"), Level::Sync);
 
     let _ = office.authority().rotate(OldIssuing::Revoke, Hours::default(), now()).unwrap();
     assert_eq!(office.verify("agent").standing(), Standing::Revoked);
@@ -263,4 +267,25 @@ fn a_second_authority_in_the_same_home_is_refused() {
     let office = Office::open();
     let again = Authority::init(&office.home, office.sources(), now(), Hours::default()).map(drop);
     assert!(again.unwrap_err().to_string().contains("holds an authority already"));
+}
+
+#[test]
+fn settings_pin_the_owners_log_and_keep_what_their_owner_wrote() {
+    let office = Office::open();
+    let who = office.create("billing");
+    office.certify(&who, "agent").unwrap();
+    let path = office.path("agent/agent.toml");
+    assert_eq!(AgentHome::open(&office.path("agent"), None).unwrap().log(), None);
+    let log = kakunin_authority::log::open(&office.home, office.sources(), None).unwrap();
+    let own = "# mine\ncheckpoint = \"mirror\"\n[journal]\n\"payments:*\" = \"sync\"\n";
+    fs::write(&path, fs::read_to_string(&path).unwrap() + own).unwrap();
+
+    office.order(&who, Order::Revoke).unwrap();
+    office.certify_as(&who, "agent", Comeback::AfterRevocation, Days::default(), now()).unwrap();
+    let home = AgentHome::open(&office.path("agent"), None).unwrap();
+    assert_eq!(home.log(), Some(log.checkpoint().log().to_string().as_str()));
+    assert!(home.checkpoint_path().ends_with("agent/mirror"));
+    assert_eq!(home.levels().of("payments:send"), Level::Sync);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!((text.matches("# mine").count(), text.matches("lists =").count()), (1, 1), "{text}");
 }
