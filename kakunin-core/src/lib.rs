@@ -26,5 +26,6 @@ pub mod home;
 pub mod journal;
 pub mod log;
 pub mod verify;
+pub mod bundle;
 pub mod snapshot;
 pub mod guard;

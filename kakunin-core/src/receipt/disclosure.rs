@@ -92,6 +92,7 @@ pub(crate) fn write_disclosure(
 /// A value with the salt that hid it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Disclosure {
+    text: String,
     digest: Digest,
     name: String,
     value: Value,
@@ -112,7 +113,13 @@ impl Disclosure {
         if salt.len() != SALT_LENGTH {
             return Err(DisclosureError);
         }
-        Ok(Self { digest, name, value })
+        Ok(Self { text: text.to_owned(), digest, name, value })
+    }
+
+    /// The base64url text it was read from.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The commitment a receipt must carry for this disclosure to belong to it.

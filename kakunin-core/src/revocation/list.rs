@@ -124,6 +124,12 @@ impl<'a> UnverifiedList<'a> {
         self.issuer == issuer.name && self.issuer_key_id == issuer.key_id
     }
 
+    /// Whether both say they are of one issuer.
+    #[must_use]
+    pub fn is_beside(&self, other: &UnverifiedList<'_>) -> bool {
+        self.issuer == other.issuer && self.issuer_key_id == other.issuer_key_id
+    }
+
     /// The list's number.
     #[must_use]
     pub const fn number(&self) -> &ListNumber {

@@ -1,4 +1,4 @@
-//! The crew: checks signatures on all cores while the next receipts are read.
+//! The crew: checks signatures and paths into logs on all cores while the next receipts are read.
 //!
 //! Jobs go out in batches and only failures come back. The first failure in the order of the receipts counts, whichever
 //! thread finds it, so that two runs say the same. A thread that ends early is noticed by the count of what was done.
@@ -11,26 +11,44 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use super::papers::Signatory;
 use super::report::{Invalid, Place};
-use crate::key::Signature;
+use super::source::log_entry;
+use crate::digest::Digest;
+use crate::journal::Proof;
 use crate::receipt::UnverifiedReceipt;
+use crate::tree::{InclusionProof, leaf_hash};
 
-/// A signature to be checked.
+/// A receipt whose proofs are to be checked.
 pub(super) struct Job {
     /// The place of the receipt among all receipts.
     pub(super) order: u64,
     /// Its number in its stream.
     pub(super) index: u64,
     pub(super) receipt: UnverifiedReceipt,
-    pub(super) signature: Signature,
+    pub(super) proof: Proof,
     pub(super) signatory: Arc<Signatory>,
+    /// Paths to be checked, with the root that each has to lead to.
+    pub(super) paths: Vec<(InclusionProof, Digest)>,
 }
 
 impl Job {
     fn check(self) -> Result<(), Invalid> {
-        let (x5t, key) = (*self.receipt.certificate(), self.signatory.key());
         let place = Place::Receipt { stream: self.receipt.statement().stream, index: self.index };
-        let wrong = |_| Invalid { code: "receipt.signature", place };
-        self.receipt.verify(&x5t, key, &self.signature).map(drop).map_err(wrong)
+        self.judge().map_err(|code| Invalid { code, place })
+    }
+
+    fn judge(self) -> Result<(), &'static str> {
+        if !self.paths.is_empty() {
+            let entry = log_entry(&self.receipt, &self.proof).ok_or("log.inclusion")?;
+            let leaf = leaf_hash(entry.as_bytes());
+            if self.paths.iter().any(|(path, root)| path.root(leaf) != Some(*root)) {
+                return Err("log.inclusion");
+            }
+        }
+        if let Proof::Signed(signature) = &self.proof {
+            let (x5t, key) = (*self.receipt.certificate(), self.signatory.key());
+            self.receipt.verify(&x5t, key, signature).map_err(|_| "receipt.signature")?;
+        }
+        Ok(())
     }
 }
 

@@ -9,13 +9,18 @@
 //! holds what is open (calls without outcome, links to other streams, chains), not the receipts.
 
 mod crew;
+mod logs;
 mod papers;
+mod replay;
 mod report;
 mod source;
 mod stream;
 mod time;
 mod verification;
 
+pub(crate) use stream::is_beside;
+
 pub use report::{Extent, Invalid, Place, Reason, ReplayCount, Report, StreamSummary, Verdict};
 pub use source::Seen;
+pub(crate) use source::{ChainLength, Item, Logged, Next, ShownLog, Source, Stop, Visitor, show};
 pub use verification::{Verification, Watch, journal};

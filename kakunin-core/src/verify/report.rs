@@ -18,6 +18,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report over something that is refused before any receipt of it is read.
+    pub(crate) fn refused(invalid: Invalid) -> Self {
+        Self { invalid: Some(invalid), ..Self::default() }
+    }
+
     /// One more allowance whose age is not proven; they come in the order of streams.
     pub(super) fn unproven(&mut self, at: StreamId, index: u64, lag: Option<i64>) {
         match self.reasons.last_mut() {

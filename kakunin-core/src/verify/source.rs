@@ -1,14 +1,19 @@
 //! Where receipts come from: streams of items, with what lies beside them.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use super::report::Extent;
+use super::logs::Sight;
+use super::report::{Extent, Invalid};
 use crate::digest::Digest;
 use crate::id::StreamId;
-use crate::journal::{Archive, Proof, ReadError, StreamReader};
+use crate::journal::{Archive, Entry, Proof, ReadError, StreamReader};
+use crate::log::{LogError, LogReader, OpenedCheckpoint, SignedNote};
 use crate::receipt::{Disclosure, ReceiptHash, Statement, UnverifiedReceipt, to_jws};
 use crate::time::UnixTime;
+use crate::tree::{ConsistencyProof, InclusionProof};
 
 /// One receipt with everything its source shows about it. Nobody has checked any of it.
 #[derive(Debug)]
@@ -16,6 +21,45 @@ pub(crate) struct Item {
     pub(crate) receipt: UnverifiedReceipt,
     pub(crate) proof: Proof,
     pub(crate) disclosures: Vec<Disclosure>,
+    /// Where it lies in the source's logs.
+    pub(crate) logged: Vec<Logged>,
+}
+
+/// What a log holds for a receipt (WIRE 4.1); nothing for one that nothing proves.
+pub(crate) fn log_entry(receipt: &UnverifiedReceipt, proof: &Proof) -> Option<String> {
+    match proof {
+        Proof::Signed(signature) => Some(to_jws(receipt.signing_input(), signature)),
+        Proof::Sealed(_) => Some(receipt.to_sealed_entry()),
+        Proof::Unsigned => None,
+    }
+}
+
+/// The place of a receipt in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Logged {
+    /// Which of the source's logs.
+    pub(crate) log: usize,
+    /// The place there.
+    pub(crate) index: u64,
+    /// The path to the root of its last checkpoint; none where the source read the very entry from the log and compared
+    /// that with the root.
+    pub(crate) path: Option<Vec<Digest>>,
+}
+
+/// A log as a source shows it. Nobody has checked any of it.
+#[derive(Debug)]
+pub(crate) struct ShownLog {
+    /// Ascending; every path of a receipt leads to the last.
+    pub(crate) checkpoints: Vec<SignedNote>,
+    /// From each to the next.
+    pub(crate) consistency: Vec<ConsistencyProof>,
+}
+
+/// How far a chain goes in a stream, with the path to the root in the stream's closing receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChainLength {
+    pub(crate) last: u64,
+    pub(crate) proof: InclusionProof,
 }
 
 /// A folder or a bundle. What it gives is in the order of streams, and in each stream ascending.
@@ -26,8 +70,20 @@ pub(crate) trait Source {
     /// Whether all its streams must be one agent's.
     fn is_of_one_agent(&self) -> bool;
 
+    /// The logs it shows.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn logs(&self) -> Result<Vec<ShownLog>, Stop>;
+
+    /// How far the chain it is about goes in `stream`.
+    fn chain_length(&self, stream: StreamId) -> Option<ChainLength>;
+
     /// Hands everything to `visitor`, as often as it is called.
-    fn walk(&self, visitor: &mut dyn Visitor) -> io::Result<()>;
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what it must be apart from the receipts.
+    fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop>;
 
     /// The names of the certificates and of the lists it has.
     fn papers(&self) -> (Vec<Digest>, Vec<Digest>);
@@ -54,6 +110,31 @@ pub(crate) trait Visitor {
     fn end(&mut self, torn: u64, fault: Option<&'static str>);
 }
 
+/// Why a walk ends before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Io(io::Error),
+    Invalid(Invalid),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Invalid> for Stop {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<LogError> for Stop {
+    fn from(error: LogError) -> Self {
+        Self::Io(io::Error::other(error))
+    }
+}
+
 /// What a visitor wants to see after a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -61,16 +142,32 @@ pub(crate) enum Next {
     Stream,
 }
 
-/// A journal folder.
+/// A journal folder, and logs that may hold its receipts.
 pub(crate) struct JournalSource {
     folder: PathBuf,
     archive: Archive,
+    logs: Rc<RefCell<Vec<LogReader>>>,
 }
 
 impl JournalSource {
     /// The journal in `folder`, which was found by [`crate::journal::locate`].
-    pub(crate) fn at(folder: &Path) -> Self {
-        Self { archive: Archive::of(folder), folder: folder.to_owned() }
+    pub(crate) fn at(folder: &Path, logs: Rc<RefCell<Vec<LogReader>>>) -> Self {
+        Self { archive: Archive::of(folder), folder: folder.to_owned(), logs }
+    }
+
+    /// Where the logs hold a receipt, compared with what they hold there.
+    fn places(&self, entry: &Entry) -> Result<Vec<Logged>, LogError> {
+        let mut places = Vec::new();
+        let mut logs = self.logs.borrow_mut();
+        let Some(text) = entry.to_log_entry().filter(|_| !logs.is_empty()) else { return Ok(places) };
+        let statement = entry.receipt().statement();
+        for (log, reader) in logs.iter_mut().enumerate() {
+            let Some(index) = reader.find(statement.stream, statement.sequence)? else { continue };
+            if reader.entry(index)? == text.as_bytes() {
+                places.push(Logged { log, index, path: None });
+            }
+        }
+        Ok(places)
     }
 }
 
@@ -83,19 +180,28 @@ impl Source for JournalSource {
         true
     }
 
-    fn walk(&self, visitor: &mut dyn Visitor) -> io::Result<()> {
+    fn logs(&self) -> Result<Vec<ShownLog>, Stop> {
+        self.logs.borrow_mut().iter_mut().map(|reader| Ok(show(reader, 0)?)).collect()
+    }
+
+    fn chain_length(&self, _: StreamId) -> Option<ChainLength> {
+        None
+    }
+
+    fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop> {
         for mut reader in StreamReader::streams(&self.folder)? {
             visitor.begin(reader.stream());
             let mut fault = None;
             for entry in reader.by_ref() {
                 match entry {
                     Ok(entry) => {
+                        let logged = self.places(&entry)?;
                         let (receipt, proof, disclosures) = entry.into_parts();
-                        if visitor.item(Item { receipt, proof, disclosures }) == Next::Stream {
+                        if visitor.item(Item { receipt, proof, disclosures, logged }) == Next::Stream {
                             break;
                         }
                     }
-                    Err(ReadError::Io(error)) => return Err(error),
+                    Err(ReadError::Io(error)) => return Err(error.into()),
                     Err(ReadError::Fault { code, .. }) => fault = Some(code),
                 }
             }
@@ -121,11 +227,25 @@ impl Source for JournalSource {
     }
 }
 
+/// The checkpoints of a log that cover more than `least` entries, with what joins them.
+pub(crate) fn show(reader: &mut LogReader, least: u64) -> Result<ShownLog, LogError> {
+    let head = reader.checkpoint().clone();
+    let mut opened = reader.witnessed()?;
+    opened.retain(|checkpoint| checkpoint.size() > least && checkpoint.size() <= head.size());
+    if opened.last().is_none_or(|last| last.size() < head.size()) {
+        opened.push(head);
+    }
+    let sizes: Vec<u64> = opened.iter().map(OpenedCheckpoint::size).collect();
+    let steps = sizes.iter().zip(sizes.iter().skip(1));
+    let consistency = steps.map(|(from, to)| reader.consistency(*from, *to)).collect::<Result<_, _>>()?;
+    Ok(ShownLog { checkpoints: opened.iter().map(|seen| seen.note().clone()).collect(), consistency })
+}
+
 /// A receipt as it passes by, for who wants to show it. Only the verdict says what it is worth.
 #[derive(Debug)]
 pub struct Seen<'a> {
     pub(super) item: &'a Item,
-    pub(super) not_after: Option<UnixTime>,
+    pub(super) sight: Sight,
 }
 
 impl Seen<'_> {
@@ -159,10 +279,16 @@ impl Seen<'_> {
         &self.item.disclosures
     }
 
+    /// Whether a log of the caller's keys holds it.
+    #[must_use]
+    pub const fn is_logged(&self) -> bool {
+        self.sight.logged
+    }
+
     /// The time at which it existed, by a witness.
     #[must_use]
     pub const fn not_after(&self) -> Option<UnixTime> {
-        self.not_after
+        self.sight.not_after
     }
 
     /// The token; of a receipt without signature of its own, what would be signed.

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::logs::Sight;
 use super::papers::CheckedList;
 use super::report::{Extent, Reason, StreamSummary};
-use super::source::Item;
+use super::source::{ChainLength, Item};
 use super::time::{Bracket, CLOCK_TOLERANCE, Recent};
 use crate::certificate::AgentPath;
 use crate::digest::Digest;
@@ -32,7 +33,14 @@ pub(super) struct StreamCheck {
     unsigned: Vec<(u64, ReceiptHash)>,
     seals: Vec<ReceiptHash>,
     pub(super) recent: Recent,
-    pub(super) bracket: Bracket,
+    /// The latest thisUpdate that this or an earlier receipt of the stream names.
+    pub(super) not_before: Option<UnixTime>,
+    /// The log that the agent runs itself.
+    pub(super) own_log: Option<Digest>,
+    /// What the closing receipt counts.
+    closing: Option<Totals>,
+    /// Whether somebody else saw the closing receipt.
+    settled: bool,
     counted: Counted,
     recovered: bool,
     redacted: u64,
@@ -74,7 +82,10 @@ impl StreamCheck {
             unsigned: Vec::new(),
             seals: Vec::new(),
             recent: Recent::default(),
-            bracket: Bracket::default(),
+            not_before: None,
+            own_log: None,
+            closing: None,
+            settled: false,
             counted: Counted::default(),
             recovered: false,
             redacted: 0,
@@ -189,7 +200,7 @@ impl StreamCheck {
             }
         }
         self.last_list = Some(*named);
-        self.bracket.not_before = self.bracket.not_before.max(Some(named.this_update));
+        self.not_before = self.not_before.max(Some(named.this_update));
         Ok(checked)
     }
 
@@ -223,8 +234,12 @@ impl StreamCheck {
                 self.reasons.push(Reason::Recovered { stream, cut, unsigned });
                 self.recovered = true;
             }
-            Event::Close { totals } => self.totals(totals.as_ref())?,
-            Event::Open { .. } | Event::Control(_) => {}
+            Event::Close { totals } => {
+                self.totals(totals.as_ref())?;
+                self.closing = *totals;
+            }
+            Event::Open { own_log, .. } => self.own_log = *own_log,
+            Event::Control(_) => {}
         }
         Ok(())
     }
@@ -249,10 +264,21 @@ impl StreamCheck {
         }
     }
 
+    /// Whether it is a note that the one chain did not make.
+    pub(super) fn is_beside(&self, statement: &Statement) -> bool {
+        is_beside(self.extent, statement)
+    }
+
+    /// What bounds the time of the receipt that is just being read.
+    pub(super) const fn bracket(&self, sight: Sight) -> Bracket {
+        Bracket { not_before: self.not_before, not_after: sight.not_after }
+    }
+
     /// The receipt is taken: it counts if it is proven.
-    pub(super) fn take(&mut self, statement: &Statement, hash: ReceiptHash, proof: Proof, redacted: u64) {
+    pub(super) fn take(&mut self, item: &Item, sight: Sight, redacted: u64) {
+        let (statement, hash) = (item.receipt.statement(), item.receipt.hash());
         let at = statement.stamp.time();
-        if self.bracket.excludes(at) {
+        if self.bracket(sight).excludes(at) {
             self.outside.push(statement.sequence);
         }
         let summary = &mut self.summary;
@@ -261,8 +287,11 @@ impl StreamCheck {
         summary.agent = Some(statement.agent);
         summary.receipts += 1;
         // What nothing proves neither counts nor closes.
-        let proven = proof != Proof::Unsigned;
+        let proven = item.proof != Proof::Unsigned;
         summary.closed = proven && matches!(statement.event, Event::Close { .. });
+        self.settled = summary.closed && sight.settles;
+        summary.logged += u64::from(sight.logged);
+        summary.witnessed += u64::from(sight.not_after.is_some());
         match &statement.event {
             Event::Decision { answer: Answer::Allow, .. } if proven => summary.allowed += 1,
             Event::Decision { answer: Answer::Deny(_), .. } if proven => summary.denied += 1,
@@ -275,16 +304,23 @@ impl StreamCheck {
         self.recent.push(hash);
     }
 
-    /// What keeps this stream from being complete, once it was read to its end.
+    /// What keeps this stream from being complete, once it was read to its end. `length` is how far its source says that
+    /// the one chain goes.
     ///
     /// # Errors
-    /// A seal that the reader promised did not come.
-    pub(super) fn end(&mut self, torn: u64) -> Result<Vec<Reason>, Code> {
+    /// A seal that the reader promised did not come, or the end of the chain is another.
+    pub(super) fn end(&mut self, torn: u64, length: Option<&ChainLength>) -> Result<Vec<Reason>, Code> {
         if !self.seals.is_empty() {
             return Err("receipt.seal");
         }
         let stream = self.summary.stream;
-        let mut reasons = vec![Reason::TailNotWitnessed { stream }];
+        let mut reasons = Vec::new();
+        if !self.settled {
+            reasons.push(Reason::TailNotWitnessed { stream });
+        }
+        if !self.chain_ends(length)? {
+            reasons.push(Reason::ChainLengthUnproven { stream });
+        }
         if !self.summary.closed {
             reasons.push(Reason::Open { stream });
         }
@@ -310,6 +346,26 @@ impl StreamCheck {
         }
         Ok(reasons)
     }
+}
+
+impl StreamCheck {
+    /// Whether it is shown that the one chain ends here where it seems to end.
+    fn chain_ends(&self, length: Option<&ChainLength>) -> Result<bool, Code> {
+        let Extent::Chain(chain) = self.extent else { return Ok(true) };
+        let Some(last) = self.chains.get(&chain) else { return Ok(true) };
+        let (Some(length), Some(totals)) = (length, &self.closing) else { return Ok(false) };
+        let leaf = tree::leaf_hash(Totals::chain_leaf(&chain, length.last).as_bytes());
+        if length.proof.size != totals.chains || length.proof.root(leaf) != Some(totals.chains_root) {
+            return Err("receipt.close");
+        }
+        if length.last == *last { Ok(true) } else { Err("receipt.chain") }
+    }
+}
+
+/// Whether a receipt came along for its stream's sake: a note of another chain than the one that `extent` is.
+pub(crate) fn is_beside(extent: Extent, statement: &Statement) -> bool {
+    let Extent::Chain(only) = extent else { return false };
+    matches!(statement.event, Event::Control(_)) && statement.chain.is_none_or(|(chain, _)| chain != only)
 }
 
 /// Each disclosure must be one the receipt commits to; gives how many commitments have none.

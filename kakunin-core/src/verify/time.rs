@@ -7,8 +7,9 @@
 //! An allowance under a certificate whose revocation is known is INVALID if it is proven to be later, good if it is
 //! proven not to be, and TIME-UNPROVEN otherwise. A witness that came late makes nothing INVALID.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::receipt::ReceiptHash;
 use crate::time::UnixTime;
@@ -45,12 +46,15 @@ pub(super) struct Undecided {
     pub(super) bracket: Bracket,
     /// What it follows from in other streams.
     pub(super) parents: Vec<ReceiptHash>,
+    /// A checkpoint it names: of which log, and how many entries that had.
+    pub(super) anchor: Option<(Digest, u64)>,
 }
 
 impl Undecided {
-    /// What is proven about it, with what `links` add to its bracket.
-    pub(super) fn decide(&self, links: &Links) -> Age {
-        let not_before = self.bracket.not_before.max(links.not_before(&self.parents));
+    /// What is proven about it, with what others and the logs add to its bracket.
+    pub(super) fn decide(&self, links: &Links, strata: &Strata) -> Age {
+        let anchored = self.anchor.and_then(|(log, size)| strata.not_before(&log, size));
+        let not_before = self.bracket.not_before.max(links.not_before(&self.parents)).max(anchored);
         if not_before.is_some_and(|start| start > self.revoked) {
             return Age::AfterRevocation;
         }
@@ -144,6 +148,35 @@ fn walk(start: &[ReceiptHash], mut visit: impl FnMut(ReceiptHash, &mut Vec<Recei
     }
 }
 
+/// How a log grew: a checkpoint of it is not older than any entry it covers. The time of its cosignatures says nothing
+/// here, since whoever names a checkpoint may have known it before a witness did.
+#[derive(Default)]
+pub(super) struct Strata {
+    /// For each log: places, with a time that no entry above can be older than. Both ascend; a list lasts for hours, so they are few.
+    logs: HashMap<Digest, BTreeMap<u64, UnixTime>>,
+}
+
+impl Strata {
+    /// The entry of `log` at `index` is not older than `not_before`.
+    pub(super) fn lay(&mut self, log: Digest, index: u64, not_before: UnixTime) {
+        let steps = self.logs.entry(log).or_default();
+        if steps.range(..=index).next_back().is_some_and(|(_, known)| *known >= not_before) {
+            return;
+        }
+        let covered: Vec<u64> =
+            steps.range(index..).take_while(|(_, known)| **known <= not_before).map(|(at, _)| *at).collect();
+        for at in covered {
+            steps.remove(&at);
+        }
+        steps.insert(index, not_before);
+    }
+
+    /// The time before which the first `size` entries cannot all have been there.
+    fn not_before(&self, log: &Digest, size: u64) -> Option<UnixTime> {
+        self.logs.get(log)?.range(..size).next_back().map(|(_, time)| *time)
+    }
+}
+
 /// The receipts of a stream that were read last: links to them are settled at once and kept nowhere.
 #[derive(Default)]
 pub(super) struct Recent {
@@ -198,6 +231,7 @@ mod tests {
             revoked: at(100),
             bracket,
             parents: vec![hash("parent")],
+            anchor: None,
         }
     }
 
@@ -218,10 +252,10 @@ mod tests {
             (ends(Some(50), Some(1_000_000)), Age::Unproven { lag: 999_900 }),
             (ends(Some(50), None), Age::ClaimedBefore),
         ] {
-            assert_eq!(allowance(bracket).decide(&none), age, "{bracket:?}");
+            assert_eq!(allowance(bracket).decide(&none, &Strata::default()), age, "{bracket:?}");
         }
         let late = Undecided { claimed: at(130), ..allowance(ends(Some(50), None)) };
-        assert_eq!(late.decide(&none), Age::Unproven { lag: 30 });
+        assert_eq!(late.decide(&none, &Strata::default()), Age::Unproven { lag: 30 });
     }
 
     #[test]
@@ -229,18 +263,18 @@ mod tests {
         let mut links = Links::default();
         let (allowance, child, grandchild) = (allowance(ends(Some(50), Some(500))), hash("b"), hash("c"));
         links.name(allowance.hash, child, Bracket::default());
-        assert_eq!(allowance.decide(&links), Age::Unproven { lag: 400 });
+        assert_eq!(allowance.decide(&links, &Strata::default()), Age::Unproven { lag: 400 });
         // The child was not witnessed itself, but whoever follows from it was.
         links.name(child, grandchild, ends(None, Some(99)));
-        assert_eq!(allowance.decide(&links), Age::BeforeRevocation);
+        assert_eq!(allowance.decide(&links, &Strata::default()), Age::BeforeRevocation);
         // A parent elsewhere, which follows from one that names a list of after the revocation.
         links.name(hash("parent"), allowance.hash, Bracket::default());
         links.name(hash("grandparent"), hash("parent"), Bracket::default());
         assert_eq!(links.missing(), 4);
         links.pass(hash("parent"), Some(at(40)), &[hash("grandparent")]);
-        assert_eq!(allowance.decide(&links), Age::BeforeRevocation);
+        assert_eq!(allowance.decide(&links, &Strata::default()), Age::BeforeRevocation);
         links.pass(hash("grandparent"), Some(at(101)), &[]);
-        assert_eq!(allowance.decide(&links), Age::AfterRevocation);
+        assert_eq!(allowance.decide(&links, &Strata::default()), Age::AfterRevocation);
         assert_eq!(links.missing(), 2);
     }
 
@@ -252,6 +286,24 @@ mod tests {
         for (claimed, outside) in [(879, true), (880, false), (2120, false), (2121, true)] {
             assert_eq!(bracket.excludes(at(claimed)), outside, "{claimed}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_is_no_older_than_what_it_covers() {
+        let (mut strata, log) = (Strata::default(), Digest::of(b"log"));
+        for (index, time) in [(10, 50), (30, 101), (20, 60), (25, 40), (40, 101)] {
+            strata.lay(log, index, at(time));
+        }
+        let bound = |size| strata.not_before(&log, size).map(UnixTime::seconds);
+        assert_eq!(
+            [10, 11, 21, 30, 31, 99].map(bound),
+            [None, Some(50), Some(60), Some(60), Some(101), Some(101)]
+        );
+        let named = |size| Undecided { anchor: Some((log, size)), ..allowance(Bracket::default()) };
+        assert_eq!(named(31).decide(&Links::default(), &strata), Age::AfterRevocation);
+        assert_eq!(named(30).decide(&Links::default(), &strata), Age::ClaimedBefore);
+        strata.lay(log, 0, at(200));
+        assert_eq!(strata.logs.get(&log).map(BTreeMap::len), Some(1));
     }
 
     #[test]

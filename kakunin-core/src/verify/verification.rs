@@ -1,35 +1,45 @@
 //! The terms of a verification, and the one pass over everything.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
 use super::crew::{Crew, Job};
-use super::papers::Papers;
+use super::logs::KnownLogs;
+use super::papers::{Papers, Signatory};
+use super::replay::Replay;
 use super::report::{Invalid, Place, Reason, Report};
-use super::source::{Item, JournalSource, Next, Seen, Source, Visitor};
+use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow};
-use super::time::{Age, Links, Undecided};
+use super::time::{Age, Bracket, Links, Strata, Undecided};
 use crate::certificate::TrustAnchors;
 use crate::id::{AgentId, StreamId};
 use crate::journal::{Proof, locate};
+use crate::log::{LogReader, VerifierKey, WitnessPolicy};
 use crate::receipt::{Answer, Control, Event, ReceiptHash};
+use crate::scope::NameLists;
 use crate::time::UnixTime;
+use crate::tree::InclusionProof;
 
 /// Verifies the journal of an agent's directory, of its state directory, or the journal folder itself, by its roots alone.
 ///
 /// # Errors
 /// Only when nothing can be judged, because a file cannot be read; everything else is in the report.
 pub fn journal(path: &Path, anchors: &TrustAnchors) -> io::Result<Report> {
-    Verification::by(anchors).journals(&[path], &mut ())
+    Verification::by(anchors).journals(&[path], Vec::new(), &mut ())
 }
 
 /// What the caller believes, and what is to be done.
 #[derive(Clone, Copy)]
 pub struct Verification<'a> {
     anchors: &'a TrustAnchors,
+    logs: &'a [VerifierKey],
+    policy: Option<&'a WitnessPolicy>,
+    replay: Option<&'a NameLists>,
 }
 
 /// Who looks on while receipts are verified.
@@ -43,21 +53,50 @@ impl Watch for () {
 }
 
 impl<'a> Verification<'a> {
-    /// Believes these roots.
+    /// Believes these roots, and nobody else.
     #[must_use]
     pub const fn by(anchors: &'a TrustAnchors) -> Self {
-        Self { anchors }
+        Self { anchors, logs: &[], policy: None, replay: None }
     }
 
-    /// Verifies journals, each given as the directory of an agent, its state or the journal folder itself.
+    /// Also believes that the logs of these keys show everybody the same, unless they are the agent's own.
+    #[must_use]
+    pub const fn logs(mut self, keys: &'a [VerifierKey]) -> Self {
+        self.logs = keys;
+        self
+    }
+
+    /// Also believes the witnesses of this policy: what they saw, and when.
+    #[must_use]
+    pub const fn witnesses(mut self, policy: &'a WitnessPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Also decides again what the receipts record. Detached lists of names come from `lists`; without them what needs
+    /// them stays open.
+    #[must_use]
+    pub const fn replay(mut self, lists: &'a NameLists) -> Self {
+        self.replay = Some(lists);
+        self
+    }
+
+    /// Verifies journals, each given as the directory of an agent, its state or the journal folder itself, with logs that
+    /// may hold their receipts.
     ///
     /// # Errors
     /// Only when nothing can be judged, because a file cannot be read; everything else is in the report.
-    pub fn journals(&self, paths: &[&Path], watch: &mut dyn Watch) -> io::Result<Report> {
+    pub fn journals(
+        &self,
+        paths: &[&Path],
+        logs: Vec<LogReader>,
+        watch: &mut dyn Watch,
+    ) -> io::Result<Report> {
+        let logs = Rc::new(RefCell::new(logs));
         let mut sources = Vec::with_capacity(paths.len());
         for path in paths {
             let missing = || io::Error::new(io::ErrorKind::NotFound, "no journal is there");
-            sources.push(JournalSource::at(&locate(path).ok_or_else(missing)?));
+            sources.push(JournalSource::at(&locate(path).ok_or_else(missing)?, Rc::clone(&logs)));
         }
         let sources: Vec<&dyn Source> = sources.iter().map(|source| source as &dyn Source).collect();
         self.run(&sources, watch)
@@ -68,47 +107,79 @@ impl<'a> Verification<'a> {
         thread::scope(|scope| {
             let mut pass = Pass {
                 papers: Papers::of(sources, self.anchors),
+                replay: self.replay.map(Replay::with),
                 crew: Crew::start(scope)?,
+                logs: KnownLogs::default(),
                 links: Links::default(),
+                strata: Strata::default(),
                 undecided: Vec::new(),
                 order: 0,
+                source: None,
                 stream: None,
-                streams: Vec::new(),
+                streams: HashSet::new(),
                 agent: None,
-                one_agent: false,
                 failure: None,
                 report: Report::default(),
                 watch,
             };
+            let mut past: Vec<KnownLogs> = Vec::new();
             for source in sources {
                 pass.report.extent = source.extent();
-                pass.one_agent = source.is_of_one_agent();
+                pass.source = Some(*source);
                 pass.agent = None;
-                source.walk(&mut pass)?;
+                let opened = source.logs().and_then(|shown| Ok(KnownLogs::open(&shown, self)?));
+                pass.logs = pass.told(opened)?.unwrap_or_default();
+                if past.iter().any(|other| other.contradict(&pass.logs)) {
+                    pass.told::<()>(Err(Stop::Invalid(Invalid {
+                        code: "log.fork",
+                        place: Place::Evidence,
+                    })))?;
+                }
+                let walked = source.walk(&mut pass);
+                pass.told(walked)?;
+                past.push(std::mem::take(&mut pass.logs));
             }
             if pass.failure.is_none() && pass.links.missing() > 0 {
                 let mut second = SecondPass { links: &mut pass.links, not_before: None };
                 for source in sources {
-                    source.walk(&mut second)?;
+                    if let Err(Stop::Io(error)) = source.walk(&mut second) {
+                        return Err(error);
+                    }
                 }
             }
             pass.finish()
         })
+    }
+
+    /// Every key that a checkpoint may be opened with.
+    pub(super) fn keys_of_logs(&self) -> impl Iterator<Item = &'a VerifierKey> {
+        self.logs.iter().chain(self.policy.into_iter().flat_map(WitnessPolicy::logs))
+    }
+
+    pub(super) fn believes(&self, log: &VerifierKey) -> bool {
+        self.logs.contains(log)
+    }
+
+    pub(super) const fn policy(&self) -> Option<&'a WitnessPolicy> {
+        self.policy
     }
 }
 
 /// The one pass: receipt by receipt, stream by stream, source by source.
 struct Pass<'a, 'scope, 'w> {
     papers: Papers<'a>,
+    replay: Option<Replay<'a>>,
     crew: Crew<'scope>,
+    logs: KnownLogs,
     links: Links,
+    strata: Strata,
     undecided: Vec<Undecided>,
     /// How many receipts went by.
     order: u64,
+    source: Option<&'a dyn Source>,
     stream: Option<StreamCheck>,
-    streams: Vec<StreamId>,
+    streams: HashSet<StreamId>,
     agent: Option<AgentId>,
-    one_agent: bool,
     failure: Option<Failure>,
     report: Report,
     watch: &'w mut dyn Watch,
@@ -122,10 +193,8 @@ struct Failure {
 
 impl Visitor for Pass<'_, '_, '_> {
     fn begin(&mut self, stream: StreamId) {
-        let twice = self.streams.contains(&stream);
-        self.streams.push(stream);
         let check = StreamCheck::new(stream, self.report.extent);
-        if twice {
+        if !self.streams.insert(stream) {
             self.fail("journal.duplicate_stream", stream, 0);
         }
         self.stream = Some(check);
@@ -152,7 +221,8 @@ impl Visitor for Pass<'_, '_, '_> {
         if let Some(code) = fault {
             self.fail(code, stream, index);
         } else if index > 0 {
-            match check.end(torn) {
+            let length = self.source.and_then(|source| source.chain_length(stream));
+            match check.end(torn, length.as_ref()) {
                 Ok(reasons) => self.report.reasons.extend(reasons),
                 Err(code) => self.fail(code, stream, index),
             }
@@ -163,9 +233,23 @@ impl Visitor for Pass<'_, '_, '_> {
 
 impl Pass<'_, '_, '_> {
     fn fail(&mut self, code: Code, stream: StreamId, index: u64) {
-        if self.failure.is_none() {
-            let invalid = Invalid { code, place: Place::Receipt { stream, index } };
-            self.failure = Some(Failure { order: self.order, invalid });
+        self.fail_with(Invalid { code, place: Place::Receipt { stream, index } });
+    }
+
+    fn fail_with(&mut self, invalid: Invalid) {
+        let order = self.order;
+        self.failure.get_or_insert(Failure { order, invalid });
+    }
+
+    /// Notes what is wrong with a source; only what the system refuses ends everything.
+    fn told<T>(&mut self, outcome: Result<T, Stop>) -> io::Result<Option<T>> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(Stop::Io(error)) => Err(error),
+            Err(Stop::Invalid(invalid)) => {
+                self.fail_with(invalid);
+                Ok(None)
+            }
         }
     }
 
@@ -174,7 +258,8 @@ impl Pass<'_, '_, '_> {
         let (hash, statement) = (item.receipt.hash(), item.receipt.statement());
         check.place(statement, hash)?;
         // A journal is one agent's; another's streams were put in from elsewhere.
-        if self.one_agent && *self.agent.get_or_insert(statement.agent) != statement.agent {
+        let alone = self.source.is_some_and(Source::is_of_one_agent);
+        if alone && *self.agent.get_or_insert(statement.agent) != statement.agent {
             return Err("journal.merged");
         }
         let redacted = disclosures(&item)?;
@@ -196,14 +281,17 @@ impl Pass<'_, '_, '_> {
             }
             _ => None,
         };
+        let sight = self.logs.sight(&item.logged, check.own_log.as_ref());
+        let bracket = check.bracket(sight);
         let parents = elsewhere(&item, check);
         for parent in &parents {
-            self.links.name(*parent, hash, check.bracket);
+            self.links.name(*parent, hash, bracket);
         }
-        self.links.pass(hash, check.bracket.not_before, &parents);
+        self.links.pass(hash, bracket.not_before, &parents);
+        self.lay(&item, bracket);
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
             let claimed = statement.stamp.time();
-            may_allow(check.bracket.judged(claimed), path, list)?;
+            may_allow(bracket.judged(claimed), path, list)?;
             if let Some(revoked) = signatory.revoked() {
                 self.undecided.push(Undecided {
                     order: self.order,
@@ -212,28 +300,50 @@ impl Pass<'_, '_, '_> {
                     hash,
                     claimed,
                     revoked,
-                    bracket: check.bracket,
+                    bracket,
                     parents,
+                    anchor: statement.anchor.and_then(|anchor| self.logs.anchor(&anchor)),
                 });
             }
         }
-        check.take(statement, hash, item.proof, redacted);
-        self.watch.receipt(&Seen { item: &item, not_after: check.bracket.not_after });
-        if let Proof::Signed(signature) = item.proof {
-            self.crew.hand(Job {
-                order: self.order,
-                index: check.next.saturating_sub(1),
-                receipt: item.receipt,
-                signature,
-                signatory: Arc::clone(&signatory),
-            });
+        if let Some(replay) = &mut self.replay {
+            replay.decide(&item, &signatory)?;
         }
+        check.take(&item, sight, redacted);
+        self.watch.receipt(&Seen { item: &item, sight });
+        self.hand(item, signatory);
         Ok(())
+    }
+
+    /// What the entry says about the age of checkpoints above it.
+    fn lay(&mut self, item: &Item, bracket: Bracket) {
+        let Some(not_before) = bracket.not_before else { return };
+        for place in &item.logged {
+            if let Some(log) = self.logs.get(place.log) {
+                self.strata.lay(log.name, place.index, not_before);
+            }
+        }
+    }
+
+    /// What takes long is done elsewhere.
+    fn hand(&mut self, item: Item, signatory: Arc<Signatory>) {
+        let Item { receipt, proof, logged, .. } = item;
+        let paths = logged.into_iter().filter_map(|place| {
+            let log = self.logs.get(place.log)?;
+            Some((InclusionProof { index: place.index, size: log.size, path: place.path? }, log.root))
+        });
+        let paths: Vec<_> = paths.collect();
+        if paths.is_empty() && !matches!(proof, Proof::Signed(_)) {
+            return;
+        }
+        let index = receipt.statement().sequence;
+        self.crew.hand(Job { order: self.order, index, receipt, proof, signatory, paths });
     }
 
     fn finish(mut self) -> io::Result<Report> {
         self.ages();
-        let Self { papers, crew, links, mut failure, mut report, .. } = self;
+        let Self { papers, replay, crew, links, mut failure, mut report, .. } = self;
+        report.replay = replay.map(|replay| replay.count);
         let signature = crew.finish()?;
         if let Some((order, invalid)) = signature
             && failure.as_ref().is_none_or(|failure| order <= failure.order)
@@ -256,7 +366,7 @@ impl Pass<'_, '_, '_> {
         let claimed: HashSet<StreamId> = self.report.reasons.iter().filter_map(unwitnessed).collect();
         for undecided in std::mem::take(&mut self.undecided) {
             let (stream, index) = (undecided.stream, undecided.index);
-            match undecided.decide(&self.links) {
+            match undecided.decide(&self.links, &self.strata) {
                 Age::BeforeRevocation => {}
                 // As long as nobody witnessed its end, every time of the stream is a claim, and the report says so.
                 Age::ClaimedBefore if claimed.contains(&stream) => {}
@@ -282,9 +392,13 @@ fn unwitnessed(reason: &Reason) -> Option<StreamId> {
     }
 }
 
-/// What a receipt follows from that is not near it in its own stream, an outcome's own decision apart.
+/// What a receipt follows from that is not near it in its own stream, an outcome's own decision apart. Where there is
+/// one chain only, notes of other chains came along for their stream's sake, without what they follow from.
 fn elsewhere(item: &Item, check: &StreamCheck) -> Vec<ReceiptHash> {
     let statement = item.receipt.statement();
+    if check.is_beside(statement) {
+        return Vec::new();
+    }
     let own = usize::from(matches!(statement.event, Event::Outcome { .. }));
     let parents = statement.parents.iter().skip(own);
     parents.filter(|parent| !check.recent.holds(parent)).copied().collect()

@@ -1,0 +1,554 @@
+//! The writing end: collects receipts and what belongs to them, and writes one canonical file.
+//!
+//! Nothing is judged here: what is collected is what the journals hold, and whoever opens the bundle verifies it. Large
+//! members are put together in files without a name beside the bundle, which appears under its own name only when it is
+//! whole.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use base64ct::{Base64, Encoding as _};
+use ring::digest::{Context, SHA256};
+
+use super::form::{DisclosureLine, Line, ProofLine, SealLine, TotalLine, write_checkpoints, write_lines};
+use super::manifest::{
+    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, MANIFEST, Manifest, ManifestLog, ManifestMember,
+    ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member, log_member,
+};
+use super::selection::Selection;
+use super::zip::{Crc, ZipWriter};
+use crate::certificate::Decoded;
+use crate::digest::Digest;
+use crate::id::{ChainId, StreamId};
+use crate::journal::{Archive, Entry, Proof, ReadError, StreamReader, locate};
+use crate::log::{LogError, LogReader};
+use crate::receipt::{Control, Event, ReceiptHash, Seal, Totals};
+use crate::revocation::UnverifiedList;
+use crate::tree::{HashSource, InclusionProof, leaf_hash, node_hash};
+use crate::verify::{ChainLength, show};
+
+/// What was exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// Receipts in the bundle.
+    pub receipts: u64,
+    /// Of these, the ones that a log holds.
+    pub logged: u64,
+    /// Streams.
+    pub streams: usize,
+    /// Octets of the file.
+    pub size: u64,
+}
+
+/// Writes the bundle `out` from `journals`, each the directory of an agent, its state or the journal itself: of the one
+/// `chain`, or of everything. `logs` may hold the receipts; their proofs come along.
+///
+/// # Errors
+/// [`ExportError`]: a journal is missing or damaged, there is nothing to export, or a file cannot be written.
+pub fn export(
+    journals: &[&Path],
+    logs: &mut [LogReader],
+    chain: Option<ChainId>,
+    out: &Path,
+) -> Result<Exported, ExportError> {
+    let found = Found::in_journals(journals)?;
+    let selection = Selection::of(chain, &found)?;
+    let folder = match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut collected = Collected::new(folder, logs.len())?;
+    for (journal, stream) in found.streams() {
+        if selection.touches(stream) {
+            collected.stream(StreamReader::open(journal, stream)?, chain, &selection, logs)?;
+        }
+    }
+    if collected.receipts.lines == 0 {
+        return Err(ExportError::Nothing);
+    }
+    let (receipts, logged, streams) =
+        (collected.receipts.lines, collected.logged, collected.manifest.streams.len());
+    let size = collected.write(&found, logs, chain, out)?;
+    Ok(Exported { receipts, logged, streams, size })
+}
+
+/// The journals, and where each stream is.
+pub(super) struct Found {
+    journals: Vec<PathBuf>,
+    streams: BTreeMap<StreamId, usize>,
+}
+
+impl Found {
+    fn in_journals(paths: &[&Path]) -> Result<Self, ExportError> {
+        let mut found = Self { journals: Vec::new(), streams: BTreeMap::new() };
+        for path in paths {
+            let missing = || ExportError::NoJournal { path: (*path).to_owned() };
+            let journal = locate(path).ok_or_else(missing)?;
+            for reader in StreamReader::streams(&journal)? {
+                if found.streams.insert(reader.stream(), found.journals.len()).is_some() {
+                    return Err(ExportError::Twice { stream: reader.stream() });
+                }
+            }
+            found.journals.push(journal);
+        }
+        Ok(found)
+    }
+
+    /// Every stream, ascending, with its journal.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (&Path, StreamId)> {
+        self.streams
+            .iter()
+            .filter_map(|(stream, journal)| Some((self.journals.get(*journal)?.as_path(), *stream)))
+    }
+
+    fn archives(&self) -> impl Iterator<Item = Archive> {
+        self.journals.iter().map(|journal| Archive::of(journal))
+    }
+}
+
+/// The parts of a bundle while they are collected.
+struct Collected {
+    manifest: Manifest,
+    receipts: Spool,
+    disclosures: Spool,
+    /// For each log: paths, and the least place of a receipt in it.
+    proofs: Vec<(Spool, Option<u64>)>,
+    seals: Vec<SealLine>,
+    totals: Vec<TotalLine>,
+    certificates: HashSet<Digest>,
+    lists: HashSet<Digest>,
+    logged: u64,
+}
+
+impl Collected {
+    fn new(folder: &Path, logs: usize) -> io::Result<Self> {
+        let proofs: io::Result<Vec<_>> = (0..logs).map(|_| Ok((Spool::in_folder(folder)?, None))).collect();
+        Ok(Self {
+            manifest: Manifest { v: VERSION, ..Manifest::default() },
+            receipts: Spool::in_folder(folder)?,
+            disclosures: Spool::in_folder(folder)?,
+            proofs: proofs?,
+            seals: Vec::new(),
+            totals: Vec::new(),
+            certificates: HashSet::new(),
+            lists: HashSet::new(),
+            logged: 0,
+        })
+    }
+
+    fn stream(
+        &mut self,
+        reader: StreamReader,
+        chain: Option<ChainId>,
+        selection: &Selection,
+        logs: &mut [LogReader],
+    ) -> Result<(), ExportError> {
+        let stream = reader.stream();
+        let before = self.receipts.lines;
+        let mut around = Around::default();
+        for entry in reader {
+            let entry = entry?;
+            around.pass(&entry);
+            if selection.takes(&entry) {
+                around.take(&entry);
+                self.entry(&entry, logs)?;
+                if let Some(chain) = chain {
+                    self.seals.extend(around.seal_line(&entry));
+                    self.totals.extend(around.total_line(&entry, chain));
+                }
+            }
+        }
+        let receipts = self.receipts.lines - before;
+        if receipts > 0 {
+            self.manifest.streams.push(ManifestStream { receipts, stream: stream.to_string() });
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry, logs: &mut [LogReader]) -> Result<(), ExportError> {
+        let line = self.receipts.lines;
+        let text = match entry.to_log_entry() {
+            Some(text) => {
+                self.prove(entry, line, &text, logs)?;
+                text
+            }
+            // Nobody signed it: the line ends with its payload.
+            None => String::from_utf8_lossy(entry.receipt().signing_input()).into_owned(),
+        };
+        self.receipts.line(&text)?;
+        if !entry.disclosures().is_empty() {
+            self.disclosures.line(&DisclosureLine::of(line, entry.disclosures()).write())?;
+        }
+        self.certificates.insert(*entry.receipt().certificate());
+        match &entry.receipt().statement().event {
+            Event::Decision { list: Some(list), .. } | Event::Control(Control::List(list)) => {
+                self.lists.insert(list.digest);
+            }
+            Event::Control(Control::Rotate { next }) => {
+                self.certificates.insert(*next);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn prove(
+        &mut self,
+        entry: &Entry,
+        line: u64,
+        text: &str,
+        logs: &mut [LogReader],
+    ) -> Result<(), ExportError> {
+        let statement = entry.receipt().statement();
+        let mut held = false;
+        for (reader, (proofs, least)) in logs.iter_mut().zip(&mut self.proofs) {
+            let Some(index) = reader.find(statement.stream, statement.sequence)? else { continue };
+            if reader.entry(index)? != text.as_bytes() {
+                continue;
+            }
+            let path = reader.prove(index)?.path;
+            proofs.line(&ProofLine { line, index, path }.write())?;
+            *least = Some(least.map_or(index, |known| known.min(index)));
+            held = true;
+        }
+        self.logged += u64::from(held);
+        Ok(())
+    }
+
+    /// Puts everything into one file.
+    fn write(
+        mut self,
+        found: &Found,
+        logs: &mut [LogReader],
+        chain: Option<ChainId>,
+        out: &Path,
+    ) -> Result<u64, ExportError> {
+        let mut parts = vec![
+            self.receipts.part(RECEIPTS)?,
+            Part::of(CERTIFICATES, certificates_pem(&certificates(found, &self.certificates))),
+        ];
+        for (name, der) in lists(found, &self.lists) {
+            parts.push(Part::of(&list_member(&name), der));
+        }
+        parts.push(self.disclosures.part(DISCLOSURES)?);
+        for (reader, (proofs, least)) in logs.iter_mut().zip(self.proofs) {
+            // A log that holds none of the receipts has nothing to say.
+            let Some(least) = least else { continue };
+            let (shown, log) = (show(reader, least)?, self.manifest.logs.len());
+            let part = |name, text: String| Part::of(&log_member(log, name), text);
+            parts.push(part(CHECKPOINTS, write_checkpoints(&shown.checkpoints)));
+            parts.push(part(CONSISTENCY, write_lines(&shown.consistency)));
+            parts.push(proofs.part(&log_member(log, PROOFS))?);
+            let origin = reader.checkpoint().checkpoint().origin.clone();
+            self.manifest.logs.push(ManifestLog { origin, size: reader.size() });
+        }
+        parts.push(Part::of(SEALS, write_lines(&self.seals)));
+        parts.push(Part::of(TOTALS, write_lines(&self.totals)));
+        parts.push(Part::of(RECIPE, RECIPE_TEXT));
+        self.manifest.chain = chain.map(|chain| chain.to_string());
+        self.manifest.members = parts.iter().map(Part::listed).collect();
+        parts.insert(0, Part::of(MANIFEST, self.manifest.to_json()));
+
+        let temporary = out.with_extension(format!("{}.tmp", std::process::id()));
+        let written = write_file(&temporary, parts).and_then(|size| {
+            fs::rename(&temporary, out)?;
+            Ok(size)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written.map_err(|source| ExportError::Write { path: out.to_owned(), source })
+    }
+}
+
+fn write_file(path: &Path, parts: Vec<Part>) -> io::Result<u64> {
+    let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));
+    for mut part in parts {
+        zip.member(&part.name, part.size, part.crc, &mut part.data)?;
+    }
+    let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(file.metadata()?.len())
+}
+
+/// What proofs need of the receipts that are not taken: hashes under a seal, counters of all chains.
+#[derive(Default)]
+struct Around {
+    recent: VecDeque<(u64, ReceiptHash)>,
+    chains: HashMap<ChainId, u64>,
+    /// Receipts that were taken and wait for their seal.
+    sealed: Vec<(u64, ReceiptHash)>,
+}
+
+impl Around {
+    fn pass(&mut self, entry: &Entry) {
+        let statement = entry.receipt().statement();
+        if self.recent.len() >= LARGEST_SEAL {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((statement.sequence, entry.receipt().hash()));
+        if let Some((chain, Some(counter))) = statement.chain {
+            self.chains.insert(chain, counter);
+        }
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        if let Proof::Sealed(seal) = entry.proof() {
+            self.sealed.push((entry.receipt().statement().sequence, seal));
+        }
+    }
+
+    /// The hashes under `entry`, if it is the seal of a receipt that was taken.
+    fn seal_line(&mut self, entry: &Entry) -> Option<SealLine> {
+        let statement = entry.receipt().statement();
+        let Event::Control(Control::Seal(Seal { first, count, .. })) = statement.event else { return None };
+        let taken = self.sealed.len();
+        self.sealed.retain(|(_, seal)| *seal != entry.receipt().hash());
+        if self.sealed.len() == taken {
+            return None;
+        }
+        let under = self.recent.iter().filter(|(number, _)| *number >= first && *number - first < count);
+        let hashes = under.map(|(_, hash)| *hash.digest()).collect();
+        Some(SealLine { stream: statement.stream, seal: statement.sequence, hashes })
+    }
+
+    /// How far `chain` goes, if `entry` is the closing receipt of a stream that has part in it.
+    fn total_line(&self, entry: &Entry, chain: ChainId) -> Option<TotalLine> {
+        let statement = entry.receipt().statement();
+        let Event::Close { totals: Some(_) } = statement.event else { return None };
+        let last = *self.chains.get(&chain)?;
+        let leaves = Totals::chain_leaves(&self.chains);
+        let index = leaves.binary_search(&Totals::chain_leaf(&chain, last)).ok()?;
+        let size = leaves.len() as u64;
+        let mut leaves = Leaves(leaves.iter().map(|leaf| leaf_hash(leaf.as_bytes())).collect());
+        let Ok(proof) = InclusionProof::make(&mut leaves, index as u64, size);
+        Some(TotalLine { stream: statement.stream, length: ChainLength { last, proof: proof? } })
+    }
+}
+
+/// A tree whose leaves are all in memory.
+struct Leaves(Vec<Digest>);
+
+impl HashSource for Leaves {
+    type Error = std::convert::Infallible;
+
+    fn complete(&mut self, height: u32, index: u64) -> Result<Digest, Self::Error> {
+        if height == 0 {
+            let leaf = usize::try_from(index).ok().and_then(|index| self.0.get(index));
+            // INVARIANT: only hashes of complete subtrees of the leaves are asked for.
+            return Ok(leaf.copied().unwrap_or(Digest::from_bytes([0; 32])));
+        }
+        let left = self.complete(height - 1, index * 2)?;
+        Ok(node_hash(&left, &self.complete(height - 1, index * 2 + 1)?))
+    }
+}
+
+/// The certificates named by receipts, and those that issued them, as far as the journals have them.
+fn certificates(found: &Found, used: &HashSet<Digest>) -> HashMap<Digest, Vec<u8>> {
+    let mut known: HashMap<Digest, Vec<u8>> = HashMap::new();
+    for archive in found.archives() {
+        known.extend(archive.certificates().into_iter().map(|der| (Digest::of(&der), der)));
+    }
+    let mut taken: HashMap<Digest, Vec<u8>> = HashMap::new();
+    let mut open: Vec<Digest> = used.iter().copied().collect();
+    while let Some(name) = open.pop() {
+        let Some(der) = known.get(&name).filter(|_| !taken.contains_key(&name)) else { continue };
+        taken.insert(name, der.clone());
+        let Ok(certificate) = Decoded::from_der(der) else { continue };
+        let issued =
+            |other: &[u8]| Decoded::from_der(other).is_ok_and(|it| it.subject() == certificate.issuer());
+        open.extend(known.iter().filter(|(_, other)| issued(other)).map(|(name, _)| *name));
+    }
+    taken
+}
+
+/// The lists that receipts name, and the newest of each issuer, ascending by name.
+fn lists(found: &Found, named: &HashSet<Digest>) -> BTreeMap<Digest, Vec<u8>> {
+    let mut taken: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+    let mut newest: Vec<(Digest, Vec<u8>)> = Vec::new();
+    for archive in found.archives() {
+        for name in archive.names().1 {
+            let Some(der) = archive.list(&name) else { continue };
+            let Ok(list) = UnverifiedList::decode(&der).map(|list| (list.number().clone(), list.digest()))
+            else {
+                continue;
+            };
+            if list.1 != name {
+                continue;
+            }
+            let rival = newest.iter_mut().find(|(_, other)| is_beside(&der, other));
+            match rival {
+                Some(known) if is_newer(&der, &known.1) => *known = (name, der.clone()),
+                Some(_) => {}
+                None => newest.push((name, der.clone())),
+            }
+            if named.contains(&name) {
+                taken.insert(name, der);
+            }
+        }
+    }
+    taken.extend(newest);
+    taken
+}
+
+fn is_beside(one: &[u8], other: &[u8]) -> bool {
+    match (UnverifiedList::decode(one), UnverifiedList::decode(other)) {
+        (Ok(one), Ok(other)) => one.is_beside(&other),
+        _ => false,
+    }
+}
+
+fn is_newer(one: &[u8], other: &[u8]) -> bool {
+    match (UnverifiedList::decode(one), UnverifiedList::decode(other)) {
+        (Ok(one), Ok(other)) => one.number() > other.number(),
+        _ => false,
+    }
+}
+
+/// Certificates ascending by hash, in the one spelling of PEM (RFC 7468): 64 characters a line.
+pub(super) fn certificates_pem(certificates: &HashMap<Digest, Vec<u8>>) -> String {
+    let mut sorted: Vec<_> = certificates.iter().collect();
+    sorted.sort_unstable();
+    let mut pem = String::new();
+    for (_, der) in sorted {
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        let text = Base64::encode_string(der);
+        for (place, letter) in text.chars().enumerate() {
+            if place > 0 && place % 64 == 0 {
+                pem.push('\n');
+            }
+            pem.push(letter);
+        }
+        pem.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    pem
+}
+
+/// One member, ready to be written.
+struct Part {
+    name: String,
+    size: u64,
+    crc: u32,
+    digest: Digest,
+    data: Box<dyn Read>,
+}
+
+impl Part {
+    fn of(name: &str, octets: impl Into<Vec<u8>>) -> Self {
+        let octets = octets.into();
+        let mut crc = Crc::default();
+        crc.update(&octets);
+        Self {
+            name: name.to_owned(),
+            size: octets.len() as u64,
+            crc: crc.value(),
+            digest: Digest::of(&octets),
+            data: Box::new(io::Cursor::new(octets)),
+        }
+    }
+
+    fn listed(&self) -> ManifestMember {
+        ManifestMember { name: self.name.clone(), sha256: self.digest.to_hex(), size: self.size }
+    }
+}
+
+/// A member that may be larger than memory, in a file that has no name any more.
+struct Spool {
+    file: BufWriter<File>,
+    crc: Crc,
+    hash: Context,
+    size: u64,
+    lines: u64,
+}
+
+impl Spool {
+    fn in_folder(folder: &Path) -> io::Result<Self> {
+        let mut number = 0;
+        let file = loop {
+            let path = folder.join(format!(".kakunin-{}-{number}.part", std::process::id()));
+            let mut options = OpenOptions::new();
+            match options.read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    fs::remove_file(&path)?;
+                    break file;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        let (crc, hash) = (Crc::default(), Context::new(&SHA256));
+        Ok(Self { file: BufWriter::new(file), crc, hash, size: 0, lines: 0 })
+    }
+
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        for octets in [text.as_bytes(), b"\n"] {
+            self.file.write_all(octets)?;
+            self.crc.update(octets);
+            self.hash.update(octets);
+            self.size += octets.len() as u64;
+        }
+        self.lines += 1;
+        Ok(())
+    }
+
+    fn part(self, name: &str) -> io::Result<Part> {
+        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(0))?;
+        // INVARIANT: SHA-256 gives 32 octets.
+        let digest: [u8; 32] = self.hash.finish().as_ref().try_into().unwrap_or_default();
+        Ok(Part {
+            name: name.to_owned(),
+            size: self.size,
+            crc: self.crc.value(),
+            digest: Digest::from_bytes(digest),
+            data: Box::new(file),
+        })
+    }
+}
+
+/// A bundle that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// No journal is there.
+    #[error("{} holds no journal", path.display())]
+    NoJournal {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Two journals have one stream: one is a copy of the other.
+    #[error("stream {stream} lies in two of the journals; one of them is a copy, leave it out")]
+    Twice {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Nothing is to be exported.
+    #[error("no receipt is there to export; check the chain's id and the journals")]
+    Nothing,
+    /// The system refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The bundle cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How to check a bundle with tools of others. Part of the format: a bundle with another text is refused, so that nobody
+/// can put his own instructions there.
+pub(super) const RECIPE_TEXT: &str = include_str!("VERIFY.md");
+
+/// Receipts that one seal may cover: what the verifier lets wait.
+const LARGEST_SEAL: usize = 4096;

@@ -1,0 +1,156 @@
+//! Logs that the sources show, opened with the caller's keys: which receipts they hold, and since when at the latest.
+//!
+//! A log whose key the caller did not give says nothing. Of the others every checkpoint is signed, each continues the one
+//! before, and so the time at which witnesses of the caller's policy saw an earlier one holds for every entry it covers.
+
+use super::report::{Invalid, Place};
+use super::source::{Logged, ShownLog};
+use super::verification::Verification;
+use crate::digest::Digest;
+use crate::log::{NoteError, OpenedCheckpoint, VerifierKey};
+use crate::receipt::Anchor;
+use crate::time::UnixTime;
+
+/// What is known of one log.
+#[derive(Debug)]
+pub(super) struct KnownLog {
+    key: VerifierKey,
+    /// SHA-256 of the key's text, as streams name a log of their own.
+    pub(super) name: Digest,
+    /// Whether the caller believes the log itself, witnesses or none.
+    believed: bool,
+    pub(super) root: Digest,
+    pub(super) size: u64,
+    /// Sizes, ascending, with the time at which each was witnessed; times ascend too.
+    witnessed: Vec<(u64, UnixTime)>,
+    /// Every checkpoint shown.
+    heads: Vec<(u64, Digest)>,
+}
+
+/// What the logs say about one receipt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sight {
+    /// Whether a known log holds it.
+    pub(super) logged: bool,
+    /// The time at which a witness saw a log that holds it.
+    pub(super) not_after: Option<UnixTime>,
+    /// Whether this is enough to believe that a stream ends here.
+    pub(super) settles: bool,
+}
+
+/// The logs of one source, in its order.
+#[derive(Debug, Default)]
+pub(super) struct KnownLogs {
+    logs: Vec<Option<KnownLog>>,
+}
+
+impl KnownLogs {
+    /// Opens what a source shows by the caller's keys.
+    ///
+    /// # Errors
+    /// What is wrong with a log whose key was given.
+    pub(super) fn open(shown: &[ShownLog], terms: &Verification<'_>) -> Result<Self, Invalid> {
+        let logs: Result<Vec<_>, _> = shown.iter().map(|log| open(log, terms)).collect();
+        Ok(Self { logs: logs? })
+    }
+
+    pub(super) fn get(&self, log: usize) -> Option<&KnownLog> {
+        self.logs.get(log)?.as_ref()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &KnownLog> {
+        self.logs.iter().flatten()
+    }
+
+    /// Whether one log has two pasts here and in `other`.
+    pub(super) fn contradict(&self, other: &Self) -> bool {
+        self.iter().any(|log| other.iter().any(|its| log.contradicts(its)))
+    }
+
+    /// What they say about a receipt that lies in them at `places`, in a stream whose agent runs the log `own`.
+    pub(super) fn sight(&self, places: &[Logged], own: Option<&Digest>) -> Sight {
+        let mut sight = Sight::default();
+        for place in places {
+            let Some(log) = self.get(place.log) else { continue };
+            let seen = log.witnessed_at(place.index);
+            sight.logged = true;
+            sight.not_after = [sight.not_after, seen].into_iter().flatten().min();
+            sight.settles |= seen.is_some() || (log.believed && own != Some(&log.name));
+        }
+        sight
+    }
+
+    /// Whether a checkpoint that a receipt names is one of these, and of which log.
+    pub(super) fn anchor(&self, anchor: &Anchor) -> Option<(Digest, u64)> {
+        let named =
+            |head: &(u64, Digest)| head.0 == anchor.size && head.1.as_bytes().starts_with(&anchor.root);
+        let log = self.iter().find(|log| log.heads.iter().any(named))?;
+        Some((log.name, anchor.size))
+    }
+}
+
+impl KnownLog {
+    /// When witnesses had seen the entry at `index`: the first witnessed checkpoint that covers it.
+    fn witnessed_at(&self, index: u64) -> Option<UnixTime> {
+        let first = self.witnessed.partition_point(|(size, _)| *size <= index);
+        self.witnessed.get(first).map(|(_, time)| *time)
+    }
+
+    /// Whether `other` is the same log with another past.
+    fn contradicts(&self, other: &Self) -> bool {
+        let differs = |one: &(u64, Digest)| other.heads.iter().any(|head| head.0 == one.0 && head.1 != one.1);
+        self.key == other.key && self.heads.iter().any(differs)
+    }
+}
+
+fn open(shown: &ShownLog, terms: &Verification<'_>) -> Result<Option<KnownLog>, Invalid> {
+    let wrong = |code| Invalid { code, place: Place::Evidence };
+    let Some(last) = shown.checkpoints.last() else { return Ok(None) };
+    let mut key = None;
+    for candidate in terms.keys_of_logs() {
+        match last.open(candidate) {
+            Ok(_) => key = Some(candidate),
+            Err(NoteError::Signature { .. }) => return Err(wrong("log.checkpoint")),
+            Err(_) => {}
+        }
+    }
+    let Some(key) = key else { return Ok(None) };
+    let opened: Result<Vec<OpenedCheckpoint>, _> =
+        shown.checkpoints.iter().map(|note| note.open(key)).collect();
+    let opened = opened.map_err(|_| wrong("log.checkpoint"))?;
+    let mut proofs = shown.consistency.iter();
+    for (earlier, later) in opened.iter().zip(opened.iter().skip(1)) {
+        let follows = proofs.next().is_some_and(|proof| {
+            proof.from == earlier.size()
+                && proof.to == later.size()
+                && earlier.size() < later.size()
+                && proof.verify(*earlier.root(), *later.root()).is_ok()
+        });
+        if !follows {
+            return Err(wrong("log.consistency"));
+        }
+    }
+    let Some(head) = opened.last().filter(|_| proofs.next().is_none()) else {
+        return Err(wrong("log.consistency"));
+    };
+    // A later checkpoint that was witnessed earlier covers the entries of this one too.
+    let mut witnessed: Vec<(u64, UnixTime)> = Vec::new();
+    for checkpoint in opened.iter().rev() {
+        let seen = terms.policy().and_then(|policy| checkpoint.witnessed(policy));
+        if let Some(time) = seen
+            && witnessed.last().is_none_or(|(_, later)| time < *later)
+        {
+            witnessed.push((checkpoint.size(), time));
+        }
+    }
+    witnessed.reverse();
+    Ok(Some(KnownLog {
+        name: Digest::of(key.to_string().as_bytes()),
+        believed: terms.believes(key),
+        root: *head.root(),
+        size: head.size(),
+        witnessed,
+        heads: opened.iter().map(|checkpoint| (checkpoint.size(), *checkpoint.root())).collect(),
+        key: key.clone(),
+    }))
+}
