@@ -11,6 +11,7 @@ mod allocation;
 mod anchors;
 mod arbitrary;
 mod authority;
+mod bundle;
 mod certificate;
 mod chains;
 mod floors;
