@@ -16,12 +16,13 @@ WIRE = ROOT / "docs" / "wire.md"
 REASONS = ROOT / "kakunin-core" / "src" / "reason.rs"
 CORE = ROOT / "kakunin-core" / "src"
 REPORT = CORE / "verify" / "report.rs"
-VERIFIER = [CORE / "journal" / "read.rs", *sorted({*(CORE / "verify").glob("*.rs")} - {REPORT})]
+ROOMS = [*(CORE / "verify").glob("*.rs"), *(CORE / "bundle").glob("*.rs")]
+VERIFIER = [CORE / "journal" / "read.rs", *sorted({*ROOMS} - {REPORT})]
 PYTHON = ROOT / "kakunin-py" / "python" / "kakunin" / "errors.py"
 
 TEXT = r'"(?:[^"\\]|\\.)*"'
 REASON = re.compile(rf"^    \w+ = ({TEXT}), ({TEXT}),\s+({TEXT});$", re.MULTILINE)
-FAULT = re.compile(r'"((?:receipt|journal)\.[a-z_]+)"')
+FAULT = re.compile(r'"((?:receipt|journal|log|bundle)\.[a-z_]+)"')
 SHORTFALL = re.compile(r'^\s*Self::\w+ \{ \.\. \} => "([a-z]+\.[a-z_]+)",$', re.MULTILINE)
 ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
 

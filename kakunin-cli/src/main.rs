@@ -7,6 +7,8 @@ mod answer;
 mod command;
 mod context;
 mod judge;
+mod progress;
+mod story;
 mod trail;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ mod check;
 mod crl;
 mod demo;
 mod doctor;
+mod export;
 mod init;
 mod inspect;
 mod log;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Check(check::Check),
     Why(why::Why),
+    Export(export::Export),
     Verify(verify::Verify),
     Log(log::Log),
     Witness(witness::Witness),
@@ -57,6 +59,7 @@ impl Command {
             Self::Inspect(command) => command.run(common),
             Self::Check(command) => command.run(common),
             Self::Why(command) => command.run(common),
+            Self::Export(command) => command.run(common),
             Self::Verify(command) => command.run(common),
             Self::Log(command) => command.run(common),
             Self::Witness(command) => command.run(common),

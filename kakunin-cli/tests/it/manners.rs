@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, texts};
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &["init"],
     &["agent"],
     &["agent", "create"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 19] = [
     &["inspect"],
     &["check"],
     &["why"],
+    &["export"],
     &["verify"],
     &["verify-certificate"],
     &["doctor"],

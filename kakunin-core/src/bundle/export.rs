@@ -171,7 +171,7 @@ impl Collected {
         let line = self.receipts.lines;
         let text = match entry.to_log_entry() {
             Some(text) => {
-                self.prove(entry, line, &text, logs)?;
+                self.prove(line, &text, logs)?;
                 text
             }
             // Nobody signed it: the line ends with its payload.
@@ -194,20 +194,10 @@ impl Collected {
         Ok(())
     }
 
-    fn prove(
-        &mut self,
-        entry: &Entry,
-        line: u64,
-        text: &str,
-        logs: &mut [LogReader],
-    ) -> Result<(), ExportError> {
-        let statement = entry.receipt().statement();
+    fn prove(&mut self, line: u64, text: &str, logs: &mut [LogReader]) -> Result<(), ExportError> {
         let mut held = false;
         for (reader, (proofs, least)) in logs.iter_mut().zip(&mut self.proofs) {
-            let Some(index) = reader.find(statement.stream, statement.sequence)? else { continue };
-            if reader.entry(index)? != text.as_bytes() {
-                continue;
-            }
+            let Some(index) = reader.index_of(text.as_bytes())? else { continue };
             let path = reader.prove(index)?.path;
             proofs.line(&ProofLine { line, index, path }.write())?;
             *least = Some(least.map_or(index, |known| known.min(index)));

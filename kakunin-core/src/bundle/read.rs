@@ -4,7 +4,6 @@
 //! file and are read side by side, line by line. Whatever is not the one spelling is refused before the verifier sees it.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -20,6 +19,7 @@ use super::manifest::{
 use super::seals::Sealer;
 use super::zip::{Member, MemberReader, Zip, ZipError};
 use crate::digest::Digest;
+use crate::file;
 use crate::id::StreamId;
 use crate::journal::Proof;
 use crate::key::Signature;
@@ -47,7 +47,7 @@ impl Bundle {
     /// [`BundleError::Io`] when the file cannot be read, [`BundleError::Invalid`] when it is any other file than the
     /// canonical one of what it holds.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let zip = Zip::open(File::open(path)?).map_err(|error| match error {
+        let zip = Zip::open(file::open(path)?).map_err(|error| match error {
             ZipError::Io(error) => BundleError::Io(error),
             ZipError::Form(what) => BundleError::refuse("bundle.zip", "", what),
         })?;

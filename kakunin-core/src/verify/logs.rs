@@ -136,7 +136,7 @@ fn open(shown: &ShownLog, terms: &Verification<'_>) -> Result<Option<KnownLog>, 
     // A later checkpoint that was witnessed earlier covers the entries of this one too.
     let mut witnessed: Vec<(u64, UnixTime)> = Vec::new();
     for checkpoint in opened.iter().rev() {
-        let seen = terms.policy().and_then(|policy| checkpoint.witnessed(policy));
+        let seen = terms.policies().iter().filter_map(|policy| checkpoint.witnessed(policy)).min();
         if let Some(time) = seen
             && witnessed.last().is_none_or(|(_, later)| time < *later)
         {

@@ -16,6 +16,7 @@ mod report;
 mod source;
 mod stream;
 mod time;
+mod timeline;
 mod verification;
 
 pub(crate) use stream::is_beside;
@@ -23,4 +24,5 @@ pub(crate) use stream::is_beside;
 pub use report::{Extent, Invalid, Place, Reason, ReplayCount, Report, StreamSummary, Verdict};
 pub use source::Seen;
 pub(crate) use source::{ChainLength, Item, Logged, Next, ShownLog, Source, Stop, Visitor, show};
+pub use timeline::{Step, Timeline};
 pub use verification::{Verification, Watch, journal};

@@ -160,12 +160,9 @@ impl JournalSource {
         let mut places = Vec::new();
         let mut logs = self.logs.borrow_mut();
         let Some(text) = entry.to_log_entry().filter(|_| !logs.is_empty()) else { return Ok(places) };
-        let statement = entry.receipt().statement();
         for (log, reader) in logs.iter_mut().enumerate() {
-            let Some(index) = reader.find(statement.stream, statement.sequence)? else { continue };
-            if reader.entry(index)? == text.as_bytes() {
-                places.push(Logged { log, index, path: None });
-            }
+            let index = reader.index_of(text.as_bytes())?;
+            places.extend(index.map(|index| Logged { log, index, path: None }));
         }
         Ok(places)
     }

@@ -38,7 +38,7 @@ pub fn journal(path: &Path, anchors: &TrustAnchors) -> io::Result<Report> {
 pub struct Verification<'a> {
     anchors: &'a TrustAnchors,
     logs: &'a [VerifierKey],
-    policy: Option<&'a WitnessPolicy>,
+    policies: &'a [WitnessPolicy],
     replay: Option<&'a NameLists>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Verification<'a> {
     /// Believes these roots, and nobody else.
     #[must_use]
     pub const fn by(anchors: &'a TrustAnchors) -> Self {
-        Self { anchors, logs: &[], policy: None, replay: None }
+        Self { anchors, logs: &[], policies: &[], replay: None }
     }
 
     /// Also believes that the logs of these keys show everybody the same, unless they are the agent's own.
@@ -66,10 +66,10 @@ impl<'a> Verification<'a> {
         self
     }
 
-    /// Also believes the witnesses of this policy: what they saw, and when.
+    /// Also believes the witnesses of each of these policies: what they saw, and when.
     #[must_use]
-    pub const fn witnesses(mut self, policy: &'a WitnessPolicy) -> Self {
-        self.policy = Some(policy);
+    pub const fn witnesses(mut self, policies: &'a [WitnessPolicy]) -> Self {
+        self.policies = policies;
         self
     }
 
@@ -153,15 +153,15 @@ impl<'a> Verification<'a> {
 
     /// Every key that a checkpoint may be opened with.
     pub(super) fn keys_of_logs(&self) -> impl Iterator<Item = &'a VerifierKey> {
-        self.logs.iter().chain(self.policy.into_iter().flat_map(WitnessPolicy::logs))
+        self.logs.iter().chain(self.policies.iter().flat_map(WitnessPolicy::logs))
     }
 
     pub(super) fn believes(&self, log: &VerifierKey) -> bool {
         self.logs.contains(log)
     }
 
-    pub(super) const fn policy(&self) -> Option<&'a WitnessPolicy> {
-        self.policy
+    pub(super) const fn policies(&self) -> &'a [WitnessPolicy] {
+        self.policies
     }
 }
 

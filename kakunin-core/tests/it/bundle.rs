@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kakunin_core::bundle::{Bundle, BundleError, ExportError, Exported, export};
+use kakunin_core::bundle::{Bundle, ExportError, Exported, export};
 use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::id::{AgentId, ChainId};
 use kakunin_core::journal::{Journal, StreamReader};
@@ -11,9 +11,9 @@ use kakunin_core::key::{Algorithm, Signer, SoftKey};
 use kakunin_core::log::{
     Log, LogKey, LogReader, VerifierKey, Witness, WitnessKey, WitnessPolicy, keep_witnessed,
 };
-use kakunin_core::receipt::{ListUse, Outcome, ReceiptHash};
+use kakunin_core::receipt::{Outcome, ReceiptHash};
 use kakunin_core::scope::NameLists;
-use kakunin_core::verify::{Extent, Invalid, Place, Reason, Report, Verdict, Verification};
+use kakunin_core::verify::{Extent, Invalid, Reason, Report, Verdict, Verification};
 use tempfile::TempDir;
 
 use crate::house::{House, decide, entry, now, request, stamp};
@@ -156,10 +156,6 @@ impl World {
     fn terms(&self) -> Verification<'_> {
         Verification::by(&self.anchors).logs(&self.keys)
     }
-
-    fn verify(&self, name: &str) -> Report {
-        verify(&self.path(name), &self.terms())
-    }
 }
 
 fn witness_of(pkcs8: &[u8]) -> WitnessKey {
@@ -254,9 +250,10 @@ fn a_witness_of_the_policy_settles_the_end_and_bounds_the_time() {
     let text =
         format!("log {}\nlog {}\nwitness W {}\nquorum W\n", world.keys[0], world.keys[1], world.witness);
     let with_logs = WitnessPolicy::parse(text).unwrap();
-    let report = verify(&world.path("incident.zip"), &Verification::by(&world.anchors).witnesses(&with_logs));
+    let report =
+        verify(&world.path("incident.zip"), &Verification::by(&world.anchors).witnesses(&[with_logs]));
     assert_eq!(reasons(&report), ["tail.not_witnessed"], "nobody saw the bank's");
-    let report = verify(&world.path("incident.zip"), &world.terms().witnesses(&policy));
+    let report = verify(&world.path("incident.zip"), &world.terms().witnesses(&[policy]));
     assert_eq!(report.verdict(), Verdict::Complete);
     let witnessed: Vec<_> = report.streams().iter().map(|s| (s.witnessed, s.logged, s.receipts)).collect();
     assert!(witnessed.contains(&(6, 6, 6)) && witnessed.contains(&(0, 4, 4)), "{witnessed:?}");

@@ -1,0 +1,59 @@
+//! A bar for long work: on a terminal only, and gone when the answer comes.
+
+use std::io::{self, IsTerminal, Write};
+
+use kakunin_core::verify::{Seen, Watch};
+
+/// Counts receipts on their way to somebody else who watches.
+pub(crate) struct Progress<'w> {
+    watch: &'w mut dyn Watch,
+    seen: u64,
+    expected: Option<u64>,
+    visible: bool,
+}
+
+impl<'w> Progress<'w> {
+    /// Shows nothing to programs.
+    pub(crate) fn over(watch: &'w mut dyn Watch, json: bool) -> Self {
+        Self { watch, seen: 0, expected: None, visible: !json && io::stderr().is_terminal() }
+    }
+
+    /// How many receipts there will be.
+    pub(crate) const fn expect(&mut self, receipts: u64) {
+        self.expected = Some(receipts);
+    }
+
+    fn draw(&self) {
+        let line = match self.expected.filter(|expected| *expected > 0) {
+            Some(expected) => {
+                let done = self.seen.saturating_mul(WIDTH).checked_div(expected).unwrap_or(0).min(WIDTH);
+                let bar: String = (0..WIDTH).map(|place| if place < done { '#' } else { '.' }).collect();
+                format!("\r[{bar}] {} of {expected} receipts", self.seen)
+            }
+            None => format!("\r{} receipts", self.seen),
+        };
+        let mut out = io::stderr().lock();
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(self) {
+        if self.visible && self.seen >= STEP {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[K");
+        }
+    }
+}
+
+impl Watch for Progress<'_> {
+    fn receipt(&mut self, seen: &Seen<'_>) {
+        self.watch.receipt(seen);
+        self.seen += 1;
+        if self.visible && self.seen.is_multiple_of(STEP) {
+            self.draw();
+        }
+    }
+}
+
+const WIDTH: u64 = 30;
+/// Some tenths of a second: short work shows nothing.
+const STEP: u64 = 4096;

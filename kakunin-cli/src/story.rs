@@ -1,0 +1,122 @@
+//! What happened, told from receipts: a line each, in the order that their links prove.
+
+use kakunin_core::journal::Proof;
+use kakunin_core::receipt::{Answer, Control, Event, ReceiptHash};
+use kakunin_core::verify::Step;
+use serde_json::{Value, json};
+
+/// What a receipt says, with the values that are disclosed.
+pub(crate) fn tell(step: &Step) -> String {
+    let values: Vec<String> = step.disclosures.iter().filter(|it| it.name() != "output").map(value).collect();
+    let values = if values.is_empty() { String::new() } else { format!(" {}", values.join(" ")) };
+    match &step.statement.event {
+        Event::Decision { action, answer, mode, .. } => {
+            let action = action.as_deref().unwrap_or("(no action)");
+            let mode = match mode.word() {
+                "enforce" => String::new(),
+                other => format!(" ({other})"),
+            };
+            match answer {
+                Answer::Allow => format!("allow {action}{values}{mode}"),
+                Answer::Deny(code) => format!("deny {action}{values}{mode} [{code}]"),
+            }
+        }
+        Event::Outcome { outcome, decision, .. } => {
+            format!("{} {}", short(decision), outcome.word().replace('_', " "))
+        }
+        Event::Open { .. } => "the stream begins".to_owned(),
+        Event::Close { totals: Some(_) } => "the stream ends".to_owned(),
+        Event::Close { totals: None } => "the stream was ended by another process".to_owned(),
+        Event::Control(control) => note(control),
+        _ => "something newer than this program".to_owned(),
+    }
+}
+
+fn note(control: &Control) -> String {
+    match control {
+        Control::Rotate { .. } => "goes on under a renewed certificate".to_owned(),
+        Control::Recovered { unsigned, .. } => {
+            format!("was recovered; {unsigned} receipts have no signature")
+        }
+        Control::List(_) => "takes up a new revocation list".to_owned(),
+        Control::Clock { forward, millis } => {
+            format!("the clock moved {} ms {}", millis, if *forward { "forward" } else { "back" })
+        }
+        Control::Join => "brings several calls together".to_owned(),
+        Control::Erased { count, .. } => format!("{count} values were erased"),
+        Control::Seal(seal) => format!("signs for {} receipts", seal.count),
+        _ => "a note".to_owned(),
+    }
+}
+
+fn value(disclosure: &kakunin_core::receipt::Disclosure) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), printable);
+    match disclosure.value() {
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
+        other => text(other),
+    }
+}
+
+/// Text from a request, which may be anything, as a terminal may show it.
+fn printable(text: &str) -> String {
+    let safe: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().count() > LONGEST { format!("{safe}...") } else { safe }
+}
+
+pub(crate) fn short(hash: &ReceiptHash) -> String {
+    hash.to_string().chars().take(8).collect()
+}
+
+/// The story for a terminal.
+pub(crate) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
+    let mut agents: Vec<String> = Vec::new();
+    let mut lines = Vec::with_capacity(steps.len());
+    for step in steps {
+        let agent = step.statement.agent.to_string();
+        let lane = agents.iter().position(|known| *known == agent).unwrap_or_else(|| {
+            agents.push(agent.clone());
+            agents.len() - 1
+        });
+        let mark = match step.proof {
+            Proof::Unsigned => " UNSIGNED",
+            _ => "",
+        };
+        let parents: Vec<String> = match &step.statement.event {
+            Event::Outcome { .. } => Vec::new(),
+            _ => step.statement.parents.iter().map(short).collect(),
+        };
+        let from = if parents.is_empty() { String::new() } else { format!("  <- {}", parents.join(" ")) };
+        let indent = "  ".repeat(lane.min(WIDEST));
+        let name: String = agent.chars().take(8).collect();
+        lines.push(format!("{}  {name}  {indent}{}{from}{mark}", short(&step.hash), tell(step)));
+    }
+    if left_out > 0 {
+        lines.push(format!("and {left_out} receipts more"));
+    }
+    lines
+}
+
+/// The story for a program.
+pub(crate) fn records(steps: &[Step]) -> Value {
+    let record = |step: &Step| {
+        json!({
+            "receipt": step.hash.to_string(),
+            "agent": step.statement.agent.to_string(),
+            "stream": step.statement.stream.to_string(),
+            "seq": step.statement.sequence,
+            "what": tell(step),
+            "parents": step.statement.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "claimed": step.statement.stamp.time().to_string(),
+            "not_after": step.not_after.map(|time| time.to_string()),
+            "logged": step.logged,
+        })
+    };
+    steps.iter().map(record).collect()
+}
+
+/// Receipts that one story may have: more is no story any more.
+pub(crate) const MOST_STEPS: usize = 2_000;
+/// Characters of one value.
+const LONGEST: usize = 64;
+/// Lanes that are still told apart by their indent.
+const WIDEST: usize = 8;

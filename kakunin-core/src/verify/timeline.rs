@@ -1,0 +1,123 @@
+//! What happened, in the order that receipts prove: each after those it follows from and after those before it in its
+//! stream. The clocks in receipts take no part, so that a wrong clock cannot tell another story.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use super::source::Seen;
+use super::verification::Watch;
+use crate::digest::Digest;
+use crate::id::StreamId;
+use crate::journal::Proof;
+use crate::receipt::{Disclosure, ReceiptHash, Statement};
+use crate::time::UnixTime;
+
+/// Collects receipts while they are verified, up to a number.
+#[derive(Debug)]
+pub struct Timeline {
+    steps: Vec<Step>,
+    most: usize,
+    left_out: u64,
+}
+
+/// One receipt of the story.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its name.
+    pub hash: ReceiptHash,
+    /// What it states.
+    pub statement: Statement,
+    /// SHA-256 of the certificate that signed it.
+    pub certificate: Digest,
+    /// The values it commits to, as far as they are here.
+    pub disclosures: Vec<Disclosure>,
+    /// What there is to prove it by.
+    pub proof: Proof,
+    /// Whether a log of the caller's keys holds it.
+    pub logged: bool,
+    /// The time at which it existed, by a witness.
+    pub not_after: Option<UnixTime>,
+    /// The token, or what would be signed.
+    pub token: String,
+}
+
+impl Timeline {
+    /// Collects at most `most` receipts.
+    #[must_use]
+    pub const fn of_at_most(most: usize) -> Self {
+        Self { steps: Vec::new(), most, left_out: 0 }
+    }
+
+    /// How many receipts went by that were not collected any more.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// The receipts in an order that their links prove. Where links leave it open, what follows from the last receipt
+    /// comes next, else the stream of the smaller name.
+    #[must_use]
+    pub fn into_steps(self) -> Vec<Step> {
+        let steps = self.steps;
+        let places: HashMap<ReceiptHash, usize> =
+            steps.iter().enumerate().map(|(place, step)| (step.hash, place)).collect();
+        let mut after: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+        let mut missing: Vec<usize> = vec![0; steps.len()];
+        let mut last: BTreeMap<StreamId, usize> = BTreeMap::new();
+        for (place, step) in steps.iter().enumerate() {
+            let before = last.insert(step.statement.stream, place);
+            let parents = step.statement.parents.iter().filter_map(|hash| places.get(hash).copied());
+            for earlier in before.into_iter().chain(parents).filter(|earlier| *earlier != place) {
+                if let (Some(after), Some(missing)) = (after.get_mut(earlier), missing.get_mut(place)) {
+                    after.push(place);
+                    *missing += 1;
+                }
+            }
+        }
+        let mut ready: BTreeSet<usize> =
+            missing.iter().enumerate().filter(|(_, count)| **count == 0).map(|(place, _)| place).collect();
+        let (mut order, mut next) = (Vec::with_capacity(steps.len()), VecDeque::new());
+        loop {
+            let chosen = next.pop_front().or_else(|| ready.first().copied());
+            let Some(place) = chosen else { break };
+            if !ready.remove(&place) {
+                continue;
+            }
+            order.push(place);
+            next.clear();
+            for later in after.get(place).into_iter().flatten() {
+                let Some(missing) = missing.get_mut(*later) else { continue };
+                *missing = missing.saturating_sub(1);
+                if *missing == 0 && ready.insert(*later) {
+                    // A call that went elsewhere is told before its caller goes on.
+                    let stream = |place: usize| steps.get(place).map(|step| step.statement.stream);
+                    if stream(*later) == stream(place) {
+                        next.push_back(*later)
+                    } else {
+                        next.push_front(*later)
+                    }
+                }
+            }
+        }
+        let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
+        order.into_iter().filter_map(|place| steps.get_mut(place)?.take()).collect()
+    }
+}
+
+impl Watch for Timeline {
+    fn receipt(&mut self, seen: &Seen<'_>) {
+        if self.steps.len() >= self.most {
+            self.left_out += 1;
+            return;
+        }
+        self.steps.push(Step {
+            hash: seen.hash(),
+            statement: seen.statement().clone(),
+            certificate: *seen.certificate(),
+            disclosures: seen.disclosures().to_vec(),
+            proof: seen.proof(),
+            logged: seen.is_logged(),
+            not_after: seen.not_after(),
+            token: seen.token(),
+        });
+    }
+}
