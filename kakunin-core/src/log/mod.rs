@@ -6,6 +6,7 @@
 //! key of a log. Nothing here asks what time it is.
 
 mod checkpoint;
+mod copy;
 mod cosign;
 mod disk;
 mod edge;
@@ -23,6 +24,7 @@ mod witness;
 mod writer;
 
 pub use checkpoint::{Checkpoint, LogKey, OpenedCheckpoint};
+pub use copy::LogFile;
 pub use cosign::WitnessKey;
 pub use error::LogError;
 pub use note::{NoteError, NoteSignature, SignedNote};

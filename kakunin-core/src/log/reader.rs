@@ -254,7 +254,7 @@ impl LogReader {
     }
 
     /// The entries of one bundle, each with the hash that was signed.
-    fn bundle(&mut self, index: u64) -> Result<&[Vec<u8>], LogError> {
+    pub(super) fn bundle(&mut self, index: u64) -> Result<&[Vec<u8>], LogError> {
         if self.bundle.as_ref().is_none_or(|bundle| bundle.index != index) {
             let leaves = self.tile(0, index)?;
             let edge = TileName::at_edge(TileOf::Entries, self.size()).filter(|edge| edge.index == index);
@@ -279,7 +279,7 @@ impl LogReader {
     }
 
     /// The hashes of a tile, proven up to the signed root.
-    fn tile(&mut self, level: u8, index: u64) -> Result<Arc<[Digest]>, LogError> {
+    pub(super) fn tile(&mut self, level: u8, index: u64) -> Result<Arc<[Digest]>, LogError> {
         let hashes = self.size().checked_shr(u32::from(level) * 8).unwrap_or(0);
         if index >= hashes / WIDTH {
             // The edge was compared with the root when the log was opened.
