@@ -6,6 +6,8 @@
 
 pub mod agent;
 #[cfg(feature = "home")]
+pub mod archive;
+#[cfg(feature = "home")]
 pub mod authority;
 #[cfg(feature = "home")]
 pub mod directory;

@@ -1,6 +1,7 @@
 //! The authority seen from outside: one binary, a module for each promise.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
+mod archive;
 mod crash;
 mod issuing;
 mod long_lists;

@@ -1,0 +1,105 @@
+//! Asking the bucket about everything that the ledger says it keeps.
+//!
+//! Each version is read back by its identifier, so a delete marker or a newer version on top is not mistaken for a loss. A
+//! lock that was lifted, shortened or weakened is told apart from bytes that differ, and both from a bucket that does not
+//! answer. A version whose time has come may be gone.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use kakunin_core::time::UnixTime;
+
+use super::bucket::{Bucket, BucketError};
+use super::keep::{KeepError, confirm};
+use super::ledger::Record;
+use super::object::ObjectKey;
+
+/// What an audit found.
+#[derive(Clone, Debug, Default)]
+#[must_use = "says what the archive has lost"]
+pub struct Audit {
+    /// Versions that are kept as recorded.
+    pub kept: u64,
+    /// Their bytes, all of them read.
+    pub bytes: u64,
+    /// Versions that were free to go.
+    pub ended: u64,
+    /// Versions that are not as recorded.
+    pub broken: Vec<Broken>,
+    /// Why it ended early.
+    pub stopped: Option<BucketError>,
+}
+
+/// A version that is not as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Its key.
+    pub key: ObjectKey,
+    /// A stable word for what is wrong.
+    pub code: &'static str,
+    /// The same in one line.
+    pub why: String,
+}
+
+/// Reads everything in `records` back.
+pub(super) fn audit(
+    bucket: &dyn Bucket,
+    records: &[&Record],
+    now: UnixTime,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Audit {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    let mut audit = Audit::default();
+    thread::scope(|scope| {
+        for _ in 0..WORKERS.min(records.len()) {
+            let (sender, next, stop) = (sender.clone(), &next, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let Some(record) = records.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                    let asked = confirm(bucket, &record.claim());
+                    if sender.send((*record, asked.map(|_| ()))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut done = 0;
+        for (record, asked) in receiver {
+            match asked {
+                Ok(()) => {
+                    audit.kept += 1;
+                    audit.bytes += record.size;
+                }
+                Err(KeepError::Bucket(error)) if !error.is_about_one_object() => {
+                    audit.stopped = Some(error);
+                    stop.store(true, Ordering::Relaxed);
+                }
+                Err(_) if record.until <= now => audit.ended += 1,
+                Err(error) => {
+                    let key = record.key.clone();
+                    audit.broken.push(Broken { key, code: code(&error), why: error.to_string() });
+                }
+            }
+            done += 1;
+            progress(done, records.len() as u64);
+        }
+    });
+    audit.broken.sort_by(|left, right| left.key.cmp(&right.key));
+    audit
+}
+
+const fn code(error: &KeepError) -> &'static str {
+    match error {
+        KeepError::Gone { .. } => "archive.gone",
+        KeepError::NotLocked { .. } => "archive.not_locked",
+        KeepError::TooShort { .. } => "archive.shortened",
+        KeepError::Bucket(_) => "archive.unreadable",
+        _ => "archive.altered",
+    }
+}
+
+/// As many as a push has under way.
+const WORKERS: usize = 16;

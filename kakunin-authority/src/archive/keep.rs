@@ -1,0 +1,170 @@
+//! Storing one object so that it stays, and looking whether it does.
+//!
+//! A bucket that answers "stored" has proven nothing: a proxy may have swallowed the lock, an emulator may ignore it,
+//! and an earlier run may have been killed between storing and recording. So the version is read back, first what is
+//! said of it, then its bytes, and only what was seen is [`Kept`].
+
+use kakunin_core::digest::Digest;
+use kakunin_core::time::UnixTime;
+
+use super::bucket::{Bucket, BucketError, Lock, LockMode, Put};
+use super::object::{Kept, Object, ObjectKey, VersionId};
+
+/// Stores `object` under COMPLIANCE until `until` and reads it back.
+///
+/// What an interrupted run stored is found and not stored again; if its lock ends too early, it is lengthened.
+///
+/// # Errors
+/// [`KeepError`]; the object may be in the bucket all the same, and the next try finds it.
+pub fn keep(bucket: &dyn Bucket, object: &Object, until: UnixTime) -> Result<Kept, KeepError> {
+    match bucket.put(object, until)? {
+        Put::Stored(version) => confirm(bucket, &Claim::of(object, &version, until)),
+        Put::Occupied => adopt(bucket, object, until),
+    }
+}
+
+/// What a version is said to be: recorded in the ledger, or just stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Its name.
+    pub key: &'a ObjectKey,
+    /// Which version.
+    pub version: &'a VersionId,
+    /// SHA-256 of its bytes.
+    pub sha256: &'a Digest,
+    /// Their number.
+    pub size: u64,
+    /// The earliest end of its lock.
+    pub until: UnixTime,
+}
+
+impl<'a> Claim<'a> {
+    fn of(object: &'a Object, version: &'a VersionId, until: UnixTime) -> Self {
+        let size = object.bytes().len() as u64;
+        Self { key: object.key(), version, sha256: object.sha256(), size, until }
+    }
+}
+
+/// Reads a version back: its lock, its checksum and its bytes.
+///
+/// # Errors
+/// [`KeepError`] naming what is not as claimed.
+pub fn confirm(bucket: &dyn Bucket, claim: &Claim<'_>) -> Result<Kept, KeepError> {
+    let gone = || KeepError::Gone { key: claim.key.clone(), version: claim.version.clone() };
+    let altered = |what| KeepError::Altered { key: claim.key.clone(), version: claim.version.clone(), what };
+    let seen = bucket.look(claim.key, claim.version)?.ok_or_else(gone)?;
+    let lock = match seen.lock {
+        Some(lock) if lock.mode == LockMode::Compliance => lock,
+        lock => {
+            return Err(KeepError::NotLocked {
+                key: claim.key.clone(),
+                version: claim.version.clone(),
+                lock,
+            });
+        }
+    };
+    if lock.until < claim.until {
+        let (key, version) = (claim.key.clone(), claim.version.clone());
+        return Err(KeepError::TooShort { key, version, until: lock.until, wanted: claim.until });
+    }
+    match seen.sha256 {
+        Some(sha256) if sha256 == *claim.sha256 => {}
+        Some(_) => return Err(altered("its checksum")),
+        None => return Err(altered("its checksum, which is missing")),
+    }
+    if seen.size != claim.size {
+        return Err(altered("its length"));
+    }
+    // The checksum is the bucket's word. The bytes are what a court would be shown.
+    let bytes = bucket.read(claim.key, claim.version, claim.size)?.ok_or_else(gone)?;
+    if Digest::of(&bytes) != *claim.sha256 {
+        return Err(altered("its bytes"));
+    }
+    let (key, version, sha256) = (claim.key.clone(), claim.version.clone(), *claim.sha256);
+    Ok(Kept { key, version, sha256, size: claim.size, until: lock.until })
+}
+
+/// Finds our own version under an occupied key.
+fn adopt(bucket: &dyn Bucket, object: &Object, until: UnixTime) -> Result<Kept, KeepError> {
+    let mut first = None;
+    for version in bucket.versions(object.key())? {
+        let claim = Claim::of(object, &version, until);
+        match confirm(bucket, &claim) {
+            Ok(kept) => return Ok(kept),
+            // Stored by an earlier run, so its lock ends earlier. Under COMPLIANCE it may still be lengthened.
+            Err(KeepError::TooShort { .. }) => {
+                bucket.lengthen(object.key(), &version, until)?;
+                return confirm(bucket, &claim);
+            }
+            Err(KeepError::Bucket(error)) => return Err(error.into()),
+            Err(other) => first = first.or(Some(other)),
+        }
+    }
+    // Same bytes without a lock: say so, it is the more useful of the two.
+    Err(match first {
+        Some(error @ KeepError::NotLocked { .. }) => error,
+        _ => KeepError::Occupied { key: object.key().clone() },
+    })
+}
+
+/// Why an object is not known to be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// Somebody else's bytes under the key.
+    #[error("`{key}` holds other bytes; two logs may share this prefix, so archive under another one")]
+    Occupied {
+        /// The key.
+        key: ObjectKey,
+    },
+    /// No such version any more.
+    #[error("`{key}` has no version {version}")]
+    Gone {
+        /// The key.
+        key: ObjectKey,
+        /// The version.
+        version: VersionId,
+    },
+    /// Not locked, or in a way that can be lifted.
+    #[error("`{key}` version {version} is {}", unlocked(*lock))]
+    NotLocked {
+        /// The key.
+        key: ObjectKey,
+        /// The version.
+        version: VersionId,
+        /// The lock that was seen.
+        lock: Option<Lock>,
+    },
+    /// Locked for a shorter time.
+    #[error("`{key}` version {version} is locked until {until} and not until {wanted}")]
+    TooShort {
+        /// The key.
+        key: ObjectKey,
+        /// The version.
+        version: VersionId,
+        /// The end of its lock.
+        until: UnixTime,
+        /// The end it should have.
+        wanted: UnixTime,
+    },
+    /// Not what was stored.
+    #[error("`{key}` version {version} is not what was stored: {what}")]
+    Altered {
+        /// The key.
+        key: ObjectKey,
+        /// The version.
+        version: VersionId,
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+fn unlocked(lock: Option<Lock>) -> String {
+    match lock {
+        Some(lock) => format!("locked as {} only", lock.mode.word()),
+        None => "not locked, or its lock may not be seen (s3:GetObjectRetention)".to_owned(),
+    }
+}

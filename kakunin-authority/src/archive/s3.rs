@@ -1,0 +1,332 @@
+//! A bucket of Amazon S3, or of anything that speaks its protocol to the letter, by the official SDK.
+//!
+//! Credentials come from where AWS tools look for them: variables, profiles, web identity, the instance's role. The endpoint
+//! comes from the target alone, never from the environment, and is HTTPS unless it is on this machine: what is read back
+//! over a line that anybody can write on proves nothing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{
+    Region, RequestChecksumCalculation, ResponseChecksumValidation, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumMode, ObjectLockEnabled, ObjectLockMode, ObjectLockRetention,
+    ObjectLockRetentionMode,
+};
+use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use base64ct::{Base64, Encoding as _};
+use kakunin_core::digest::Digest;
+use kakunin_core::time::UnixTime;
+use tokio::runtime::{Builder, Runtime};
+
+use super::bucket::{Bucket, BucketError, Lock, LockMode, Put, Seen};
+use super::object::{Object, ObjectKey, VersionId};
+use super::target::Target;
+
+/// A bucket in S3.
+#[derive(Debug)]
+pub struct S3Bucket {
+    name: String,
+    client: Client,
+    runtime: Runtime,
+}
+
+impl S3Bucket {
+    /// Prepares to talk to the bucket of `target`. Credentials may be fetched, the bucket is not asked yet.
+    ///
+    /// # Errors
+    /// [`BucketError`] when the endpoint may not be used or no runtime can be had.
+    pub fn connect(target: &Target) -> Result<Self, BucketError> {
+        if let Some(endpoint) = &target.endpoint {
+            check_endpoint(endpoint)?;
+        }
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| unreachable("start the S3 client", error.to_string()))?;
+        let client = runtime.block_on(client(target));
+        Ok(Self { name: target.bucket.to_string(), client, runtime })
+    }
+}
+
+async fn client(target: &Target) -> Client {
+    let http = HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
+    let fallback = target.endpoint.as_ref().map(|_| "us-east-1");
+    if let Some(region) = target.region.as_deref().or(fallback) {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    let shared = loader.load().await;
+    // Built anew and not from `shared`, which would bring endpoints from variables and profiles.
+    let mut config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .region(shared.region().cloned())
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .operation_timeout(Duration::from_secs(90))
+                .build(),
+        )
+        // We bring our own SHA-256 and compare the bytes ourselves.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    config.set_credentials_provider(shared.credentials_provider());
+    config.set_sleep_impl(shared.sleep_impl());
+    if let Some(endpoint) = &target.endpoint {
+        config = config.endpoint_url(endpoint).force_path_style(true);
+    }
+    Client::from_conf(config.build())
+}
+
+impl Bucket for S3Bucket {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn examine(&self) -> Result<(), BucketError> {
+        let verb = "look at the bucket";
+        let versioning = self.client.get_bucket_versioning().bucket(&self.name);
+        let versioning = self.runtime.block_on(versioning.send()).map_err(|error| failed(verb, &error))?;
+        if versioning.status() != Some(&BucketVersioningStatus::Enabled) {
+            let state = versioning.status().map_or("never turned on", BucketVersioningStatus::as_str);
+            return Err(BucketError::NoVersions { bucket: self.name.clone(), state: state.to_owned() });
+        }
+        let no_lock = || BucketError::NoLock { bucket: self.name.clone() };
+        let lock = self.client.get_object_lock_configuration().bucket(&self.name);
+        match self.runtime.block_on(lock.send()) {
+            Ok(answer) => {
+                match answer.object_lock_configuration().and_then(|lock| lock.object_lock_enabled()) {
+                    Some(ObjectLockEnabled::Enabled) => Ok(()),
+                    _ => Err(no_lock()),
+                }
+            }
+            Err(error) if error.code() == Some("ObjectLockConfigurationNotFoundError") => Err(no_lock()),
+            Err(error) => Err(failed(verb, &error)),
+        }
+    }
+
+    fn put(&self, object: &Object, until: UnixTime) -> Result<Put, BucketError> {
+        let verb = "store an object";
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(object.key().as_str())
+            .if_none_match("*")
+            .checksum_sha256(Base64::encode_string(object.sha256().as_bytes()))
+            .object_lock_mode(ObjectLockMode::Compliance)
+            .object_lock_retain_until_date(DateTime::from_secs(until.seconds()))
+            .body(ByteStream::from(object.bytes().to_vec()));
+        match self.runtime.block_on(put.send()) {
+            Ok(answer) => {
+                let version = answer.version_id().and_then(VersionId::new);
+                let why = "it names no version".to_owned();
+                version.map(Put::Stored).ok_or(BucketError::Answer { verb, why })
+            }
+            Err(error) if status(&error) == Some(412) => Ok(Put::Occupied),
+            Err(error) => Err(failed(verb, &error)),
+        }
+    }
+
+    fn look(&self, key: &ObjectKey, version: &VersionId) -> Result<Option<Seen>, BucketError> {
+        let verb = "look at an object";
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.name)
+            .key(key.as_str())
+            .version_id(version.as_str())
+            .checksum_mode(ChecksumMode::Enabled);
+        let answer = match self.runtime.block_on(head.send()) {
+            Ok(answer) => answer,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(failed(verb, &error)),
+        };
+        let mode = match answer.object_lock_mode() {
+            Some(ObjectLockMode::Compliance) => Some(LockMode::Compliance),
+            Some(ObjectLockMode::Governance) => Some(LockMode::Governance),
+            _ => None,
+        };
+        let until = answer.object_lock_retain_until_date().map(|date| UnixTime::from_seconds(date.secs()));
+        let lock = mode.zip(until).map(|(mode, until)| Lock { mode, until });
+        let size = answer.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        Ok(Some(Seen { lock, sha256: answer.checksum_sha256().and_then(sha256), size }))
+    }
+
+    fn read(&self, key: &ObjectKey, version: &VersionId, limit: u64) -> Result<Option<Vec<u8>>, BucketError> {
+        let verb = "read an object";
+        let get = self.client.get_object().bucket(&self.name).key(key.as_str()).version_id(version.as_str());
+        self.runtime.block_on(async {
+            let mut body = match get.send().await {
+                Ok(answer) => answer.body,
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => return Err(failed(verb, &error)),
+            };
+            let mut bytes = Vec::new();
+            while let Some(chunk) = body.next().await {
+                bytes.extend_from_slice(&chunk.map_err(|error| unreachable(verb, error.to_string()))?);
+                if bytes.len() as u64 > limit {
+                    let why = format!("more than {limit} bytes of `{key}`");
+                    return Err(BucketError::Answer { verb, why });
+                }
+            }
+            Ok(Some(bytes))
+        })
+    }
+
+    fn versions(&self, key: &ObjectKey) -> Result<Vec<VersionId>, BucketError> {
+        let verb = "list the versions of an object";
+        let (mut found, mut marker) = (Vec::new(), (None, None));
+        for _ in 0..MAX_PAGES {
+            let list = self
+                .client
+                .list_object_versions()
+                .bucket(&self.name)
+                .prefix(key.as_str())
+                .set_key_marker(marker.0.take())
+                .set_version_id_marker(marker.1.take());
+            let answer = self.runtime.block_on(list.send()).map_err(|error| failed(verb, &error))?;
+            let ours = answer.versions().iter().filter(|version| version.key() == Some(key.as_str()));
+            found.extend(ours.filter_map(|version| version.version_id().and_then(VersionId::new)));
+            // Keys come in order, so the exact one comes first of those that it begins.
+            let more = answer.is_truncated() == Some(true) && answer.next_key_marker() == Some(key.as_str());
+            if !more {
+                return Ok(found);
+            }
+            marker = (answer.next_key_marker, answer.next_version_id_marker);
+        }
+        Ok(found)
+    }
+
+    fn lengthen(&self, key: &ObjectKey, version: &VersionId, until: UnixTime) -> Result<(), BucketError> {
+        let retention = ObjectLockRetention::builder()
+            .mode(ObjectLockRetentionMode::Compliance)
+            .retain_until_date(DateTime::from_secs(until.seconds()))
+            .build();
+        let put = self
+            .client
+            .put_object_retention()
+            .bucket(&self.name)
+            .key(key.as_str())
+            .version_id(version.as_str())
+            .retention(retention);
+        let sent = self.runtime.block_on(put.send());
+        sent.map(|_| ()).map_err(|error| failed("lengthen a lock", &error))
+    }
+}
+
+/// HTTPS, or HTTP to this machine.
+fn check_endpoint(endpoint: &str) -> Result<(), BucketError> {
+    let refuse = |why: &str| {
+        let (code, why) = ("endpoint".to_owned(), format!("`{endpoint}` {why}"));
+        Err(BucketError::Barred { verb: "be reached", code, why })
+    };
+    if endpoint.starts_with("https://") {
+        return Ok(());
+    }
+    let Some(rest) = endpoint.strip_prefix("http://") else { return refuse("is no URL") };
+    if rest.contains(['@', '?', '#', '\\']) {
+        return refuse("hides its host");
+    }
+    let authority = rest.split('/').next().unwrap_or("");
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or(""),
+    };
+    let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if local { Ok(()) } else { refuse("is not on this machine; use https") }
+}
+
+/// Turns the SDK's error into what it means for the archive.
+fn failed<E>(verb: &'static str, error: &SdkError<E>) -> BucketError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let SdkError::ServiceError(service) = error else {
+        return unreachable(verb, chain(error));
+    };
+    let status = service.raw().status().as_u16();
+    let code = service.err().code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
+    let why = service.err().message().unwrap_or("no reason is given").to_owned();
+    match (status, code.as_str()) {
+        (429 | 500.., _)
+        | (_, "SlowDown" | "RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted") => {
+            unreachable(verb, format!("{why} [{code}]"))
+        }
+        (401 | 403, _) | (_, "NoSuchBucket" | "ExpiredToken" | "InvalidToken" | "PermanentRedirect") => {
+            BucketError::Barred { verb, code, why }
+        }
+        _ => BucketError::Refused { verb, code, why },
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// No such version: 404, or 405 for a delete marker.
+fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(status(error), Some(404 | 405)) && error.code() != Some("NoSuchBucket")
+}
+
+fn unreachable(verb: &'static str, why: String) -> BucketError {
+    BucketError::Unreachable { verb, why }
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn sha256(text: &str) -> Option<Digest> {
+    let mut out = [0; 32];
+    let length = Base64::decode(text, &mut out).ok()?.len();
+    (length == out.len()).then(|| Digest::from_bytes(out))
+}
+
+/// Of 1,000 versions each. A key that somebody wrote ten thousand times is nobody's accident.
+const MAX_PAGES: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_leaves_this_machine_never() {
+        for good in
+            ["https://s3.example.org", "http://127.0.0.1:5000", "http://[::1]:5000/", "http://localhost"]
+        {
+            assert_eq!(check_endpoint(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "http://s3.example.org",
+            "http://10.0.0.1:9000",
+            "http://127.0.0.1.example.org",
+            "ftp://localhost",
+            "x",
+        ] {
+            assert!(check_endpoint(bad).is_err(), "{bad}");
+        }
+        for hidden in ["localhost@s3.example.org", "localhost:80@s3.example.org", "localhost#@s3.example.org"]
+        {
+            assert!(check_endpoint(&format!("http://{hidden}")).is_err(), "{hidden}");
+        }
+    }
+}
