@@ -1,6 +1,7 @@
 //! The commands, a file for each.
 
 mod agent;
+mod archive;
 mod check;
 mod crl;
 mod demo;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Revoke(revoke::Revoke),
     Rotate(rotate::Rotate),
     Crl(crl::Crl),
+    #[command(subcommand)]
+    Archive(archive::Archive),
     Inspect(inspect::Inspect),
     Check(check::Check),
     Why(why::Why),
@@ -56,6 +59,7 @@ impl Command {
             Self::Revoke(command) => command.run(common),
             Self::Rotate(command) => command.run(common),
             Self::Crl(command) => command.run(common),
+            Self::Archive(command) => command.run(common),
             Self::Inspect(command) => command.run(common),
             Self::Check(command) => command.run(common),
             Self::Why(command) => command.run(common),
