@@ -28,4 +28,5 @@ for framework in langchain openai_agents fastmcp fastapi flask; do
 done
 
 stage "pkilint"               scripts/pkilint.sh
+stage "log oracle"            scripts/log_oracle.sh
 stage "demo"                  scripts/demo.sh

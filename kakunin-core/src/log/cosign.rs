@@ -104,16 +104,14 @@ mod tests {
     #[test]
     fn of_two_cosignatures_the_earlier_counts_and_a_forged_one_spoils_both() {
         let (seen, witness) = (opened(), WitnessKey::new("w.example/1", signer()).unwrap());
-        let late = witness.cosign(&seen, UnixTime::from_seconds(200)).unwrap();
-        let early = witness.cosign(&seen, UnixTime::from_seconds(100)).unwrap();
-        let both = late.joined(&early).unwrap().open(seen.log()).unwrap();
-        assert_eq!(both.cosigned_by(witness.verifier()), Some(UnixTime::from_seconds(100)));
-        let forged = SignedNote::new(
-            seen.note().text().to_owned(),
-            NoteSignature::new(witness.verifier(), vec![0; 72]),
-        );
-        let spoiled = late.joined(&forged).unwrap().open(seen.log()).unwrap();
-        assert_eq!(spoiled.cosigned_by(witness.verifier()), None);
+        let [late, early] =
+            [200, 100].map(|time| witness.cosign(&seen, UnixTime::from_seconds(time)).unwrap());
+        let with = |line: &dyn std::fmt::Display| {
+            let note = SignedNote::parse(format!("{late}{line}\n").as_bytes()).unwrap();
+            note.open(seen.log()).unwrap().cosigned_by(witness.verifier())
+        };
+        assert_eq!(with(&early.signatures()[1]), Some(UnixTime::from_seconds(100)));
+        assert_eq!(with(&NoteSignature::new(witness.verifier(), vec![0; 72])), None);
     }
 
     #[test]

@@ -70,17 +70,16 @@ impl SignedNote {
         &self.signatures
     }
 
-    /// The same note with the signatures of `other` that it does not have yet; nothing when the texts differ.
+    /// The same note with the signatures of `other`, each in place of one here by the same name and key; nothing when the
+    /// texts differ. No key has two lines, which some verifiers refuse.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Option<Self> {
+        let signer = |signature: &NoteSignature| (signature.name.clone(), signature.id);
         (self.text == other.text).then(|| {
-            let mut joined = self.clone();
-            for signature in &other.signatures {
-                if !joined.signatures.contains(signature) {
-                    joined.signatures.push(signature.clone());
-                }
-            }
-            joined
+            let theirs: Vec<_> = other.signatures.iter().map(signer).collect();
+            let ours = self.signatures.iter().filter(|ours| !theirs.contains(&signer(ours)));
+            let signatures = ours.chain(&other.signatures).cloned().collect();
+            Self { text: self.text.clone(), signatures }
         })
     }
 
@@ -234,12 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_joined_once() {
+    fn joined_notes_have_one_line_of_each_key() {
         let [one, two] = ["— a AAAAAAA=", "— b AAAAAAA="]
             .map(|line| SignedNote::parse(format!("text\n\n{line}\n").as_bytes()).unwrap());
         let joined = one.joined(&two).unwrap();
         assert_eq!(joined.signatures().len(), 2);
         assert_eq!(joined.joined(&two).as_ref(), Some(&joined));
+        let newer = SignedNote::parse("text\n\n— b AAAAAAE=\n".as_bytes()).unwrap();
+        assert_eq!(
+            joined.joined(&newer).unwrap().signatures(),
+            [one.signatures(), newer.signatures()].concat()
+        );
         let other = SignedNote::parse("other\n\n— b AAAAAAA=\n".as_bytes()).unwrap();
         assert_eq!(one.joined(&other), None);
     }
