@@ -30,3 +30,5 @@ done
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
 stage "demo"                  scripts/demo.sh
+stage "incident"              scripts/incident.sh
+stage "VERIFY.md to the letter" scripts/recipe.sh

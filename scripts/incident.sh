@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# incident.sh [DIR]: one incident of three agents of two owners, from nothing to a verified file; then two agents in
+# Rust. What a stranger would get is left in DIR.
+source "$(dirname "$0")/env.sh"
+
+export KAKUNIN_CLI="$(scripts/cli.sh)"
+export PYTHONPATH="$(scripts/wheel.sh)" PYTHONDONTWRITEBYTECODE=1
+python3 examples/python/incident/run.py "$@"
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+cat >"$work/scope.toml" <<'SCOPE'
+actions = ["payments:send"]
+
+[[limit]]
+for = ["payments:send"]
+currency = "EUR"
+per_action = "1000.00"
+
+[[counterparties]]
+for = ["payments:send"]
+allow = ["acme"]
+SCOPE
+for owner in caller called; do
+  "$KAKUNIN_CLI" init --home "$work/$owner" >/dev/null 2>&1
+  "$KAKUNIN_CLI" agent create "$owner" --scope "$work/scope.toml" --out "$work/agents/$owner" --home "$work/$owner" >/dev/null
+done
+cargo run -q --locked -p kakunin-example-pay --bin relay -- "$work/agents/caller" "$work/agents/called"
