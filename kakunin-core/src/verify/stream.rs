@@ -352,7 +352,10 @@ impl StreamCheck {
     /// Whether it is shown that the one chain ends here where it seems to end.
     fn chain_ends(&self, length: Option<&ChainLength>) -> Result<bool, Code> {
         let Extent::Chain(chain) = self.extent else { return Ok(true) };
-        let Some(last) = self.chains.get(&chain) else { return Ok(true) };
+        let Some(last) = self.chains.get(&chain) else {
+            // Nothing shows that the chain had no part in the stream, unless none had.
+            return Ok(self.closing.is_some_and(|totals| totals.chains == 0));
+        };
         let (Some(length), Some(totals)) = (length, &self.closing) else { return Ok(false) };
         let leaf = tree::leaf_hash(Totals::chain_leaf(&chain, length.last).as_bytes());
         if length.proof.size != totals.chains || length.proof.root(leaf) != Some(totals.chains_root) {

@@ -18,15 +18,15 @@ use tempfile::TempDir;
 
 use crate::house::{House, decide, entry, now, request, stamp};
 
-const CHAIN: ChainId = ChainId::from_bytes([0xc4; 16]);
-const OTHER: ChainId = ChainId::from_bytes([0x0c; 16]);
+pub(crate) const CHAIN: ChainId = ChainId::from_bytes([0xc4; 16]);
+pub(crate) const OTHER: ChainId = ChainId::from_bytes([0x0c; 16]);
 
 /// One owner: an agent, its journal and the log its receipts go to.
-struct Owner {
-    house: House,
-    journal: PathBuf,
-    log: PathBuf,
-    key: VerifierKey,
+pub(crate) struct Owner {
+    pub(crate) house: House,
+    pub(crate) journal: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) key: VerifierKey,
     signer: Vec<u8>,
 }
 
@@ -45,12 +45,18 @@ impl Owner {
         owner
     }
 
-    fn open(&self) -> Journal {
+    pub(crate) fn open(&self) -> Journal {
         self.house.journal(&self.journal)
     }
 
     /// A payment of `chain` that follows from `parents`, done.
-    fn pay(&self, journal: &Journal, chain: ChainId, parents: &[ReceiptHash], millis: i64) -> ReceiptHash {
+    pub(crate) fn pay(
+        &self,
+        journal: &Journal,
+        chain: ChainId,
+        parents: &[ReceiptHash],
+        millis: i64,
+    ) -> ReceiptHash {
         let asked = request("125.00");
         let decision = decide(&self.house.leash(), &asked);
         let mut entry = entry(&decision, &asked, self.house.list_use(), stamp(millis));
@@ -63,7 +69,7 @@ impl Owner {
     }
 
     /// Logs every receipt, in the order of streams.
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         let mut entries: Vec<String> = Vec::new();
         for reader in StreamReader::streams(&self.journal).unwrap() {
             entries.extend(reader.filter_map(|entry| entry.unwrap().to_log_entry()));
@@ -72,7 +78,7 @@ impl Owner {
         log.append(&entries).unwrap();
     }
 
-    fn reader(&self) -> LogReader {
+    pub(crate) fn reader(&self) -> LogReader {
         LogReader::open(&self.log, &self.key).unwrap()
     }
 }
@@ -82,18 +88,18 @@ fn log_key(name: &str, pkcs8: &[u8]) -> LogKey {
 }
 
 /// Two owners, one incident, a witness.
-struct World {
+pub(crate) struct World {
     dir: TempDir,
-    support: Owner,
-    bank: Owner,
+    pub(crate) support: Owner,
+    pub(crate) bank: Owner,
     witness: VerifierKey,
     witness_key: Vec<u8>,
-    anchors: TrustAnchors,
-    keys: Vec<VerifierKey>,
+    pub(crate) anchors: TrustAnchors,
+    pub(crate) keys: Vec<VerifierKey>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (support, bank) = (Owner::new(dir.path(), "support", 1), Owner::new(dir.path(), "bank", 2));
         let (_, witness_key) = SoftKey::generate(Algorithm::Ed25519).unwrap();
@@ -110,7 +116,7 @@ impl World {
     }
 
     /// Three payments of the chain in two journals, others around them, everything closed and logged.
-    fn incident() -> Self {
+    pub(crate) fn incident() -> Self {
         let world = Self::new();
         let (support, bank) = (world.support.open(), world.bank.open());
         world.support.pay(&support, OTHER, &[], 1);
@@ -126,34 +132,34 @@ impl World {
         world
     }
 
-    fn owners(&self) -> [&Owner; 2] {
+    pub(crate) fn owners(&self) -> [&Owner; 2] {
         [&self.support, &self.bank]
     }
 
     /// The witness sees the log of `owner` as it is, `seconds` after noon.
-    fn see(&self, owner: &Owner, seconds: i64) {
+    pub(crate) fn see(&self, owner: &Owner, seconds: i64) {
         let state = self.dir.path().join(format!("witness.{}", owner.key.name()));
         let mut witness = Witness::open(&state, witness_of(&self.witness_key)).unwrap();
         let seen = witness.look(&mut owner.reader(), now().plus(seconds)).unwrap();
         keep_witnessed(&owner.log, &seen).unwrap();
     }
 
-    fn policy(&self) -> WitnessPolicy {
+    pub(crate) fn policy(&self) -> WitnessPolicy {
         WitnessPolicy::parse(format!("witness W {}\nquorum W\n", self.witness)).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn export(&self, chain: Option<ChainId>, name: &str) -> Result<Exported, ExportError> {
+    pub(crate) fn export(&self, chain: Option<ChainId>, name: &str) -> Result<Exported, ExportError> {
         let journals = self.owners().map(|owner| owner.journal.as_path());
         let mut logs: Vec<LogReader> = self.owners().iter().map(|owner| owner.reader()).collect();
         export(&journals, &mut logs, chain, &self.path(name))
     }
 
     /// The terms of somebody who knows both roots and both log keys.
-    fn terms(&self) -> Verification<'_> {
+    pub(crate) fn terms(&self) -> Verification<'_> {
         Verification::by(&self.anchors).logs(&self.keys)
     }
 }
@@ -162,14 +168,14 @@ fn witness_of(pkcs8: &[u8]) -> WitnessKey {
     WitnessKey::new("witness.example/w", Signer::soft(SoftKey::from_pkcs8(pkcs8).unwrap())).unwrap()
 }
 
-fn verify(path: &Path, terms: &Verification<'_>) -> Report {
+pub(crate) fn verify(path: &Path, terms: &Verification<'_>) -> Report {
     match Bundle::open(path) {
         Ok(bundle) => bundle.verify(terms, &mut ()).unwrap(),
         Err(error) => error.into_report().unwrap(),
     }
 }
 
-fn reasons(report: &Report) -> Vec<&'static str> {
+pub(crate) fn reasons(report: &Report) -> Vec<&'static str> {
     match report.verdict() {
         Verdict::Complete => Vec::new(),
         Verdict::AuthenticNotComplete(reasons) => reasons.iter().map(Reason::code).collect(),
@@ -177,7 +183,7 @@ fn reasons(report: &Report) -> Vec<&'static str> {
     }
 }
 
-fn invalid(report: &Report) -> &'static str {
+pub(crate) fn invalid(report: &Report) -> &'static str {
     match report.verdict() {
         Verdict::Invalid(Invalid { code, .. }) => code,
         other => panic!("{other:?}"),
@@ -260,7 +266,7 @@ fn a_witness_of_the_policy_settles_the_end_and_bounds_the_time() {
 }
 
 /// Verifies journals with their logs, as `verify DIR --log DIR` does.
-fn verify_journals(world: &World, owners: &[&Owner], terms: &Verification<'_>) -> Report {
+pub(crate) fn verify_journals(world: &World, owners: &[&Owner], terms: &Verification<'_>) -> Report {
     let _ = world;
     let journals: Vec<&Path> = owners.iter().map(|owner| owner.journal.as_path()).collect();
     let logs = owners.iter().map(|owner| owner.reader()).collect();

@@ -49,6 +49,10 @@ pub(crate) struct House {
     pub(crate) revoking_root_list: Vec<u8>,
     /// What the issuing authority signed on the 22nd: the agent is good.
     pub(crate) later_list: Vec<u8>,
+    /// The agent is revoked from the 24th on.
+    pub(crate) revoked_on_24th: Vec<u8>,
+    /// The agent is good on the 25th.
+    pub(crate) good_on_25th: Vec<u8>,
 }
 
 impl House {
@@ -78,9 +82,11 @@ impl House {
             agent_key: agent_key.serialize_der(),
             issuing_list: list(&issuing_issuer, 7, 20, None),
             root_list: list(&root_issuer, 1, 20, None),
-            revoking_list: list(&issuing_issuer, 8, 20, Some(serial)),
+            revoking_list: list(&issuing_issuer, 8, 20, Some(serial.clone())),
             revoking_root_list: list(&root_issuer, 2, 21, Some(authority)),
             later_list: list(&issuing_issuer, 9, 22, None),
+            revoked_on_24th: list(&issuing_issuer, 10, 24, Some(serial)),
+            good_on_25th: list(&issuing_issuer, 11, 25, None),
         }
     }
 
@@ -102,10 +108,12 @@ impl House {
             revoking_list: read("revoking_list"),
             revoking_root_list: read("revoking_root_list"),
             later_list: read("later_list"),
+            revoked_on_24th: read("revoked_on_24th"),
+            good_on_25th: read("good_on_25th"),
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[u8]); 9] {
+    fn parts(&self) -> [(&'static str, &[u8]); 11] {
         [
             ("root", &self.root),
             ("issuing", &self.issuing),
@@ -116,6 +124,8 @@ impl House {
             ("revoking_list", &self.revoking_list),
             ("revoking_root_list", &self.revoking_root_list),
             ("later_list", &self.later_list),
+            ("revoked_on_24th", &self.revoked_on_24th),
+            ("good_on_25th", &self.good_on_25th),
         ]
     }
 

@@ -12,6 +12,8 @@ mod anchors;
 mod arbitrary;
 mod authority;
 mod bundle;
+mod bundle_faults;
+mod bundle_time;
 mod certificate;
 mod chains;
 mod floors;

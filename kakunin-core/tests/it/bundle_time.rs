@@ -1,0 +1,205 @@
+//! The time rule: who says when, and what a revocation makes of it.
+
+use kakunin_core::journal::Journal;
+use kakunin_core::receipt::{ListUse, Outcome, ReceiptHash};
+use kakunin_core::revocation::{ListIssuer, UnverifiedList};
+use kakunin_core::verify::{Reason, Report, Verdict};
+
+use crate::bundle::{CHAIN, Owner, World, invalid, reasons, verify_journals};
+use crate::house::{decide, entry, request, stamp};
+
+const DAY: i64 = 24 * 3600;
+
+/// Keeps a list of `owner` in its journal, as a guard does that takes it up.
+fn keep(owner: &Owner, journal: &Journal, list: &[u8]) -> ListUse {
+    let verified = owner.house.verified();
+    let issuer: ListIssuer<'_> = verified.path().issuing().list_issuer();
+    let list = UnverifiedList::decode(list).unwrap().verify(&issuer).unwrap();
+    journal.archive_list(list.der(), &list.digest()).unwrap();
+    ListUse::of(&list)
+}
+
+/// An allowance of `owner` by `list`, `seconds` after noon of the 23rd, which follows from `parents`.
+fn allow(
+    owner: &Owner,
+    journal: &Journal,
+    list: ListUse,
+    seconds: i64,
+    parents: &[ReceiptHash],
+) -> ReceiptHash {
+    let asked = request("125.00");
+    let decision = decide(&owner.house.leash(), &asked);
+    let mut entry = entry(&decision, &asked, list, stamp(seconds * 1000));
+    (entry.chain, entry.parents) = (Some(CHAIN), parents);
+    let recorded = journal.decision(&entry).unwrap();
+    let hash = recorded.hash();
+    journal.outcome(recorded, Outcome::Returned, None, stamp(seconds * 1000)).unwrap();
+    hash
+}
+
+/// A journal of the support agent, which is revoked from the 24th on, closed and logged.
+fn revoked(seconds: i64, parents: &[ReceiptHash]) -> (World, ReceiptHash) {
+    let world = World::new();
+    let hash = support(&world, seconds, parents);
+    (world, hash)
+}
+
+fn support(world: &World, seconds: i64, parents: &[ReceiptHash]) -> ReceiptHash {
+    let journal = world.support.open();
+    keep(&world.support, &journal, &world.support.house.revoked_on_24th);
+    let hash = allow(&world.support, &journal, world.support.house.list_use(), seconds, parents);
+    journal.close(stamp(seconds * 1000 + 1)).unwrap();
+    world.support.log();
+    hash
+}
+
+fn judge(world: &World, owners: &[&Owner]) -> Report {
+    let policy = [world.policy()];
+    verify_journals(world, owners, &world.terms().witnesses(&policy))
+}
+
+/// The lag of the one reason that is left.
+fn lag(report: &Report) -> Option<i64> {
+    match report.verdict() {
+        Verdict::AuthenticNotComplete([Reason::TimeUnproven { lag, indices, .. }]) => {
+            assert_eq!(indices, &[1]);
+            *lag
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_allowance_that_a_witness_saw_before_the_revocation_is_good_for_ever() {
+    let (world, _) = revoked(10, &[]);
+    world.see(&world.support, 3600);
+    assert_eq!(judge(&world, &[&world.support]).verdict(), Verdict::Complete);
+}
+
+#[test]
+fn a_late_witness_never_makes_an_honest_receipt_invalid() {
+    // The revocation is twelve hours after noon.
+    for late in [DAY / 2 + 1, DAY, 40 * DAY] {
+        let (world, _) = revoked(10, &[]);
+        world.see(&world.support, late);
+        assert_eq!(lag(&judge(&world, &[&world.support])), Some(late - DAY / 2), "{late}");
+    }
+    let (world, _) = revoked(10, &[]);
+    world.see(&world.support, DAY / 2);
+    assert_eq!(judge(&world, &[&world.support]).verdict(), Verdict::Complete, "to the second");
+    // A first witness in time stays in time, however many follow.
+    let (world, _) = revoked(10, &[]);
+    world.see(&world.support, 3600);
+    let journal = world.support.open();
+    journal.close(stamp(5000)).unwrap();
+    world.support.log();
+    world.see(&world.support, 40 * DAY);
+    let report = judge(&world, &[&world.support]);
+    assert!(!reasons(&report).contains(&"time.unproven"), "{:?}", report.verdict());
+}
+
+#[test]
+fn a_backdated_receipt_is_unproven_and_a_log_alone_says_no_time() {
+    // Whoever stole the key writes on the 25th what claims to be of the 23rd.
+    let (world, _) = revoked(10, &[]);
+    world.see(&world.support, 2 * DAY);
+    assert_eq!(lag(&judge(&world, &[&world.support])), Some(3 * DAY / 2));
+    // The log's key settles the end and no time: never COMPLETE.
+    let (world, _) = revoked(10, &[]);
+    assert_eq!(lag(&judge(&world, &[&world.support])), None);
+    // With nobody at all, the claim is judged, and the report says that it is one.
+    let report =
+        verify_journals(&world, &[&world.support], &kakunin_core::verify::Verification::by(&world.anchors));
+    assert_eq!(reasons(&report), ["tail.not_witnessed"]);
+    // A claim of after the revocation is told in any case.
+    let (world, _) = revoked(DAY, &[]);
+    let report =
+        verify_journals(&world, &[&world.support], &kakunin_core::verify::Verification::by(&world.anchors));
+    assert_eq!(reasons(&report), ["tail.not_witnessed", "time.unproven"]);
+}
+
+#[test]
+fn a_receipt_that_follows_from_what_came_after_the_revocation_is_invalid_whatever_it_claims() {
+    let world = World::new();
+    // The bank's agent is good, and acts by a list of the 25th.
+    let journal = world.bank.open();
+    let list = keep(&world.bank, &journal, &world.bank.house.good_on_25th);
+    let later = allow(&world.bank, &journal, list, 2 * DAY, &[]);
+    journal.close(stamp(2 * DAY * 1000 + 9)).unwrap();
+    world.bank.log();
+    // What names it is no older, though it claims the 23rd.
+    support(&world, 10, &[later]);
+    for owners in [[&world.support, &world.bank], [&world.bank, &world.support]] {
+        assert_eq!(invalid(&judge(&world, &owners)), "receipt.revoked");
+    }
+    // A witness who saw it in time would have seen the future: still invalid, not good.
+    world.see(&world.support, 3600);
+    assert_eq!(invalid(&judge(&world, &[&world.support, &world.bank])), "receipt.revoked");
+}
+
+#[test]
+fn a_peer_that_names_a_receipt_and_was_witnessed_is_a_witness() {
+    let (world, first) = revoked(10, &[]);
+    // The log of the support agent's owner was seen late, the bank's in time.
+    let journal = world.bank.open();
+    world.bank.pay(&journal, CHAIN, &[first], 20_000);
+    journal.close(stamp(30_000)).unwrap();
+    world.bank.log();
+    world.see(&world.bank, 3600);
+    world.see(&world.support, 40 * DAY);
+    let report = judge(&world, &[&world.support, &world.bank]);
+    assert_eq!(report.verdict(), Verdict::Complete, "{:?}", report.verdict());
+    // Without the bank it is unproven.
+    assert!(lag(&judge(&world, &[&world.support])).is_some());
+}
+
+#[test]
+fn a_clock_that_ran_ahead_is_told_and_judged_at_the_witness() {
+    let world = World::new();
+    let journal = world.support.open();
+    allow(&world.support, &journal, world.support.house.list_use(), DAY, &[]);
+    journal.close(stamp(DAY * 1000)).unwrap();
+    world.support.log();
+    world.see(&world.support, 3600);
+    let report = judge(&world, &[&world.support]);
+    let Verdict::AuthenticNotComplete([Reason::TimeOutOfBracket { indices, .. }]) = report.verdict() else {
+        panic!("{:?}", report.verdict())
+    };
+    assert_eq!(indices, &[1, 2, 3]);
+    // Within what clocks may differ, nothing is told.
+    let world = World::new();
+    let journal = world.support.open();
+    allow(&world.support, &journal, world.support.house.list_use(), 100, &[]);
+    journal.close(stamp(100_000)).unwrap();
+    world.support.log();
+    world.see(&world.support, 1);
+    assert_eq!(judge(&world, &[&world.support]).verdict(), Verdict::Complete);
+}
+
+#[test]
+fn a_list_that_was_lied_about_is_invalid() {
+    let world = World::new();
+    let journal = world.support.open();
+    let revoking = keep(&world.support, &journal, &world.support.house.revoked_on_24th);
+    let good = world.support.house.list_use();
+    for (lie, code) in [
+        (ListUse { digest: revoking.digest, ..good }, "receipt.list"),
+        (ListUse { number: revoking.number, ..good }, "receipt.list"),
+        (ListUse { next_update: good.next_update.plus(DAY), ..good }, "receipt.list"),
+        (ListUse { this_update: good.this_update.plus(-DAY), ..good }, "receipt.list"),
+        (revoking, "receipt.list_stale"),
+    ] {
+        let world = World::new();
+        let journal = world.support.open();
+        keep(&world.support, &journal, &world.support.house.revoked_on_24th);
+        let (lie, own) = (lie, world.support.house.list_use());
+        // The lie is about this world's lists.
+        let revoking = keep(&world.support, &journal, &world.support.house.revoked_on_24th);
+        let lie =
+            ListUse { digest: if lie.digest == good.digest { own.digest } else { revoking.digest }, ..lie };
+        allow(&world.support, &journal, lie, 10, &[]);
+        journal.close(stamp(20_000)).unwrap();
+        world.support.log();
+        assert_eq!(invalid(&judge(&world, &[&world.support])), code);
+    }
+}
