@@ -76,9 +76,13 @@ mod tests {
     use std::fs;
 
     use super::super::checkpoint::LogKey;
+    use super::super::cosign::WitnessKey;
+    use super::super::reader::LogReader;
+    use super::super::witness::{Refusal, Witness, WitnessError};
     use super::super::writer::Log;
     use super::*;
     use crate::key::{Algorithm, Signer, SoftKey};
+    use crate::time::UnixTime;
     use crate::tree;
 
     struct Key(Vec<u8>);
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_write_torn_while_tiles_fill_leaves_the_old_log_or_the_new_one() {
-        torn_everywhere(254, 259, 211);
+        torn_everywhere(254, 259, 499);
     }
 
     /// What is on the disk after a power cut: every name that was not synced may be there or not.
@@ -220,5 +224,82 @@ mod tests {
                 );
             }
         }
+    }
+
+    fn witness(dir: &Path, key: &Key) -> Witness {
+        let signer = Signer::soft(SoftKey::from_pkcs8(&key.0).unwrap());
+        Witness::open(dir, WitnessKey::new("witness.example/1", signer).unwrap()).unwrap()
+    }
+
+    /// Two histories of one log: both begin with the same entry.
+    fn fork(key: &Key) -> [(tempfile::TempDir, LogReader); 2] {
+        let base = base(key, 1);
+        ["new", "other"].map(|word| {
+            let dir = tempfile::tempdir().unwrap();
+            copy(base.path(), dir.path());
+            Log::open(dir.path(), key.log()).unwrap().append(&entries(word, 1, 9)).unwrap();
+            let reader = LogReader::open(dir.path(), key.log().verifier()).unwrap();
+            (dir, reader)
+        })
+    }
+
+    #[test]
+    fn a_witness_answers_only_what_it_will_remember() {
+        let (key, own) = (Key::new(), Key::new());
+        let [(_one, mut first), (_two, mut second)] = fork(&key);
+        let memory = tempfile::tempdir().unwrap();
+        let mut seen = witness(memory.path(), &own);
+        seen.look(&mut LogReader::open(base(&key, 1).path(), key.log().verifier()).unwrap(), at(50)).unwrap();
+        drop(seen);
+        let mut outcomes = HashSet::new();
+        for work in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            copy(memory.path(), dir.path());
+            let mut broken = witness(dir.path(), &own);
+            broken.disk().faults.fail_after(work);
+            let answered = broken.look(&mut first, at(100)).is_ok();
+            drop(broken);
+            let mut after = witness(dir.path(), &own);
+            let remembers = after.last(key.log().verifier()).unwrap().unwrap().size();
+            let other = after.look(&mut second, at(200));
+            outcomes.insert((answered, remembers));
+            match remembers {
+                1 => assert!(!answered && other.is_ok(), "after {work}"),
+                9 => assert!(
+                    matches!(other, Err(WitnessError::Refused(Refusal::Forked { .. }))),
+                    "after {work}"
+                ),
+                size => panic!("it remembers {size} after {work}"),
+            }
+            if answered {
+                break;
+            }
+        }
+        // Nothing kept, kept without an answer, kept and answered.
+        assert_eq!(outcomes, HashSet::from([(false, 1), (false, 9), (true, 9)]));
+    }
+
+    #[test]
+    fn no_power_cut_makes_a_witness_cosign_both_sides_of_a_fork() {
+        let (key, own) = (Key::new(), Key::new());
+        let [(_one, mut first), (_two, mut second)] = fork(&key);
+        let (memory, live) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut seen = witness(live.path(), &own);
+        seen.look(&mut first, at(100)).unwrap();
+        let steps = seen.disk().faults.take_steps();
+        let shown = steps.iter().position(|step| matches!(step, Step::Renamed { .. })).unwrap();
+        for done in 0..=steps.len() {
+            for lost in [false, true] {
+                let dir = tempfile::tempdir().unwrap();
+                after_power_cut(memory.path(), &steps[..done], &|_| lost, dir.path());
+                let other = witness(dir.path(), &own).look(&mut second, at(200));
+                let refused = matches!(other, Err(WitnessError::Refused(Refusal::Forked { .. })));
+                assert!(refused || done <= shown, "after step {done}");
+            }
+        }
+    }
+
+    fn at(seconds: i64) -> UnixTime {
+        UnixTime::from_seconds(seconds)
     }
 }

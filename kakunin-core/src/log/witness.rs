@@ -150,6 +150,12 @@ impl Witness {
         self.see(&key, &note, &proof, now)
     }
 
+    /// The disk, for tests that break it.
+    #[cfg(test)]
+    pub(super) const fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// What the memory says, if this witness wrote it.
     fn own(&self, name: &str, octets: &[u8], log: &VerifierKey) -> Result<OpenedCheckpoint, WitnessError> {
         let path = self.disk.path(name);

@@ -1,15 +1,18 @@
 //! The transparency log through its public API: what was appended is read back, proven, and seen by witnesses.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::journal::StreamReader;
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
 use kakunin_core::log::{
-    Log, LogError, LogKey, LogReader, Refusal, TlogProof, Witness, WitnessError, WitnessKey, WitnessPolicy,
-    keep_witnessed,
+    Log, LogError, LogKey, LogReader, Reads, Refusal, TlogProof, Witness, WitnessError, WitnessKey,
+    WitnessPolicy, keep_witnessed,
 };
 use kakunin_core::time::UnixTime;
 use kakunin_core::tree;
@@ -338,4 +341,180 @@ fn no_flipped_byte_of_a_log_is_given_out() {
         assert!(read().is_err(), "without {}", path.display());
         fs::write(&path, &whole).unwrap();
     }
+}
+
+#[test]
+fn a_proof_reads_three_tiles_and_one_bundle_however_long_the_log_is() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
+    let size = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1_000_000 } else { 70_000 };
+    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    let started = Instant::now();
+    for from in (0..size).step_by(16_384) {
+        log.append(&entries(from..(from + 16_384).min(size))).unwrap();
+    }
+    println!("{size} entries appended in {:?}", started.elapsed());
+    drop(log);
+    // What the partial tiles of this size are, one for each level that is not full.
+    let edge = (0..8).filter(|level| (size >> (8 * level)) % 256 > 0).count() as u64;
+    let verifier = key.log().verifier().clone();
+    for index in [0, 1, size / 3, size / 2, size - 300, size - 1] {
+        let started = Instant::now();
+        let mut reader = LogReader::open(dir.path(), &verifier).unwrap();
+        assert_eq!(reader.reads(), Reads { tiles: edge, bundles: 0 }, "opening reads the right edge only");
+        let proof = reader.prove(index).unwrap();
+        let leaf = tree::leaf_hash(reader.entry(index).unwrap());
+        assert_eq!(proof.root(leaf), Some(*reader.checkpoint().root()));
+        let reads = reader.reads();
+        assert!(reads.tiles - edge <= 3 && reads.bundles == 1, "entry {index}: {reads:?}");
+        println!("opened and proved {index} in {:?}", started.elapsed());
+    }
+    let mut log = Log::open(dir.path(), key.log()).unwrap();
+    assert_eq!(log.reader().reads(), Reads { tiles: edge, bundles: 0 });
+    assert_eq!(log.append(&entries(size..size + 1)).unwrap().size(), size + 1);
+}
+
+/// Not a test: appends one entry after the other and says so, until it is killed or cannot.
+#[test]
+fn child_that_logs_until_it_is_stopped() {
+    let Some(dir) = std::env::var_os("KAKUNIN_TEST_LOG") else { return };
+    let key = Key(fs::read(Path::new(&dir).join("key")).unwrap());
+    let mut log = Log::open(&Path::new(&dir).join("log"), key.log()).unwrap();
+    let mut out = std::io::stdout().lock();
+    loop {
+        let from = log.size();
+        match log.append(&entries(from..from + 3)) {
+            Ok(head) => writeln!(out, "\nack {}", head.size()).unwrap(),
+            Err(error) => {
+                writeln!(out, "\nfailed {error}").unwrap();
+                let again = log.append(&entries(0..1));
+                assert!(matches!(again, Err(LogError::Poisoned)));
+                return;
+            }
+        }
+    }
+}
+
+fn child(shell: &str, dir: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", shell, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["log::child_that_logs_until_it_is_stopped", "--exact", "--nocapture"])
+        .env("KAKUNIN_TEST_LOG", dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// The largest size that a child said it had signed.
+fn acknowledged(text: &str) -> u64 {
+    // The last line may be torn: what did not arrive whole was not acknowledged.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().filter_map(|line| line.strip_prefix("ack ")?.parse().ok()).max().unwrap_or(0)
+}
+
+fn whole_log(dir: &Path, key: &Key) -> u64 {
+    let mut log = Log::open(&dir.join("log"), key.log()).unwrap();
+    let size = log.size();
+    for index in 0..size {
+        assert_eq!(log.reader().entry(index).unwrap(), entry(index));
+    }
+    size
+}
+
+#[test]
+fn no_acknowledged_entry_is_lost_when_the_process_is_killed() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
+    fs::write(dir.path().join("key"), &key.0).unwrap();
+    drop(Log::create(&dir.path().join("log"), key.log()).unwrap());
+    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1000 } else { 30 };
+    for round in 0..rounds {
+        let mut running = child("exec \"$@\"", dir.path()).spawn().unwrap();
+        let mut out = BufReader::new(running.stdout.take().unwrap());
+        let mut text = String::new();
+        // The moment of death wanders over the steps of an append.
+        while text.matches("ack").count() < round % 5 {
+            assert_ne!(out.read_line(&mut text).unwrap(), 0, "{text}");
+        }
+        std::thread::sleep(Duration::from_micros(u64::try_from(round).unwrap() * 977 % 20_000));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        out.read_to_string(&mut text).unwrap();
+        let size = whole_log(dir.path(), &key);
+        assert!(size >= acknowledged(&text), "{size} of {} in round {round}", acknowledged(&text));
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_log_and_loses_nothing_that_was_signed() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
+    fs::write(dir.path().join("key"), &key.0).unwrap();
+    drop(Log::create(&dir.path().join("log"), key.log()).unwrap());
+    // 4 blocks of 512 bytes; the signal that would kill is ignored, so the write fails as on a full disk.
+    let output = child("trap '' XFSZ; ulimit -f 4; exec \"$@\"", dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\nfailed "), "{text}");
+    assert!(acknowledged(&text) > 0);
+    assert_eq!(whole_log(dir.path(), &key), acknowledged(&text));
+    // With room again it goes on.
+    let mut log = Log::open(&dir.path().join("log"), key.log()).unwrap();
+    let size = log.size();
+    assert_eq!(log.append(&entries(size..size + 500)).unwrap().size(), size + 500);
+}
+
+#[test]
+fn a_second_process_cannot_write_the_log() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
+    fs::write(dir.path().join("key"), &key.0).unwrap();
+    let mut log = Log::create(&dir.path().join("log"), key.log()).unwrap();
+    let output = child("exec \"$@\"", dir.path()).output().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(acknowledged(&String::from_utf8(output.stdout).unwrap()), 0);
+    assert_eq!(log.append(&entries(0..1)).unwrap().size(), 1);
+}
+
+/// Not a test: fills the small disk it is given, and goes on when there is room again.
+#[test]
+fn child_that_logs_on_a_small_disk() {
+    let Some(disk) = std::env::var_os("KAKUNIN_TEST_DISK") else { return };
+    let (disk, key) = (Path::new(&disk), Key::new());
+    let (ballast, folder) = (disk.join("ballast"), disk.join("log"));
+    fs::write(&ballast, [1; 100_000]).unwrap();
+    let mut log = Log::create(&folder, key.log()).unwrap();
+    let mut signed = 0;
+    let error = loop {
+        match log.append(&entries(signed..signed + 50)) {
+            Ok(head) => signed = head.size(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("No space left"), "{error}");
+    drop(log);
+    let whole = |log: &mut Log| (0..signed).all(|index| log.reader().entry(index).unwrap() == entry(index));
+    let mut log = Log::open(&folder, key.log()).unwrap();
+    assert!(log.size() == signed && signed > 0 && whole(&mut log));
+    fs::remove_file(ballast).unwrap();
+    log.append(&entries(signed..signed + 50)).unwrap();
+    assert!(whole(&mut log));
+    println!("\nheld at {signed}");
+}
+
+#[test]
+fn a_small_disk_that_fills_up_stops_the_log_until_there_is_room() {
+    let disk = tempfile::tempdir().unwrap();
+    let mounted = "mount -t tmpfs -o size=256k none \"$0\" && exec \"$@\"";
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-c", mounted])
+        .arg(disk.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["log::child_that_logs_on_a_small_disk", "--exact", "--nocapture"])
+        .env("KAKUNIN_TEST_DISK", disk.path())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if err.contains("unshare: ") || err.contains("mount: ") {
+        println!("skipped: no small disk can be mounted here: {err}");
+        return;
+    }
+    assert!(out.contains("\nheld at "), "{out}{err}");
 }
