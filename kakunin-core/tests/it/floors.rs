@@ -84,6 +84,8 @@ fn depth_of(file: &Path) -> usize {
 /// The lines of a file without comments, up to its unit tests, which stand at the bottom.
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
+    // In a file that is for tests as a whole, they are a plain module.
+    let code = code.split("\nmod tests {").next().unwrap_or(code);
     (1..).zip(code.lines()).map(|(line, text)| (line, text.split("//").next().unwrap_or(text)))
 }
 

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use kakunin_core::certificate::{AgentCertificate, AgentPath, CaCertificate, TrustAnchors};
 
-fn path(agent: AgentCertificate, issuing: CaCertificate, root: CaCertificate) -> AgentPath {
+fn path(agent: AgentCertificate, issuing: CaCertificate, root: Arc<CaCertificate>) -> AgentPath {
     AgentPath { agent, issuing, root }
 }
 
