@@ -61,9 +61,9 @@ pub enum LogError {
         /// What is wrong.
         source: VerifierKeyError,
     },
-    /// A witness has seen more than is there.
+    /// There was more than is there now.
     #[error(
-        "the log in `{}` has {size} entries, and a witness has seen {witnessed}: it was set back; restore the newest copy",
+        "the log in `{}` has {size} entries and had {seen}: it was set back; restore the newest copy",
         path.display()
     )]
     RolledBack {
@@ -71,8 +71,8 @@ pub enum LogError {
         path: PathBuf,
         /// How many entries are there.
         size: u64,
-        /// How many were seen.
-        witnessed: u64,
+        /// How many a witness, or the log's own index, has seen.
+        seen: u64,
     },
     /// A witness has seen another log of this name and size.
     #[error("the log in `{}` is not the one a witness has seen at {size} entries: it was forked", path.display())]

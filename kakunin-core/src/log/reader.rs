@@ -242,7 +242,7 @@ impl LogReader {
     fn compare_witnessed(&self, witnessed: u64) -> Result<(), LogError> {
         let (path, size) = (self.folder.clone(), self.size());
         match self.read_witnessed(witnessed) {
-            Ok(_) if witnessed > size => Err(LogError::RolledBack { path, size, witnessed }),
+            Ok(_) if witnessed > size => Err(LogError::RolledBack { path, size, seen: witnessed }),
             Ok(seen) if seen.root() != self.head.root() => Err(LogError::Forked { path, size }),
             Err(error @ LogError::Io { .. }) => Err(error),
             _ => Ok(()),

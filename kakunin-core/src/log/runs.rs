@@ -92,6 +92,11 @@ pub(super) fn catch_up(disk: &Disk, log: &mut LogReader, new: &[&[u8]]) -> Resul
     if octets.is_empty() { Ok(()) } else { disk.append(RUNS, length, &octets) }
 }
 
+/// How many entries the index knows of; it is written after their checkpoint, so there were as many.
+pub(super) fn known(disk: &Disk) -> u64 {
+    end_of(&disk.path(RUNS)).map_or(0, |(_, end)| end)
+}
+
 /// The length of the file's whole frames and what they cover, told by the last of them. `None` when it is not whole:
 /// then the file is made anew.
 fn end_of(path: &Path) -> Option<(u64, u64)> {

@@ -69,6 +69,11 @@ impl Log {
 
     fn with(folder: &Path, key: LogKey, disk: Disk, lock: File) -> Result<Self, LogError> {
         let mut reader = LogReader::open(folder, key.verifier())?;
+        let (size, seen) = (reader.size(), runs::known(&disk));
+        if seen > size {
+            // An older checkpoint opens as well as a newer one, and going on from it would be a fork.
+            return Err(LogError::RolledBack { path: folder.to_owned(), size, seen });
+        }
         let tail = read_tail(folder, reader.edge())?;
         // The index can be made again, so it stops nobody.
         let _ = runs::catch_up(&disk, &mut reader, &[]);

@@ -197,6 +197,55 @@ mod tests {
         }
     }
 
+    /// Proofs over the leaves of the certificate-transparency test suite, as reprinted in many implementations.
+    #[test]
+    fn known_answers_of_certificate_transparency() {
+        let leaves: [&[u8]; 8] = [
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
+            b"\x50\x51\x52\x53\x54\x55\x56\x57",
+            b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
+        ];
+        let mut source = Leaves(leaves.map(<[u8]>::to_vec).to_vec());
+        let hex = |path: &[Digest]| path.iter().map(Digest::to_hex).collect::<Vec<_>>();
+        let (one, two, four) = (
+            "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+        );
+        let (fifth, seventh, half) = (
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+        );
+        let first_two = "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125";
+        let empty = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d";
+        let sixth = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a";
+        for (index, size, path) in [
+            (0, 1, &[][..]),
+            (0, 8, &[one, two, four]),
+            (5, 8, &[fifth, seventh, half]),
+            (2, 3, &[first_two]),
+            (1, 5, &[empty, two, fifth]),
+        ] {
+            let proof = InclusionProof::make(&mut source, index, size).unwrap().unwrap();
+            assert_eq!(hex(&proof.path), path, "{index} of {size}");
+        }
+        for (from, to, path) in [
+            (1, 1, &[][..]),
+            (1, 8, &[one, two, four]),
+            (6, 8, &[sixth, seventh, half]),
+            (2, 5, &[two, fifth]),
+        ] {
+            let proof = ConsistencyProof::make(&mut source, from, to).unwrap().unwrap();
+            assert_eq!(hex(&proof.path), path, "{from} to {to}");
+        }
+    }
+
     #[test]
     fn proofs_of_sizes_that_no_log_reaches_are_refused_in_bounded_time() {
         let path = vec![leaf_hash(b"x"); 65];

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use kakunin_core::digest::Digest;
@@ -11,11 +12,12 @@ use kakunin_core::id::AgentId;
 use kakunin_core::journal::StreamReader;
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
 use kakunin_core::log::{
-    Log, LogError, LogKey, LogReader, Reads, Refusal, TlogProof, Witness, WitnessError, WitnessKey,
-    WitnessPolicy, keep_witnessed,
+    Log, LogError, LogKey, LogReader, Reads, Refusal, SignedNote, TlogProof, VerifierKey, Witness,
+    WitnessError, WitnessKey, WitnessPolicy, keep_witnessed,
 };
 use kakunin_core::time::UnixTime;
 use kakunin_core::tree;
+use proptest::prelude::*;
 
 use crate::house::{House, decide, entry as decision, request, stamp};
 
@@ -201,7 +203,7 @@ fn a_log_that_a_witness_has_seen_longer_or_otherwise_is_not_opened() {
     let mut witness = Witness::open(memory.path(), own.witness()).unwrap();
     let seen = witness.look(log.reader(), at(100)).unwrap();
     keep_witnessed(&second, &seen).unwrap();
-    let rolled = |error| matches!(error, Some(LogError::RolledBack { size: 5, witnessed: 8, .. }));
+    let rolled = |error| matches!(error, Some(LogError::RolledBack { size: 5, seen: 8, .. }));
     assert!(rolled(Log::open(&second, key.log()).err()));
     assert!(rolled(LogReader::open(&second, key.log().verifier()).err()));
 
@@ -214,6 +216,64 @@ fn a_log_that_a_witness_has_seen_longer_or_otherwise_is_not_opened() {
     fs::write(second.join("witnessed/8"), "nothing").unwrap();
     fs::write(second.join("witnessed/9000"), seen.note().to_string().replace("\n8\n", "\n9000\n")).unwrap();
     assert_eq!(LogReader::open(&second, key.log().verifier()).unwrap().size(), 8);
+}
+
+#[test]
+fn an_older_checkpoint_among_newer_files_is_not_continued() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
+    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    log.append(&entries(0..5)).unwrap();
+    let older = fs::read(dir.path().join("checkpoint")).unwrap();
+    log.append(&entries(5..8)).unwrap();
+    drop(log);
+    fs::write(dir.path().join("checkpoint"), older).unwrap();
+    let opened = Log::open(dir.path(), key.log()).err();
+    assert!(matches!(opened, Some(LogError::RolledBack { size: 5, seen: 8, .. })), "{opened:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Notes, keys, proofs and policies of which a few octets were changed, dropped or added.
+    #[test]
+    fn what_is_read_of_a_log_is_written_back_and_nothing_panics(
+        which in 0..4_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
+    ) {
+        let mut octets = texts()[which].clone().into_bytes();
+        for (at, octet, how) in changes {
+            let at = at.index(octets.len().max(1));
+            match how {
+                0 if at < octets.len() => octets[at] = octet,
+                1 if at < octets.len() => drop(octets.remove(at)),
+                _ => octets.insert(at, octet),
+            }
+        }
+        if let Ok(note) = SignedNote::parse(&octets) {
+            prop_assert_eq!(&note.to_string().into_bytes(), &octets);
+        }
+        if let Ok(proof) = TlogProof::parse(&octets) {
+            prop_assert_eq!(&proof.to_string().into_bytes(), &octets);
+        }
+        if let Some(Ok(key)) = std::str::from_utf8(&octets).ok().map(VerifierKey::parse) {
+            prop_assert_eq!(&key.to_string().into_bytes(), &octets);
+        }
+        let _ = WitnessPolicy::parse(&octets);
+    }
+}
+
+/// A checkpoint, a proof, a key and a policy that are read.
+fn texts() -> &'static [String; 4] {
+    static TEXTS: OnceLock<[String; 4]> = OnceLock::new();
+    TEXTS.get_or_init(|| {
+        let (dir, key, own) = (tempfile::tempdir().unwrap(), Key::new(), Key::new());
+        let mut log = Log::create(dir.path(), key.log()).unwrap();
+        log.append(&entries(0..5)).unwrap();
+        let proof = TlogProof::new(log.reader().prove(3).unwrap(), log.checkpoint());
+        let (vkey, witness) = (key.log().verifier().to_string(), own.witness().verifier().to_string());
+        let policy = format!("log {vkey} url\nwitness W {witness}\ngroup G any W\nquorum G\n");
+        [log.checkpoint().note().to_string(), proof.to_string(), vkey, policy]
+    })
 }
 
 /// The log entries of a journal of one stream with two decisions.
