@@ -1174,23 +1174,59 @@ fn nobody_looks_while_the_process_forks_and_the_child_goes_on() {
     }
 }
 
+/// A clock that holds the first look after it is armed inside, until it is let go.
+#[derive(Debug)]
+struct Holding {
+    clock: ManualClock,
+    armed: AtomicBool,
+    inside: AtomicBool,
+    let_go: AtomicBool,
+}
+
+impl Clock for Holding {
+    fn wall(&self) -> UnixMillis {
+        self.clock.wall()
+    }
+
+    fn mono_nanos(&self) -> i64 {
+        self.clock.mono_nanos()
+    }
+
+    fn boot_millis(&self) -> i64 {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.inside.store(true, Ordering::SeqCst);
+            while !self.let_go.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.clock.boot_millis()
+    }
+}
+
 /// A fork that nobody prepared, in the middle of a look: the child must not wait for a thread it does not have.
 #[test]
 fn a_child_that_was_forked_in_the_middle_of_a_look_denies_at_once() {
     let house = House::new();
-    let clock = Arc::new(Counting(ManualClock::new(authority::now().to_millis()), AtomicUsize::new(0)));
+    let clock = Arc::new(Holding {
+        clock: ManualClock::new(authority::now().to_millis()),
+        armed: AtomicBool::new(false),
+        inside: AtomicBool::new(false),
+        let_go: AtomicBool::new(false),
+    });
     let options = GuardOptions { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..GuardOptions::default() };
     let guard = house.guard_with(options);
-    let looks = clock.1.load(Ordering::SeqCst);
+    clock.armed.store(true, Ordering::SeqCst);
     let (code, took) = std::thread::scope(|scope| {
         scope.spawn(|| guard.refresh());
-        while clock.1.load(Ordering::SeqCst) == looks {
-            std::hint::spin_loop();
+        while !clock.inside.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        // The other thread is inside now, as a fork would leave it.
+        // The other thread is inside now and stays there, as a fork would leave it.
         guard.after_fork_in_child();
         let start = Instant::now();
-        (ask(&guard, &pay("1")), start.elapsed())
+        let answer = (ask(&guard, &pay("1")), start.elapsed());
+        clock.let_go.store(true, Ordering::SeqCst);
+        answer
     });
     assert_eq!(code, "agent.forked");
     assert!(took < Duration::from_millis(500), "{took:?}");
