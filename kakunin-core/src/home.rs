@@ -225,7 +225,8 @@ pub struct Papers {
     pub chain: Vec<Vec<u8>>,
     /// The roots the deployer trusts.
     pub roots: Vec<Vec<u8>>,
-    /// The key of the one issuing authority the deployer accepts.
+    /// The key of the one issuing authority the deployer accepts. A guard takes none for the one that issued the papers
+    /// it was opened with, and papers of another one later only if they name it here.
     pub issuer: Option<Digest>,
     /// Detached lists of names.
     pub names: NameLists,

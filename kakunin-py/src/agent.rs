@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, GuardOptions, MemorySource, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
 use kakunin_core::receipt::Mode;
@@ -132,7 +133,7 @@ pub(crate) fn open_directory(
 
 /// Opens an agent from PEM texts.
 #[pyfunction]
-#[pyo3(signature = (certificate, key, chain, ca, lists, *, names, state=None, mode="enforce"))]
+#[pyo3(signature = (certificate, key, chain, ca, lists, *, issuer=None, names, state=None, mode="enforce"))]
 #[expect(clippy::too_many_arguments, reason = "the parts of an agent's directory, called from one place")]
 pub(crate) fn open_pem(
     py: Python<'_>,
@@ -141,14 +142,17 @@ pub(crate) fn open_pem(
     chain: &str,
     ca: &str,
     lists: &str,
+    issuer: Option<&str>,
     names: Vec<String>,
     state: Option<PathBuf>,
     mode: &str,
 ) -> PyResult<Opened> {
     let options =
         GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
-    let opened =
-        py.detach(|| open_memory(memory_source(certificate, key, chain, ca, lists, &names)?, options));
+    let opened = py.detach(|| {
+        let papers = papers(certificate, chain, ca, issuer, &names)?;
+        open_memory(memory_source(papers, key, lists)?, options)
+    });
     opened.map_err(|text| error(py, &text))
 }
 
@@ -163,29 +167,29 @@ pub(crate) fn open_pem_without_receipts(
     ca: &str,
     lists: &str,
 ) -> PyResult<Opened> {
-    let opened = memory_source(certificate, key, chain, ca, lists, &[]).and_then(|source| {
+    let papers = papers(certificate, chain, ca, None, &[]);
+    let opened = papers.and_then(|papers| memory_source(papers, key, lists)).and_then(|source| {
         let guard = Guard::without_receipts(Arc::clone(&source), GuardOptions::default());
         Ok(Opened { guard: guard.map_err(|error| error.to_string())?, memory: Some(source) })
     });
     opened.map_err(|text| error(py, &text))
 }
 
-fn memory_source(
-    certificate: &str,
-    key: &str,
-    chain: &str,
-    ca: &str,
-    lists: &str,
-    names: &[String],
-) -> Result<Arc<MemorySource>, String> {
-    let papers = papers(certificate, chain, ca, names)?;
+fn memory_source(papers: Papers, key: &str, lists: &str) -> Result<Arc<MemorySource>, String> {
     let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PKCS#8 PEM")?;
     let key = Zeroizing::new(key.secret_pkcs8_der().to_vec());
     Ok(Arc::new(MemorySource::new(papers, lists.as_bytes().to_vec(), key)))
 }
 
 /// The papers in PEM texts, believed by nobody.
-pub(crate) fn papers(certificate: &str, chain: &str, ca: &str, names: &[String]) -> Result<Papers, String> {
+pub(crate) fn papers(
+    certificate: &str,
+    chain: &str,
+    ca: &str,
+    issuer: Option<&str>,
+    names: &[String],
+) -> Result<Papers, String> {
+    let digest = |text| Digest::from_hex(text).ok_or("`issuer` is no SHA-256 in lower-case hexadecimal");
     let mut known = NameLists::default();
     for text in names {
         known.insert(NameList::parse(text).map_err(|error| error.to_string())?);
@@ -195,7 +199,7 @@ pub(crate) fn papers(certificate: &str, chain: &str, ca: &str, names: &[String])
         agent: agent.ok_or("`certificate` holds no PEM certificate")?,
         chain: certificates("chain", chain)?,
         roots: certificates("ca", ca)?,
-        issuer: None,
+        issuer: issuer.map(digest).transpose()?,
         names: known,
     })
 }

@@ -211,7 +211,8 @@ impl Judge {
         kept: Option<String>,
         names: Vec<String>,
     ) -> PyResult<Self> {
-        let papers = agent::papers(certificate, chain, ca, &names).map_err(|text| agent::error(py, &text))?;
+        let papers =
+            agent::papers(certificate, chain, ca, None, &names).map_err(|text| agent::error(py, &text))?;
         Ok(Self { papers, lists, kept })
     }
 

@@ -219,7 +219,9 @@ pub enum PathError {
     #[error("a certificate on the path outlives its issuer")]
     Outlives,
     /// Another issuing authority than the pinned one.
-    #[error("the issuing authority is not the pinned one")]
+    #[error(
+        "the issuing authority is not the pinned one; a new one is named as `issuer`, in agent.toml or in the call that opens the agent"
+    )]
     OtherIssuer,
     /// More certificates than a path can need.
     #[error("too many certificates to build a path from")]

@@ -18,6 +18,7 @@ use super::state::{LockError, StateDir};
 use super::turn::Taken;
 use crate::certificate::{AgentPath, PathLists};
 use crate::decision::DenialReason;
+use crate::digest::Digest;
 use crate::home::Papers;
 use crate::leash::Leash;
 use crate::snapshot::{self, Refusal, Snapshot};
@@ -28,6 +29,8 @@ use crate::time::UnixTime;
 pub(super) struct Look {
     seen: Option<Versions>,
     papers: Option<Papers>,
+    /// The key of the issuing authority that papers were proven by last: later ones that name none mean it.
+    issuer: Option<Digest>,
     /// The proven path and its compiled scope, reused while only lists change.
     proven: Option<(AgentPath, Arc<Leash>)>,
     /// The lists that are decided by, of the issuers of `proven`.
@@ -59,8 +62,8 @@ impl Look {
     /// A look that panicked may have stored half of what it saw: everything is looked at again. Only what was accepted
     /// stays known, or a panic would let a list be taken back.
     fn begin_again(&mut self) {
-        let Self { papers, known, trusted, keeper, checkpoint, .. } = std::mem::take(self);
-        *self = Self { papers, known, trusted, keeper, checkpoint, ..Self::default() };
+        let Self { papers, issuer, known, trusted, keeper, checkpoint, .. } = std::mem::take(self);
+        *self = Self { papers, issuer, known, trusted, keeper, checkpoint, ..Self::default() };
     }
 }
 
@@ -263,7 +266,8 @@ impl Inner {
         now: UnixTime,
     ) -> Result<(), Refusal> {
         let papers = self.source.papers();
-        let papers = papers.map_err(|error| Refusal::new(DenialReason::CertificateMalformed, error))?;
+        let mut papers = papers.map_err(|error| Refusal::new(DenialReason::CertificateMalformed, error))?;
+        papers.issuer = papers.issuer.or(look.issuer).or(self.issuer);
         look.papers.get_or_insert_with(|| papers.clone());
         let path = snapshot::prove(&papers, now)?;
         if path.agent().agent() != self.agent {
@@ -285,6 +289,7 @@ impl Inner {
                 PathLists::from_der([lists.issuing().der(), lists.root().der()], &path).is_ok()
             });
         }
+        look.issuer = Some(path.issuing().decoded().key().key_id());
         look.papers = Some(papers);
         look.proven = Some((path, Arc::new(leash)));
         Ok(())

@@ -16,13 +16,14 @@ use super::source::{MemorySource, Source};
 use super::turn::Turn;
 use crate::certificate::AgentCertificate;
 use crate::decision::DenialReason;
+use crate::digest::Digest;
 use crate::home::{AgentHome, HomeError};
 use crate::id::AgentId;
 use crate::journal::JournalOptions;
 use crate::key::Signer;
 use crate::log::{VerifierKey, VerifierKeyError};
 use crate::receipt::Mode;
-use crate::snapshot::{Refusal, Snapshot};
+use crate::snapshot::{self, Refusal, Snapshot};
 
 /// Enforces one agent's leash in this process. Cheap to clone; all clones are one guard.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub(super) struct Inner {
     pub(super) journal: JournalOptions,
     signer: Option<Arc<Signer>>,
     pub(super) agent: AgentId,
+    /// The key of the issuing authority of the papers it was opened with, if they name it or prove it.
+    pub(super) issuer: Option<Digest>,
     pub(super) current: ArcSwap<Current>,
     /// Serialises everything that replaces `current`, and the keeper's thread.
     pub(super) look: Turn<Look>,
@@ -141,7 +144,12 @@ impl Guard {
     fn of(source: Source, options: GuardOptions) -> Result<Self, OpenError> {
         let papers = source.papers()?;
         // Who the agent is must be readable; whether anyone vouches for it is looked at with every refresh.
-        let agent = AgentCertificate::decode(&papers.agent).map_err(OpenError::Certificate)?.agent();
+        let certificate = AgentCertificate::decode(&papers.agent).map_err(OpenError::Certificate)?;
+        let agent = certificate.agent();
+        // WIRE 2: one issuing authority, whatever else stands under the root. Whoever does not name it means the one of the
+        // papers in hand, also when they have ended meanwhile.
+        let proven = || snapshot::prove(&papers, certificate.decoded().validity().not_before).ok();
+        let issuer = papers.issuer.or_else(|| Some(proven()?.issuing().decoded().key().key_id()));
         if options.signer.is_none() {
             source.key()?;
         }
@@ -168,6 +176,7 @@ impl Guard {
             journal,
             signer,
             agent,
+            issuer,
             current: ArcSwap::from_pointee(current),
             look: Turn::default(),
             spent: Arc::new(Mutex::new(Ledger::memory())),

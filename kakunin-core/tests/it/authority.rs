@@ -2,7 +2,10 @@
 //!
 //! What rcgen refuses to make is made right first, then broken with [`Der`] and signed again.
 
-use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors, VerifiedAgent, oids};
+use kakunin_core::certificate::{
+    AgentCertificate, CaCertificate, CaRole, PathLists, TrustAnchors, VerifiedAgent, oids,
+};
+use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::leash::Leash;
 use kakunin_core::reason::DenialReason;
@@ -136,6 +139,17 @@ impl Authority {
     /// Both lists, nobody on them.
     pub(crate) fn lists(&self) -> [Vec<u8>; 2] {
         [self.list(By::Issuing, |_| {}), self.list(By::Root, |_| {})]
+    }
+
+    /// Another issuing authority under the same root, under the same name even, that certifies the same agent.
+    pub(crate) fn neighbour() -> Self {
+        let serial = |params: &mut CertificateParams| params.serial_number = Some(vec![0x44; 16].into());
+        Self::of([seeded_key(1), seeded_key(22), seeded_key(3)], |_| {}, serial)
+    }
+
+    /// The SHA-256 of the issuing authority's key: what pins name.
+    pub(crate) fn issuing_key(&self) -> Digest {
+        CaCertificate::decode(&self.issuing, CaRole::Issuing).unwrap().decoded().key().key_id()
     }
 
     /// Signs the first child of a certificate or list again, in place of its signature.

@@ -658,8 +658,8 @@ fn distribution_points_do_not_hide_a_revocation() {
 #[test]
 fn a_pinned_issuing_authority_excludes_its_neighbours() {
     let ours = Authority::new();
-    let theirs = Authority::of([seeded_key(1), seeded_key(22), seeded_key(3)], |_| {}, |_| {});
-    let pin = CaCertificate::decode(&ours.issuing, CaRole::Issuing).unwrap().decoded().key().key_id();
+    let theirs = Authority::neighbour();
+    let pin = ours.issuing_key();
     let anchors = || TrustAnchors::new([ours.root.as_slice()]).unwrap();
     let agent = AgentCertificate::decode(&theirs.agent(&scope())).unwrap();
     let path = |anchors| agent.clone().verify_path([theirs.issuing.as_slice()], &anchors, now());

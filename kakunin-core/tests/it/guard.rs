@@ -26,7 +26,7 @@ use rcgen::{CertificateRevocationListParams, RevocationReason, SerialNumber, dat
 
 use crate::authority::{self, Authority, By, SERIAL, agent_id, entry, seeded_key};
 
-const SCOPE: &str = r#"
+pub(crate) const SCOPE: &str = r#"
 actions = ["payments:send", "read:*"]
 [[limit]]
 for = ["payments:send"]
@@ -41,9 +41,9 @@ allow = ["acme"]
 
 /// An authority and the directory of one agent of it.
 pub(crate) struct House {
-    temp: tempfile::TempDir,
+    pub(crate) temp: tempfile::TempDir,
     pub(crate) authority: Authority,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl House {
@@ -73,13 +73,13 @@ impl House {
         self.dir().join("state")
     }
 
-    fn scope(text: &str) -> Scope {
+    pub(crate) fn scope(text: &str) -> Scope {
         let draft = DraftScope::parse(text, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         draft.for_agent(agent_id()).unwrap()
     }
 
     /// Writes a certificate and its genesis mark.
-    fn certify(&self, scope: &str, serial: u8) {
+    pub(crate) fn certify(&self, scope: &str, serial: u8) {
         self.certify_with(scope, serial, |_| {});
     }
 
@@ -130,7 +130,14 @@ impl House {
         );
         self.publish_pair(1, root);
         fs::write(self.dir().join("chain.pem"), pem("CERTIFICATE", &self.authority.issuing)).unwrap();
+        self.pin();
         self.certify(SCOPE, 5);
+    }
+
+    /// Names the present issuing authority in the settings, as `agent renew` does.
+    pub(crate) fn pin(&self) {
+        let text = format!("lists = \"../lists.pem\"\nissuer = \"{}\"\n", self.authority.issuing_key());
+        fs::write(self.dir().join("agent.toml"), text).unwrap();
     }
 
     /// Publishes both lists, by their numbers.
@@ -149,7 +156,7 @@ impl House {
         self.state().join("lists").join(format!("{key}.crl"))
     }
 
-    fn options(&self) -> GuardOptions {
+    pub(crate) fn options(&self) -> GuardOptions {
         GuardOptions { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, ..GuardOptions::default() }
     }
 
@@ -162,16 +169,24 @@ impl House {
     }
 
     fn memory(&self) -> (Arc<MemorySource>, Guard) {
-        let papers = Papers {
-            agent: self.authority.agent(&Self::scope(SCOPE)),
-            chain: vec![self.authority.issuing.clone()],
-            roots: vec![self.authority.root.clone()],
-            issuer: None,
-            names: NameLists::default(),
-        };
+        self.memory_of(Self::papers(&self.authority))
+    }
+
+    pub(crate) fn memory_of(&self, papers: Papers) -> (Arc<MemorySource>, Guard) {
         let lists = fs::read(self.temp.path().join("lists.pem")).unwrap();
         let source = Arc::new(MemorySource::new(papers, lists, seeded_key(3).serialize_der().into()));
         (Arc::clone(&source), Guard::in_memory(source, self.options()).unwrap())
+    }
+
+    /// The agent certified by `authority`.
+    pub(crate) fn papers(authority: &Authority) -> Papers {
+        Papers {
+            agent: authority.agent(&Self::scope(SCOPE)),
+            chain: vec![authority.issuing.clone()],
+            roots: vec![authority.root.clone()],
+            issuer: None,
+            names: NameLists::default(),
+        }
     }
 }
 
@@ -179,7 +194,7 @@ fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(authority::now().to_millis()))
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let body = Base64::encode_string(der);
     let lines: Vec<&str> =
         body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
@@ -197,7 +212,7 @@ pub(crate) fn pay(amount: &str) -> ActionRequest<'_> {
 }
 
 /// The code of the answer: `allow`, or why not. What is allowed ran and returned.
-fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
+pub(crate) fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
     match admit(guard, request) {
         Ok(pass) => {
             pass.begin().returned();
@@ -1039,6 +1054,7 @@ fn the_list_of_an_authority_that_was_left_is_still_known() {
     assert_eq!(ask(&guard, &pay("1")), "allow");
     house.authority = left;
     fs::write(house.dir().join("chain.pem"), pem("CERTIFICATE", &house.authority.issuing)).unwrap();
+    house.pin();
     house.publish_pair(6, 2);
     house.certify(SCOPE, 6);
     guard.refresh();

@@ -19,6 +19,7 @@ mod chains;
 mod floors;
 mod guard;
 mod house;
+mod issuers;
 mod journal;
 mod forgery;
 mod leash;

@@ -81,17 +81,21 @@ class Agent(_native.NativeAgent):
         chain: str | bytes | os.PathLike[str],
         ca: str | bytes | os.PathLike[str],
         lists: str | bytes | os.PathLike[str],
+        issuer: str | None = None,
         names: tuple[str, ...] = (),
         mode: Mode = "enforce",
     ) -> Agent:
         """Opens an agent from PEM texts, or files that hold them, with its state in memory.
 
         Nothing is watched: `agent.replace_lists(text)` brings a newer list. `names` are the texts of
-        detached lists.
+        detached lists. `issuer` names the one issuing authority that may speak for the agent, as the line
+        of that name in `agent.toml`: the SHA-256 of its SubjectPublicKeyInfo in hexadecimal. Give it
+        wherever `certificate` and `chain` come from somewhere else than your configuration; without it, it
+        is the authority in `chain` that issued `certificate`.
         """
         warn_of_ignored_variables()
         texts = [_pem(part) for part in (certificate, key, chain, ca, lists)]
-        agent = cls(_native.open_pem(*texts, names=list(names), mode=mode))
+        agent = cls(_native.open_pem(*texts, issuer=issuer, names=list(names), mode=mode))
         agent._reopen = "Agent.from_pem(..)"
         return agent
 

@@ -148,6 +148,7 @@ def open_pem(
     ca: str,
     lists: str,
     *,
+    issuer: str | None = None,
     names: list[str],
     state: str | PathLike[str] | None = None,
     mode: str = "enforce",
