@@ -13,4 +13,4 @@ if [ "$version" = 3.12 ]; then strict=(-W error); fi
 if has_crate kakunin-cli; then export KAKUNIN_CLI="$(scripts/cli.sh)"; fi
 export PYTHONPATH="$unpacked" PYTHONDONTWRITEBYTECODE=1 PATH="$venv/bin:$PATH"
 exec python "${strict[@]}" -m pytest -q -p no:cacheprovider --ignore kakunin-py/tests/frameworks \
-  --ignore kakunin-py/tests/typing kakunin-py/tests "$@"
+  --ignore kakunin-py/tests/typing --ignore kakunin-py/tests/foreign kakunin-py/tests "$@"

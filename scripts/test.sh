@@ -32,3 +32,4 @@ stage "log oracle"            scripts/log_oracle.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh
+stage "foreign verifier"      scripts/foreign.sh
