@@ -5,7 +5,7 @@ source "$(dirname "$0")/env.sh"
 
 cargo build --release --locked -p kakunin-benches >&2
 kakunin="$(scripts/cli.sh)"
-export PYTHONPATH="$(scripts/wheel.sh bench --features null-journal)" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$(scripts/python.sh bench --features null-journal)" PYTHONDONTWRITEBYTECODE=1
 benches="$CARGO_TARGET_DIR/release/kakunin-benches"
 
 table() {

@@ -2,5 +2,5 @@
 # cli.sh: build the command line in release mode and print its path.
 source "$(dirname "$0")/env.sh"
 
-cargo build --release --locked -p kakunin-cli >&2
+scripts/release.sh
 echo "$CARGO_TARGET_DIR/release/kakunin"

@@ -4,6 +4,6 @@ source "$(dirname "$0")/env.sh"
 
 ensure openssl openssl
 export KAKUNIN_CLI="$(scripts/cli.sh)"
-export PYTHONPATH="$(scripts/wheel.sh)" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$(scripts/python.sh)" PYTHONDONTWRITEBYTECODE=1
 export PATH="$(dirname "$KAKUNIN_CLI"):$PATH"
 exec python3 examples/python/demo.py "$@"

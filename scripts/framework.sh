@@ -3,7 +3,7 @@
 source "$(dirname "$0")/env.sh"
 
 name="$1"
-unpacked="$(scripts/wheel.sh)"
+unpacked="$(scripts/python.sh)"
 venv="$(scripts/venv.sh "$name" python3 $(pins pytest "$name"))"
 if has_crate kakunin-cli; then export KAKUNIN_CLI="$(scripts/cli.sh)"; fi
 export PYTHONPATH="$unpacked" PYTHONDONTWRITEBYTECODE=1 PATH="$venv/bin:$PATH"

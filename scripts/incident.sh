@@ -4,7 +4,7 @@
 source "$(dirname "$0")/env.sh"
 
 export KAKUNIN_CLI="$(scripts/cli.sh)"
-export PYTHONPATH="$(scripts/wheel.sh)" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$(scripts/python.sh)" PYTHONDONTWRITEBYTECODE=1
 python3 examples/python/incident/run.py "$@"
 
 work="$(mktemp -d)"

@@ -15,8 +15,7 @@ stage "denial codes"          python3 scripts/codes.py
 stage "ruff"                  scripts/ruff.sh
 stage "cargo test"            cargo test --workspace --locked
 stage "vectors drift"         scripts/vectors.sh --check
-stage "command line"          scripts/cli.sh
-stage "wheel"                 scripts/wheel.sh
+stage "release build"         scripts/release.sh
 stage "mypy, pyright, stubs"  scripts/types.sh
 
 while read -r version python; do

@@ -4,7 +4,7 @@ source "$(dirname "$0")/env.sh"
 
 ensure node nodejs
 ensure npm npm # pyright's package fetches its own release through npm
-unpacked="$(scripts/wheel.sh)"
+unpacked="$(scripts/python.sh)"
 venv="$(scripts/venv.sh types python3 $(pins types pytest))"
 export PYTHONPATH="$unpacked" MYPYPATH="$unpacked" PYRIGHT_PYTHON_IGNORE_WARNINGS=1
 
