@@ -15,7 +15,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::StatVfsMountFlags;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
@@ -24,6 +23,7 @@ use crate::digest::Digest;
 use crate::file;
 use crate::key::{KeyError, SoftKey};
 use crate::level::Levels;
+use crate::modes::{self, Loose};
 use crate::revocation::MAX_LIST;
 use crate::scope::{NameError, NameList, NameLists};
 
@@ -102,6 +102,15 @@ impl AgentHome {
     pub fn checkpoint(&self) -> Result<Vec<u8>, HomeError> {
         let path = self.checkpoint.clone();
         file::read(&path, MAX_NOTE).map_err(|source| HomeError::Io { path, source })
+    }
+
+    /// Refuses a directory of state that others can write into: budgets and known lists are worth nothing there.
+    ///
+    /// # Errors
+    /// [`Loose`] names the first folder or file, with its mode.
+    pub fn refuse_loose_state(state: &Path) -> Result<(), Loose> {
+        modes::refuse_loose(state)?;
+        STATE.iter().try_for_each(|name| modes::refuse_loose(&state.join(name)))
     }
 
     /// Where the state lives unless the caller names another place.
@@ -244,12 +253,11 @@ pub enum KeyProtection {
 }
 
 fn key_protection(file: &File, path: &Path) -> io::Result<KeyProtection> {
-    let mode = file.metadata()?.mode();
-    if mode & 0o077 == 0 {
+    let data = file.metadata()?;
+    if !modes::lets_others_in(&data) {
         return Ok(KeyProtection::Owner);
     }
-    let mount = rustix::fs::statvfs(path)?.f_flag;
-    let sealed = mode & 0o222 == 0 && mount.contains(StatVfsMountFlags::RDONLY);
+    let sealed = data.mode() & 0o222 == 0 && modes::is_on_read_only_mount(path);
     Ok(if sealed { KeyProtection::ReadOnlyMount } else { KeyProtection::Open })
 }
 
@@ -390,6 +398,9 @@ pub enum HomeError {
         /// The file.
         path: PathBuf,
     },
+    /// A directory of state that others can write into.
+    #[error(transparent)]
+    LooseState(#[from] Loose),
     /// The file of lists is a mount point.
     #[error("`{}` is a mount point, so a renewed list would never reach it; mount its folder instead", path.display())]
     MountedList {
@@ -398,6 +409,8 @@ pub enum HomeError {
     },
 }
 
+/// What lies in a directory of state, but for the streams of its journal.
+const STATE: [&str; 6] = ["lists", "journal", "journal/archive", "budget.seg", "clock", "genesis"];
 /// Settings, a key, a mark: a few hundred bytes and whatever people write around them.
 const MAX_SMALL: u64 = 64 << 10;
 /// As the room of logs, which is above, bounds a signed note.

@@ -7,6 +7,7 @@ pub mod time;
 pub mod digest;
 pub mod id;
 mod file;
+pub mod modes;
 mod frame;
 pub mod tree;
 pub mod money;

@@ -58,6 +58,39 @@ def test_a_directory_that_is_none_says_so(tmp_path):
         Agent.from_dir(tmp_path / "nothing")
 
 
+def test_state_that_others_can_write_into_is_refused(home, tmp_path):
+    _, directory = home.create(READ)
+    for state in (directory / "state", tmp_path / "state"):
+        state.mkdir()
+        state.chmod(0o770)
+        where = None if state.parent == directory else state
+        with pytest.raises(kakunin.KakuninError, match=r"has mode 770, .*; run chmod 700"):
+            Agent.from_dir(directory, state=where)
+        state.chmod(0o700)
+        agent = Agent.from_dir(directory, state=where)
+        assert verify_agent_scope("read:x", agent=agent)(lambda: "ran")() == "ran"
+        agent.close()
+        del agent
+
+
+def test_whatever_is_made_lets_nobody_else_in_whatever_the_umask(home, python):
+    _, directory = home.create({**READ, "rate": [{"for": ["read:*"], "max": 9, "seconds": 60}]})
+    python(
+        """
+import os, sys
+os.umask(0)
+import kakunin
+agent = kakunin.Agent.from_dir(sys.argv[1])
+kakunin.verify_agent_scope("read:x", agent=agent)(lambda: None)()
+""",
+        directory,
+    )
+    made = [directory / "state", *(directory / "state").rglob("*")]
+    assert len(made) > 10
+    open_to_others = {path.name: oct(path.stat().st_mode) for path in made if path.stat().st_mode & 0o077}
+    assert not open_to_others
+
+
 def test_from_env(home, python):
     _, directory = home.create(READ)
     script = "import kakunin; print(kakunin.Agent.from_env().agent_id)"

@@ -7,6 +7,7 @@ use kakunin_authority::standing::Standing;
 use kakunin_authority::store::{IssuerId, SqliteStore, Store};
 use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::home::{AgentHome, KeyProtection};
+use kakunin_core::modes::refuse_loose;
 use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::{UnixTime, Validity};
 use serde_json::json;
@@ -206,8 +207,21 @@ fn directory(path: &Path, at: UnixTime, findings: &mut Findings) {
     }
 }
 
-/// A journal that cannot be written denies everything.
+/// A journal that cannot be written, or that others can write, denies everything.
 fn state(directory: &Path, state: &Path, findings: &mut Findings) {
+    if let Err(loose) = AgentHome::refuse_loose_state(state) {
+        findings
+            .say(Level::Wrong, format!("{loose}; until then the agent is not opened and denies everything"));
+    }
+    if let Err(loose) = refuse_loose(directory) {
+        // Whoever renews the agent may be another user, so this is for a person to judge.
+        let (shown, mode) = (directory.display(), loose.mode());
+        let what = format!(
+            "{shown} has mode {mode:03o}: whoever can write there can name another root and begin every budget \
+             anew; run chmod go-w on it"
+        );
+        findings.say(Level::Warning, what);
+    }
     let place = if state.is_dir() { state } else { directory };
     if tempfile::tempfile_in(place).is_err() {
         let what = format!(

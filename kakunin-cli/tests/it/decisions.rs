@@ -156,6 +156,35 @@ fn doctor_finds_what_is_wrong() {
 }
 
 #[test]
+fn doctor_says_who_else_can_write_where_an_agent_keeps_its_state() {
+    use std::os::unix::fs::PermissionsExt;
+    let desk = Desk::with_billing();
+    let chmod = |path: &str, mode: u32| {
+        fs::set_permissions(desk.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    fs::create_dir(desk.path("agents/billing/state")).unwrap();
+    chmod("agents/billing/state", 0o1777);
+    let (out, _) = texts(&desk.run(&["doctor", "--agent", "agents/billing"]));
+    assert!(out.contains("has mode 1777") && out.contains("run chmod 700"), "{out}");
+    assert_eq!(desk.answer(&["doctor"], 1)["healthy"], false);
+    chmod("agents/billing/state", 0o700);
+    assert_eq!(desk.yes(&["doctor"])["healthy"], true);
+    chmod("agents/billing", 0o775);
+    let (out, _) = texts(&desk.run(&["doctor", "--agent", "agents/billing"]));
+    assert!(out.contains("warning") && out.contains("run chmod go-w"), "{out}");
+    chmod("agents/billing", 0o755);
+    // Receipts are not put where others could take them away either.
+    fs::create_dir(desk.path("receipts")).unwrap();
+    chmod("receipts", 0o777);
+    let asked = [&PAY[..], &["--amount", "1.00", "--journal", "receipts"]].concat();
+    let (_, error) = texts(&desk.run(&asked));
+    assert!(error.contains("has mode 777, so others can write into it"), "{error}");
+    desk.answer(&asked, 2);
+    chmod("receipts", 0o755);
+    desk.answer(&asked, 0);
+}
+
+#[test]
 fn the_demonstration_holds() {
     let desk = Desk::empty();
     assert_eq!(desk.yes(&["demo"])["held"], true);

@@ -207,7 +207,9 @@ impl Inner {
         let current = self.current.load();
         let runtime = current.runtime.as_ref()?;
         if runtime.journal.still_in_place() {
-            return None;
+            // Somebody may let others in later, too.
+            let loose = runtime.state.as_ref().and_then(|state| state.refuse_loose().err());
+            return loose.map(|loose| Refusal::new(DenialReason::JournalUnavailable, loose));
         }
         let what = "the journal is no longer where it was opened";
         Some(Refusal::new(DenialReason::JournalUnavailable, what))

@@ -166,6 +166,9 @@ impl Guard {
             let io = |source| HomeError::Io { path: path.clone(), source };
             *path = std::path::absolute(&*path).map_err(io)?;
         }
+        if let Some(place) = state_place(&state, &source) {
+            AgentHome::refuse_loose_state(&place).map_err(HomeError::LooseState)?;
+        }
         Ok(Self(Arc::new(Inner {
             times: Timekeeper::start(&*clock),
             source,
@@ -254,6 +257,15 @@ impl Guard {
     }
 }
 
+/// The directory of state, if there is one.
+pub(super) fn state_place(state: &StateChoice, source: &Source) -> Option<PathBuf> {
+    match (state, source) {
+        (StateChoice::Path(path), _) => Some(path.clone()),
+        (StateChoice::Default, Source::Directory(home)) => Some(home.default_state()),
+        (StateChoice::Memory, _) | (StateChoice::Default, Source::Memory(_)) => None,
+    }
+}
+
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Inner({}, {:?})", self.agent, self.state)
@@ -281,11 +293,8 @@ impl Inner {
     }
 
     /// Whether state ends with the process.
-    pub(super) const fn is_in_memory(&self) -> bool {
-        match (&self.state, &self.source) {
-            (StateChoice::Memory, _) | (StateChoice::Default, Source::Memory(_)) => true,
-            (StateChoice::Path(_), _) | (StateChoice::Default, Source::Directory(_)) => false,
-        }
+    pub(super) fn is_in_memory(&self) -> bool {
+        state_place(&self.state, &self.source).is_none()
     }
 
     pub(super) fn is_forked(&self) -> bool {

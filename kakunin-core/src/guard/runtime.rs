@@ -4,13 +4,13 @@ use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::ledger::{Fresh, Ledger, Reservation};
-use super::open::{Inner, StateChoice};
+use super::open::{Inner, StateChoice, state_place};
 use super::source::Source;
 use super::state::{LockError, StateDir};
 use crate::certificate::{AgentCertificate, AgentPath};
 use crate::decision::{Denial, DenialReason};
 use crate::genesis::Genesis;
-use crate::home::Papers;
+use crate::home::{AgentHome, Papers};
 use crate::journal::{Identity, Journal};
 use crate::key::Signer;
 use crate::leash::Charge;
@@ -41,16 +41,13 @@ impl Runtime {
         if inner.null_journal {
             return Ok(Self { journal: Journal::null(), ledger: spent, state: None, process });
         }
-        let place = match (&inner.state, &inner.source) {
-            (StateChoice::Path(path), _) => path.clone(),
-            (StateChoice::Default, Source::Directory(home)) => home.default_state(),
-            (StateChoice::Memory | StateChoice::Default, _) => {
-                let sealing = inner.journal.sealing;
-                let journal = Journal::memory_with(&identity, stamp, MEMORY_RECEIPTS, sealing)
-                    .map_err(|error| unusable(&error))?;
-                return Ok(Self { journal, ledger: spent, state: None, process });
-            }
+        let Some(place) = state_place(&inner.state, &inner.source) else {
+            let sealing = inner.journal.sealing;
+            let journal = Journal::memory_with(&identity, stamp, MEMORY_RECEIPTS, sealing)
+                .map_err(|error| unusable(&error))?;
+            return Ok(Self { journal, ledger: spent, state: None, process });
         };
+        AgentHome::refuse_loose_state(&place).map_err(|error| unusable(&error))?;
         let state =
             StateDir::open(&place).map_err(|error| unusable(&format!("`{}`: {error}", place.display())))?;
         let fresh = match &inner.source {

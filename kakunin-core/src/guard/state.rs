@@ -9,12 +9,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
 use crate::file;
+use crate::home::AgentHome;
+use crate::modes::{self, Loose};
 use crate::revocation::MAX_LIST;
 use crate::time::UnixTime;
 
@@ -28,14 +30,18 @@ impl StateDir {
     /// Opens the directory, making it if it is not there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         // Disclosed values and amounts stand in there in clear.
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(path)?;
+        modes::make_folders(path)?;
         let lists = path.join(LISTS);
         if !lists.is_dir() {
-            builder.create(&lists)?;
+            modes::make_folder(&lists)?;
             File::open(path)?.sync_all()?;
         }
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Refuses a directory that others can write into by now.
+    pub(super) fn refuse_loose(&self) -> Result<(), Loose> {
+        AgentHome::refuse_loose_state(&self.path)
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
@@ -217,7 +223,7 @@ fn known<T>(read: io::Result<T>) -> io::Result<Option<T>> {
 /// Replaces a file: whole or not at all, and durable when this returns.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
+    let mut file = modes::make_file(&temp)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temp, path)?;

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::modes;
 
 /// The folder `archive` of a journal.
 #[derive(Clone, Debug)]
@@ -98,10 +99,10 @@ impl Archive {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
+        modes::make_folders(&self.dir)?;
         // Two processes of one agent may keep the same list at once: each has its own temporary file.
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = File::create(&temporary)?;
+        let mut file = modes::make_file(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

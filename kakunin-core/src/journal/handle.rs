@@ -3,7 +3,6 @@
 //! Everything that needs the stream's lock is in `writer`; here stand the rules around it: who may call, what waits,
 //! and how a failure becomes a denial. A journal that failed once stays failed: a half-written frame must remain the last.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
@@ -19,6 +18,7 @@ use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
 use crate::key::{SignError, Signer};
 use crate::level::{Level, Levels};
+use crate::modes::{self, Loose};
 use crate::reason::DenialReason;
 use crate::receipt::{Anchor, Control, Event, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
 use crate::request::ActionRequest;
@@ -159,7 +159,8 @@ impl Journal {
         options: JournalOptions,
     ) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(failed)?;
+        modes::refuse_loose(dir)?;
+        modes::make_folders(dir).map_err(failed)?;
         let archive = Archive::of(dir);
         keep_identity(&archive, &identity)?;
         let mut salts = Salts::new();
@@ -482,6 +483,9 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
+    /// Others can write into the folder.
+    #[error(transparent)]
+    Loose(#[from] Loose),
     /// A receipt could not be written.
     #[error("cannot write a receipt: {0}")]
     Write(io::Error),

@@ -22,6 +22,7 @@ use super::segment::{
 use super::sink::{is_marked_closed, lock, mark_closed, write_once};
 use crate::id::StreamId;
 use crate::key::SignError;
+use crate::modes;
 use crate::receipt::{
     CLOSE, CONTROL, Control, Event, Payload, ReceiptError, ReceiptHash, Seal, Stamp, UnverifiedReceipt,
 };
@@ -210,7 +211,7 @@ pub fn recover(
 
 /// Keeps what could be read behind a piece that is missing: nobody answers for it, and somebody may want to see it.
 fn put_aside(folder: &Path, index: u32, pieces: &[u8]) -> io::Result<()> {
-    let mut aside = File::create(folder.join(segment_name(index)).with_extension("cut"))?;
+    let mut aside = modes::make_file(&folder.join(segment_name(index)).with_extension("cut"))?;
     aside.write_all(pieces)?;
     aside.sync_all()?;
     File::open(folder)?.sync_all()

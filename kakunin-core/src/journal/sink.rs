@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::segment::{SEGMENT_SIZE, push_segment_header, push_synced, segment_name};
 use crate::id::StreamId;
 use crate::key::Signature;
+use crate::modes;
 use crate::receipt::{sealed_entry, to_jws};
 
 /// What a journal writes to.
@@ -106,7 +107,7 @@ impl SegmentFile {
     pub(super) fn create(disk: Arc<dyn Disk>, journal: &Path, stream: StreamId) -> io::Result<Self> {
         let building = journal.join(format!("{stream}.new"));
         let folder = journal.join(stream.to_string());
-        fs::create_dir(&building)?;
+        modes::make_folder(&building)?;
         let lock = lock(&building)?.ok_or_else(|| io::Error::other("a fresh stream is locked"))?;
         let (file, length) = create_segment(&*disk, &building, &stream, 1)?;
         let path = folder.join(segment_name(1));
@@ -369,7 +370,9 @@ impl Ring {
 
 /// Takes the lock of a stream's folder; `None` when somebody holds it.
 pub(super) fn lock(folder: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("lock"))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(folder.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -383,7 +386,7 @@ pub(super) fn is_marked_closed(folder: &Path) -> bool {
 }
 
 pub(super) fn mark_closed(folder: &Path) -> io::Result<()> {
-    File::create(folder.join(CLOSED)).map(drop)
+    modes::make_file(&folder.join(CLOSED)).map(drop)
 }
 
 /// Writes all of `bytes` by one system call or fails.

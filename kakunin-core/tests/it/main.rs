@@ -26,6 +26,7 @@ mod leash;
 mod levels;
 mod log;
 mod log_oracles;
+mod loose;
 mod reference;
 mod revocation;
 mod scope;
