@@ -7,6 +7,7 @@ use kakunin_authority::AuthorityError;
 use kakunin_authority::files::FileError;
 use kakunin_authority::home::HomeError;
 use kakunin_authority::store::StoreError;
+use kakunin_core::report::InquiryError;
 use serde_json::{Value, json};
 
 /// The exit codes, documented and stable.
@@ -111,6 +112,12 @@ impl From<AuthorityError> for Failure {
             _ if error.is_refusal() => Self::no(error),
             _ => Self::cannot(error),
         }
+    }
+}
+
+impl From<InquiryError> for Failure {
+    fn from(error: InquiryError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::cannot(error) }
     }
 }
 

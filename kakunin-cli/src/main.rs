@@ -8,7 +8,6 @@ mod command;
 mod context;
 mod judge;
 mod progress;
-mod story;
 mod trail;
 
 use std::process::ExitCode;

@@ -4,23 +4,17 @@ use std::io::{self, IsTerminal, Write};
 
 use kakunin_core::verify::{Seen, Watch};
 
-/// Counts receipts on their way to somebody else who watches.
-pub(crate) struct Progress<'w> {
-    watch: &'w mut dyn Watch,
+/// Counts receipts while they are verified.
+pub(crate) struct Progress {
     seen: u64,
     expected: Option<u64>,
     visible: bool,
 }
 
-impl<'w> Progress<'w> {
+impl Progress {
     /// Shows nothing to programs.
-    pub(crate) fn over(watch: &'w mut dyn Watch, json: bool) -> Self {
-        Self { watch, seen: 0, expected: None, visible: !json && io::stderr().is_terminal() }
-    }
-
-    /// How many receipts there will be.
-    pub(crate) const fn expect(&mut self, receipts: u64) {
-        self.expected = Some(receipts);
+    pub(crate) fn new(json: bool) -> Self {
+        Self { seen: 0, expected: None, visible: !json && io::stderr().is_terminal() }
     }
 
     fn draw(&self) {
@@ -44,9 +38,12 @@ impl<'w> Progress<'w> {
     }
 }
 
-impl Watch for Progress<'_> {
-    fn receipt(&mut self, seen: &Seen<'_>) {
-        self.watch.receipt(seen);
+impl Watch for Progress {
+    fn expect(&mut self, receipts: u64) {
+        self.expected = Some(receipts);
+    }
+
+    fn receipt(&mut self, _: &Seen<'_>) {
         self.seen += 1;
         if self.visible && self.seen.is_multiple_of(STEP) {
             self.draw();

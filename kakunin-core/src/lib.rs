@@ -28,5 +28,6 @@ pub mod journal;
 pub mod log;
 pub mod verify;
 pub mod bundle;
+pub mod report;
 pub mod snapshot;
 pub mod guard;

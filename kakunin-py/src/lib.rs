@@ -14,6 +14,7 @@ mod plan;
 mod running;
 mod testing;
 mod values;
+mod verify;
 
 /// The native half of the package `kakunin`.
 #[pymodule(gil_used = false)]
@@ -34,6 +35,8 @@ mod _native {
     use crate::running::Running;
     #[pymodule_export]
     use crate::testing::{Judge, ManualClock, NativeAuthority};
+    #[pymodule_export]
+    use crate::verify::{NativeAccount, verify_path};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,6 +5,8 @@ mod agents;
 mod bundles;
 mod decisions;
 mod desk;
+mod incident;
 mod logs;
 mod manners;
 mod receipts;
+mod verdicts;

@@ -3,11 +3,13 @@
 //! A log whose key the caller did not give says nothing. Of the others every checkpoint is signed, each continues the one
 //! before, and so the time at which witnesses of the caller's policy saw an earlier one holds for every entry it covers.
 
+use std::sync::Arc;
+
 use super::report::{Invalid, Place};
 use super::source::{Logged, ShownLog};
 use super::verification::Verification;
 use crate::digest::Digest;
-use crate::log::{NoteError, OpenedCheckpoint, VerifierKey};
+use crate::log::{NoteError, OpenedCheckpoint, SignedNote, VerifierKey, WitnessPolicy};
 use crate::receipt::Anchor;
 use crate::time::UnixTime;
 
@@ -25,6 +27,49 @@ pub(super) struct KnownLog {
     witnessed: Vec<(u64, UnixTime)>,
     /// Every checkpoint shown.
     heads: Vec<(u64, Digest)>,
+    /// All of it, for who wants to show it.
+    pub(super) opened: Arc<OpenedLog>,
+}
+
+/// A log as it was opened with a key of the caller, for who wants to show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedLog {
+    /// The key.
+    pub key: VerifierKey,
+    /// Whether the caller believes that this log shows everybody the same, witnesses or none.
+    pub believed: bool,
+    /// Its checkpoints, ascending; each continues the one before.
+    pub checkpoints: Vec<SeenCheckpoint>,
+}
+
+/// A checkpoint of a log, and who saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenCheckpoint {
+    /// The note, with the cosignatures it carries.
+    pub note: SignedNote,
+    /// How many entries the log had.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
+    /// When enough witnesses of a policy of the caller had seen it.
+    pub witnessed: Option<UnixTime>,
+    /// The witnesses of the caller's policies that cosigned it, and when each says so.
+    pub witnesses: Vec<(String, UnixTime)>,
+}
+
+impl OpenedLog {
+    /// The first witnessed checkpoint that covers the entry at `index`: what bounds its time.
+    #[must_use]
+    pub fn witnessed_at(&self, index: u64) -> Option<&SeenCheckpoint> {
+        let covering = self.checkpoints.iter().filter(|checkpoint| checkpoint.size > index);
+        covering.filter(|checkpoint| checkpoint.witnessed.is_some()).min_by_key(|seen| seen.witnessed)
+    }
+
+    /// The last checkpoint, to whose root the paths lead.
+    #[must_use]
+    pub fn head(&self) -> Option<&SeenCheckpoint> {
+        self.checkpoints.last()
+    }
 }
 
 /// What the logs say about one receipt.
@@ -133,24 +178,52 @@ fn open(shown: &ShownLog, terms: &Verification<'_>) -> Result<Option<KnownLog>, 
     let Some(head) = opened.last().filter(|_| proofs.next().is_none()) else {
         return Err(wrong("log.consistency"));
     };
+    let opened_log = OpenedLog {
+        key: key.clone(),
+        believed: terms.believes(key),
+        checkpoints: opened.iter().map(|checkpoint| seen(checkpoint, terms)).collect(),
+    };
     // A later checkpoint that was witnessed earlier covers the entries of this one too.
     let mut witnessed: Vec<(u64, UnixTime)> = Vec::new();
-    for checkpoint in opened.iter().rev() {
-        let seen = terms.policies().iter().filter_map(|policy| checkpoint.witnessed(policy)).min();
-        if let Some(time) = seen
+    for checkpoint in opened_log.checkpoints.iter().rev() {
+        if let Some(time) = checkpoint.witnessed
             && witnessed.last().is_none_or(|(_, later)| time < *later)
         {
-            witnessed.push((checkpoint.size(), time));
+            witnessed.push((checkpoint.size, time));
         }
     }
     witnessed.reverse();
     Ok(Some(KnownLog {
         name: Digest::of(key.to_string().as_bytes()),
-        believed: terms.believes(key),
+        believed: opened_log.believed,
         root: *head.root(),
         size: head.size(),
         witnessed,
         heads: opened.iter().map(|checkpoint| (checkpoint.size(), *checkpoint.root())).collect(),
         key: key.clone(),
+        opened: Arc::new(opened_log),
     }))
+}
+
+fn seen(checkpoint: &OpenedCheckpoint, terms: &Verification<'_>) -> SeenCheckpoint {
+    SeenCheckpoint {
+        note: checkpoint.note().clone(),
+        size: checkpoint.size(),
+        root: *checkpoint.root(),
+        witnessed: terms.policies().iter().filter_map(|policy| checkpoint.witnessed(policy)).min(),
+        witnesses: witnesses(checkpoint, terms),
+    }
+}
+
+/// The witnesses of the caller's policies that cosigned a checkpoint, each once.
+fn witnesses(checkpoint: &OpenedCheckpoint, terms: &Verification<'_>) -> Vec<(String, UnixTime)> {
+    let mut found: Vec<(&VerifierKey, UnixTime)> = Vec::new();
+    for key in terms.policies().iter().flat_map(WitnessPolicy::witnesses) {
+        if let Some(time) = checkpoint.cosigned_by(key)
+            && found.iter().all(|(known, _)| *known != key)
+        {
+            found.push((key, time));
+        }
+    }
+    found.into_iter().map(|(key, time)| (key.name().to_owned(), time)).collect()
 }

@@ -21,8 +21,9 @@ mod verification;
 
 pub(crate) use stream::is_beside;
 
+pub use logs::{OpenedLog, SeenCheckpoint};
 pub use report::{Extent, Invalid, Place, Reason, ReplayCount, Report, StreamSummary, Verdict};
-pub use source::Seen;
 pub(crate) use source::{ChainLength, Item, Logged, Next, ShownLog, Source, Stop, Visitor, show};
+pub use source::{LogPlace, Seen};
 pub use timeline::{Step, Timeline};
 pub use verification::{Verification, Watch, journal};

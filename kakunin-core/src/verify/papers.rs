@@ -18,17 +18,17 @@ use crate::time::UnixTime;
 /// A certificate that signs receipts, its path to a root, and the end of it.
 #[derive(Debug)]
 pub(super) struct Signatory {
-    path: AgentPath,
+    path: Arc<AgentPath>,
     /// The earliest revocation of it or of its issuer on any list there is.
     revoked: Option<UnixTime>,
 }
 
 impl Signatory {
-    pub(super) const fn path(&self) -> &AgentPath {
+    pub(super) const fn path(&self) -> &Arc<AgentPath> {
         &self.path
     }
 
-    pub(super) const fn key(&self) -> &PublicKey {
+    pub(super) fn key(&self) -> &PublicKey {
         self.path.agent().decoded().key()
     }
 
@@ -82,7 +82,7 @@ impl<'a> Papers<'a> {
         let issuers = self.pool.iter().map(Vec::as_slice).filter(|other| issued(other, &certificate));
         let path = certificate.clone().verify_path(issuers, self.anchors, at).ok()?;
         let revoked = self.revocation(&path);
-        Some(Signatory { path, revoked })
+        Some(Signatory { path: Arc::new(path), revoked })
     }
 
     /// The earliest time from which the agent or its issuer was revoked.

@@ -254,6 +254,36 @@ impl Reason {
             Self::ChainLengthUnproven { .. } => "chain.length_unproven",
         }
     }
+
+    /// The stream it is about; receipts that are not here are of no stream that is.
+    #[must_use]
+    pub const fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::TailNotWitnessed { stream }
+            | Self::Open { stream }
+            | Self::Torn { stream, .. }
+            | Self::Recovered { stream, .. }
+            | Self::Unsigned { stream, .. }
+            | Self::OutcomeMissing { stream, .. }
+            | Self::Redacted { stream, .. }
+            | Self::TimeUnproven { stream, .. }
+            | Self::TimeOutOfBracket { stream, .. }
+            | Self::ChainLengthUnproven { stream } => Some(*stream),
+            Self::DanglingParents { .. } => None,
+        }
+    }
+
+    /// The receipts of that stream it is about, one by one, where it is about some and not about the whole.
+    #[must_use]
+    pub fn indices(&self) -> &[u64] {
+        match self {
+            Self::Unsigned { indices, .. }
+            | Self::OutcomeMissing { indices, .. }
+            | Self::TimeUnproven { indices, .. }
+            | Self::TimeOutOfBracket { indices, .. } => indices,
+            _ => &[],
+        }
+    }
 }
 
 impl fmt::Display for Reason {

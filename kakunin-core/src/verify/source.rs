@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::logs::Sight;
+use super::logs::{KnownLogs, OpenedLog, Sight};
 use super::report::{Extent, Invalid};
+use crate::certificate::AgentPath;
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::journal::{Archive, Entry, Proof, ReadError, StreamReader};
@@ -243,6 +245,21 @@ pub(crate) fn show(reader: &mut LogReader, least: u64) -> Result<ShownLog, LogEr
 pub struct Seen<'a> {
     pub(super) item: &'a Item,
     pub(super) sight: Sight,
+    pub(super) not_before: Option<UnixTime>,
+    pub(super) path: &'a Arc<AgentPath>,
+    pub(super) logs: &'a KnownLogs,
+}
+
+/// Where a log of the caller's keys holds a receipt.
+#[derive(Clone, Debug)]
+pub struct LogPlace {
+    /// The log.
+    pub log: Arc<OpenedLog>,
+    /// The place there.
+    pub index: u64,
+    /// The path from the receipt to the root of the log's last checkpoint; none where the log itself was read and its
+    /// entry compared.
+    pub path: Option<Vec<Digest>>,
 }
 
 impl Seen<'_> {
@@ -280,6 +297,26 @@ impl Seen<'_> {
     #[must_use]
     pub const fn is_logged(&self) -> bool {
         self.sight.logged
+    }
+
+    /// The latest time before which it cannot have been written, by the lists that it and its stream name.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<UnixTime> {
+        self.not_before
+    }
+
+    /// The certificate that is said to have signed, proven up to a root of the caller.
+    #[must_use]
+    pub const fn path(&self) -> &Arc<AgentPath> {
+        self.path
+    }
+
+    /// Where the logs of the caller's keys hold it.
+    pub fn places(&self) -> impl Iterator<Item = LogPlace> {
+        self.item.logged.iter().filter_map(|place| {
+            let log = Arc::clone(&self.logs.get(place.log)?.opened);
+            Some(LogPlace { log, index: place.index, path: place.path.clone() })
+        })
     }
 
     /// The time at which it existed, by a witness.

@@ -2,21 +2,27 @@
 //! stream. The clocks in receipts take no part, so that a wrong clock cannot tell another story.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
-use super::source::Seen;
+use super::source::{LogPlace, Seen};
 use super::verification::Watch;
+use crate::certificate::AgentPath;
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::journal::Proof;
 use crate::receipt::{Disclosure, ReceiptHash, Statement};
 use crate::time::UnixTime;
 
-/// Collects receipts while they are verified, up to a number.
+/// Collects receipts while they are verified, up to a number: of each stream the first ones, and of no stream many more
+/// than of another.
 #[derive(Debug)]
 pub struct Timeline {
-    steps: Vec<Step>,
+    streams: BTreeMap<StreamId, Vec<Step>>,
     most: usize,
-    left_out: u64,
+    kept: usize,
+    seen: u64,
+    /// The stream of which no more is collected.
+    full: Option<StreamId>,
 }
 
 /// One receipt of the story.
@@ -28,12 +34,18 @@ pub struct Step {
     pub statement: Statement,
     /// SHA-256 of the certificate that signed it.
     pub certificate: Digest,
+    /// That certificate with its path to a root of the caller.
+    pub path: Arc<AgentPath>,
     /// The values it commits to, as far as they are here.
     pub disclosures: Vec<Disclosure>,
     /// What there is to prove it by.
     pub proof: Proof,
     /// Whether a log of the caller's keys holds it.
     pub logged: bool,
+    /// Where these logs hold it.
+    pub places: Vec<LogPlace>,
+    /// The latest time before which it cannot have been written, by the lists that it and its stream name.
+    pub not_before: Option<UnixTime>,
     /// The time at which it existed, by a witness.
     pub not_after: Option<UnixTime>,
     /// The token, or what would be signed.
@@ -44,20 +56,44 @@ impl Timeline {
     /// Collects at most `most` receipts.
     #[must_use]
     pub const fn of_at_most(most: usize) -> Self {
-        Self { steps: Vec::new(), most, left_out: 0 }
+        Self { streams: BTreeMap::new(), most, kept: 0, seen: 0, full: None }
     }
 
-    /// How many receipts went by that were not collected any more.
+    /// How many receipts went by that are not here.
     #[must_use]
-    pub const fn left_out(&self) -> u64 {
-        self.left_out
+    pub fn left_out(&self) -> u64 {
+        self.seen.saturating_sub(self.kept as u64)
+    }
+
+    /// Whether one more of `stream` is collected, at the expense of the longest stream if need be.
+    fn has_room(&mut self, stream: StreamId) -> bool {
+        if self.full == Some(stream) {
+            return false;
+        }
+        if self.kept < self.most {
+            return true;
+        }
+        let own = self.streams.get(&stream).map_or(0, Vec::len);
+        let longest = self.streams.values_mut().max_by_key(|steps| steps.len());
+        match longest.filter(|steps| steps.len() > own + 1) {
+            Some(longest) => {
+                longest.pop();
+                self.kept -= 1;
+                true
+            }
+            // Only the first ones, so that whoever reads knows where the stream breaks off.
+            None => {
+                self.full = Some(stream);
+                false
+            }
+        }
     }
 
     /// The receipts in an order that their links prove. Where links leave it open, what follows from the last receipt
     /// comes next, else the stream of the smaller name.
     #[must_use]
     pub fn into_steps(self) -> Vec<Step> {
-        let steps = self.steps;
+        let steps: Vec<Step> = self.streams.into_values().flatten().collect();
         let places: HashMap<ReceiptHash, usize> =
             steps.iter().enumerate().map(|(place, step)| (step.hash, place)).collect();
         let mut after: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
@@ -105,17 +141,22 @@ impl Timeline {
 
 impl Watch for Timeline {
     fn receipt(&mut self, seen: &Seen<'_>) {
-        if self.steps.len() >= self.most {
-            self.left_out += 1;
+        self.seen += 1;
+        let stream = seen.statement().stream;
+        if !self.has_room(stream) {
             return;
         }
-        self.steps.push(Step {
+        self.kept += 1;
+        self.streams.entry(stream).or_default().push(Step {
             hash: seen.hash(),
             statement: seen.statement().clone(),
             certificate: *seen.certificate(),
+            path: Arc::clone(seen.path()),
             disclosures: seen.disclosures().to_vec(),
             proof: seen.proof(),
             logged: seen.is_logged(),
+            places: seen.places().collect(),
+            not_before: seen.not_before(),
             not_after: seen.not_after(),
             token: seen.token(),
         });

@@ -44,6 +44,9 @@ pub struct Verification<'a> {
 
 /// Who looks on while receipts are verified.
 pub trait Watch {
+    /// Before the first: how many there will be, where the source says so.
+    fn expect(&mut self, _receipts: u64) {}
+
     /// A receipt went by. What it is worth, the report says.
     fn receipt(&mut self, seen: &Seen<'_>);
 }
@@ -310,7 +313,13 @@ impl Pass<'_, '_, '_> {
             replay.decide(&item, &signatory)?;
         }
         check.take(&item, sight, redacted);
-        self.watch.receipt(&Seen { item: &item, sight });
+        self.watch.receipt(&Seen {
+            item: &item,
+            sight,
+            not_before: bracket.not_before,
+            path: signatory.path(),
+            logs: &self.logs,
+        });
         self.hand(item, signatory);
         Ok(())
     }

@@ -25,10 +25,12 @@ from ._chain import chain, chain_headers, chain_meta
 from ._decorator import Guarded, guarded, verify_agent_scope
 from ._native import DENIAL_CODES, __version__
 from ._selector import Call, as_written, const
+from ._verify import Problem, Verdict, Verification, verify
 from .errors import (
     AgentDenied,
     ApprovalRequired,
     BudgetDenied,
+    CannotVerify,
     CertificateDenied,
     ClockDenied,
     Decision,
@@ -49,6 +51,7 @@ __all__ = [
     "ApprovalRequired",
     "BudgetDenied",
     "Call",
+    "CannotVerify",
     "CertificateDenied",
     "ClockDenied",
     "Decision",
@@ -58,10 +61,13 @@ __all__ = [
     "JournalDenied",
     "KakuninError",
     "NotExecuted",
+    "Problem",
     "RequestDenied",
     "RevocationDenied",
     "ScopeDenied",
     "ScopeExceeded",
+    "Verdict",
+    "Verification",
     "__version__",
     "agent_context",
     "as_written",
@@ -72,5 +78,6 @@ __all__ = [
     "current_agent",
     "guarded",
     "use",
+    "verify",
     "verify_agent_scope",
 ]

@@ -10,6 +10,7 @@ __all__ = [
     "DENIAL_CODES",
     "Judge",
     "ManualClock",
+    "NativeAccount",
     "NativeAgent",
     "NativeAuthority",
     "Opened",
@@ -26,6 +27,7 @@ __all__ = [
     "set_chain_context",
     "set_context",
     "set_default",
+    "verify_path",
 ]
 
 DENIAL_CODES: tuple[str, ...]
@@ -133,6 +135,10 @@ class Judge:
         at: int,
     ) -> str: ...
 
+@final
+class NativeAccount:
+    def record(self, timeline: bool) -> str: ...
+
 def open_directory(
     directory: str | PathLike[str],
     *,
@@ -160,3 +166,13 @@ def context_entered() -> None: ...
 def set_default(agent: NativeAgent) -> bool: ...
 def default() -> NativeAgent | None: ...
 def current() -> NativeAgent | None: ...
+def verify_path(
+    path: str | PathLike[str],
+    *,
+    roots: list[tuple[str, bytes]],
+    log_keys: list[str],
+    policies: list[tuple[str, bytes]],
+    logs: list[str | PathLike[str]],
+    journals: list[str | PathLike[str]],
+    names: list[str] | None,
+) -> NativeAccount: ...

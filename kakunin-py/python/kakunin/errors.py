@@ -14,6 +14,7 @@ __all__ = [
     "AgentDenied",
     "ApprovalRequired",
     "BudgetDenied",
+    "CannotVerify",
     "CertificateDenied",
     "ClockDenied",
     "Decision",
@@ -32,6 +33,10 @@ logger = logging.getLogger("kakunin")
 
 class KakuninError(Exception):
     """Anything this package raises on purpose."""
+
+
+class CannotVerify(KakuninError):
+    """Nothing can be judged, because something cannot be read. It says nothing about the receipts."""
 
 
 class NotExecuted(KakuninError):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import kakunin
 from kakunin import (
     Agent,
+    CannotVerify,
     Decision,
     ScopeDenied,
+    Verdict,
+    Verification,
     agent_context,
     as_written,
     const,
@@ -120,3 +124,20 @@ def test() -> None:
     with agent_context(agent), assert_denied("scope.action") as denied, no_agent():
         pay("acme", Decimal(1))
     print(denied.value.code, open_agent("x", clock=clock))
+
+
+def stranger(bundle: Path) -> tuple[Verdict, list[str]]:
+    """A verdict is compared, and its parts have types."""
+    try:
+        found: Verification = kakunin.verify(
+            bundle, roots=["a.pem", b"-----BEGIN"], log_keys="key", witness_policy=None, replay=True
+        )
+    except CannotVerify:
+        return "EMPTY", []
+    if found.verdict == "COMPLETE" or found.complete:
+        receipts: int = found.counts.receipts
+        index: int | None = found.problems[0].index
+        print(receipts, index, found.to_dict(timeline=True))
+    kakunin.verify(bundle, roots=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    kakunin.verify(bundle)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    return found.verdict, [step.what for step in found.timeline]

@@ -1,12 +1,14 @@
 //! What happened, told from receipts: a line each, in the order that their links prove.
 
-use kakunin_core::journal::Proof;
-use kakunin_core::receipt::{Answer, Control, Event, ReceiptHash};
-use kakunin_core::verify::Step;
 use serde_json::{Value, json};
 
+use crate::journal::Proof;
+use crate::receipt::{Answer, Control, Disclosure, Event, ReceiptHash};
+use crate::verify::Step;
+
 /// What a receipt says, with the values that are disclosed.
-pub(crate) fn tell(step: &Step) -> String {
+#[must_use]
+pub fn tell(step: &Step) -> String {
     let values: Vec<String> = step.disclosures.iter().filter(|it| it.name() != "output").map(value).collect();
     let values = if values.is_empty() { String::new() } else { format!(" {}", values.join(" ")) };
     match &step.statement.event {
@@ -28,7 +30,6 @@ pub(crate) fn tell(step: &Step) -> String {
         Event::Close { totals: Some(_) } => "the stream ends".to_owned(),
         Event::Close { totals: None } => "the stream was ended by another process".to_owned(),
         Event::Control(control) => note(control),
-        _ => "something newer than this program".to_owned(),
     }
 }
 
@@ -45,11 +46,10 @@ fn note(control: &Control) -> String {
         Control::Join => "brings several calls together".to_owned(),
         Control::Erased { count, .. } => format!("{count} values were erased"),
         Control::Seal(seal) => format!("signs for {} receipts", seal.count),
-        _ => "a note".to_owned(),
     }
 }
 
-fn value(disclosure: &kakunin_core::receipt::Disclosure) -> String {
+fn value(disclosure: &Disclosure) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), printable);
     match disclosure.value() {
         Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
@@ -63,12 +63,14 @@ fn printable(text: &str) -> String {
     if text.chars().count() > LONGEST { format!("{safe}...") } else { safe }
 }
 
-pub(crate) fn short(hash: &ReceiptHash) -> String {
+/// The first digits of a receipt's name, as `kakunin why` takes them.
+#[must_use]
+pub fn short(hash: &ReceiptHash) -> String {
     hash.to_string().chars().take(8).collect()
 }
 
 /// The story for a terminal.
-pub(crate) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
+pub(super) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
     let mut agents: Vec<String> = Vec::new();
     let mut lines = Vec::with_capacity(steps.len());
     for step in steps {
@@ -97,7 +99,7 @@ pub(crate) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
 }
 
 /// The story for a program.
-pub(crate) fn records(steps: &[Step]) -> Value {
+pub(super) fn records(steps: &[Step]) -> Value {
     let record = |step: &Step| {
         json!({
             "receipt": step.hash.to_string(),
@@ -114,8 +116,6 @@ pub(crate) fn records(steps: &[Step]) -> Value {
     steps.iter().map(record).collect()
 }
 
-/// Receipts that one story may have: more is no story any more.
-pub(crate) const MOST_STEPS: usize = 2_000;
 /// Characters of one value.
 const LONGEST: usize = 64;
 /// Lanes that are still told apart by their indent.

@@ -1,0 +1,104 @@
+//! One verdict on every surface: what the command prints is what the Rust interface says.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::digest::Digest;
+use kakunin_core::log::{VerifierKey, WitnessPolicy};
+use kakunin_core::report::{Inquiry, Told};
+use kakunin_core::scope::NameLists;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+use crate::desk::texts;
+use crate::incident::Incident;
+
+/// The question that [`Incident::words`] asks, in Rust.
+fn inquiry(incident: &Incident, roots: &[&str]) -> Inquiry {
+    let pem = |name: &&str| fs::read(incident.desk.path(name)).unwrap();
+    let roots: Vec<_> =
+        roots.iter().map(pem).map(|pem| CertificateDer::from_pem_slice(&pem).unwrap()).collect();
+    let policy = fs::read(incident.desk.path("policy.txt")).unwrap();
+    Inquiry::by(TrustAnchors::new(roots.iter().map(|root| root.as_ref())).unwrap())
+        .log_keys(incident.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect())
+        .witnesses(vec![WitnessPolicy::parse(policy).unwrap()])
+        .replay(NameLists::default())
+}
+
+/// Verifies `what` at the command line and in Rust; gives the one answer.
+fn both(incident: &Incident, what: &str, code: i32) -> Value {
+    let said = incident.desk.answer(&incident.words(what, &["--replay"]), code);
+    let inquiry = inquiry(incident, &["shop.pem", "bank.pem"]);
+    let account = inquiry.of(&incident.desk.path(what), &[], &mut ()).unwrap();
+    assert_eq!(account.to_record(Told::OneChain), said, "{what}");
+    assert_eq!(i32::from(account.report().verdict().exit_code()), code, "{what}");
+    let (out, _) = texts(&incident.desk.run(&incident.words(what, &["--replay"])));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(account.to_lines(Told::OneChain), lines, "{what}");
+    said
+}
+
+#[test]
+fn command_line_and_library_give_one_verdict() {
+    let incident = Incident::about("ticket:4711");
+    let path = |name: &str| incident.desk.path(name);
+    let answer = both(&incident, "incident.zip", 0);
+    assert_eq!(answer["verdict"], "COMPLETE");
+    assert_eq!(answer["chain"], incident.chain.as_str());
+    assert_eq!(answer["counts"]["receipts"].as_u64(), Some(15));
+    assert_eq!(answer["counts"]["witnessed"], answer["counts"]["receipts"]);
+    assert_eq!(answer["timeline"].as_array().unwrap().len(), 15);
+    assert_eq!(answer["replay"]["same"].as_u64(), Some(5));
+
+    // Tampered with.
+    let whole = fs::read(path("incident.zip")).unwrap();
+    let mut octets = whole.clone();
+    let middle = octets.len() / 2;
+    octets[middle] ^= 1;
+    fs::write(path("tampered.zip"), octets).unwrap();
+    let answer = both(&incident, "tampered.zip", 1);
+    assert_eq!(answer["verdict"], "INVALID");
+    assert!(!answer["invalid"]["text"].as_str().unwrap().is_empty());
+    // Cut.
+    fs::write(path("cut.zip"), &whole[..whole.len() - 1]).unwrap();
+    assert_eq!(both(&incident, "cut.zip", 1)["invalid"]["code"], "bundle.zip");
+    // A journal whose last write was torn, and one that nobody ever wrote to.
+    let stream = fs::read_dir(path("agents/bank/state/journal")).unwrap();
+    let mut folders = stream.map(|entry| entry.unwrap().path());
+    let folder: PathBuf = folders.find(|folder| folder.join("0001.seg").is_file()).unwrap();
+    let segment = fs::read(folder.join("0001.seg")).unwrap();
+    fs::write(folder.join("0001.seg"), &segment[..segment.len() - 7]).unwrap();
+    let answer = both(&incident, "agents/bank", 3);
+    assert_eq!(answer["verdict"], "AUTHENTIC-NOT-COMPLETE");
+    let torn = answer["reasons"].as_array().unwrap().iter().find(|it| it["code"] == "stream.torn").unwrap();
+    assert_eq!(torn["stream"], answer["streams"][0]["stream"]);
+    fs::create_dir(path("empty")).unwrap();
+    assert_eq!(both(&incident, "empty", 3)["verdict"], "EMPTY");
+}
+
+#[test]
+fn a_root_is_trusted_where_the_asker_names_it_and_nowhere_else() {
+    let incident = Incident::about("ticket:4711");
+    let stranger = Incident::about("ticket:4711");
+    let foreign = stranger.desk.path("shop.pem");
+    let foreign = foreign.to_str().unwrap();
+    // Of somebody else; and one of two, the other of which lies in the bundle only.
+    for roots in [vec![foreign], vec!["shop.pem"], vec!["bank.pem"]] {
+        let mut words = vec!["verify", "incident.zip"];
+        words.extend(roots.iter().flat_map(|root| ["--root", root]));
+        let answer = incident.desk.answer(&words, 1);
+        assert_eq!(answer["invalid"]["code"], "receipt.certificate", "{roots:?}");
+        let account = inquiry(&incident, &roots).of(&incident.desk.path("incident.zip"), &[], &mut ());
+        assert_eq!(account.unwrap().report().verdict().word(), "INVALID", "{roots:?}");
+    }
+    // A root that was put beside the receipts is a certificate among others.
+    let pem = fs::read(incident.desk.path("shop.pem")).unwrap();
+    let root = CertificateDer::from_pem_slice(&pem).unwrap();
+    let archive = incident.desk.path("agents/support/state/journal/archive");
+    fs::write(archive.join(format!("{}.cert", Digest::of(&root))), &root).unwrap();
+    let answer = incident.desk.answer(&["verify", "agents/support", "--root", "bank.pem"], 1);
+    assert_eq!(answer["invalid"]["code"], "receipt.certificate");
+    incident.desk.answer(&["verify", "agents/support", "--root", "shop.pem"], 3);
+}

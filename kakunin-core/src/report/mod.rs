@@ -1,0 +1,13 @@
+//! The account: one answer to "what happened, and what of it is proven", for every surface.
+//!
+//! Takes in an [`Inquiry`], which is what somebody asks and whom they believe, and a path; has it verified, whatever lies
+//! there; gives out an [`Account`]. Command line and bindings show that account and add nothing: its verdict, its JSON
+//! and its words are made here, so that no two of them can say different things.
+
+mod account;
+mod inquiry;
+mod story;
+
+pub use account::{Account, Told};
+pub use inquiry::{Inquiry, InquiryError};
+pub use story::{short, tell};

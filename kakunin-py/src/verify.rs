@@ -1,0 +1,112 @@
+//! The verifier: the same account that the command line prints.
+
+use std::path::PathBuf;
+
+use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::log::{VerifierKey, WitnessPolicy};
+use kakunin_core::report::{Account, Inquiry, InquiryError, Told};
+use kakunin_core::scope::{NameList, NameLists};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+/// What was found.
+#[pyclass(frozen, module = "kakunin._native")]
+pub(crate) struct NativeAccount {
+    account: Account,
+}
+
+#[pymethods]
+impl NativeAccount {
+    /// The JSON that `kakunin verify --json` prints; with `timeline`, as with `--timeline`.
+    fn record(&self, py: Python<'_>, timeline: bool) -> String {
+        let told = if timeline { Told::Always } else { Told::OneChain };
+        py.detach(|| self.account.to_record(told).to_string())
+    }
+}
+
+/// What was asked, as Python has it.
+struct Asked {
+    path: PathBuf,
+    roots: Vec<(String, Vec<u8>)>,
+    log_keys: Vec<String>,
+    policies: Vec<(String, Vec<u8>)>,
+    logs: Vec<PathBuf>,
+    journals: Vec<PathBuf>,
+    names: Option<Vec<String>>,
+}
+
+/// Why there is no answer: what was asked cannot be asked, or what is there cannot be judged.
+enum Failure {
+    Usage(String),
+    Cannot(String),
+}
+
+impl From<InquiryError> for Failure {
+    fn from(error: InquiryError) -> Self {
+        if error.is_usage() { Self::Usage(error.to_string()) } else { Self::Cannot(error.to_string()) }
+    }
+}
+
+/// Verifies what lies at `path`. Roots and policies are pairs of what they are called and their octets; `names` is `None`
+/// where nothing is to be decided again.
+#[pyfunction]
+#[pyo3(signature = (path, *, roots, log_keys, policies, logs, journals, names))]
+#[expect(clippy::too_many_arguments, reason = "the parts of one question, called from one place")]
+pub(crate) fn verify_path(
+    py: Python<'_>,
+    path: PathBuf,
+    roots: Vec<(String, Vec<u8>)>,
+    log_keys: Vec<String>,
+    policies: Vec<(String, Vec<u8>)>,
+    logs: Vec<PathBuf>,
+    journals: Vec<PathBuf>,
+    names: Option<Vec<String>>,
+) -> PyResult<NativeAccount> {
+    let asked = Asked { path, roots, log_keys, policies, logs, journals, names };
+    match py.detach(|| ask(asked)) {
+        Ok(account) => Ok(NativeAccount { account }),
+        Err(Failure::Usage(text)) => Err(PyValueError::new_err(text)),
+        Err(Failure::Cannot(text)) => Err(cannot(py, &text)),
+    }
+}
+
+fn ask(asked: Asked) -> Result<Account, Failure> {
+    let cannot = |name: &str, what: &dyn std::fmt::Display| Failure::Cannot(format!("{name}: {what}"));
+    let mut roots: Vec<Vec<u8>> = Vec::new();
+    for (name, pem) in &asked.roots {
+        let blocks: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let blocks = blocks.map_err(|_| cannot(name, &"it is not readable PEM"))?;
+        if blocks.is_empty() {
+            return Err(cannot(name, &"it holds no PEM CERTIFICATE"));
+        }
+        roots.extend(blocks.iter().map(|der| der.to_vec()));
+    }
+    let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice));
+    let anchors = anchors.map_err(|error| Failure::Cannot(error.to_string()))?;
+    let key = |text: &String| {
+        VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("log key `{text}`: {error}")))
+    };
+    let keys: Vec<VerifierKey> = asked.log_keys.iter().map(key).collect::<Result<_, _>>()?;
+    let policy =
+        |(name, text): &(String, Vec<u8>)| WitnessPolicy::parse(text).map_err(|error| cannot(name, &error));
+    let policies: Vec<WitnessPolicy> = asked.policies.iter().map(policy).collect::<Result<_, _>>()?;
+    let mut inquiry = Inquiry::by(anchors).log_keys(keys).witnesses(policies).logs(asked.logs);
+    if let Some(texts) = asked.names {
+        let mut lists = NameLists::default();
+        for text in &texts {
+            lists.insert(NameList::parse(text).map_err(|error| cannot("names", &error))?);
+        }
+        inquiry = inquiry.replay(lists);
+    }
+    Ok(inquiry.of(&asked.path, &asked.journals, &mut ())?)
+}
+
+/// `kakunin.CannotVerify`.
+fn cannot(py: Python<'_>, text: &str) -> PyErr {
+    static CANNOT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let made = CANNOT.import(py, "kakunin.errors", "CannotVerify").and_then(|class| class.call1((text,)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
