@@ -19,6 +19,8 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub(super) struct Signatory {
     path: Arc<AgentPath>,
+    /// The key of the root: whose word the lists are.
+    root: Digest,
     /// The earliest revocation of it or of its issuer on any list there is.
     revoked: Option<UnixTime>,
 }
@@ -30,6 +32,10 @@ impl Signatory {
 
     pub(super) fn key(&self) -> &PublicKey {
         self.path.agent().decoded().key()
+    }
+
+    pub(super) const fn root(&self) -> Digest {
+        self.root
     }
 
     pub(super) const fn revoked(&self) -> Option<UnixTime> {
@@ -82,7 +88,8 @@ impl<'a> Papers<'a> {
         let issuers = self.pool.iter().map(Vec::as_slice).filter(|other| issued(other, &certificate));
         let path = certificate.clone().verify_path(issuers, self.anchors, at).ok()?;
         let revoked = self.revocation(&path);
-        Some(Signatory { path: Arc::new(path), revoked })
+        let root = path.root().decoded().key().key_id();
+        Some(Signatory { path: Arc::new(path), root, revoked })
     }
 
     /// The earliest time from which the agent or its issuer was revoked.

@@ -5,7 +5,8 @@
 //! the receipt signs: the list it names is not older than its thisUpdate, and what it follows from was there before.
 //!
 //! An allowance under a certificate whose revocation is known is INVALID if it is proven to be later, good if it is
-//! proven not to be, and TIME-UNPROVEN otherwise. A witness that came late makes nothing INVALID.
+//! proven not to be, and TIME-UNPROVEN otherwise. A witness that came late makes nothing INVALID, and neither does
+//! another owner, who dates his lists as he likes: *not before* is proven by lists under the same root only.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -48,25 +49,28 @@ pub(super) struct Undecided {
     pub(super) parents: Vec<ReceiptHash>,
     /// A checkpoint it names: of which log, and how many entries that had.
     pub(super) anchor: Option<(Digest, u64)>,
+    /// The key of the root it is under.
+    pub(super) root: Digest,
 }
 
 impl Undecided {
     /// What is proven about it, with what others and the logs add to its bracket.
     pub(super) fn decide(&self, links: &Links, strata: &Strata) -> Age {
-        let anchored = self.anchor.and_then(|(log, size)| strata.not_before(&log, size));
-        let not_before = self.bracket.not_before.max(links.not_before(&self.parents)).max(anchored);
+        let anchored = self.anchor.and_then(|(log, size)| strata.not_before(&(log, self.root), size));
+        let follows = links.not_before(&self.parents);
+        let own = follows.get(&self.root).copied();
+        let not_before = self.bracket.not_before.max(own).max(anchored);
         if not_before.is_some_and(|start| start > self.revoked) {
             return Age::AfterRevocation;
         }
         let not_after = [self.bracket.not_after, links.not_after(&self.hash)].into_iter().flatten().min();
         let lag = |end: UnixTime| end.seconds().saturating_sub(self.revoked.seconds());
-        match not_after {
-            Some(end) if end <= self.revoked => Age::BeforeRevocation,
-            Some(end) => Age::Unproven { lag: lag(end) },
-            // Nobody saw it: the claim is all there is.
-            None if self.claimed <= self.revoked => Age::ClaimedBefore,
-            None => Age::Unproven { lag: lag(self.claimed) },
+        if let Some(end) = not_after {
+            return if end <= self.revoked { Age::BeforeRevocation } else { Age::Unproven { lag: lag(end) } };
         }
+        // Nobody saw it: the claim is all there is, and another owner may contradict it.
+        let latest = follows.into_values().fold(self.claimed, UnixTime::max);
+        if latest <= self.revoked { Age::ClaimedBefore } else { Age::Unproven { lag: lag(latest) } }
     }
 }
 
@@ -88,8 +92,15 @@ pub(super) enum Age {
 pub(super) struct Links {
     /// For each receipt that one elsewhere names: those that name it, and by when they were witnessed.
     named: HashMap<ReceiptHash, Vec<(ReceiptHash, Option<UnixTime>)>>,
-    /// Of those, the ones that are here: not before when, and what they name elsewhere.
-    found: HashMap<ReceiptHash, (Option<UnixTime>, Vec<ReceiptHash>)>,
+    /// Of those, the ones that are here.
+    found: HashMap<ReceiptHash, Named>,
+}
+
+/// A receipt that one elsewhere names: not before when, by lists under which root, and what it names elsewhere itself.
+struct Named {
+    not_before: Option<UnixTime>,
+    root: Digest,
+    parents: Vec<ReceiptHash>,
 }
 
 impl Links {
@@ -99,9 +110,15 @@ impl Links {
     }
 
     /// A receipt goes by: it may be one that somebody names.
-    pub(super) fn pass(&mut self, hash: ReceiptHash, not_before: Option<UnixTime>, parents: &[ReceiptHash]) {
+    pub(super) fn pass(
+        &mut self,
+        hash: ReceiptHash,
+        not_before: Option<UnixTime>,
+        root: Digest,
+        parents: &[ReceiptHash],
+    ) {
         if self.named.contains_key(&hash) {
-            self.found.insert(hash, (not_before, parents.to_vec()));
+            self.found.insert(hash, Named { not_before, root, parents: parents.to_vec() });
         }
     }
 
@@ -110,13 +127,17 @@ impl Links {
         self.named.len().saturating_sub(self.found.len())
     }
 
-    /// The latest time before which none of `parents`, nor what they follow from, can have been written.
-    fn not_before(&self, parents: &[ReceiptHash]) -> Option<UnixTime> {
-        let mut latest = None;
+    /// By the lists under each root: the latest time before which not all of `parents`, and what they follow from, can
+    /// have been written.
+    fn not_before(&self, parents: &[ReceiptHash]) -> BTreeMap<Digest, UnixTime> {
+        let mut latest = BTreeMap::new();
         walk(parents, |hash, open| {
-            let Some((start, parents)) = self.found.get(&hash) else { return };
-            latest = latest.max(*start);
-            open.extend(parents);
+            let Some(named) = self.found.get(&hash) else { return };
+            if let Some(start) = named.not_before {
+                let known = latest.entry(named.root).or_insert(start);
+                *known = start.max(*known);
+            }
+            open.extend(&named.parents);
         });
         latest
     }
@@ -152,13 +173,14 @@ fn walk(start: &[ReceiptHash], mut visit: impl FnMut(ReceiptHash, &mut Vec<Recei
 /// here, since whoever names a checkpoint may have known it before a witness did.
 #[derive(Default)]
 pub(super) struct Strata {
-    /// For each log: places, with a time that no entry above can be older than. Both ascend; a list lasts for hours, so they are few.
-    logs: HashMap<Digest, BTreeMap<u64, UnixTime>>,
+    /// For each log, and each root whose agents have entries there: places, with a time that no entry above can be older
+    /// than. Both ascend; a list lasts for hours, so they are few.
+    logs: HashMap<(Digest, Digest), BTreeMap<u64, UnixTime>>,
 }
 
 impl Strata {
-    /// The entry of `log` at `index` is not older than `not_before`.
-    pub(super) fn lay(&mut self, log: Digest, index: u64, not_before: UnixTime) {
+    /// By a list under the root of `log`'s second part, the entry at `index` is not older than `not_before`.
+    pub(super) fn lay(&mut self, log: (Digest, Digest), index: u64, not_before: UnixTime) {
         let steps = self.logs.entry(log).or_default();
         if steps.range(..=index).next_back().is_some_and(|(_, known)| *known >= not_before) {
             return;
@@ -172,7 +194,7 @@ impl Strata {
     }
 
     /// The time before which the first `size` entries cannot all have been there.
-    fn not_before(&self, log: &Digest, size: u64) -> Option<UnixTime> {
+    fn not_before(&self, log: &(Digest, Digest), size: u64) -> Option<UnixTime> {
         self.logs.get(log)?.range(..size).next_back().map(|(_, time)| *time)
     }
 }
@@ -232,7 +254,16 @@ mod tests {
             bracket,
             parents: vec![hash("parent")],
             anchor: None,
+            root: ours(),
         }
+    }
+
+    fn ours() -> Digest {
+        Digest::of(b"our root")
+    }
+
+    fn theirs() -> Digest {
+        Digest::of(b"their root")
     }
 
     fn ends(not_before: Option<i64>, not_after: Option<i64>) -> Bracket {
@@ -271,11 +302,27 @@ mod tests {
         links.name(hash("parent"), allowance.hash, Bracket::default());
         links.name(hash("grandparent"), hash("parent"), Bracket::default());
         assert_eq!(links.missing(), 4);
-        links.pass(hash("parent"), Some(at(40)), &[hash("grandparent")]);
+        links.pass(hash("parent"), Some(at(40)), theirs(), &[hash("grandparent")]);
         assert_eq!(allowance.decide(&links, &Strata::default()), Age::BeforeRevocation);
-        links.pass(hash("grandparent"), Some(at(101)), &[]);
+        links.pass(hash("grandparent"), Some(at(101)), ours(), &[]);
         assert_eq!(allowance.decide(&links, &Strata::default()), Age::AfterRevocation);
         assert_eq!(links.missing(), 2);
+    }
+
+    #[test]
+    fn another_owner_dates_nothing_of_ours() {
+        let mut links = Links::default();
+        let parent = hash("parent");
+        links.name(parent, hash("allowance"), Bracket::default());
+        links.pass(parent, Some(at(101)), theirs(), &[]);
+        for (bracket, age) in [
+            (ends(None, Some(100)), Age::BeforeRevocation),
+            (ends(None, Some(500)), Age::Unproven { lag: 400 }),
+            (ends(None, None), Age::Unproven { lag: 1 }),
+            (ends(Some(101), None), Age::AfterRevocation),
+        ] {
+            assert_eq!(allowance(bracket).decide(&links, &Strata::default()), age, "{bracket:?}");
+        }
     }
 
     #[test]
@@ -290,7 +337,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_no_older_than_what_it_covers() {
-        let (mut strata, log) = (Strata::default(), Digest::of(b"log"));
+        let (mut strata, name) = (Strata::default(), Digest::of(b"log"));
+        let log = (name, ours());
         for (index, time) in [(10, 50), (30, 101), (20, 60), (25, 40), (40, 101)] {
             strata.lay(log, index, at(time));
         }
@@ -299,8 +347,11 @@ mod tests {
             [10, 11, 21, 30, 31, 99].map(bound),
             [None, Some(50), Some(60), Some(60), Some(101), Some(101)]
         );
-        let named = |size| Undecided { anchor: Some((log, size)), ..allowance(Bracket::default()) };
+        let named = |size| Undecided { anchor: Some((name, size)), ..allowance(Bracket::default()) };
         assert_eq!(named(31).decide(&Links::default(), &strata), Age::AfterRevocation);
+        assert_eq!(named(30).decide(&Links::default(), &strata), Age::ClaimedBefore);
+        // What another owner's agents have in the log says nothing about ours.
+        strata.lay((name, theirs()), 5, at(300));
         assert_eq!(named(30).decide(&Links::default(), &strata), Age::ClaimedBefore);
         strata.lay(log, 0, at(200));
         assert_eq!(strata.logs.get(&log).map(BTreeMap::len), Some(1));

@@ -17,6 +17,7 @@ use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow};
 use super::time::{Age, Bracket, Links, Strata, Undecided};
 use crate::certificate::TrustAnchors;
+use crate::digest::Digest;
 use crate::id::{AgentId, StreamId};
 use crate::journal::{Proof, locate};
 use crate::log::{LogReader, VerifierKey, WitnessPolicy};
@@ -143,7 +144,8 @@ impl<'a> Verification<'a> {
                 past.push(std::mem::take(&mut pass.logs));
             }
             if pass.failure.is_none() && pass.links.missing() > 0 {
-                let mut second = SecondPass { links: &mut pass.links, not_before: None };
+                let Pass { links, papers, .. } = &mut pass;
+                let mut second = SecondPass { links, papers, not_before: None };
                 for source in sources {
                     if let Err(Stop::Io(error)) = source.walk(&mut second) {
                         return Err(error);
@@ -290,8 +292,9 @@ impl Pass<'_, '_, '_> {
         for parent in &parents {
             self.links.name(*parent, hash, bracket);
         }
-        self.links.pass(hash, bracket.not_before, &parents);
-        self.lay(&item, bracket);
+        let root = signatory.root();
+        self.links.pass(hash, bracket.not_before, root, &parents);
+        self.lay(&item, bracket, root);
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
             let claimed = statement.stamp.time();
             may_allow(bracket.judged(claimed), path, list)?;
@@ -306,6 +309,7 @@ impl Pass<'_, '_, '_> {
                     bracket,
                     parents,
                     anchor: statement.anchor.and_then(|anchor| self.logs.anchor(&anchor)),
+                    root,
                 });
             }
         }
@@ -325,11 +329,11 @@ impl Pass<'_, '_, '_> {
     }
 
     /// What the entry says about the age of checkpoints above it.
-    fn lay(&mut self, item: &Item, bracket: Bracket) {
+    fn lay(&mut self, item: &Item, bracket: Bracket, root: Digest) {
         let Some(not_before) = bracket.not_before else { return };
         for place in &item.logged {
             if let Some(log) = self.logs.get(place.log) {
-                self.strata.lay(log.name, place.index, not_before);
+                self.strata.lay((log.name, root), place.index, not_before);
             }
         }
     }
@@ -414,12 +418,13 @@ fn elsewhere(item: &Item, check: &StreamCheck) -> Vec<ReceiptHash> {
 }
 
 /// Looks for receipts that somebody named after they had gone by.
-struct SecondPass<'l> {
+struct SecondPass<'l, 'a> {
     links: &'l mut Links,
+    papers: &'l mut Papers<'a>,
     not_before: Option<UnixTime>,
 }
 
-impl Visitor for SecondPass<'_> {
+impl Visitor for SecondPass<'_, '_> {
     fn begin(&mut self, _: StreamId) {
         self.not_before = None;
     }
@@ -429,7 +434,9 @@ impl Visitor for SecondPass<'_> {
         if let Event::Decision { list: Some(list), .. } = &statement.event {
             self.not_before = self.not_before.max(Some(list.this_update));
         }
-        self.links.pass(item.receipt.hash(), self.not_before, &statement.parents);
+        if let Some(signatory) = self.papers.signatory(item.receipt.certificate()) {
+            self.links.pass(item.receipt.hash(), self.not_before, signatory.root(), &statement.parents);
+        }
         Next::Receipt
     }
 

@@ -121,20 +121,49 @@ fn a_backdated_receipt_is_unproven_and_a_log_alone_says_no_time() {
 #[test]
 fn a_receipt_that_follows_from_what_came_after_the_revocation_is_invalid_whatever_it_claims() {
     let world = World::new();
-    // The bank's agent is good, and acts by a list of the 25th.
-    let journal = world.bank.open();
-    let list = keep(&world.bank, &journal, &world.bank.house.good_on_25th);
-    let later = allow(&world.bank, &journal, list, 2 * DAY, &[]);
-    journal.close(stamp(2 * DAY * 1000 + 9)).unwrap();
-    world.bank.log();
-    // What names it is no older, though it claims the 23rd.
+    // The agent's own denial of the 26th, by the list that revokes it.
+    let journal = world.support.open();
+    keep(&world.support, &journal, &world.support.house.revoked_on_24th);
+    let list = keep(&world.support, &journal, &world.support.house.revoked_on_26th);
+    let asked = request("12500.00");
+    let decision = decide(&world.support.house.leash(), &asked);
+    let mut denied = entry(&decision, &asked, list, stamp(3 * DAY * 1000));
+    denied.chain = Some(CHAIN);
+    let later = journal.decision(&denied).unwrap().hash();
+    journal.close(stamp(3 * DAY * 1000 + 9)).unwrap();
+    world.support.log();
+    // What names it is no older, though it claims the 23rd, and whoever may be said to have seen it then.
     support(&world, 10, &[later]);
-    for owners in [[&world.support, &world.bank], [&world.bank, &world.support]] {
-        assert_eq!(invalid(&judge(&world, &owners)), "receipt.revoked");
-    }
-    // A witness who saw it in time would have seen the future: still invalid, not good.
+    assert_eq!(invalid(&judge(&world, &[&world.support])), "receipt.revoked");
     world.see(&world.support, 3600);
-    assert_eq!(invalid(&judge(&world, &[&world.support, &world.bank])), "receipt.revoked");
+    assert_eq!(invalid(&judge(&world, &[&world.support])), "receipt.revoked");
+}
+
+#[test]
+fn another_owner_cannot_date_a_receipt_behind_its_revocation() {
+    // The bank dates a list of its own two days ahead, acts by it, and asks the support agent with a link to that.
+    let bank = |world: &World| {
+        let journal = world.bank.open();
+        let list = keep(&world.bank, &journal, &world.bank.house.good_on_25th);
+        let ahead = allow(&world.bank, &journal, list, 2 * DAY, &[]);
+        journal.close(stamp(2 * DAY * 1000 + 9)).unwrap();
+        world.bank.log();
+        ahead
+    };
+    for (seen, complete) in [(Some(3600), true), (Some(40 * DAY), false), (None, false)] {
+        let world = World::new();
+        let ahead = bank(&world);
+        support(&world, 10, &[ahead]);
+        if let Some(seconds) = seen {
+            world.see(&world.support, seconds);
+            world.see(&world.bank, 40 * DAY);
+        }
+        for owners in [[&world.support, &world.bank], [&world.bank, &world.support]] {
+            let report = judge(&world, &owners);
+            assert!(!matches!(report.verdict(), Verdict::Invalid(_)), "{seen:?} {:?}", report.verdict());
+            assert_eq!(reasons(&report).contains(&"time.unproven"), !complete, "{seen:?}");
+        }
+    }
 }
 
 #[test]

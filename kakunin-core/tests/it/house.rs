@@ -53,6 +53,8 @@ pub(crate) struct House {
     pub(crate) revoked_on_24th: Vec<u8>,
     /// The agent is good on the 25th.
     pub(crate) good_on_25th: Vec<u8>,
+    /// The agent is revoked, says a list of the 26th too.
+    pub(crate) revoked_on_26th: Vec<u8>,
 }
 
 impl House {
@@ -85,8 +87,9 @@ impl House {
             revoking_list: list(&issuing_issuer, 8, 20, Some(serial.clone())),
             revoking_root_list: list(&root_issuer, 2, 21, Some(authority)),
             later_list: list(&issuing_issuer, 9, 22, None),
-            revoked_on_24th: list(&issuing_issuer, 10, 24, Some(serial)),
+            revoked_on_24th: list(&issuing_issuer, 10, 24, Some(serial.clone())),
             good_on_25th: list(&issuing_issuer, 11, 25, None),
+            revoked_on_26th: list(&issuing_issuer, 12, 26, Some(serial)),
         }
     }
 
@@ -110,10 +113,11 @@ impl House {
             later_list: read("later_list"),
             revoked_on_24th: read("revoked_on_24th"),
             good_on_25th: read("good_on_25th"),
+            revoked_on_26th: read("revoked_on_26th"),
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[u8]); 11] {
+    fn parts(&self) -> [(&'static str, &[u8]); 12] {
         [
             ("root", &self.root),
             ("issuing", &self.issuing),
@@ -126,6 +130,7 @@ impl House {
             ("later_list", &self.later_list),
             ("revoked_on_24th", &self.revoked_on_24th),
             ("good_on_25th", &self.good_on_25th),
+            ("revoked_on_26th", &self.revoked_on_26th),
         ]
     }
 
