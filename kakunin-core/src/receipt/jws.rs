@@ -45,6 +45,9 @@ impl UnverifiedReceipt {
         let (head, rest) = signing_input.split_at_checked(dot).ok_or(ReceiptError::Encoding)?;
         let head = decode(head)?;
         let payload = decode(rest.get(1..).unwrap_or_default())?;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(ReceiptError::TooLong);
+        }
         let (algorithm, x5t) = read_header(&head).ok_or(ReceiptError::Header)?;
         Ok(Self {
             signing_input: signing_input.to_vec(),
@@ -242,7 +245,7 @@ fn decode(part: &[u8]) -> Result<Vec<u8>, ReceiptError> {
 /// The hard bound of a payload: a C2SP log entry is at most 65,535 bytes, and the journal's default is lower.
 const MAX_PAYLOAD: usize = 65_535;
 
-/// A header is about 115 bytes; base64url adds a third to both.
+/// A header is about 115 bytes; base64url adds a third to both. What is longer is not even decoded.
 const MAX_SIGNING_INPUT: usize = (MAX_PAYLOAD + 256) / 3 * 4;
 
 const TYPE: &str = "kakunin-receipt+jws";

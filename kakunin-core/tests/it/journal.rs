@@ -84,7 +84,7 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<(usize, usize, u8)> {
 }
 
 /// A frame with a right checksum, as an attacker who knows the format writes it.
-fn frame(body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap().to_le_bytes();
     [&length[..], &crc32c::crc32c(body).to_le_bytes(), body].concat()
 }
@@ -102,7 +102,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-const RECEIPT: u8 = 1;
+pub(crate) const RECEIPT: u8 = 1;
 pub(crate) const SIGNATURE: u8 = 2;
 const DISCLOSURE: u8 = 3;
 

@@ -30,4 +30,7 @@ mod loose;
 mod reference;
 mod revocation;
 mod scope;
+
+mod tokens;
+mod trail;
 mod vectors;
