@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,7 @@ pub struct AgentHome {
     levels: Levels,
     log: Option<String>,
     checkpoint: PathBuf,
+    keep_days: Option<u32>,
 }
 
 impl AgentHome {
@@ -56,7 +58,8 @@ impl AgentHome {
         // The owner publishes lists and checkpoint in one folder unless the settings say otherwise.
         let checkpoint =
             settings.checkpoint.map_or_else(|| lists.with_file_name("checkpoint"), |path| dir.join(path));
-        Ok(Self { dir, lists, name: settings.name, levels, log: settings.log, checkpoint })
+        let keep_days = settings.disclosures.keep_days.map(NonZero::get);
+        Ok(Self { dir, lists, name: settings.name, levels, log: settings.log, checkpoint, keep_days })
     }
 
     /// The directory, absolute.
@@ -81,6 +84,13 @@ impl AgentHome {
     #[must_use]
     pub const fn levels(&self) -> &Levels {
         &self.levels
+    }
+
+    /// For how many days disclosed values are kept, as the table `[disclosures]` of the settings says it. Only `kakunin erase
+    /// --retention` applies it.
+    #[must_use]
+    pub const fn keep_days(&self) -> Option<u32> {
+        self.keep_days
     }
 
     /// The verifier key of the owner's log, as the settings have it; nobody has read it yet.
@@ -316,9 +326,19 @@ struct Settings {
     /// Patterns of actions, and how safe their receipts must be.
     #[serde(default)]
     journal: BTreeMap<String, String>,
+    /// What becomes of disclosed values.
+    #[serde(default)]
+    disclosures: DisclosureSettings,
     /// Written for people; the certificate is what counts.
     #[serde(default, rename = "agent")]
     _agent: Option<String>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DisclosureSettings {
+    /// Whole days.
+    keep_days: Option<NonZero<u32>>,
 }
 
 impl Settings {

@@ -6,6 +6,7 @@ mod check;
 mod crl;
 mod demo;
 mod doctor;
+mod erase;
 mod export;
 mod init;
 mod inspect;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Why(why::Why),
     Export(export::Export),
+    Erase(erase::Erase),
     Verify(verify::Verify),
     Log(log::Log),
     Witness(witness::Witness),
@@ -64,6 +66,7 @@ impl Command {
             Self::Check(command) => command.run(common),
             Self::Why(command) => command.run(common),
             Self::Export(command) => command.run(common),
+            Self::Erase(command) => command.run(common),
             Self::Verify(command) => command.run(common),
             Self::Log(command) => command.run(common),
             Self::Witness(command) => command.run(common),

@@ -1,10 +1,13 @@
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kakunin_authority::store::Store;
-use kakunin_core::journal::{Entry, Proof, find, locate};
+use kakunin_core::digest::Digest;
+use kakunin_core::journal::{Entry, Erasures, Proof, StreamReader, find, locate};
 use kakunin_core::reason::DenialReason;
-use kakunin_core::receipt::{Answer as Decided, Event};
+use kakunin_core::receipt::{Answer as Decided, Control, Event};
+use kakunin_core::report::note;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Failure};
@@ -34,8 +37,9 @@ impl Why {
             return Err(Failure::usage(format!("`{prefix}` is no id; give 4 to 64 hexadecimal digits")));
         }
         let mut found: Vec<Entry> = Vec::new();
-        for journal in self.journals(common)? {
-            let entries = find(&journal, &prefix);
+        let journals = self.journals(common)?;
+        for journal in &journals {
+            let entries = find(journal, &prefix);
             found
                 .extend(entries.map_err(|error| Failure::cannot(format!("{}: {error}", journal.display())))?);
         }
@@ -46,7 +50,7 @@ impl Why {
             [] => {
                 Err(Failure::no(format!("no receipt begins with `{prefix}`; pass --agent DIR of its agent")))
             }
-            [entry] => Ok(explain(entry, about.iter().find_map(outcome))),
+            [entry] => Ok(explain(entry, about.iter().find_map(outcome), &Gone::of(entry, &journals))),
             several => {
                 let ids: Vec<String> =
                     several.iter().map(|entry| entry.receipt().hash().to_string()).collect();
@@ -80,7 +84,60 @@ fn outcome(entry: &Entry) -> Option<&'static str> {
     }
 }
 
-fn explain(entry: &Entry, outcome: Option<&'static str>) -> Answer {
+/// The values that a receipt commits to and that are not here.
+#[derive(Default)]
+struct Gone {
+    erased: Vec<&'static str>,
+    missing: Vec<&'static str>,
+    /// The receipts of the erasures, each with its reason.
+    receipts: Vec<(String, &'static str)>,
+}
+
+impl Gone {
+    fn of(entry: &Entry, journals: &[PathBuf]) -> Self {
+        let mut gone = Self::default();
+        let here = |commitment: &Digest| entry.disclosures().iter().any(|it| it.digest() == commitment);
+        let absent: Vec<_> =
+            entry.receipt().statement().event.commitments().filter(|(_, it)| !here(it)).collect();
+        if absent.is_empty() {
+            return gone;
+        }
+        let mut told: Vec<(Digest, String, &'static str)> = Vec::new();
+        for journal in journals {
+            let erasures = Erasures::of(journal);
+            let roots: BTreeSet<Digest> =
+                absent.iter().filter_map(|(_, commitment)| erasures.root_of(commitment).copied()).collect();
+            told.extend(receipts(journal, &roots));
+            for (name, commitment) in &absent {
+                if erasures.root_of(commitment).is_some_and(|root| told.iter().any(|(its, ..)| its == root)) {
+                    gone.erased.push(name);
+                }
+            }
+        }
+        gone.missing =
+            absent.iter().map(|(name, _)| *name).filter(|name| !gone.erased.contains(name)).collect();
+        gone.receipts = told.into_iter().map(|(_, receipt, reason)| (receipt, reason)).collect();
+        gone
+    }
+}
+
+/// The receipts in `journal` that state the erasures `roots`.
+fn receipts(journal: &Path, roots: &BTreeSet<Digest>) -> Vec<(Digest, String, &'static str)> {
+    if roots.is_empty() {
+        return Vec::new();
+    }
+    let entries = StreamReader::streams(journal).into_iter().flatten().flatten().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| match entry.receipt().statement().event {
+            Event::Control(Control::Erased { digest, reason, .. }) if roots.contains(&digest) => {
+                Some((digest, entry.receipt().hash().to_string(), reason.word()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn explain(entry: &Entry, outcome: Option<&'static str>, gone: &Gone) -> Answer {
     let receipt = entry.receipt();
     let statement = receipt.statement();
     let mut record = Map::new();
@@ -122,7 +179,18 @@ fn explain(entry: &Entry, outcome: Option<&'static str>) -> Answer {
         }
         Event::Open { .. } => say("event", json!("the stream begins")),
         Event::Close { .. } => say("event", json!("the stream ends")),
-        _ => say("event", json!("a note about the stream")),
+        Event::Control(control) => say("event", json!(note(control))),
+        _ => say("event", json!("something newer than this program")),
+    }
+    if !gone.erased.is_empty() {
+        say("erased", json!(gone.erased));
+        for (receipt, reason) in &gone.receipts {
+            say("erasure", json!(receipt));
+            say("erasure_reason", json!(reason));
+        }
+    }
+    if !gone.missing.is_empty() {
+        say("missing", json!(gone.missing));
     }
     say("signed", json!(entry.proof() != Proof::Unsigned));
     Answer::yes(Value::Object(record)).lines(lines)

@@ -5,6 +5,7 @@ mod agents;
 mod bundles;
 mod decisions;
 mod desk;
+mod erasures;
 mod incident;
 mod logs;
 mod manners;

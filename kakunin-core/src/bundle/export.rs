@@ -12,19 +12,22 @@ use std::path::{Path, PathBuf};
 use base64ct::{Base64, Encoding as _};
 use ring::digest::{Context, SHA256};
 
-use super::form::{DisclosureLine, Line, ProofLine, SealLine, TotalLine, write_checkpoints, write_lines};
+use super::form::{
+    DisclosureLine, ErasureLine, Line, ProofLine, SealLine, TotalLine, write_checkpoints, write_lines,
+};
 use super::manifest::{
-    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, MANIFEST, Manifest, ManifestLog, ManifestMember,
-    ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member, log_member,
+    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, MANIFEST, Manifest, ManifestLog,
+    ManifestMember, ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member,
+    log_member,
 };
 use super::selection::Selection;
 use super::zip::{Crc, ZipWriter};
 use crate::certificate::Decoded;
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
-use crate::journal::{Archive, Entry, Proof, ReadError, StreamReader, locate};
+use crate::journal::{Archive, Entry, Erasures, Proof, ReadError, StreamReader, locate};
 use crate::log::{LogError, LogReader};
-use crate::receipt::{Control, Event, ReceiptHash, Seal, Totals};
+use crate::receipt::{Control, Disclosure, Event, ReceiptHash, Seal, Totals};
 use crate::revocation::UnverifiedList;
 use crate::tree::{HashSource, InclusionProof, leaf_hash, node_hash};
 use crate::verify::{ChainLength, show};
@@ -68,6 +71,9 @@ pub fn export(
     if collected.receipts.lines == 0 {
         return Err(ExportError::Nothing);
     }
+    for commitments in selection.shown_erasures(&found) {
+        collected.erased.line(&ErasureLine { commitments }.write())?;
+    }
     let (receipts, logged, streams) =
         (collected.receipts.lines, collected.logged, collected.manifest.streams.len());
     let size = collected.write(&found, logs, chain, out)?;
@@ -103,7 +109,7 @@ impl Found {
             .filter_map(|(stream, journal)| Some((self.journals.get(*journal)?.as_path(), *stream)))
     }
 
-    fn archives(&self) -> impl Iterator<Item = Archive> {
+    pub(super) fn archives(&self) -> impl Iterator<Item = Archive> {
         self.journals.iter().map(|journal| Archive::of(journal))
     }
 }
@@ -113,6 +119,7 @@ struct Collected {
     manifest: Manifest,
     receipts: Spool,
     disclosures: Spool,
+    erased: Spool,
     /// For each log: paths, and the least place of a receipt in it.
     proofs: Vec<(Spool, Option<u64>)>,
     seals: Vec<SealLine>,
@@ -129,6 +136,7 @@ impl Collected {
             manifest: Manifest { v: VERSION, ..Manifest::default() },
             receipts: Spool::in_folder(folder)?,
             disclosures: Spool::in_folder(folder)?,
+            erased: Spool::in_folder(folder)?,
             proofs: proofs?,
             seals: Vec::new(),
             totals: Vec::new(),
@@ -153,7 +161,7 @@ impl Collected {
             around.pass(&entry);
             if selection.takes(&entry) {
                 around.take(&entry);
-                self.entry(&entry, logs)?;
+                self.entry(&entry, selection.erasures(), logs)?;
                 if let Some(chain) = chain {
                     self.seals.extend(around.seal_line(&entry));
                     self.totals.extend(around.total_line(&entry, chain));
@@ -167,7 +175,12 @@ impl Collected {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &Entry, logs: &mut [LogReader]) -> Result<(), ExportError> {
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        erasures: &Erasures,
+        logs: &mut [LogReader],
+    ) -> Result<(), ExportError> {
         let line = self.receipts.lines;
         let text = match entry.to_log_entry() {
             Some(text) => {
@@ -178,8 +191,11 @@ impl Collected {
             None => String::from_utf8_lossy(entry.receipt().signing_input()).into_owned(),
         };
         self.receipts.line(&text)?;
-        if !entry.disclosures().is_empty() {
-            self.disclosures.line(&DisclosureLine::of(line, entry.disclosures()).write())?;
+        // An erasure that is not finished yet is meant all the same.
+        let disclosures: Vec<&Disclosure> =
+            entry.disclosures().iter().filter(|it| erasures.root_of(it.digest()).is_none()).collect();
+        if !disclosures.is_empty() {
+            self.disclosures.line(&DisclosureLine::of(line, &disclosures).write())?;
         }
         self.certificates.insert(*entry.receipt().certificate());
         match &entry.receipt().statement().event {
@@ -223,6 +239,9 @@ impl Collected {
             parts.push(Part::of(&list_member(&name), der));
         }
         parts.push(self.disclosures.part(DISCLOSURES)?);
+        if self.erased.lines > 0 {
+            parts.push(self.erased.part(ERASED)?);
+        }
         for (reader, (proofs, least)) in logs.iter_mut().zip(self.proofs) {
             // A log that holds none of the receipts has nothing to say.
             let Some(least) = least else { continue };

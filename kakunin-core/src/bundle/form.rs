@@ -97,6 +97,26 @@ impl Line for TotalLine {
     }
 }
 
+/// A line of `erased`: the commitments to the values of one erasure, strictly ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ErasureLine {
+    pub(super) commitments: Vec<Digest>,
+}
+
+impl Line for ErasureLine {
+    fn write(&self) -> String {
+        let words: Vec<String> =
+            self.commitments.iter().map(|hash| Base64::encode_string(hash.as_bytes())).collect();
+        words.join(" ")
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let commitments = read_hashes(line.split(' '))?;
+        let ascends = commitments.iter().zip(commitments.iter().skip(1)).all(|(one, next)| one < next);
+        ascends.then_some(Self { commitments })
+    }
+}
+
 /// A line of `disclosures.jsonl`: the line of the receipt, and its disclosures.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,7 +126,7 @@ pub(super) struct DisclosureLine {
 }
 
 impl DisclosureLine {
-    pub(super) fn of(line: u64, disclosures: &[Disclosure]) -> Self {
+    pub(super) fn of(line: u64, disclosures: &[&Disclosure]) -> Self {
         Self { disclosures: disclosures.iter().map(|it| it.as_str().to_owned()).collect(), line }
     }
 }
@@ -194,6 +214,13 @@ mod tests {
         let stream = StreamId::from_bytes([7; 16]);
         let seal = SealLine { stream, seal: 9, hashes: vec![hash] };
         assert_eq!(SealLine::read(&seal.write()), Some(seal));
+        let mut two = vec![hash, Digest::of(b"y")];
+        two.sort_unstable();
+        let erasure = ErasureLine { commitments: two.clone() };
+        assert_eq!(ErasureLine::read(&erasure.write()), Some(erasure));
+        two.reverse();
+        assert_eq!(ErasureLine::read(&ErasureLine { commitments: two }.write()), None);
+        assert_eq!(ErasureLine::read(""), None);
         let proof = InclusionProof { index: 0, size: 1, path: Vec::new() };
         let total = TotalLine { stream, length: ChainLength { last: 4, proof } };
         assert_eq!(TotalLine::read(&total.write()), Some(total));

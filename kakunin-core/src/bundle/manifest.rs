@@ -89,15 +89,22 @@ impl Manifest {
 }
 
 impl Plan {
-    /// The names that the members must have, in this order, after the manifest: those of lists are in `names` already.
+    /// The names that the members must have, in this order, after the manifest. Those of lists are in `names` already, and
+    /// so is the one of erasures, if there were any.
     pub(super) fn expected<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut expected = vec![RECEIPTS.to_owned(), CERTIFICATES.to_owned()];
-        let mut lists: Vec<String> =
-            names.filter(|name| list_name(name).is_some()).map(str::to_owned).collect();
+        let (mut lists, mut erased) = (Vec::new(), false);
+        for name in names {
+            erased |= name == ERASED;
+            lists.extend(list_name(name).map(|_| name.to_owned()));
+        }
         lists.sort_unstable();
         lists.dedup();
         expected.append(&mut lists);
         expected.push(DISCLOSURES.to_owned());
+        if erased {
+            expected.push(ERASED.to_owned());
+        }
         for log in 0..self.logs.len() {
             expected.extend(LOG_PARTS.map(|part| log_member(log, part)));
         }
@@ -125,6 +132,7 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const RECEIPTS: &str = "receipts.jws";
 pub(super) const CERTIFICATES: &str = "certs.pem";
 pub(super) const DISCLOSURES: &str = "disclosures.jsonl";
+pub(super) const ERASED: &str = "erased";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const CONSISTENCY: &str = "consistency";
 pub(super) const PROOFS: &str = "proofs";

@@ -10,6 +10,7 @@
 //! certs.pem                  certificates; a root among them is not trusted
 //! crls/<TBS SHA-256>.crl     revocation lists that receipts name, and the newest of each issuer
 //! disclosures.jsonl          values behind the commitments, by line of receipts.jws
+//! erased                     commitments of each erasure, if there was one
 //! logs/<k>/checkpoints       signed notes with their cosignatures, ascending
 //! logs/<k>/consistency       from each checkpoint to the next
 //! logs/<k>/proofs            line, place in the log, path to the last checkpoint

@@ -3,7 +3,7 @@
 //! Opening checks the container, the manifest's digests and the small members; receipts, disclosures and paths stay in the
 //! file and are read side by side, line by line. Whatever is not the one spelling is refused before the verifier sees it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -11,22 +11,22 @@ use ring::digest::{Context, SHA256};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::form::{DisclosureLine, Line, ProofLine, SealLine, TotalLine, read_lines, read_log};
+use super::form::{DisclosureLine, ErasureLine, Line, ProofLine, SealLine, TotalLine, read_lines, read_log};
 use super::manifest::{
-    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, MANIFEST, Manifest, PROOFS, Plan, RECEIPTS, RECIPE,
-    SEALS, TOTALS, list_member, list_name, log_member,
+    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, MANIFEST, Manifest, PROOFS, Plan, RECEIPTS,
+    RECIPE, SEALS, TOTALS, list_member, list_name, log_member,
 };
 use super::seals::Sealer;
 use super::zip::{Member, MemberReader, Zip, ZipError};
 use crate::digest::Digest;
 use crate::file;
 use crate::id::StreamId;
-use crate::journal::Proof;
+use crate::journal::{Proof, erased_root};
 use crate::key::Signature;
 use crate::receipt::{Disclosure, UnverifiedReceipt};
 use crate::verify::{
-    ChainLength, Extent, Invalid, Item, Logged, Next, Place, Report, ShownLog, Source, Stop, Verification,
-    Visitor, Watch,
+    ChainLength, Extent, Invalid, Item, Logged, Next, Place, Report, Shown, ShownLog, Source, Stop,
+    Verification, Visitor, Watch,
 };
 
 /// A bundle whose form is right. What is in it, nobody believes yet.
@@ -38,6 +38,7 @@ pub struct Bundle {
     logs: Vec<(String, String)>,
     seals: HashMap<(StreamId, u64), Vec<Digest>>,
     totals: HashMap<StreamId, ChainLength>,
+    erasures: BTreeMap<Digest, Vec<Digest>>,
 }
 
 impl Bundle {
@@ -78,6 +79,7 @@ impl Bundle {
             logs,
             seals: seals.into_iter().map(|line| ((line.stream, line.seal), line.hashes)).collect(),
             totals: totals.into_iter().map(|line| (line.stream, line.length)).collect(),
+            erasures: read_erasures(&zip)?,
             plan,
             zip,
         })
@@ -236,6 +238,18 @@ impl Source for Bundle {
         Some(der)
     }
 
+    fn shown(&self) -> Shown {
+        Shown::Some
+    }
+
+    fn erasures(&self) -> Vec<Digest> {
+        self.erasures.keys().copied().collect()
+    }
+
+    fn erased(&self, root: &Digest) -> Option<Vec<Digest>> {
+        self.erasures.get(root).cloned()
+    }
+
     fn has_strangers(&self) -> bool {
         false
     }
@@ -392,6 +406,27 @@ fn read_certificates(pem: &str) -> Option<HashMap<Digest, Vec<u8>>> {
     (super::export::certificates_pem(&certificates) == pem).then_some(certificates)
 }
 
+/// The erasures, each under its root, ascending; a bundle without any has no such member.
+fn read_erasures(zip: &Zip) -> Result<BTreeMap<Digest, Vec<Digest>>, BundleError> {
+    let mut erasures = BTreeMap::new();
+    let Some(member) = zip.members().iter().find(|member| member.name == ERASED) else { return Ok(erasures) };
+    let reader = BufReader::with_capacity(BUFFER, zip.reader(member, 0));
+    let mut lines = Lines { reader, name: ERASED.to_owned() };
+    let form = |stop| match stop {
+        Stop::Io(error) => BundleError::Io(error),
+        Stop::Invalid(_) => refuse(ERASED),
+    };
+    while let Some(line) = lines.next().map_err(form)? {
+        let ErasureLine { commitments } = ErasureLine::read(&line).ok_or_else(|| refuse(ERASED))?;
+        let root = erased_root(&commitments);
+        if erasures.last_key_value().is_some_and(|(last, _)| *last >= root) {
+            return Err(refuse(ERASED));
+        }
+        erasures.insert(root, commitments);
+    }
+    if erasures.is_empty() { Err(refuse(ERASED)) } else { Ok(erasures) }
+}
+
 fn refuse(name: &str) -> BundleError {
     BundleError::refuse("bundle.form", name, "it is not in its one spelling")
 }
@@ -436,7 +471,7 @@ impl BundleError {
 
 const BUFFER: usize = 1 << 16;
 
-/// A receipt's line is at most 88 KB, a line of four disclosures of 20 KiB each some 110 KB.
+/// A receipt's line is at most 88 KB, a line of four disclosures of 20 KiB each some 110 KB, one of an erasure 740 KB.
 const MAX_LINE: u64 = 1 << 20;
 
 /// 16,384 members at less than 200 octets each, and as many streams.

@@ -1,20 +1,22 @@
 //! Which receipts a bundle takes: whole streams, or one chain with what it follows from.
 //!
 //! Of one chain: every receipt that names it, what those follow from and how that ended, as far as it lies in the given
-//! journals, and of each stream that has any of these the opening, the notes and the closing, which its proofs need. Found
-//! by reading the journals until nothing is added; only hashes are kept.
+//! journals, and of each stream that has any of these the opening, the notes and the closing, which its proofs need; so it
+//! is with the streams in which erasures of its values are stated. Found by reading the journals until nothing is added;
+//! only hashes are kept.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::export::{ExportError, Found};
+use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
-use crate::journal::{Entry, StreamReader};
-use crate::receipt::{Event, ReceiptHash};
+use crate::journal::{Entry, Erasures, StreamReader};
+use crate::receipt::{Control, Event, ReceiptHash};
 use crate::verify::{Extent, is_beside};
 
 /// What is taken.
 pub(super) enum Selection {
-    Everything,
+    Everything(Erasures),
     Chain(Chain),
 }
 
@@ -24,14 +26,27 @@ pub(super) struct Chain {
     /// Its receipts and what they need.
     taken: HashSet<ReceiptHash>,
     touched: HashSet<StreamId>,
+    erasures: Erasures,
+    /// Erasures of values of the receipts.
+    erased: BTreeSet<Digest>,
 }
 
 impl Selection {
     /// Finds the receipts of `chain`, or takes everything.
     pub(super) fn of(chain: Option<ChainId>, found: &Found) -> Result<Self, ExportError> {
-        let Some(chain) = chain else { return Ok(Self::Everything) };
-        let mut selection =
-            Chain { extent: Extent::Chain(chain), taken: HashSet::new(), touched: HashSet::new() };
+        let kept = found.archives().flat_map(|archive| {
+            let kept = archive.erasures().into_iter();
+            kept.filter_map(move |root| Some((root, archive.erased(&root)?)))
+        });
+        let erasures = Erasures::from_iter(kept);
+        let Some(chain) = chain else { return Ok(Self::Everything(erasures)) };
+        let mut selection = Chain {
+            extent: Extent::Chain(chain),
+            taken: HashSet::new(),
+            touched: HashSet::new(),
+            erasures,
+            erased: BTreeSet::new(),
+        };
         let mut wanted: HashSet<ReceiptHash> = HashSet::new();
         loop {
             let mut grown = false;
@@ -47,10 +62,27 @@ impl Selection {
         Ok(Self::Chain(selection))
     }
 
+    /// What was erased in the journals.
+    pub(super) const fn erasures(&self) -> &Erasures {
+        match self {
+            Self::Everything(erasures) => erasures,
+            Self::Chain(chain) => &chain.erasures,
+        }
+    }
+
+    /// The commitments of the erasures that the bundle has to show, ascending by their roots.
+    pub(super) fn shown_erasures(&self, found: &Found) -> impl Iterator<Item = Vec<Digest>> {
+        let roots: BTreeSet<Digest> = match self {
+            Self::Everything(_) => found.archives().flat_map(|archive| archive.erasures()).collect(),
+            Self::Chain(chain) => chain.erased.clone(),
+        };
+        roots.into_iter().filter_map(|root| found.archives().find_map(|archive| archive.erased(&root)))
+    }
+
     /// Whether the stream has anything that is taken.
     pub(super) fn touches(&self, stream: StreamId) -> bool {
         match self {
-            Self::Everything => true,
+            Self::Everything(_) => true,
             Self::Chain(chain) => chain.touched.contains(&stream),
         }
     }
@@ -58,7 +90,7 @@ impl Selection {
     /// Whether the receipt, of a stream that is touched, is taken.
     pub(super) fn takes(&self, entry: &Entry) -> bool {
         match self {
-            Self::Everything => true,
+            Self::Everything(_) => true,
             Self::Chain(chain) => {
                 let frame = |event: &Event| {
                     matches!(event, Event::Open { .. } | Event::Control(_) | Event::Close { .. })
@@ -73,6 +105,11 @@ impl Chain {
     /// Takes the receipt if it belongs here; says whether that may bring others.
     fn consider(&mut self, entry: &Entry, chain: ChainId, wanted: &mut HashSet<ReceiptHash>) -> bool {
         let (statement, hash) = (entry.receipt().statement(), entry.receipt().hash());
+        if let Event::Control(Control::Erased { digest, .. }) = &statement.event
+            && self.erased.contains(digest)
+        {
+            return self.touched.insert(statement.stream);
+        }
         let named = statement.chain.is_some_and(|(its, _)| its == chain);
         let ends = match &statement.event {
             Event::Outcome { decision, .. } => self.taken.contains(decision),
@@ -82,6 +119,8 @@ impl Chain {
             return false;
         }
         self.touched.insert(statement.stream);
+        let commitments = statement.event.commitments();
+        self.erased.extend(commitments.filter_map(|(_, commitment)| self.erasures.root_of(&commitment)));
         if !is_beside(self.extent, statement) {
             wanted.extend(&statement.parents);
         }

@@ -1,6 +1,7 @@
 //! Certificates and lists by their hash, so that a journal can be verified with nothing else but a root.
 //!
 //! A certificate's name is the SHA-256 of its DER (as `x5t#S256`), a list's that of its TBSCertList (as `crl.h`).
+//! What was erased is there by its commitments, under the root that the receipt of the erasure states (WIRE 4.2).
 //! What has a name is never written again; a file appears whole or not at all.
 
 use std::fs::{self, File};
@@ -8,7 +9,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::file;
 use crate::modes;
+use crate::tree;
 
 /// The folder `archive` of a journal.
 #[derive(Clone, Debug)]
@@ -57,6 +60,41 @@ impl Archive {
     #[must_use]
     pub fn certificates(&self) -> Vec<Vec<u8>> {
         self.names().0.iter().filter_map(|name| self.certificate(name)).collect()
+    }
+
+    /// Keeps what an erasure erases: the commitments, strictly ascending. Gives the RFC 6962 root over them, which is the
+    /// name they are kept under and what the receipt of the erasure states.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when they cannot be written.
+    pub(super) fn keep_erased(&self, commitments: &[Digest]) -> Result<Digest, ArchiveError> {
+        let root = erased_root(commitments);
+        let octets: Vec<u8> = commitments.iter().flat_map(Digest::as_bytes).copied().collect();
+        self.keep(&root, ERASED, &octets)?;
+        Ok(root)
+    }
+
+    /// The names of what erasures erased, ascending.
+    pub(crate) fn erasures(&self) -> Vec<Digest> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut roots: Vec<Digest> = names
+            .filter_map(|name| match name.split_once('.') {
+                Some((root, ERASED)) => Digest::from_hex(root),
+                _ => None,
+            })
+            .collect();
+        roots.sort_unstable();
+        roots
+    }
+
+    /// The commitments kept under `root`, strictly ascending; `None` if they are not here or are others.
+    pub(crate) fn erased(&self, root: &Digest) -> Option<Vec<Digest>> {
+        let octets = file::read(&self.path(root, ERASED), MOST_OCTETS_ERASED).ok()?;
+        let (commitments, rest) = octets.as_chunks::<32>();
+        let commitments: Vec<Digest> = commitments.iter().copied().map(Digest::from_bytes).collect();
+        let ascends = commitments.iter().zip(commitments.iter().skip(1)).all(|(one, next)| one < next);
+        (rest.is_empty() && ascends && erased_root(&commitments) == *root).then_some(commitments)
     }
 
     /// The names of the certificates and of the lists kept here, each ascending.
@@ -110,7 +148,18 @@ impl Archive {
     }
 }
 
-/// A certificate or list that could not be kept.
+/// What the receipt of an erasure states of `commitments`, which ascend.
+pub(crate) fn erased_root(commitments: &[Digest]) -> Digest {
+    tree::root(commitments.iter().map(|commitment| &commitment.as_bytes()[..]))
+}
+
+/// Values that one receipt says were erased; of more, several say it.
+pub(crate) const MOST_ERASED: usize = 16_384;
+const MOST_OCTETS_ERASED: u64 = 32 * MOST_ERASED as u64;
+
+const ERASED: &str = "erased";
+
+/// A certificate, a list or an erasure that could not be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{}`: {source}", path.display())]
 pub struct ArchiveError {

@@ -8,6 +8,11 @@
 //! certificate and list that was used, by hash, so that a journal verifies by itself.
 
 mod archive;
+mod erase;
+#[cfg(test)]
+mod erase_faults;
+mod erasing;
+mod erasures;
 #[cfg(test)]
 mod faults;
 mod handle;
@@ -20,9 +25,12 @@ mod signing;
 mod sink;
 mod writer;
 
+pub(crate) use archive::erased_root;
 pub(crate) use pen::genesis;
 
 pub use archive::{Archive, ArchiveError};
+pub use erase::{EraseError, Erased, Finish, Survey, Unsearched, Which, erase, finish_erasure, survey};
+pub use erasures::Erasures;
 pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, JournalOptions, Recorded};
 pub use read::{Entry, Proof, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};

@@ -4,12 +4,12 @@
 //! memory at a time. Reading takes no lock: a stream that is being written simply ends somewhere.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::erasing::read_segment;
 use super::recover::{segments, streams};
-use super::segment::{FrameKind, Frames, Tail, is_segment_header, read_signature, segment_name};
+use super::segment::{FrameKind, Frames, Tail, is_empty_of_values, is_segment_header, read_signature};
 use crate::id::StreamId;
 use crate::key::Signature;
 use crate::receipt::{Control, Disclosure, Event, ReceiptHash, UnverifiedReceipt, to_jws};
@@ -144,7 +144,7 @@ impl StreamReader {
             return Err(self.fault("journal.segment"));
         }
         self.next_segment = index.saturating_add(1);
-        let bytes = fs::read(self.folder.join(segment_name(index)))?;
+        let bytes = read_segment(&self.folder, self.stream, index)?;
         let mut frames = Frames::new(&bytes);
         let mut first = true;
         for frame in frames.by_ref() {
@@ -168,6 +168,8 @@ impl StreamReader {
     fn take_frame(&mut self, kind: FrameKind, content: &[u8]) -> Result<(), ReadError> {
         match kind {
             FrameKind::Control | FrameKind::Synced => {}
+            FrameKind::Erased if is_empty_of_values(content) => {}
+            FrameKind::Erased => return Err(self.fault("journal.disclosure")),
             FrameKind::Disclosure => {
                 let disclosure = Disclosure::parse(content).map_err(|_| self.fault("journal.disclosure"))?;
                 self.disclosures.push(disclosure);

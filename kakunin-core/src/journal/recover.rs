@@ -13,6 +13,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::erase::finish_erasure;
+use super::erasing::read_segment;
 use super::handle::Identity;
 use super::pen::Pen;
 use super::segment::{
@@ -35,15 +37,29 @@ pub(super) struct Abandoned {
     identity: Identity,
     stamp: Stamp,
     left: Option<Vec<StreamId>>,
+    /// Whether an erasure that was interrupted has been looked for.
+    erased: bool,
 }
 
 impl Abandoned {
     pub(super) fn beside(journal: &Path, own: StreamId, identity: &Identity, stamp: Stamp) -> Self {
-        Self { journal: journal.to_owned(), own, identity: identity.clone(), stamp, left: None }
+        Self {
+            journal: journal.to_owned(),
+            own,
+            identity: identity.clone(),
+            stamp,
+            left: None,
+            erased: false,
+        }
     }
 
     /// Recovers the next one; false when there are no more.
     pub(super) fn recover_next(&mut self) -> bool {
+        if !std::mem::replace(&mut self.erased, true) {
+            // One that cannot be finished now stays announced in its record, and the next opening tries again.
+            let _ = finish_erasure(&self.journal, &self.identity, self.stamp);
+            return true;
+        }
         let left = self.left.get_or_insert_with(|| {
             let mut found = streams(&self.journal).unwrap_or_default();
             found.retain(|stream| {
@@ -146,14 +162,14 @@ pub fn recover(
     let indices = segments(&folder)?;
     let Some(last) = indices.last().copied() else { return Ok(Recovery::Closed) };
     let mut found = Found::default();
-    let bytes = fs::read(folder.join(segment_name(last)))?;
+    let bytes = read_segment(&folder, stream, last)?;
     let mut end = found.read(&bytes, stream, last)?;
     // Receipts are signed in their order, so before one that is signed none is left.
     for index in indices.iter().rev().skip(1) {
         if found.has_proven() {
             break;
         }
-        let bytes = fs::read(folder.join(segment_name(*index)))?;
+        let bytes = read_segment(&folder, stream, *index)?;
         match found.read(&bytes, stream, *index)? {
             Ending { tail: Tail::Clean, receipt, .. } => end.receipt = end.receipt.or(receipt),
             _ => return Err(RecoverError::Damaged { stream, index: *index }),
@@ -253,7 +269,7 @@ impl Found {
                 return Err(damaged);
             }
             match frame.kind {
-                FrameKind::Control | FrameKind::Disclosure | FrameKind::Synced => {}
+                FrameKind::Control | FrameKind::Disclosure | FrameKind::Erased | FrameKind::Synced => {}
                 FrameKind::Signature => {
                     let Some((sequence, _)) = read_signature(frame.content) else { return Err(damaged) };
                     self.signed.insert(sequence);

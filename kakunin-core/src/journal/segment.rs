@@ -1,4 +1,4 @@
-//! Segment files: frames one after another, appended and never changed.
+//! Segment files: frames one after another, appended and never changed, except that disclosures can be erased.
 //!
 //! ```text
 //! frame   = as crate::frame; body = kind octet | content
@@ -7,6 +7,7 @@
 //! kind 3  = disclosure   base64url text, committed to by the next receipt
 //! kind 4  = control      "kakunin journal 1" | 16 octets stream | u32 index      first frame of each segment
 //! kind 5  = synced       u64 length: so much of this segment was on the disk before this frame was written
+//! kind 6  = erased       zeros, where disclosures of the next receipt were
 //! ```
 //! Proof is in the receipts, never in the frames.
 
@@ -21,6 +22,7 @@ pub(super) enum FrameKind {
     Disclosure,
     Control,
     Synced,
+    Erased,
 }
 
 impl FrameKind {
@@ -31,6 +33,7 @@ impl FrameKind {
             Self::Disclosure => 3,
             Self::Control => 4,
             Self::Synced => 5,
+            Self::Erased => 6,
         }
     }
 
@@ -41,8 +44,14 @@ impl FrameKind {
             3 => Some(Self::Disclosure),
             4 => Some(Self::Control),
             5 => Some(Self::Synced),
+            6 => Some(Self::Erased),
             _ => None,
         }
+    }
+
+    /// Whether it is there for the sake of the receipt behind it.
+    pub(super) const fn belongs_to_the_next(self) -> bool {
+        matches!(self, Self::Disclosure | Self::Erased)
     }
 }
 
@@ -88,6 +97,19 @@ pub(super) fn push_synced(out: &mut Vec<u8>, length: u64) {
     push_frame(out, FrameKind::Synced, |out| out.extend_from_slice(&length.to_le_bytes()));
 }
 
+/// The frame that takes the place of `length` octets of whole frames; none for fewer than a frame has.
+pub(super) fn erased_frame(length: usize) -> Option<Vec<u8>> {
+    let zeros = length.checked_sub(HEADER + 1)?;
+    let mut out = Vec::with_capacity(length);
+    push_frame(&mut out, FrameKind::Erased, |out| out.resize(out.len() + zeros, 0));
+    Some(out)
+}
+
+/// Whether the content of an erased frame holds nothing.
+pub(super) fn is_empty_of_values(content: &[u8]) -> bool {
+    content.iter().all(|octet| *octet == 0)
+}
+
 /// One readable frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
@@ -111,6 +133,11 @@ impl<'a> Frames<'a> {
     /// Where the last whole write ends: disclosures without their receipt belong to one that was torn.
     pub(super) const fn whole(&self) -> usize {
         self.whole
+    }
+
+    /// Where reading stands: behind the last frame that was given.
+    pub(super) const fn offset(&self) -> usize {
+        self.bodies.offset()
     }
 
     /// What cannot be read in order.
@@ -157,7 +184,7 @@ impl<'a> Iterator for Frames<'a> {
         let (kind, content) = self.bodies.next()?.split_first()?;
         match FrameKind::from_octet(*kind) {
             Some(kind) => {
-                if kind != FrameKind::Disclosure {
+                if !kind.belongs_to_the_next() {
                     self.whole = self.bodies.offset();
                 }
                 Some(Frame { kind, content })

@@ -20,6 +20,6 @@ pub use disclosure::{Disclosure, DisclosureError};
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
 pub use payload::MAX_PARENTS;
 pub use record::{
-    Anchor, Answer, Control, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, Statement,
-    StatementError, Totals,
+    Anchor, Answer, Control, ErasureReason, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp,
+    Statement, StatementError, Totals,
 };

@@ -5,7 +5,8 @@
 
 use super::json::{Object, ObjectWriter, Value, is_plain};
 use super::record::{
-    Anchor, Control, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, StatementError, Totals,
+    Anchor, Control, ErasureReason, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, StatementError,
+    Totals,
 };
 use crate::digest::{Digest, unhex};
 use crate::id::{ChainId, StreamId};
@@ -262,10 +263,11 @@ fn write_control(object: &mut ObjectWriter<'_>, control: &Control) {
             object.text("kind", "clock");
             object.number(if *forward { "ms_forward" } else { "ms_back" }, *millis);
         }
-        Control::Erased { count, digest } => {
+        Control::Erased { count, digest, reason } => {
             object.number("count", *count);
             object.digest("digest", digest);
             object.text("kind", "erased");
+            object.text("reason", reason.word());
         }
         Control::Join => object.text("kind", "join"),
         Control::List(list) => {
@@ -418,6 +420,7 @@ fn read_control(mut object: Object<'_>) -> Result<Control, StatementError> {
         Some("erased") => Control::Erased {
             count: Take::required(take.number("count")?, "count")?,
             digest: Take::required(take.digest("digest")?, "digest")?,
+            reason: Take::required(take.word("reason", ErasureReason::from_word)?, "reason")?,
         },
         Some("join") => Control::Join,
         Some("list") => Control::List(read_list_members(&mut take)?),

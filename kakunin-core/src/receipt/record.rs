@@ -238,6 +238,42 @@ impl Seal {
     }
 }
 
+/// Why values were erased: one of a few words, so that no receipt says more than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErasureReason {
+    /// The person they were about asked for it.
+    SubjectRequest,
+    /// They were kept as long as they had to be.
+    Retention,
+    /// The owner of the agent wanted it.
+    OwnerRequest,
+    /// A court or an authority ordered it.
+    LegalOrder,
+}
+
+impl ErasureReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::SubjectRequest, Self::Retention, Self::OwnerRequest, Self::LegalOrder];
+
+    /// The word in receipts.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SubjectRequest => "subject_request",
+            Self::Retention => "retention",
+            Self::OwnerRequest => "owner_request",
+            Self::LegalOrder => "legal_order",
+        }
+    }
+
+    /// The reason that `word` stands for.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+}
+
 /// What happened to a stream itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -255,6 +291,8 @@ pub enum Control {
         count: u64,
         /// RFC 6962 root over the commitments, ascending.
         digest: Digest,
+        /// Why.
+        reason: ErasureReason,
     },
     /// Several receipts come together: the parents of this one, more than a single receipt may name or of several
     /// chains.
@@ -403,6 +441,23 @@ pub enum Event {
 }
 
 impl Event {
+    /// The values it commits to, each by its name.
+    pub fn commitments(&self) -> impl Iterator<Item = (&'static str, Digest)> {
+        let four = match self {
+            Self::Decision { amount, currency, counterparties, resources, .. } => [
+                ("amount", *amount),
+                ("currency", *currency),
+                ("counterparties", *counterparties),
+                ("resources", *resources),
+            ],
+            Self::Outcome { output: Some(output), .. } => {
+                [("output", Some(output.digest)), ("", None), ("", None), ("", None)]
+            }
+            _ => [("", None); 4],
+        };
+        four.into_iter().filter_map(|(name, digest)| Some((name, digest?)))
+    }
+
     /// Whether the signature of a seal is enough for it. Beginning and end of a stream, the places where its key
     /// changes and the seals themselves are signed one by one.
     #[must_use]
@@ -623,7 +678,7 @@ mod tests {
         for control in [
             Control::Clock { forward: true, millis: 5 },
             Control::Clock { forward: false, millis: 5 },
-            Control::Erased { count: 7, digest: Digest::of(b"") },
+            Control::Erased { count: 7, digest: Digest::of(b""), reason: ErasureReason::SubjectRequest },
             Control::Join,
             Control::List(list()),
             Control::Recovered { cut: 1, unsigned: 2, digest: Digest::of(b"") },

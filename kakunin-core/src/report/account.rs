@@ -67,6 +67,12 @@ impl Account {
             "invalid": self.invalid().map(fault),
             "reasons": self.reasons().iter().map(reason).collect::<Vec<Value>>(),
             "notes": self.notes,
+            "values": {
+                "disclosed": report.values().disclosed,
+                "erased": report.values().erased,
+                "withheld": report.values().withheld,
+                "missing": report.values().missing,
+            },
             "replay": report.replay().map(|count| json!({ "same": count.same, "open": count.open })),
             "counts": {
                 "receipts": count(|stream| stream.receipts),
@@ -101,6 +107,11 @@ impl Account {
         )];
         lines.extend(self.invalid().map(ToString::to_string));
         lines.extend(self.reasons().iter().map(|reason| format!("{} [{}]", reason, reason.code())));
+        let values = self.report.values();
+        if values.erased > 0 {
+            let (disclosed, erased) = (values.disclosed, values.erased);
+            lines.push(format!("values: {disclosed} disclosed, {erased} erased as a receipt says"));
+        }
         if let Some(count) = self.report.replay() {
             lines.push(format!(
                 "replay: {} decisions come out the same, {} cannot be decided here",

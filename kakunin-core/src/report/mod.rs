@@ -10,4 +10,4 @@ mod story;
 
 pub use account::{Account, Told};
 pub use inquiry::{Inquiry, InquiryError};
-pub use story::{short, tell};
+pub use story::{note, short, tell};

@@ -33,7 +33,9 @@ pub fn tell(step: &Step) -> String {
     }
 }
 
-fn note(control: &Control) -> String {
+/// What a note about a stream says.
+#[must_use]
+pub fn note(control: &Control) -> String {
     match control {
         Control::Rotate { .. } => "goes on under a renewed certificate".to_owned(),
         Control::Recovered { unsigned, .. } => {
@@ -44,7 +46,7 @@ fn note(control: &Control) -> String {
             format!("the clock moved {} ms {}", millis, if *forward { "forward" } else { "back" })
         }
         Control::Join => "brings several calls together".to_owned(),
-        Control::Erased { count, .. } => format!("{count} values were erased"),
+        Control::Erased { count, reason, .. } => format!("{count} values were erased [{}]", reason.word()),
         Control::Seal(seal) => format!("signs for {} receipts", seal.count),
     }
 }

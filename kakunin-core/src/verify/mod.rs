@@ -17,12 +17,15 @@ mod source;
 mod stream;
 mod time;
 mod timeline;
+mod values;
 mod verification;
 
 pub(crate) use stream::is_beside;
 
 pub use logs::{OpenedLog, SeenCheckpoint};
-pub use report::{Extent, Invalid, Place, Reason, ReplayCount, Report, StreamSummary, Verdict};
+pub use report::{
+    Extent, Invalid, Place, Reason, ReplayCount, Report, Shown, StreamSummary, ValueCount, Verdict,
+};
 pub(crate) use source::{ChainLength, Item, Logged, Next, ShownLog, Source, Stop, Visitor, show};
 pub use source::{LogPlace, Seen};
 pub use timeline::{Step, Timeline};

@@ -15,6 +15,7 @@ pub struct Report {
     pub(super) reasons: Vec<Reason>,
     pub(super) invalid: Option<Invalid>,
     pub(super) replay: Option<ReplayCount>,
+    pub(super) values: ValueCount,
 }
 
 impl Report {
@@ -57,11 +58,40 @@ impl Report {
         &self.streams
     }
 
+    /// What became of the values that receipts commit to. Erased ones keep nothing from being complete.
+    #[must_use]
+    pub const fn values(&self) -> ValueCount {
+        self.values
+    }
+
     /// How many decisions were decided again, if that was asked for.
     #[must_use]
     pub const fn replay(&self) -> Option<ReplayCount> {
         self.replay
     }
+}
+
+/// What became of the values that receipts commit to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValueCount {
+    /// Values that are here.
+    pub disclosed: u64,
+    /// Values that were erased, as a proven receipt of their agent says.
+    pub erased: u64,
+    /// Values that a bundle does not show. Whether they were erased, nothing in it says.
+    pub withheld: u64,
+    /// Values that a journal does not hold, and no receipt says that they were erased.
+    pub missing: u64,
+}
+
+/// Whether a source has to show every value that there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// A journal: what it does not hold is missing.
+    #[default]
+    All,
+    /// A bundle: who made it may withhold values.
+    Some,
 }
 
 /// What a verdict is about: nothing else is claimed by it.
@@ -200,8 +230,17 @@ pub enum Reason {
         /// Which decisions.
         indices: Vec<u64>,
     },
-    /// Values that were committed to and are not here any more.
+    /// Values that were committed to and are not here, and no receipt says that they were erased.
     Redacted {
+        /// The stream.
+        stream: StreamId,
+        /// How many.
+        count: u64,
+        /// Whether the source would have to show them.
+        shown: Shown,
+    },
+    /// Values that a receipt says were erased, and that are here.
+    Lingering {
         /// The stream.
         stream: StreamId,
         /// How many.
@@ -248,6 +287,7 @@ impl Reason {
             Self::Unsigned { .. } => "receipt.unsigned",
             Self::OutcomeMissing { .. } => "outcome.missing",
             Self::Redacted { .. } => "disclosure.missing",
+            Self::Lingering { .. } => "disclosure.not_erased",
             Self::DanglingParents { .. } => "parent.missing",
             Self::TimeUnproven { .. } => "time.unproven",
             Self::TimeOutOfBracket { .. } => "time.out_of_bracket",
@@ -266,6 +306,7 @@ impl Reason {
             | Self::Unsigned { stream, .. }
             | Self::OutcomeMissing { stream, .. }
             | Self::Redacted { stream, .. }
+            | Self::Lingering { stream, .. }
             | Self::TimeUnproven { stream, .. }
             | Self::TimeOutOfBracket { stream, .. }
             | Self::ChainLengthUnproven { stream } => Some(*stream),
@@ -306,7 +347,17 @@ impl fmt::Display for Reason {
             Self::OutcomeMissing { stream, indices } => {
                 write!(f, "authorised, result unknown in stream {stream}: {}", Indices(indices))
             }
-            Self::Redacted { stream, count } => write!(f, "{count} values of stream {stream} are redacted"),
+            Self::Redacted { stream, count, shown: Shown::All } => write!(
+                f,
+                "{count} values of stream {stream} are missing, and no receipt says that they were erased"
+            ),
+            Self::Redacted { stream, count, shown: Shown::Some } => {
+                write!(f, "{count} values of stream {stream} are withheld")
+            }
+            Self::Lingering { stream, count } => write!(
+                f,
+                "{count} values of stream {stream} are here although a receipt says that they were erased"
+            ),
             Self::DanglingParents { count } => {
                 write!(f, "{count} receipts that others follow from are not here")
             }

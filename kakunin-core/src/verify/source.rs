@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::logs::{KnownLogs, OpenedLog, Sight};
-use super::report::{Extent, Invalid};
+use super::report::{Extent, Invalid, Shown};
 use crate::certificate::AgentPath;
 use crate::digest::Digest;
 use crate::id::StreamId;
@@ -95,6 +95,15 @@ pub(crate) trait Source {
 
     /// The list whose TBSCertList has the SHA-256 `name`, or what lies under this name.
     fn list(&self, name: &Digest) -> Option<Vec<u8>>;
+
+    /// Whether it has to show every value that there is.
+    fn shown(&self) -> Shown;
+
+    /// The roots of the erasures whose commitments it has.
+    fn erasures(&self) -> Vec<Digest>;
+
+    /// The commitments of the erasure `root`, strictly ascending; `None` if what lies under this name is something else.
+    fn erased(&self, root: &Digest) -> Option<Vec<Digest>>;
 
     /// Whether something lies among certificates and lists that is neither.
     fn has_strangers(&self) -> bool;
@@ -219,6 +228,18 @@ impl Source for JournalSource {
 
     fn list(&self, name: &Digest) -> Option<Vec<u8>> {
         self.archive.list(name)
+    }
+
+    fn shown(&self) -> Shown {
+        Shown::All
+    }
+
+    fn erasures(&self) -> Vec<Digest> {
+        self.archive.erasures()
+    }
+
+    fn erased(&self, root: &Digest) -> Option<Vec<Digest>> {
+        self.archive.erased(root)
     }
 
     fn has_strangers(&self) -> bool {

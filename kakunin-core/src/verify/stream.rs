@@ -43,7 +43,6 @@ pub(super) struct StreamCheck {
     settled: bool,
     counted: Counted,
     recovered: bool,
-    redacted: u64,
     outside: Vec<u64>,
     reasons: Vec<Reason>,
 }
@@ -88,7 +87,6 @@ impl StreamCheck {
             settled: false,
             counted: Counted::default(),
             recovered: false,
-            redacted: 0,
             outside: Vec::new(),
             reasons: Vec::new(),
         }
@@ -275,7 +273,7 @@ impl StreamCheck {
     }
 
     /// The receipt is taken: it counts if it is proven.
-    pub(super) fn take(&mut self, item: &Item, sight: Sight, redacted: u64) {
+    pub(super) fn take(&mut self, item: &Item, sight: Sight) {
         let (statement, hash) = (item.receipt.statement(), item.receipt.hash());
         let at = statement.stamp.time();
         if self.bracket(sight).excludes(at) {
@@ -298,7 +296,6 @@ impl StreamCheck {
             Event::Outcome { .. } if proven => summary.outcomes += 1,
             _ => {}
         }
-        self.redacted += redacted;
         self.previous = Some(*hash.digest());
         self.next = statement.sequence.saturating_add(1);
         self.recent.push(hash);
@@ -341,9 +338,6 @@ impl StreamCheck {
             let indices = std::mem::take(&mut self.outside);
             reasons.push(Reason::TimeOutOfBracket { stream, indices });
         }
-        if self.redacted > 0 {
-            reasons.push(Reason::Redacted { stream, count: self.redacted });
-        }
         Ok(reasons)
     }
 }
@@ -371,31 +365,16 @@ pub(crate) fn is_beside(extent: Extent, statement: &Statement) -> bool {
     matches!(statement.event, Event::Control(_)) && statement.chain.is_none_or(|(chain, _)| chain != only)
 }
 
-/// Each disclosure must be one the receipt commits to; gives how many commitments have none.
-pub(super) fn disclosures(item: &Item) -> Result<u64, Code> {
-    let mut open = [None; 4];
-    match &item.receipt.statement().event {
-        Event::Decision { amount, currency, counterparties, resources, .. } => {
-            let names = ["amount", "currency", "counterparties", "resources"];
-            let digests = [amount, currency, counterparties, resources];
-            for ((place, name), digest) in open.iter_mut().zip(names).zip(digests) {
-                *place = digest.map(|digest| (name, digest));
-            }
-        }
-        Event::Outcome { output: Some(output), .. } => {
-            open = [Some(("output", output.digest)), None, None, None];
-        }
-        _ => {}
-    }
+/// Each disclosure must be one the receipt commits to; gives the commitments that have none.
+pub(super) fn disclosures(item: &Item) -> Result<Vec<Digest>, Code> {
+    let mut open: Vec<(&str, Digest)> = item.receipt.statement().event.commitments().collect();
     for disclosure in &item.disclosures {
-        let matching = |place: &&mut Option<(&str, Digest)>| {
-            place
-                .as_ref()
-                .is_some_and(|(name, digest)| *name == disclosure.name() && digest == disclosure.digest())
-        };
-        *open.iter_mut().find(matching).ok_or("journal.disclosure")? = None;
+        let matching =
+            |(name, digest): &(&str, Digest)| *name == disclosure.name() && digest == disclosure.digest();
+        let place = open.iter().position(matching).ok_or("journal.disclosure")?;
+        open.swap_remove(place);
     }
-    Ok(open.iter().flatten().count() as u64)
+    Ok(open.into_iter().map(|(_, digest)| digest).collect())
 }
 
 /// An allowance needs a certificate and a list that were good at the time, and that list's word.

@@ -16,6 +16,7 @@ use super::report::{Invalid, Place, Reason, Report};
 use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow};
 use super::time::{Age, Bracket, Links, Strata, Undecided};
+use super::values::Values;
 use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
 use crate::id::{AgentId, StreamId};
@@ -114,6 +115,7 @@ impl<'a> Verification<'a> {
                 replay: self.replay.map(Replay::with),
                 crew: Crew::start(scope)?,
                 logs: KnownLogs::default(),
+                values: Values::default(),
                 links: Links::default(),
                 strata: Strata::default(),
                 undecided: Vec::new(),
@@ -139,8 +141,13 @@ impl<'a> Verification<'a> {
                         place: Place::Evidence,
                     })))?;
                 }
+                let values = Values::of(*source);
+                let values = values.map_err(|code| Stop::Invalid(Invalid { code, place: Place::Evidence }));
+                pass.values = pass.told(values)?.unwrap_or_default();
                 let walked = source.walk(&mut pass);
                 pass.told(walked)?;
+                let values = std::mem::take(&mut pass.values);
+                values.judge(&mut pass.report.values, &mut pass.report.reasons);
                 past.push(std::mem::take(&mut pass.logs));
             }
             if pass.failure.is_none() && pass.links.missing() > 0 {
@@ -176,6 +183,7 @@ struct Pass<'a, 'scope, 'w> {
     replay: Option<Replay<'a>>,
     crew: Crew<'scope>,
     logs: KnownLogs,
+    values: Values,
     links: Links,
     strata: Strata,
     undecided: Vec<Undecided>,
@@ -267,7 +275,7 @@ impl Pass<'_, '_, '_> {
         if alone && *self.agent.get_or_insert(statement.agent) != statement.agent {
             return Err("journal.merged");
         }
-        let redacted = disclosures(&item)?;
+        let missing = disclosures(&item)?;
         check.signer(&item)?;
         let signatory = self.papers.signatory(item.receipt.certificate()).ok_or("receipt.certificate")?;
         let path = signatory.path();
@@ -316,7 +324,8 @@ impl Pass<'_, '_, '_> {
         if let Some(replay) = &mut self.replay {
             replay.decide(&item, &signatory)?;
         }
-        check.take(&item, sight, redacted);
+        check.take(&item, sight);
+        self.values.pass(&item, &missing);
         self.watch.receipt(&Seen {
             item: &item,
             sight,

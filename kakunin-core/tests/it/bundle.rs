@@ -68,12 +68,14 @@ impl Owner {
         hash
     }
 
-    /// Logs every receipt, in the order of streams.
+    /// Logs every receipt that is not there yet, in the order of streams.
     pub(crate) fn log(&self) {
         let mut entries: Vec<String> = Vec::new();
         for reader in StreamReader::streams(&self.journal).unwrap() {
             entries.extend(reader.filter_map(|entry| entry.unwrap().to_log_entry()));
         }
+        let mut known = self.reader();
+        entries.retain(|entry| known.index_of(entry.as_bytes()).unwrap().is_none());
         let mut log = Log::open(&self.log, log_key(self.key.name(), &self.signer)).unwrap();
         log.append(&entries).unwrap();
     }

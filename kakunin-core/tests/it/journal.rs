@@ -104,7 +104,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 
 pub(crate) const RECEIPT: u8 = 1;
 pub(crate) const SIGNATURE: u8 = 2;
-const DISCLOSURE: u8 = 3;
+pub(crate) const DISCLOSURE: u8 = 3;
 
 #[test]
 fn a_closed_journal_is_authentic_and_only_its_tail_is_open() {

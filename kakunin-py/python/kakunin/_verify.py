@@ -82,6 +82,19 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Values:
+    """What became of the values that receipts commit to: amounts, names, digests of results."""
+
+    disclosed: int
+    #: As a proven receipt of their agent says; they keep nothing from being COMPLETE.
+    erased: int
+    #: Not shown by a bundle, and nothing in it says that they were erased.
+    withheld: int
+    #: Not in a journal, and no receipt says that they were erased.
+    missing: int
+
+
+@dataclass(frozen=True)
 class Replay:
     """What deciding again came to. A decision that came out otherwise is INVALID."""
 
@@ -131,6 +144,7 @@ class Verification:
     notes: tuple[str, ...]
     counts: Counts
     streams: tuple[Stream, ...]
+    values: Values
     #: With `replay=True` only.
     replay: Replay | None
     #: At most 2,000 receipts: of each stream the first ones.
@@ -241,6 +255,7 @@ def _verification(account: _native.NativeAccount) -> Verification:
         notes=tuple(record["notes"]),
         counts=Counts(**record["counts"]),
         streams=tuple(Stream(**stream) for stream in record["streams"]),
+        values=Values(**record["values"]),
         replay=Replay(**record["replay"]) if record["replay"] else None,
         timeline=tuple(
             Step(**{**step, "parents": tuple(step["parents"])}) for step in record.get("timeline", ())

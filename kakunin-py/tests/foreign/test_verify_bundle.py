@@ -178,3 +178,50 @@ def test_another_key_of_the_same_name_opens_no_log(tmp_path):
         said = verdict(BUNDLE, keys=keys)
         assert said == ("AUTHENTIC-NOT-COMPLETE", {"tail.not_witnessed": missing})
         assert command_line(BUNDLE, tmp_path, keys=keys)[1]["verdict"] == said[0]
+
+
+SCOPE = """
+actions = ["payments:send"]
+[[limit]]
+for = ["payments:send"]
+currency = "EUR"
+per_action = "1000.00"
+"""
+
+
+def test_an_erased_value_is_found_as_erased_by_both(tmp_path):
+    """An owner erases; the receipt of that is in no log, and nothing else is missing."""
+
+    def run(*words):
+        command = [os.environ["KAKUNIN_CLI"], *words, "--home", tmp_path / "home", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[0])
+
+    agent, trail, bundle = tmp_path / "agent", tmp_path / "trail", tmp_path / "erased.zip"
+    (tmp_path / "scope.toml").write_text(SCOPE)
+    run("init")
+    run("agent", "create", "payer", "--scope", tmp_path / "scope.toml", "--out", agent)
+    ask = ["--action", "payments:send", "--amount", "12.50", "--currency", "EUR", "--counterparty", "acme"]
+    run("check", "--agent", agent, *ask, "--journal", trail)
+    erase = ["--agent", agent, "--before", "2100-01-01T00:00:00Z", "--reason", "retention"]
+    erased = run("erase", "--journal", trail, *erase)
+    assert erased["values"] == 3
+    run("export", "--journal", trail, "--out", bundle)
+    _, members = members_of(bundle.read_bytes())
+    known = {"roots": [agent / "ca.pem"], "keys": []}
+    code, theirs = command_line(bundle.read_bytes(), tmp_path, **known)
+    word, reasons = verdict(bundle.read_bytes(), **known)
+    assert (code, theirs["verdict"], theirs["values"]["erased"]) == (3, word, 3)
+    assert {reason["code"] for reason in theirs["reasons"]} == set(reasons) == {"tail.not_witnessed"}
+    # Other commitments than the receipt states: nothing is erased by them.
+    words = members["erased"].decode().split()
+    fewer = put_together({**members, "erased": (" ".join(words[1:]) + "\n").encode()})
+    code, theirs = command_line(fewer, tmp_path, **known)
+    word, reasons = verdict(fewer, **known)
+    assert (theirs["verdict"], theirs["values"]["withheld"]) == (word, reasons["disclosure.missing"])
+    assert reasons["disclosure.missing"] == 3
+    for wrong in (" ".join(reversed(words)) + "\n", ""):
+        other = put_together({**members, "erased": wrong.encode()})
+        assert verdict(other, **known)[0] == "INVALID"
+        assert command_line(other, tmp_path, **known)[1]["verdict"] == "INVALID"

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 from cryptography.hazmat.primitives.serialization import Encoding
 
 ORDER = ["manifest.json", "receipts.jws", "certs.pem", r"crls/[0-9a-f]{64}\.crl", "disclosures.jsonl"]
-ORDER += [r"logs/\d+/(?:checkpoints|consistency|proofs)", "seals", "totals", "VERIFY.md"]
+ORDER += ["erased", r"logs/\d+/(?:checkpoints|consistency|proofs)", "seals", "totals", "VERIFY.md"]
 SCOPE = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
 
 
@@ -297,6 +297,24 @@ class Stream:
         return None
 
 
+def erased_in(members, receipts):
+    """The commitments of each agent that a receipt of its own says were erased."""
+    lines = lines_of(members["erased"]) if "erased" in members else []
+    sets = {}
+    for line in lines:
+        hashes = [from_base64(word) for word in line.split(" ")]
+        need(hashes == sorted(set(hashes)), "commitments that do not ascend")
+        sets[root_of([leaf(each) for each in hashes])] = {b64url(each) for each in hashes}
+    need(list(sets) == sorted(sets) and len(sets) == len(lines), "erasures in another order")
+    need(lines or "erased" not in members, "a member for no erasure")
+    said = {}
+    for receipt in receipts:
+        note = receipt.says.get("ctl", {})
+        if note.get("kind") == "erased" and receipt.signed:
+            said.setdefault(receipt.says["sub"], set()).update(sets.get(from_b64url(note["digest"]), ()))
+    return said
+
+
 def verify(data, roots, keys):
     """The reasons why the bundle is not COMPLETE, and its streams. Raises what makes it INVALID."""
     manifest, members = members_of(data)
@@ -328,13 +346,15 @@ def verify(data, roots, keys):
         reasons.update(filter(None, found))
     rows = [from_json(row.encode()) for row in lines_of(members["disclosures.jsonl"])]
     opened = {row["line"]: {b64url(sha256(text.encode())) for text in row["disclosures"]} for row in rows}
-    known = {receipt.hash for receipt in receipts}
+    known, erased = {receipt.hash for receipt in receipts}, erased_in(members, receipts)
     for line, receipt in enumerate(receipts):
         says, serial = receipt.says, receipt.certificate.serial_number
         committed = {*says.get("in", {}).values(), *says.get("tgt", {}).values()}
         committed |= {says["out"]["h"]} if "out" in says else set()
         need(opened.get(line, set()) <= committed, f"line {line}: a value that nothing commits to")
-        reasons["disclosure.missing"] += len(committed - opened.get(line, set()))
+        shown, gone = opened.get(line, set()), erased.get(says["sub"], set())
+        reasons["disclosure.missing"] += len(committed - shown - gone)
+        reasons["disclosure.not_erased"] += len(shown & gone)
         reasons["parent.missing"] += len(set(says.get("par", [])) - known)
         revoked = any(crl.get_revoked_certificate_by_serial_number(serial) for crl in lists.values())
         reasons["time.unproven"] += revoked and says.get("dec") == "allow"

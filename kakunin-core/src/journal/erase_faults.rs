@@ -1,0 +1,175 @@
+//! Erasures that are killed at every step, by the process that erases itself.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A step of an erasure; `before` happens first where the process is to die.
+pub(super) fn step(before: impl FnOnce()) {
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    let Ok(last) = std::env::var("KAKUNIN_TEST_DIE_AT") else { return };
+    if STEPS.fetch_add(1, Ordering::SeqCst).to_string() == last {
+        before();
+        let _ = Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::path::{Path, PathBuf};
+    use std::process::Stdio;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decision::Decision;
+    use crate::digest::Digest;
+    use crate::id::AgentId;
+    use crate::journal::{
+        Archive, DecisionEntry, Erased, Identity, Journal, StreamReader, Which, erase, survey,
+    };
+    use crate::key::{Signer, SoftKey};
+    use crate::reason::DenialReason;
+    use crate::receipt::{Control, ErasureReason, Event, Mode, Stamp};
+    use crate::request::ActionRequest;
+
+    fn identity(home: &Path) -> Identity {
+        let key = SoftKey::from_pkcs8(&fs::read(home.join("key")).unwrap()).unwrap();
+        Identity {
+            agent: AgentId::from_random([1; 16]),
+            certificate: b"certificate".to_vec(),
+            chain: Vec::new(),
+            signer: Arc::new(Signer::soft(key)),
+        }
+    }
+
+    const fn at(seconds: i64) -> Stamp {
+        Stamp {
+            micros: seconds * 1_000_000,
+            boot: [1; 16],
+            mono_nanos: seconds.cast_unsigned() * 1_000_000_000,
+        }
+    }
+
+    /// A closed stream and one that a killed process left, three calls each.
+    fn fill(home: &Path) -> PathBuf {
+        let (_, pkcs8) = SoftKey::generate(crate::key::Algorithm::P256).unwrap();
+        fs::write(home.join("key"), &*pkcs8).unwrap();
+        let journal = home.join("journal");
+        for stream in 0..2 {
+            let open = Journal::open(&journal, identity(home), at(stream * 10)).unwrap();
+            for (call, name) in (1..).zip(["acme", "globex", "initech"]) {
+                append(&open, name, at(stream * 10 + call));
+            }
+            if stream == 0 {
+                open.close(at(9)).unwrap();
+            }
+        }
+        journal
+    }
+
+    fn append(journal: &Journal, name: &str, stamp: Stamp) {
+        let decision = Decision::Deny(DenialReason::ScopeAction.into());
+        let request = ActionRequest::new("payments:send").amount("1.00", "EUR").counterparty(name);
+        let (decision, request) = (&decision, &request);
+        let (list, mode, chain, parents, trace) = (None, Mode::Enforce, None, &[][..], None);
+        let entry = DecisionEntry { decision, request, list, mode, chain, parents, trace, stamp };
+        drop(journal.decision(&entry).unwrap());
+    }
+
+    fn erase_acme(home: &Path) -> Result<Erased, crate::journal::EraseError> {
+        let which = Which::Counterparty("acme".to_owned());
+        erase(&home.join("journal"), &which, ErasureReason::SubjectRequest, &identity(home), &|| at(30))
+    }
+
+    /// The values of acme's calls that are still there, every other value, and the signed receipts of erasures.
+    fn look(journal: &Path) -> (usize, usize, Vec<(u64, Digest)>) {
+        let (mut acme, mut others, mut erasures) = (0, 0, Vec::new());
+        for entry in StreamReader::streams(journal).unwrap().into_iter().flatten() {
+            let entry = entry.unwrap();
+            let of_acme = entry.disclosures().iter().any(|it| it.value() == "acme");
+            *(if of_acme { &mut acme } else { &mut others }) += entry.disclosures().len();
+            if let Event::Control(Control::Erased { count, digest, .. }) = entry.receipt().statement().event {
+                assert!(entry.to_jws().is_some(), "{count}");
+                erasures.push((count, digest));
+            }
+        }
+        (acme, others, erasures)
+    }
+
+    fn hashes(journal: &Path) -> BTreeSet<String> {
+        let entries = StreamReader::streams(journal).unwrap().into_iter().flatten();
+        entries.map(|entry| entry.unwrap().receipt().hash().to_string()).collect()
+    }
+
+    /// The other half of the test below: runs only as its child.
+    #[test]
+    fn child_that_erases_until_it_is_killed() {
+        let Some(home) = std::env::var_os("KAKUNIN_TEST_ERASE") else { return };
+        erase_acme(Path::new(&home)).unwrap();
+    }
+
+    #[test]
+    fn an_erasure_killed_at_any_step_is_finished_by_the_next_opening() {
+        for (last, finisher) in (0..).flat_map(|last| [(last, "guard"), (last, "erase")]) {
+            let home = tempfile::tempdir().unwrap();
+            let journal = fill(home.path());
+            let before = hashes(&journal);
+            let status = Command::new(std::env::current_exe().unwrap())
+                .args(["journal::erase_faults::tests::child_that_erases_until_it_is_killed", "--exact"])
+                .env("KAKUNIN_TEST_ERASE", home.path())
+                .env("KAKUNIN_TEST_DIE_AT", last.to_string())
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(status.success() || status.signal() == Some(9), "{status}");
+            // Before anybody finishes: every receipt is there and can be read.
+            let (acme, others, announced) = look(&journal);
+            assert!(hashes(&journal).is_superset(&before), "{last}");
+            assert_eq!(others, 12, "{last}");
+            assert!(acme == 6 || !announced.is_empty(), "{last}: destroyed without a receipt");
+            if finisher == "erase" {
+                let erased = erase_acme(home.path()).unwrap();
+                assert_eq!(erased.finished_earlier, !status.success(), "{last}");
+                assert_eq!(erased.survey.values, 0, "{last}");
+            } else {
+                let next = Journal::open(&journal, identity(home.path()), at(40)).unwrap();
+                append(&next, "globex", at(41));
+                next.close(at(42)).unwrap();
+            }
+            assert_eq!(survey(&journal, &Which::Counterparty("acme".to_owned())).unwrap().values, 0);
+            let (acme, _, announced) = look(&journal);
+            assert_eq!((acme, announced.len()), (0, 1), "{last}: {finisher}");
+            let (count, root) = *announced.first().unwrap();
+            assert_eq!(count, 6);
+            assert_eq!(Archive::of(&journal).erased(&root).unwrap().len(), 6);
+            assert!(!journal.join("erasing").exists());
+            assert!(hashes(&journal).is_superset(&before), "{last}");
+            if status.success() {
+                assert!(last >= 8, "{last} steps");
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn one_erases_at_a_time_and_a_file_that_may_not_be_written_is_named_before_anything_is_said() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = fill(home.path());
+        let lock = crate::journal::erasing::lock(&journal).unwrap().unwrap();
+        assert!(matches!(erase_acme(home.path()), Err(crate::journal::EraseError::Busy)));
+        drop(lock);
+        // As a protected segment does: it cannot be opened for writing.
+        let folder = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+        let segment = folder.map(|folder| folder.join("0001.seg")).find(|segment| segment.exists()).unwrap();
+        let aside = home.path().join("aside");
+        fs::rename(&segment, &aside).unwrap();
+        std::os::unix::fs::symlink(&aside, &segment).unwrap();
+        let error = erase_acme(home.path()).unwrap_err().to_string();
+        assert!(error.contains("0001.seg"), "{error}");
+        assert_eq!(look(&journal), (6, 12, Vec::new()));
+        assert!(!journal.join("erasing").exists());
+    }
+}

@@ -1,0 +1,113 @@
+//! Values that receipts commit to: which are shown, which were erased and a receipt says so, which are not here.
+//!
+//! What an erasure erased is known by its commitments, which lie beside the receipts under the root that the receipt of the
+//! erasure states; they count only if that receipt is proven and of the same agent. It may lie anywhere in the source, so
+//! what is missing is counted by erasure while receipts go by, and judged at the end.
+
+use std::collections::{HashMap, HashSet};
+
+use super::report::{Reason, Shown, ValueCount};
+use super::source::{Item, Source};
+use super::stream::Code;
+use crate::digest::Digest;
+use crate::id::{AgentId, StreamId};
+use crate::journal::{Erasures, Proof};
+use crate::receipt::{Control, Event};
+
+/// What the erasures of one source erased, and what became of the values that went by.
+#[derive(Default)]
+pub(super) struct Values {
+    erasures: Erasures,
+    /// Erasures that a proven receipt states.
+    stated: HashSet<(AgentId, Digest)>,
+    streams: Vec<Tally>,
+    shown: Shown,
+}
+
+/// The values of one stream, by erasure.
+struct Tally {
+    stream: StreamId,
+    agent: AgentId,
+    disclosed: u64,
+    missing: u64,
+    /// Not here, and still here, by the root of the erasure.
+    of: HashMap<Digest, (u64, u64)>,
+}
+
+impl Values {
+    /// The erasures that `source` shows.
+    ///
+    /// # Errors
+    /// One of them is not what its name says.
+    pub(super) fn of(source: &dyn Source) -> Result<Self, Code> {
+        let shown = source.erasures().into_iter();
+        let erasures: Option<Erasures> = shown.map(|root| Some((root, source.erased(&root)?))).collect();
+        let erasures = erasures.ok_or("journal.archive")?;
+        Ok(Self { erasures, shown: source.shown(), ..Self::default() })
+    }
+
+    /// Takes note of a receipt whose values and proof were looked at; `missing` are the commitments without a value.
+    pub(super) fn pass(&mut self, item: &Item, missing: &[Digest]) {
+        let statement = item.receipt.statement();
+        if let Event::Control(Control::Erased { digest, .. }) = statement.event
+            && item.proof != Proof::Unsigned
+        {
+            self.stated.insert((statement.agent, digest));
+        }
+        if missing.is_empty() && item.disclosures.is_empty() {
+            return;
+        }
+        let erasure = |commitment| self.erasures.root_of(commitment).copied();
+        let here = item.disclosures.iter().map(|disclosure| (erasure(disclosure.digest()), true));
+        let gone = missing.iter().map(|commitment| (erasure(commitment), false));
+        let counted: Vec<_> = here.chain(gone).collect();
+        let Some(tally) = self.tally(statement.stream, statement.agent) else { return };
+        for (erasure, here) in counted {
+            let (absent, present) = match erasure {
+                Some(root) => {
+                    let (absent, present) = tally.of.entry(root).or_default();
+                    (absent, present)
+                }
+                None => (&mut tally.missing, &mut tally.disclosed),
+            };
+            *(if here { present } else { absent }) += 1;
+        }
+    }
+
+    /// Streams come one after another.
+    fn tally(&mut self, stream: StreamId, agent: AgentId) -> Option<&mut Tally> {
+        if self.streams.last().is_none_or(|tally| tally.stream != stream) {
+            let of = HashMap::new();
+            self.streams.push(Tally { stream, agent, disclosed: 0, missing: 0, of });
+        }
+        self.streams.last_mut()
+    }
+
+    /// Adds up what became of the values, and says why it keeps what is authentic from being complete.
+    pub(super) fn judge(self, count: &mut ValueCount, reasons: &mut Vec<Reason>) {
+        for mut tally in self.streams {
+            let (mut lingering, stream) = (0, tally.stream);
+            for (root, (absent, present)) in tally.of {
+                let stated = self.stated.contains(&(tally.agent, root));
+                tally.disclosed += present;
+                if stated {
+                    count.erased += absent;
+                    lingering += present;
+                } else {
+                    tally.missing += absent;
+                }
+            }
+            count.disclosed += tally.disclosed;
+            match self.shown {
+                Shown::All => count.missing += tally.missing,
+                Shown::Some => count.withheld += tally.missing,
+            }
+            if tally.missing > 0 {
+                reasons.push(Reason::Redacted { stream, count: tally.missing, shown: self.shown });
+            }
+            if lingering > 0 {
+                reasons.push(Reason::Lingering { stream, count: lingering });
+            }
+        }
+    }
+}
