@@ -9,8 +9,8 @@ use kakunin_core::scope::{NameList, NameLists};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 /// What was found.
 #[pyclass(frozen, module = "kakunin._native")]
@@ -33,6 +33,7 @@ struct Asked {
     roots: Vec<(String, Vec<u8>)>,
     log_keys: Vec<String>,
     policies: Vec<(String, Vec<u8>)>,
+    crls: Vec<(String, Vec<u8>)>,
     logs: Vec<PathBuf>,
     journals: Vec<PathBuf>,
     names: Option<Vec<String>>,
@@ -50,10 +51,10 @@ impl From<InquiryError> for Failure {
     }
 }
 
-/// Verifies what lies at `path`. Roots and policies are pairs of what they are called and their octets; `names` is `None`
+/// Verifies what lies at `path`. Roots, policies and lists are pairs of what they are called and their octets; `names` is `None`
 /// where nothing is to be decided again.
 #[pyfunction]
-#[pyo3(signature = (path, *, roots, log_keys, policies, logs, journals, names))]
+#[pyo3(signature = (path, *, roots, log_keys, policies, crls, logs, journals, names))]
 #[expect(clippy::too_many_arguments, reason = "the parts of one question, called from one place")]
 pub(crate) fn verify_path(
     py: Python<'_>,
@@ -61,11 +62,12 @@ pub(crate) fn verify_path(
     roots: Vec<(String, Vec<u8>)>,
     log_keys: Vec<String>,
     policies: Vec<(String, Vec<u8>)>,
+    crls: Vec<(String, Vec<u8>)>,
     logs: Vec<PathBuf>,
     journals: Vec<PathBuf>,
     names: Option<Vec<String>>,
 ) -> PyResult<NativeAccount> {
-    let asked = Asked { path, roots, log_keys, policies, logs, journals, names };
+    let asked = Asked { path, roots, log_keys, policies, crls, logs, journals, names };
     match py.detach(|| ask(asked)) {
         Ok(account) => Ok(NativeAccount { account }),
         Err(Failure::Usage(text)) => Err(PyValueError::new_err(text)),
@@ -75,15 +77,8 @@ pub(crate) fn verify_path(
 
 fn ask(asked: Asked) -> Result<Account, Failure> {
     let cannot = |name: &str, what: &dyn std::fmt::Display| Failure::Cannot(format!("{name}: {what}"));
-    let mut roots: Vec<Vec<u8>> = Vec::new();
-    for (name, pem) in &asked.roots {
-        let blocks: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        let blocks = blocks.map_err(|_| cannot(name, &"it is not readable PEM"))?;
-        if blocks.is_empty() {
-            return Err(cannot(name, &"it holds no PEM CERTIFICATE"));
-        }
-        roots.extend(blocks.iter().map(|der| der.to_vec()));
-    }
+    let roots = blocks::<CertificateDer<'_>>(&asked.roots, "CERTIFICATE")?;
+    let lists = blocks::<CertificateRevocationListDer<'_>>(&asked.crls, "X509 CRL")?;
     let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice));
     let anchors = anchors.map_err(|error| Failure::Cannot(error.to_string()))?;
     let key = |text: &String| {
@@ -93,7 +88,7 @@ fn ask(asked: Asked) -> Result<Account, Failure> {
     let policy =
         |(name, text): &(String, Vec<u8>)| WitnessPolicy::parse(text).map_err(|error| cannot(name, &error));
     let policies: Vec<WitnessPolicy> = asked.policies.iter().map(policy).collect::<Result<_, _>>()?;
-    let mut inquiry = Inquiry::by(anchors).log_keys(keys).witnesses(policies).logs(asked.logs);
+    let mut inquiry = Inquiry::by(anchors).log_keys(keys).witnesses(policies).lists(lists).logs(asked.logs);
     if let Some(texts) = asked.names {
         let mut lists = NameLists::default();
         for text in &texts {
@@ -102,6 +97,23 @@ fn ask(asked: Asked) -> Result<Account, Failure> {
         inquiry = inquiry.replay(lists);
     }
     Ok(inquiry.of(&asked.path, &asked.journals, &mut ())?)
+}
+
+/// The DER in files of PEM, each of which has to hold some.
+fn blocks<T: PemObject + AsRef<[u8]>>(
+    files: &[(String, Vec<u8>)],
+    kind: &str,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut all = Vec::new();
+    for (name, pem) in files {
+        let found: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
+        let found = found.map_err(|_| Failure::Cannot(format!("{name}: it is not readable PEM")))?;
+        if found.is_empty() {
+            return Err(Failure::Cannot(format!("{name}: it holds no PEM {kind}")));
+        }
+        all.extend(found.iter().map(|der| der.as_ref().to_vec()));
+    }
+    Ok(all)
 }
 
 /// `kakunin.CannotVerify`.

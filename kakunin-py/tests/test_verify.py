@@ -155,6 +155,32 @@ def test_a_journal_is_verified_as_the_command_line_does(home, tmp_path):
         assert "timeline" not in said and len(verification.timeline) == 4
 
 
+def test_lists_of_ones_own_say_what_the_bundle_left_out(home, tmp_path):
+    name, directory = home.create()
+    agent = kakunin.Agent.from_dir(directory)
+
+    @kakunin.verify_agent_scope("payments:send")
+    def pay():
+        return "paid"
+
+    with kakunin.agent_context(agent):
+        pay()
+    agent.close()
+    bundle, lists = tmp_path / "incident.zip", home.path / "home" / "public" / "lists.pem"
+    home("export", "--journal", directory, "--out", bundle)
+    home("revoke", name, "--reason", "stolen")
+    known = {"roots": directory / "ca.pem"}
+    before = kakunin.verify(bundle, **known)
+    assert [problem.code for problem in before.problems] == ["tail.not_witnessed"]
+    # The claim is of the second of the revocation or before, so it is the list that has to be later.
+    after = kakunin.verify(bundle, crls=[lists.read_bytes()], **known)
+    said = home.cli("verify", bundle, "--root", directory / "ca.pem", "--crl", lists, "--json", check=False)
+    assert (after.exit_code, after.to_dict()) == (said.returncode, json.loads(said.stdout))
+    assert after.notes == ()
+    with pytest.raises(kakunin.CannotVerify, match="holds no PEM X509 CRL"):
+        kakunin.verify(bundle, crls=directory / "ca.pem", **known)
+
+
 def test_other_threads_run_while_receipts_are_verified(case):
     started, ended = threading.Event(), threading.Event()
     ticks = 0

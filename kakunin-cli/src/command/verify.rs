@@ -7,7 +7,7 @@ use kakunin_core::log::{VerifierKey, WitnessPolicy};
 use kakunin_core::report::{Account, Inquiry, Told};
 use kakunin_core::scope::{NameList, NameLists};
 
-use super::verify_certificate::certificates;
+use super::verify_certificate::{certificates, lists};
 use crate::answer::{Answer, Exit, Failure};
 use crate::context::{Common, read, read_text};
 use crate::progress::Progress;
@@ -44,6 +44,9 @@ pub(crate) struct Verify {
     /// A log that holds receipts of the journals; a bundle has its proofs in it
     #[arg(long, value_name = "DIR")]
     log: Vec<PathBuf>,
+    /// Revocation lists of your own, in PEM: whoever made the bundle may have left out the newest
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<PathBuf>,
     /// Decide again what the receipts record, by the scope in the certificate and the disclosed values
     #[arg(long)]
     replay: bool,
@@ -69,6 +72,7 @@ impl Verify {
         let mut inquiry = Inquiry::by(anchors)
             .log_keys(self.log_key.clone())
             .witnesses(self.policies()?)
+            .lists(lists(&self.crl)?)
             .logs(self.log.clone());
         if self.replay {
             inquiry = inquiry.replay(self.names()?);

@@ -55,14 +55,7 @@ impl VerifyCertificate {
         for path in &self.root {
             roots.extend(certificates(path)?);
         }
-        let mut lists = Vec::new();
-        for path in &self.crl {
-            let bytes = read(path)?;
-            let blocks: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-            let blocks =
-                blocks.map_err(|_| Failure::cannot(format!("{} is not readable PEM", path.display())))?;
-            lists.extend(blocks.iter().map(|der| der.as_ref().to_vec()));
-        }
+        let lists = lists(&self.crl)?;
         let at = self.at.unwrap_or_else(now);
         let agent = judge(&leaf, &pool, &roots, &lists, at);
         Ok(match agent {
@@ -75,6 +68,22 @@ impl VerifyCertificate {
             .exit(Exit::No),
         })
     }
+}
+
+/// The revocation lists in PEM files.
+pub(super) fn lists(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut lists = Vec::new();
+    for path in files {
+        let bytes = read(path)?;
+        let blocks: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+        let blocks =
+            blocks.map_err(|_| Failure::cannot(format!("{} is not readable PEM", path.display())))?;
+        if blocks.is_empty() {
+            return Err(Failure::cannot(format!("{} holds no PEM X509 CRL", path.display())));
+        }
+        lists.extend(blocks.iter().map(|der| der.as_ref().to_vec()));
+    }
+    Ok(lists)
 }
 
 fn judge(

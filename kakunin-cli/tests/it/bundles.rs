@@ -60,6 +60,27 @@ fn a_bundle_is_complete_by_root_and_log_key_when_everything_else_is_gone() {
     assert!(answer["invalid"]["code"].as_str().unwrap().starts_with("bundle."));
 }
 
+/// Who exports could do so before the revocation, or leave its list out.
+#[test]
+fn a_revocation_that_the_bundle_does_not_know_counts_by_a_list_of_ones_own() {
+    let desk = Desk::with_billing();
+    let key = work(&desk);
+    desk.yes(&["export", "--out", "incident.zip"]);
+    desk.yes(&["revoke", "billing", "--reason", "stolen"]);
+    let root = "agents/billing/ca.pem";
+    let verify = ["verify", "incident.zip", "--root", root, "--log-key", &key];
+    assert_eq!(desk.yes(&verify)["verdict"], "COMPLETE");
+    let own = [&verify[..], &["--crl", ".kakunin/public/lists.pem"]].concat();
+    let answer = desk.answer(&own, 3);
+    assert_eq!(answer["reasons"][0]["code"], "time.unproven", "{answer}");
+    // A file without a list is not passed over, and neither is a list of somebody else.
+    desk.answer(&[&verify[..], &["--crl", root]].concat(), 2);
+    let other = Desk::with_billing();
+    let theirs = other.path(".kakunin/public/lists.pem");
+    let answer = desk.yes(&[&verify[..], &["--crl", theirs.to_str().unwrap()]].concat());
+    assert!(answer["notes"][0].as_str().unwrap().contains("no issuer here"), "{answer}");
+}
+
 #[test]
 fn a_journal_with_its_log_is_complete_and_a_log_without_a_key_is_wrong_usage() {
     let desk = Desk::with_billing();

@@ -17,6 +17,7 @@ pub struct Inquiry {
     pub(super) log_keys: Vec<VerifierKey>,
     pub(super) policies: Vec<WitnessPolicy>,
     logs: Vec<PathBuf>,
+    lists: Vec<Vec<u8>>,
     replay: Option<NameLists>,
 }
 
@@ -24,7 +25,14 @@ impl Inquiry {
     /// Believes these roots, and nobody else.
     #[must_use]
     pub const fn by(anchors: TrustAnchors) -> Self {
-        Self { anchors, log_keys: Vec::new(), policies: Vec::new(), logs: Vec::new(), replay: None }
+        Self {
+            anchors,
+            log_keys: Vec::new(),
+            policies: Vec::new(),
+            logs: Vec::new(),
+            lists: Vec::new(),
+            replay: None,
+        }
     }
 
     /// Also believes that the logs of these keys show everybody the same, unless they are the agent's own.
@@ -49,6 +57,13 @@ impl Inquiry {
         self
     }
 
+    /// Also looks up revocations on these lists, in DER.
+    #[must_use]
+    pub fn lists(mut self, lists: Vec<Vec<u8>>) -> Self {
+        self.lists = lists;
+        self
+    }
+
     /// Also decides again what the receipts record, with these lists of names.
     #[must_use]
     pub fn replay(mut self, lists: NameLists) -> Self {
@@ -69,12 +84,13 @@ impl Inquiry {
         watch: &mut dyn Watch,
     ) -> Result<Account, InquiryError> {
         let unreadable = |source| InquiryError::Unreadable { path: what.to_owned(), source };
-        let mut terms = Verification::by(&self.anchors).logs(&self.log_keys).witnesses(&self.policies);
+        let mut terms =
+            Verification::by(&self.anchors).logs(&self.log_keys).witnesses(&self.policies).lists(&self.lists);
         if let Some(lists) = &self.replay {
             terms = terms.replay(lists);
         }
         let mut both = Both { timeline: Timeline::of_at_most(MOST_STEPS), watch };
-        let (report, notes) = if what.is_file() {
+        let (report, mut notes) = if what.is_file() {
             if !others.is_empty() || !self.logs.is_empty() {
                 return Err(InquiryError::BundleAlone { path: what.to_owned() });
             }
@@ -85,6 +101,9 @@ impl Inquiry {
                 std::iter::once(what).chain(others.iter().map(PathBuf::as_path)).collect();
             (terms.journals(&paths, logs, &mut both).map_err(unreadable)?, Vec::new())
         };
+        if report.foreign_lists() > 0 {
+            notes.push(format!("{} of the lists given are signed by no issuer here", report.foreign_lists()));
+        }
         Ok(Account::new(report, both.timeline, notes))
     }
 

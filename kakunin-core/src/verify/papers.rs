@@ -54,20 +54,26 @@ pub(super) struct CheckedList {
 pub(super) struct Papers<'a> {
     sources: &'a [&'a dyn Source],
     anchors: &'a TrustAnchors,
+    /// Lists that the caller brought.
+    brought: &'a [Vec<u8>],
     pool: Vec<Vec<u8>>,
     signatories: HashMap<Digest, Option<Arc<Signatory>>>,
     lists: HashMap<(Digest, Digest), Option<CheckedList>>,
 }
 
 impl<'a> Papers<'a> {
-    pub(super) fn of(sources: &'a [&'a dyn Source], anchors: &'a TrustAnchors) -> Self {
+    pub(super) fn of(
+        sources: &'a [&'a dyn Source],
+        anchors: &'a TrustAnchors,
+        brought: &'a [Vec<u8>],
+    ) -> Self {
         let mut pool: Vec<Vec<u8>> = Vec::new();
         for source in sources {
             pool.extend(source.papers().0.iter().filter_map(|name| source.certificate(name)));
         }
         pool.sort_unstable();
         pool.dedup();
-        Self { sources, anchors, pool, signatories: HashMap::new(), lists: HashMap::new() }
+        Self { sources, anchors, brought, pool, signatories: HashMap::new(), lists: HashMap::new() }
     }
 
     /// The certificate named `x5t` with its path. Whether it was valid at some time is judged by what was decided.
@@ -107,6 +113,22 @@ impl<'a> Papers<'a> {
         self.sources
             .iter()
             .flat_map(|source| source.papers().1.into_iter().filter_map(|name| source.list(&name)))
+            .chain(self.brought.iter().cloned())
+    }
+
+    /// How many of the lists that the caller brought no issuer here signed.
+    pub(super) fn foreign_lists(&self) -> usize {
+        let issuers = self.issuers();
+        let signed = |der: &&Vec<u8>| issuers.iter().any(|issuer| verified(der, issuer).is_some());
+        self.brought.len() - self.brought.iter().filter(signed).count()
+    }
+
+    /// The issuers of lists on the paths that were proven.
+    fn issuers(&self) -> Vec<ListIssuer<'_>> {
+        let known = self.signatories.values().flatten();
+        known
+            .flat_map(|known| [known.path.issuing().list_issuer(), known.path.root().list_issuer()])
+            .collect()
     }
 
     /// The list that a receipt of `signatory` names: here, signed by its issuer, and as described.
@@ -131,10 +153,7 @@ impl<'a> Papers<'a> {
     /// Whether everything the sources hold is what its name says, used or not, and signed by its issuer as far as that
     /// issuer signed a certificate here.
     pub(super) fn are_whole(&self) -> bool {
-        let known = self.signatories.values().flatten();
-        let issuers: Vec<ListIssuer<'_>> = known
-            .flat_map(|known| [known.path.issuing().list_issuer(), known.path.root().list_issuer()])
-            .collect();
+        let issuers = self.issuers();
         let is_list = |source: &dyn Source, name: &Digest| {
             let Some(der) = source.list(name) else { return false };
             UnverifiedList::decode(&der).is_ok_and(|list| {

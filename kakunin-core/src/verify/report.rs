@@ -14,6 +14,7 @@ pub struct Report {
     pub(super) streams: Vec<StreamSummary>,
     pub(super) reasons: Vec<Reason>,
     pub(super) invalid: Option<Invalid>,
+    pub(super) foreign_lists: usize,
     pub(super) replay: Option<ReplayCount>,
     pub(super) values: ValueCount,
 }
@@ -62,6 +63,12 @@ impl Report {
     #[must_use]
     pub const fn values(&self) -> ValueCount {
         self.values
+    }
+
+    /// How many of the lists that the caller brought are signed by no issuer on a path here.
+    #[must_use]
+    pub const fn foreign_lists(&self) -> usize {
+        self.foreign_lists
     }
 
     /// How many decisions were decided again, if that was asked for.

@@ -41,6 +41,7 @@ pub struct Verification<'a> {
     anchors: &'a TrustAnchors,
     logs: &'a [VerifierKey],
     policies: &'a [WitnessPolicy],
+    lists: &'a [Vec<u8>],
     replay: Option<&'a NameLists>,
 }
 
@@ -61,7 +62,7 @@ impl<'a> Verification<'a> {
     /// Believes these roots, and nobody else.
     #[must_use]
     pub const fn by(anchors: &'a TrustAnchors) -> Self {
-        Self { anchors, logs: &[], policies: &[], replay: None }
+        Self { anchors, logs: &[], policies: &[], lists: &[], replay: None }
     }
 
     /// Also believes that the logs of these keys show everybody the same, unless they are the agent's own.
@@ -75,6 +76,14 @@ impl<'a> Verification<'a> {
     #[must_use]
     pub const fn witnesses(mut self, policies: &'a [WitnessPolicy]) -> Self {
         self.policies = policies;
+        self
+    }
+
+    /// Also looks up revocations on these lists, in DER: whoever shows receipts may have left out the newest. One counts
+    /// if an issuer on a path here signed it.
+    #[must_use]
+    pub const fn lists(mut self, lists: &'a [Vec<u8>]) -> Self {
+        self.lists = lists;
         self
     }
 
@@ -111,7 +120,7 @@ impl<'a> Verification<'a> {
     pub(crate) fn run(&self, sources: &[&dyn Source], watch: &mut dyn Watch) -> io::Result<Report> {
         thread::scope(|scope| {
             let mut pass = Pass {
-                papers: Papers::of(sources, self.anchors),
+                papers: Papers::of(sources, self.anchors, self.lists),
                 replay: self.replay.map(Replay::with),
                 crew: Crew::start(scope)?,
                 logs: KnownLogs::default(),
@@ -379,6 +388,7 @@ impl Pass<'_, '_, '_> {
         if links.missing() > 0 {
             report.reasons.push(Reason::DanglingParents { count: links.missing() });
         }
+        report.foreign_lists = papers.foreign_lists();
         report.invalid = failure.map(|failure| failure.invalid);
         Ok(report)
     }

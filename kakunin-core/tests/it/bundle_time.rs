@@ -167,6 +167,49 @@ fn another_owner_cannot_date_a_receipt_behind_its_revocation() {
 }
 
 #[test]
+fn a_list_that_was_left_out_counts_when_the_verifier_brings_it() {
+    let world = World::new();
+    let journal = world.support.open();
+    allow(&world.support, &journal, world.support.house.list_use(), 10, &[]);
+    journal.close(stamp(20_000)).unwrap();
+    world.support.log();
+    world.see(&world.support, 2 * DAY);
+    let policy = [world.policy()];
+    let by = |lists: &[Vec<u8>]| {
+        verify_journals(&world, &[&world.support], &world.terms().witnesses(&policy).lists(lists))
+    };
+    assert_eq!(by(&[]).verdict(), Verdict::Complete);
+    let house = &world.support.house;
+    assert_eq!(lag(&by(std::slice::from_ref(&house.revoked_on_24th))), Some(3 * DAY / 2));
+    // Another authority's list says nothing here, and the report says so; nor does one that is none.
+    let foreign = [world.bank.house.revoked_on_24th.clone(), b"no list".to_vec(), house.later_list.clone()];
+    let report = by(&foreign);
+    assert_eq!((report.verdict(), report.foreign_lists()), (Verdict::Complete, 2));
+}
+
+#[test]
+fn a_revocation_that_was_set_back_counts_from_the_last_list_that_called_the_agent_good() {
+    // The list of the 20th revokes from the 20th on; the one of the 22nd, which is newer, calls it good.
+    let world = World::new();
+    let journal = world.support.open();
+    let house = &world.support.house;
+    let list = keep(&world.support, &journal, &house.later_list);
+    allow(&world.support, &journal, list, 10, &[]);
+    journal.close(stamp(20_000)).unwrap();
+    world.support.log();
+    world.see(&world.support, 3600);
+    let policy = [world.policy()];
+    let judged = |lists: &[Vec<u8>]| {
+        verify_journals(&world, &[&world.support], &world.terms().witnesses(&policy).lists(lists))
+    };
+    let back = house.revoking_list.clone();
+    // By the list it names it was good, at a time that is later than the date alone.
+    assert!(matches!(judged(std::slice::from_ref(&back)).verdict(), Verdict::AuthenticNotComplete(_)));
+    // A list of the 25th that calls it good moves the revocation behind what the witness saw.
+    assert_eq!(judged(&[back, house.good_on_25th.clone()]).verdict(), Verdict::Complete);
+}
+
+#[test]
 fn a_peer_that_names_a_receipt_and_was_witnessed_is_a_witness() {
     let (world, first) = revoked(10, &[]);
     // The log of the support agent's owner was seen late, the bank's in time.

@@ -172,6 +172,7 @@ def verify_path(
     roots: list[tuple[str, bytes]],
     log_keys: list[str],
     policies: list[tuple[str, bytes]],
+    crls: list[tuple[str, bytes]],
     logs: list[str | PathLike[str]],
     journals: list[str | PathLike[str]],
     names: list[str] | None,

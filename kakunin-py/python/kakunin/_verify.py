@@ -179,6 +179,7 @@ def verify(
     roots: Source | Iterable[Source],
     log_keys: str | Iterable[str] = (),
     witness_policy: Source | Iterable[Source] | None = None,
+    crls: Source | Iterable[Source] = (),
     logs: StrPath | Iterable[StrPath] = (),
     journals: StrPath | Iterable[StrPath] = (),
     replay: bool = False,
@@ -192,7 +193,8 @@ def verify(
     `path` is a bundle, or an agent's directory, its state or its journal; `journals` are further ones.
     `roots` are the root certificates to trust, as files or as bytes of PEM, and never come from what is
     verified. `log_keys` are keys of logs as their owners give them to you; `witness_policy` is a
-    tlog-policy, as a file or as bytes. `logs` are folders of logs that hold receipts of journals; a
+    tlog-policy, as a file or as bytes. `crls` are revocation lists of your own, in PEM: whoever made the
+    bundle may have left out the newest. `logs` are folders of logs that hold receipts of journals; a
     bundle has its proofs in it. With `replay` every decision is made again, with the lists of names in
     the folders `names` (files of the form `<root>.txt`).
 
@@ -208,6 +210,7 @@ def verify(
         roots=[_octets(root) for root in _each(roots, (str, bytes, os.PathLike))],
         log_keys=list(_each(log_keys, (str,))),
         policies=[_octets(policy) for policy in _each(witness_policy, (str, bytes, os.PathLike))],
+        crls=[_octets(crl) for crl in _each(crls, (str, bytes, os.PathLike))],
         logs=list(_each(logs, (str, os.PathLike))),
         journals=list(_each(journals, (str, os.PathLike))),
         names=_lists(folders) if replay else None,
