@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::guard::{Clock as _, Guard, GuardOptions, ManualClock, SystemClock};
 use kakunin_core::home::AgentHome;
 use kakunin_core::request::ActionRequest;
 
@@ -76,4 +76,25 @@ fn a_dry_run_can_leave_receipts_that_prove_no_action() {
     assert!(reasons.iter().all(|reason| reason["code"] == "tail.not_witnessed"), "{reasons:?}");
     let why = desk.yes(&["why", denied["receipt"].as_str().unwrap(), "--agent", "trail"]);
     assert_eq!((why["code"].as_str(), why["mode"].as_str()), (Some("scope.amount"), Some("check")));
+}
+
+#[test]
+fn a_jump_of_the_clock_is_told_by_verify_and_why() {
+    let desk = Desk::with_billing();
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let clock = std::sync::Arc::new(ManualClock::new(SystemClock.wall()));
+    let options = GuardOptions { clock: std::sync::Arc::clone(&clock) as _, ..GuardOptions::default() };
+    let guard = Guard::open(home, options).unwrap();
+    let read = || guard.admit(&ActionRequest::new("read:mail")).unwrap().begin().returned();
+    read();
+    clock.sleep(3_600_000);
+    read();
+    guard.close();
+    let answer =
+        desk.answer(&["verify", "agents/billing", "--root", "agents/billing/ca.pem", "--timeline"], 3);
+    assert_eq!(answer["streams"][0]["clock_jumps"].as_u64(), Some(1));
+    let told = answer["timeline"].as_array().unwrap();
+    let note = told.iter().find(|step| step["what"] == "the clock moved 3600000 ms forward").unwrap();
+    let why = desk.yes(&["why", note["receipt"].as_str().unwrap(), "--agent", "agents/billing"]);
+    assert_eq!(why["event"], "the clock moved 3600000 ms forward");
 }

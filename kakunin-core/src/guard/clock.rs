@@ -115,16 +115,20 @@ pub(super) struct Timekeeper {
     elapsed_offset: AtomicI64,
     /// How far the wall clock was ahead of that at the last audit.
     lead: AtomicI64,
+    /// How far the wall clock was ahead of the monotonic one at the last audit.
+    ahead: AtomicI64,
     /// The latest time that an accepted list proves to have come, in milliseconds.
     proven: AtomicI64,
 }
 
 /// What an audit of the clocks found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Audit {
-    Sound,
-    /// The wall clock is behind a time that has passed.
-    Behind,
+pub(super) struct Audit {
+    /// Whether the wall clock is behind a time that has passed.
+    pub(super) behind: bool,
+    /// By how many milliseconds the wall clock moved against the monotonic one since the last audit, if that is a jump:
+    /// it was set, or the machine slept.
+    pub(super) jump: Option<i64>,
 }
 
 impl Timekeeper {
@@ -136,6 +140,7 @@ impl Timekeeper {
             audited: AtomicI64::new(i64::MIN / 2),
             elapsed_offset: AtomicI64::new(i64::MIN / 2),
             lead: AtomicI64::new(0),
+            ahead: AtomicI64::new(clock.wall().millis().saturating_sub(clock.mono_nanos() / 1_000_000)),
             proven: AtomicI64::new(i64::MIN),
         };
         let _ = keeper.audit(clock);
@@ -148,7 +153,12 @@ impl Timekeeper {
         let reached = self.start_wall.saturating_add(boot - self.start_boot);
         self.elapsed_offset.store(reached - mono, Ordering::Relaxed);
         self.lead.store(wall - reached, Ordering::Relaxed);
-        if wall.saturating_add(TOLERANCE_MILLIS) < reached { Audit::Behind } else { Audit::Sound }
+        let ahead = wall.saturating_sub(mono);
+        let moved = ahead.saturating_sub(self.ahead.swap(ahead, Ordering::Relaxed));
+        Audit {
+            behind: wall.saturating_add(TOLERANCE_MILLIS) < reached,
+            jump: (moved.saturating_abs() >= LARGEST_JUMP_MILLIS).then_some(moved),
+        }
     }
 
     /// Ends a look that began at `mono_millis`. Only now is its audit relied on: a decision made while papers and lists
@@ -210,13 +220,31 @@ const LARGEST_JUMP_MILLIS: i64 = 2_000;
 mod tests {
     use super::*;
 
+    const SOUND: Audit = Audit { behind: false, jump: None };
+
+    #[test]
+    fn slewing_is_no_jump_and_a_step_is_one_in_either_direction() {
+        let clock = ManualClock::new(UnixMillis::from_millis(1_000_000_000));
+        let keeper = Timekeeper::start(&clock);
+        for _ in 0..100 {
+            clock.advance(1_000);
+            clock.set_wall(clock.wall().plus_millis(1));
+            assert_eq!(keeper.audit(&clock), SOUND);
+        }
+        for (step, jump) in [(1_999, None), (2_000, Some(2_000)), (-1_999, None), (-2_000, Some(-2_000))] {
+            clock.advance(250);
+            clock.set_wall(clock.wall().plus_millis(step));
+            assert_eq!(keeper.audit(&clock).jump, jump, "{step}");
+        }
+    }
+
     #[test]
     fn a_step_of_the_wall_clock_ends_the_audit() {
         let clock = ManualClock::new(UnixMillis::from_millis(1_000_000_000));
         let keeper = Timekeeper::start(&clock);
         let current = || keeper.is_current(clock.wall(), clock.mono_nanos() / 1_000_000);
         assert!(!current());
-        assert_eq!(keeper.audit(&clock), Audit::Sound);
+        assert_eq!(keeper.audit(&clock), SOUND);
         assert!(!current(), "the look is not over");
         keeper.looked(0);
         assert!(current());
@@ -229,7 +257,8 @@ mod tests {
         assert!(current());
         clock.set_wall(UnixMillis::from_millis(1_000_000_000 - 86_400_000));
         assert!(!current());
-        assert_eq!(keeper.audit(&clock), Audit::Behind);
+        assert_eq!(keeper.audit(&clock), Audit { behind: true, jump: Some(-86_401_000) });
+        assert_eq!(keeper.audit(&clock), Audit { behind: true, jump: None }, "told once");
         assert_eq!(keeper.now(clock.wall(), clock.mono_nanos() / 1_000_000).millis(), 1_000_001_000);
     }
 
@@ -241,7 +270,7 @@ mod tests {
         keeper.looked(0);
         clock.sleep(3_600_000);
         assert!(!keeper.is_current(clock.wall(), 0));
-        assert_eq!(keeper.audit(&clock), Audit::Sound);
+        assert_eq!(keeper.audit(&clock), Audit { behind: false, jump: Some(3_600_000) });
         assert_eq!(keeper.now(clock.wall(), 0).millis(), 1_003_600_000);
     }
 }

@@ -21,6 +21,7 @@ use crate::decision::DenialReason;
 use crate::digest::Digest;
 use crate::home::Papers;
 use crate::leash::Leash;
+use crate::receipt::Control;
 use crate::snapshot::{self, Refusal, Snapshot};
 use crate::time::UnixTime;
 
@@ -139,6 +140,9 @@ impl Inner {
 
     fn look_around(&self, look: &mut Look) {
         let audit = self.times.audit(&*self.clock);
+        if let Some(jump) = audit.jump {
+            self.note_jump(look, jump);
+        }
         let wall = self.clock.wall();
         let now = self.times.now(wall, self.clock.mono_nanos() / 1_000_000).to_seconds();
         if self.is_forked() {
@@ -178,6 +182,16 @@ impl Inner {
         }
     }
 
+    /// States in the stream that the clocks of its receipts moved against one another. A note that cannot be written denies what
+    /// follows, as any receipt does.
+    fn note_jump(&self, look: &Look, millis: i64) {
+        let runtime = look.opened.clone().or_else(|| self.current.load().runtime.clone());
+        let stamp = self.times.stamp(self.clock.wall(), self.clock.mono_nanos());
+        let control = Control::Clock { forward: millis > 0, millis: millis.unsigned_abs() };
+        // Before the first decision there is no stream yet whose clocks could have moved.
+        let _ = runtime.map(|runtime| runtime.journal.control(control, stamp));
+    }
+
     /// Tells the journal of the latest checkpoint of the owner's log.
     fn look_at_log(&self, look: &mut Look) {
         let (Source::Directory(home), Some(log)) = (&self.source, &self.log) else { return };
@@ -200,7 +214,7 @@ impl Inner {
             return Some(Refusal::new(DenialReason::ClockUntrusted, what));
         }
         let what = "it was set back by more than 120 s while this process ran";
-        (audit == Audit::Behind).then(|| Refusal::new(DenialReason::ClockUntrusted, what))
+        audit.behind.then(|| Refusal::new(DenialReason::ClockUntrusted, what))
     }
 
     fn broken_runtime(&self) -> Option<Refusal> {

@@ -107,6 +107,10 @@ impl Account {
         )];
         lines.extend(self.invalid().map(ToString::to_string));
         lines.extend(self.reasons().iter().map(|reason| format!("{} [{}]", reason, reason.code())));
+        let jumps = self.sum(|stream| stream.clock_jumps);
+        if jumps > 0 {
+            lines.push(format!("clocks: {jumps} jumps stated by the agents themselves"));
+        }
         let values = self.report.values();
         if values.erased > 0 {
             let (disclosed, erased) = (values.disclosed, values.erased);
@@ -187,6 +191,7 @@ fn stream(stream: &StreamSummary) -> Value {
         "unsigned": stream.unsigned,
         "logged": stream.logged,
         "witnessed": stream.witnessed,
+        "clock_jumps": stream.clock_jumps,
         "closed": stream.closed,
         "claimed_from": stream.claimed.map(|(from, _)| from.to_string()),
         "claimed_to": stream.claimed.map(|(_, to)| to.to_string()),

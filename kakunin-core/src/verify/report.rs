@@ -428,6 +428,8 @@ pub struct StreamSummary {
     pub logged: u64,
     /// Receipts of which a witness shows that they are not later than some time.
     pub witnessed: u64,
+    /// Proven notes that the clocks jumped.
+    pub clock_jumps: u64,
     /// Whether it ends with a proven closing receipt.
     pub closed: bool,
     /// First and last second, as claimed.

@@ -68,6 +68,7 @@ impl StreamCheck {
                 unsigned: 0,
                 logged: 0,
                 witnessed: 0,
+                clock_jumps: 0,
                 closed: false,
                 claimed: None,
             },
@@ -294,6 +295,7 @@ impl StreamCheck {
             Event::Decision { answer: Answer::Allow, .. } if proven => summary.allowed += 1,
             Event::Decision { answer: Answer::Deny(_), .. } if proven => summary.denied += 1,
             Event::Outcome { .. } if proven => summary.outcomes += 1,
+            Event::Control(Control::Clock { .. }) if proven => summary.clock_jumps += 1,
             _ => {}
         }
         self.previous = Some(*hash.digest());

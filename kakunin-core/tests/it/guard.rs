@@ -17,7 +17,7 @@ use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
 use kakunin_core::key::{Signer, SoftKey};
-use kakunin_core::receipt::Mode;
+use kakunin_core::receipt::{Answer, Control, Event, Mode};
 use kakunin_core::request::ActionRequest;
 use kakunin_core::scope::{DraftScope, NameLists, Scope};
 use kakunin_core::time::UnixMillis;
@@ -371,6 +371,34 @@ fn a_clock_set_back_denies_and_a_night_asleep_does_not() {
     // A clock behind the list that was accepted is untrusted in the next process too.
     house.clock.set_wall(UnixMillis::parse_rfc3339("2026-11-22T12:00:00Z").unwrap());
     assert_eq!(ask(&house.guard(), &pay("1")), "clock.untrusted");
+}
+
+#[test]
+fn a_jump_of_the_clock_is_stated_before_the_next_decision() {
+    let house = House::new();
+    let guard = house.guard();
+    let today = house.clock.wall();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.sleep(3_600_000);
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    guard.refresh();
+    house.clock.set_wall(today.plus_millis(3_600_000 - 60_000));
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    house.clock.set_wall(today.plus_millis(-86_400_000));
+    assert_eq!(ask(&guard, &pay("1")), "clock.untrusted");
+    guard.close();
+    let told: Vec<String> = crate::journal::statements(&house.state().join("journal"))
+        .iter()
+        .filter_map(|statement| match &statement.event {
+            Event::Control(Control::Clock { forward, millis }) => Some(format!("{forward} {millis}")),
+            Event::Decision { answer: Answer::Allow, .. } => Some("allow".to_owned()),
+            Event::Decision { answer: Answer::Deny(code), .. } => Some(code.clone()),
+            _ => None,
+        })
+        .collect();
+    let back = format!("false {}", 86_400_000 + 3_600_000 - 60_000);
+    let expected = ["allow", "true 3600000", "allow", "false 60000", "allow", &back, "clock.untrusted"];
+    assert_eq!(told, expected);
 }
 
 #[test]

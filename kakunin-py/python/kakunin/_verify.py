@@ -74,6 +74,8 @@ class Stream:
     unsigned: int
     logged: int
     witnessed: int
+    #: How often the agent stated that its clocks had jumped.
+    clock_jumps: int
     #: Whether it ends with a closing receipt.
     closed: bool
     #: The first and last second, as its own clock claims (RFC 3339).
