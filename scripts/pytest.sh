@@ -6,7 +6,7 @@ source "$(dirname "$0")/env.sh"
 version="$1" python="$2"
 shift 2
 unpacked="$(scripts/python.sh)"
-venv="$(scripts/venv.sh pytest "$python" $(pins pytest gunicorn))"
+venv="$(scripts/venv.sh pytest "$python" $(pins pytest gunicorn anyio))"
 strict=()
 if [ "$version" = 3.12 ]; then strict=(-W error); fi
 

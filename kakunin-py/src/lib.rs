@@ -32,7 +32,7 @@ mod _native {
     #[pymodule_export]
     use crate::plan::Plan;
     #[pymodule_export]
-    use crate::running::Running;
+    use crate::running::{Running, defers};
     #[pymodule_export]
     use crate::testing::{Judge, ManualClock, NativeAuthority};
     #[pymodule_export]

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use kakunin_core::guard;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::chain::Stay;
 
@@ -51,6 +53,11 @@ impl Running {
         self.end(py, guard::Running::not_executed);
     }
 
+    /// Nobody will know.
+    fn unknown(&self, py: Python<'_>) {
+        self.end(py, drop);
+    }
+
     /// Whether the body is in a decision chain, so that a generator has to say when it is left and entered.
     #[getter]
     fn in_chain(&self) -> bool {
@@ -68,4 +75,27 @@ impl Running {
     fn resume(&self, py: Python<'_>) -> PyResult<()> {
         self.stay.as_ref().map_or(Ok(()), |stay| stay.enter(py))
     }
+}
+
+/// Whether what a plain function returned may only be the beginning: something to await, or a future.
+///
+/// Asked after each call, so what is plain is told by its type alone.
+#[pyfunction]
+pub(crate) fn defers(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let plain = result.is_exact_instance_of::<PyString>()
+        || result.is_exact_instance_of::<PyDict>()
+        || result.is_exact_instance_of::<PyBool>()
+        || result.is_exact_instance_of::<PyInt>()
+        || result.is_exact_instance_of::<PyList>()
+        || result.is_exact_instance_of::<PyTuple>()
+        || result.is_exact_instance_of::<PyFloat>()
+        || result.is_exact_instance_of::<PyBytes>();
+    if plain {
+        return Ok(false);
+    }
+    let (py, kind) = (result.py(), result.get_type());
+    Ok(kind.hasattr(intern!(py, "__await__")).unwrap_or(false)
+        || kind.hasattr(intern!(py, "add_done_callback")).unwrap_or(false)
+        // Generators, of which some are coroutines by their code's flags.
+        || kind.hasattr(intern!(py, "gi_code")).unwrap_or(false))
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -104,6 +107,36 @@ class Home:
 @pytest.fixture(scope="session")
 def home(cli, tmp_path_factory):
     return Home(cli, tmp_path_factory.mktemp("authority"))
+
+
+class Journal:
+    """Reads the receipts of an agent's directory, by the frames of wire.md 4.3."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __call__(self, *phases: str) -> list[dict]:
+        payloads = []
+        for segment in sorted(self._directory.glob("state/journal/*/*.seg")):
+            data, at = segment.read_bytes(), 0
+            while at < len(data):
+                (length,) = struct.unpack_from("<I", data, at)
+                body, at = data[at + 8 : at + 8 + length], at + 8 + length
+                if body[0] == 1:
+                    payload = json.loads(decoded(body[1:].split(b".")[1]))
+                    payloads.append({**payload, "hash": _hash(body[1:])})
+        return [payload for payload in payloads if not phases or payload["ph"] in phases]
+
+    def decisions(self) -> list[dict]:
+        return self("decision")
+
+
+def decoded(text: bytes) -> bytes:
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+
+def _hash(signing_input: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(signing_input).digest()).decode().rstrip("=")
 
 
 @pytest.fixture

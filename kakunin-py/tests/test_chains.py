@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import contextvars
 import email.message
-import hashlib
 import json
 import logging
-import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import kakunin
 import pytest
+from conftest import Journal, decoded
 from kakunin import NotExecuted, ScopeDenied, agent_context, chain_headers, chain_meta, verify_agent_scope
 from kakunin.testing import open_agent
 
@@ -25,43 +22,13 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 READ = verify_agent_scope("read:x")
 
 
-class Journal:
-    """Reads the receipts of an agent's directory, by the frames of wire.md 4.3."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def __call__(self, *phases: str) -> list[dict]:
-        payloads = []
-        for segment in sorted(self._directory.glob("state/journal/*/*.seg")):
-            data, at = segment.read_bytes(), 0
-            while at < len(data):
-                (length,) = struct.unpack_from("<I", data, at)
-                body, at = data[at + 8 : at + 8 + length], at + 8 + length
-                if body[0] == 1:
-                    payload = json.loads(_decoded(body[1:].split(b".")[1]))
-                    payloads.append({**payload, "hash": _hash(body[1:])})
-        return [payload for payload in payloads if not phases or payload["ph"] in phases]
-
-    def decisions(self) -> list[dict]:
-        return self("decision")
-
-
-def _decoded(text: bytes) -> bytes:
-    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
-
-
-def _hash(signing_input: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(signing_input).digest()).decode().rstrip("=")
-
-
 def parents(receipt: dict) -> list[str]:
     return receipt.get("par", [])
 
 
 def named(receipt: str) -> str:
     """A receipt's name in headers, from the one in receipts."""
-    return _decoded(receipt.encode()).hex()
+    return decoded(receipt.encode()).hex()
 
 
 @pytest.fixture

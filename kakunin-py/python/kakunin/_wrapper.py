@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 import keyword
-import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import _native
+from ._outcome import follow, goes_on, settle
 from ._selector import Resolver
-from .errors import Decision, NotExecuted
+from .errors import Decision
 
 if TYPE_CHECKING:
     from ._native import Running
@@ -47,6 +48,8 @@ def {make}({outer}):
         except:
             {p}settle({p}pass)
             raise
+        if {p}result is not None and {p}defers({p}result):
+            return {p}follow({p}pass, {p}result)
         {p}pass.returned()
         return {p}result
 """
@@ -62,6 +65,8 @@ def {make}({outer}):
         except:
             {p}settle({p}pass)
             raise
+        if {p}result is not None and {p}goes_on({p}result):
+            return {p}follow({p}pass, {p}result)
         {p}pass.returned()
         return {p}result
 """
@@ -160,6 +165,9 @@ def generate(
         f"{prefix}dry": decider.dry,
         f"{prefix}body": function,
         f"{prefix}settle": settle,
+        f"{prefix}defers": _native.defers,
+        f"{prefix}goes_on": goes_on,
+        f"{prefix}follow": follow,
         f"{prefix}steps": steps,
         f"{prefix}anything": BaseException,
         f"{prefix}exit": GeneratorExit,
@@ -189,19 +197,6 @@ def generate(
         del wrapper.__wrapped__
         wrapper.__signature__ = signature
     return wrapper, probe
-
-
-def settle(running: Running) -> None:
-    """Records how a body ended that did not return. Called while its exception is handled."""
-    error = sys.exc_info()[1]
-    # A process that never imported asyncio has no cancelled task.
-    asyncio = sys.modules.get("asyncio")
-    if isinstance(error, NotExecuted):
-        running.not_executed()
-    elif isinstance(error, GeneratorExit) or (asyncio and isinstance(error, asyncio.CancelledError)):
-        running.cancelled()
-    else:
-        running.raised()
 
 
 def steps(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
