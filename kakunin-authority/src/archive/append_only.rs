@@ -5,11 +5,12 @@
 //! given to files that will not change any more: full tiles, full bundles of entries, closed segments of a journal. Only
 //! some file systems know it, and only a process with CAP_LINUX_IMMUTABLE may set it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{IFlags, OFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 
 use crate::files::FileError;
@@ -66,7 +67,14 @@ pub fn is_possible(folder: &Path) -> bool {
 
 /// Sets or clears it on one file; says whether anything changed.
 fn set(path: &Path, change: Change) -> Result<bool, AppendOnlyError> {
-    let file = File::open(path).map_err(|error| FileError::new("open", path, error))?;
+    // Root does this in folders of others: a link there must not choose another file, nor a pipe wait for somebody.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| FileError::new("open", path, error))?;
+    let meta = file.metadata().map_err(|error| FileError::new("open", path, error))?;
+    if !meta.is_file() {
+        return Err(FileError::new("protect", path, io::Error::other("it is no regular file")).into());
+    }
     let fail = |errno: Errno| match errno {
         Errno::PERM | Errno::ACCESS => AppendOnlyError::NotAllowed { path: path.to_owned() },
         Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => {
@@ -187,6 +195,27 @@ mod tests {
         let tiles = ["log/tile/0/000", "log/tile/0/x001/000", "log/tile/entries/000"];
         assert_eq!(names(full_tiles(&log).unwrap()), tiles);
         assert_eq!(names(closed_segments(&journal).unwrap()), ["journal/aa/0001.seg"]);
+    }
+
+    #[test]
+    fn a_file_system_that_knows_no_attribute_says_so() {
+        let refused = set(Path::new("/proc/self/status"), Change::Protect);
+        assert!(matches!(refused, Err(AppendOnlyError::NotKnown { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn nothing_is_followed_or_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, pipe) =
+            (folder.path().join("file"), folder.path().join("link"), folder.path().join("pipe"));
+        fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        for other in [&link, &pipe] {
+            assert!(matches!(set(other, Change::Protect), Err(AppendOnlyError::File(_))), "{other:?}");
+        }
+        fs::write(&file, "y").unwrap();
+        fs::remove_file(&file).unwrap();
     }
 
     #[test]
