@@ -27,6 +27,8 @@ pub struct Audit {
     pub ended: u64,
     /// Versions that are not as recorded.
     pub broken: Vec<Broken>,
+    /// Versions in buckets of earlier targets, which were not asked.
+    pub elsewhere: u64,
     /// Why it ended early.
     pub stopped: Option<BucketError>,
 }

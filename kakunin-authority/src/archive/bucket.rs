@@ -11,15 +11,15 @@ use super::object::{Object, ObjectKey, VersionId};
 
 /// A versioned place whose objects can be locked. Many threads use it at once.
 pub trait Bucket: Sync {
-    /// The name that the ledger records.
+    /// What the ledger calls it: [`Target::place`](super::Target::place).
     fn name(&self) -> &str;
 
-    /// Whether it keeps versions and can lock them.
+    /// Whether it keeps versions, can lock them, and agrees that it is `now`.
     ///
     /// # Errors
-    /// [`BucketError::NoVersions`] and [`BucketError::NoLock`] when it does not, [`BucketError`] when it cannot be
-    /// asked.
-    fn examine(&self) -> Result<(), BucketError>;
+    /// [`BucketError::NoVersions`], [`BucketError::NoLock`] and [`BucketError::Clock`] when it does not,
+    /// [`BucketError`] when it cannot be asked.
+    fn examine(&self, now: UnixTime) -> Result<(), BucketError>;
 
     /// Stores an object under COMPLIANCE until `until`, if nothing is visible under its key.
     ///
@@ -45,7 +45,7 @@ pub trait Bucket: Sync {
     /// [`BucketError`] when it cannot be asked.
     fn versions(&self, key: &ObjectKey) -> Result<Vec<VersionId>, BucketError>;
 
-    /// Moves the end of a version's lock to the later `until`.
+    /// Locks a version under COMPLIANCE until `until`, or moves the end of its lock to there.
     ///
     /// # Errors
     /// [`BucketError`] when that is refused or cannot be asked.
@@ -121,6 +121,31 @@ pub enum BucketError {
         /// The bucket.
         bucket: String,
     },
+    /// One of the two clocks is wrong.
+    #[error(
+        "the bucket's clock says {theirs} and this machine's {ours}; set the clock, because a lock counted from a \
+         wrong one ends too early or can never be taken back"
+    )]
+    Clock {
+        /// What the bucket says.
+        theirs: UnixTime,
+        /// What this machine says.
+        ours: UnixTime,
+    },
+    /// Nobody says who asks.
+    #[error(
+        "no credentials for the bucket: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or \
+         give this machine a role"
+    )]
+    NoCredentials {
+        /// What was looked for.
+        why: String,
+    },
+    /// Nobody says in which region.
+    #[error(
+        "nobody says in which region the bucket is; use `kakunin archive use --region`, or set AWS_REGION"
+    )]
+    NoRegion,
     /// No answer, or one that asks to come back: the next try may succeed.
     #[error("cannot {verb}: {why}")]
     Unreachable {
@@ -130,7 +155,7 @@ pub enum BucketError {
         why: String,
     },
     /// An answer that says no to everything, not to this object alone: no such bucket, no permission.
-    #[error("the bucket cannot {verb}: {why} [{code}]")]
+    #[error("cannot {verb}: {why} [{code}]{}", remedy(code))]
     Barred {
         /// What was tried.
         verb: &'static str,
@@ -163,12 +188,28 @@ impl BucketError {
     /// Whether it says that the same will be asked again in vain.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Unreachable { .. })
+        !matches!(self, Self::Unreachable { .. } | Self::NoCredentials { .. } | Self::NoRegion)
     }
 
     /// Whether another object may fare better.
     #[must_use]
     pub const fn is_about_one_object(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Answer { .. })
+    }
+}
+
+/// What to do about an answer that bars everything; empty when the answer says it itself.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "NoSuchBucket" => "; make it, with Object Lock, or name another one with `kakunin archive use`",
+        "AccessDenied" | "HTTP 403" => "; allow the account what `kakunin archive use --help` lists",
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken" | "HTTP 401" => {
+            "; look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_PROFILE"
+        }
+        "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" | "HTTP 301" => {
+            "; the bucket is in another region, name it with `kakunin archive use --region`"
+        }
+        "RequestTimeTooSkewed" => "; set this machine's clock",
+        _ => "",
     }
 }

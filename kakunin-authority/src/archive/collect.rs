@@ -21,6 +21,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::log::{LogError, LogReader, OpenedCheckpoint};
 use kakunin_core::revocation::UnverifiedList;
 
+use super::mark::{Contradiction, Mark};
 use super::object::{BadKey, Object, ObjectKey, Rank};
 use crate::files::{self, FileError};
 
@@ -33,9 +34,11 @@ pub struct Sources {
     pub lists: Vec<PathBuf>,
     /// Journals, whose archives hold the lists that agents used.
     pub journals: Vec<PathBuf>,
+    /// How far the log was collected before.
+    pub mark: Option<Mark>,
 }
 
-/// Hands every object to `take` whose key is not `known`.
+/// Hands every object to `take` whose key is not `known`; gives how far the log goes now.
 ///
 /// Lists come first, so that a damaged log does not hold them back.
 ///
@@ -46,7 +49,7 @@ pub(super) fn collect<E: From<CollectError>>(
     prefix: &str,
     known: &mut dyn FnMut(&ObjectKey) -> bool,
     take: &mut dyn FnMut(Object) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<Option<Mark>, E> {
     let under = |path: &str| {
         let slash = if prefix.is_empty() { "" } else { "/" };
         ObjectKey::parse(&format!("{prefix}{slash}{path}")).map_err(CollectError::Key)
@@ -60,7 +63,13 @@ pub(super) fn collect<E: From<CollectError>>(
             take(Object::new(key, Rank::Part, der))?;
         }
     }
-    let Some(newest) = open_log(&sources.log).map_err(CollectError::Log)? else { return Ok(()) };
+    let contradicts = |why| CollectError::Contradicts { log: sources.log.clone(), why };
+    let newest = match (open_log(&sources.log).map_err(CollectError::Log)?, &sources.mark) {
+        (Some(mut log), Some(mark)) => mark.agrees(&mut log).map_err(contradicts).map(|()| log)?,
+        (Some(log), None) => log,
+        (None, Some(_)) => return Err(contradicts(Contradiction::Gone).into()),
+        (None, None) => return Ok(None),
+    };
     for head in heads(&newest).map_err(CollectError::Log)? {
         let note = head.note().to_string().into_bytes();
         let name = under(&format!("log/checkpoints/{}/{}", head.size(), Digest::of(&note)))?;
@@ -76,7 +85,7 @@ pub(super) fn collect<E: From<CollectError>>(
         }
         take(Object::new(name, Rank::Head, note))?;
     }
-    Ok(())
+    Ok(Some(Mark::of(&newest)))
 }
 
 /// The log, read with the key that lies beside it: what is copied has to agree with itself, and whoever reads the archive
@@ -142,6 +151,18 @@ pub enum CollectError {
     /// A log that is not what it signed.
     #[error("{0}; nothing of this checkpoint is archived")]
     Log(LogError),
+    /// A log that is not the one that is archived.
+    #[error(
+        "{}: {why}; bring back the log that was there, or archive this one under another prefix with \
+         `kakunin archive use`",
+        log.display()
+    )]
+    Contradicts {
+        /// The log.
+        log: PathBuf,
+        /// How it differs.
+        why: Contradiction,
+    },
     /// A prefix that makes no key.
     #[error(transparent)]
     Key(BadKey),

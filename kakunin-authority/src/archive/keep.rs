@@ -7,7 +7,7 @@
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
 
-use super::bucket::{Bucket, BucketError, Lock, LockMode, Put};
+use super::bucket::{Bucket, BucketError, Lock, LockMode, Put, Seen};
 use super::object::{Kept, Object, ObjectKey, VersionId};
 
 /// Stores `object` under COMPLIANCE until `until` and reads it back.
@@ -43,6 +43,31 @@ impl<'a> Claim<'a> {
         let size = object.bytes().len() as u64;
         Self { key: object.key(), version, sha256: object.sha256(), size, until }
     }
+
+    /// The lock, if nobody can lift it and it ends late enough.
+    fn lock(&self, seen: Option<Lock>) -> Result<Lock, KeepError> {
+        let (key, version) = (self.key.clone(), self.version.clone());
+        match seen {
+            Some(lock) if lock.mode == LockMode::Compliance && lock.until >= self.until => Ok(lock),
+            Some(Lock { mode: LockMode::Compliance, until }) => {
+                Err(KeepError::TooShort { key, version, until, wanted: self.until })
+            }
+            lock => Err(KeepError::NotLocked { key, version, lock }),
+        }
+    }
+
+    fn kept(&self, lock: Lock) -> Kept {
+        let (key, version, sha256) = (self.key.clone(), self.version.clone(), *self.sha256);
+        Kept { key, version, sha256, size: self.size, until: lock.until }
+    }
+
+    fn gone(&self) -> KeepError {
+        KeepError::Gone { key: self.key.clone(), version: self.version.clone() }
+    }
+
+    fn altered(&self, what: &'static str) -> KeepError {
+        KeepError::Altered { key: self.key.clone(), version: self.version.clone(), what }
+    }
 }
 
 /// Reads a version back: its lock, its checksum and its bytes.
@@ -50,61 +75,53 @@ impl<'a> Claim<'a> {
 /// # Errors
 /// [`KeepError`] naming what is not as claimed.
 pub fn confirm(bucket: &dyn Bucket, claim: &Claim<'_>) -> Result<Kept, KeepError> {
-    let gone = || KeepError::Gone { key: claim.key.clone(), version: claim.version.clone() };
-    let altered = |what| KeepError::Altered { key: claim.key.clone(), version: claim.version.clone(), what };
-    let seen = bucket.look(claim.key, claim.version)?.ok_or_else(gone)?;
-    let lock = match seen.lock {
-        Some(lock) if lock.mode == LockMode::Compliance => lock,
-        lock => {
-            return Err(KeepError::NotLocked {
-                key: claim.key.clone(),
-                version: claim.version.clone(),
-                lock,
-            });
-        }
-    };
-    if lock.until < claim.until {
-        let (key, version) = (claim.key.clone(), claim.version.clone());
-        return Err(KeepError::TooShort { key, version, until: lock.until, wanted: claim.until });
-    }
-    match seen.sha256 {
-        Some(sha256) if sha256 == *claim.sha256 => {}
-        Some(_) => return Err(altered("its checksum")),
-        None => return Err(altered("its checksum, which is missing")),
-    }
-    if seen.size != claim.size {
-        return Err(altered("its length"));
-    }
-    // The checksum is the bucket's word. The bytes are what a court would be shown.
-    let bytes = bucket.read(claim.key, claim.version, claim.size)?.ok_or_else(gone)?;
-    if Digest::of(&bytes) != *claim.sha256 {
-        return Err(altered("its bytes"));
-    }
-    let (key, version, sha256) = (claim.key.clone(), claim.version.clone(), *claim.sha256);
-    Ok(Kept { key, version, sha256, size: claim.size, until: lock.until })
+    let seen = look(bucket, claim)?;
+    let lock = claim.lock(seen.lock)?;
+    compare(bucket, claim, &seen)?;
+    Ok(claim.kept(lock))
 }
 
-/// Finds our own version under an occupied key.
+fn look(bucket: &dyn Bucket, claim: &Claim<'_>) -> Result<Seen, KeepError> {
+    bucket.look(claim.key, claim.version)?.ok_or_else(|| claim.gone())
+}
+
+/// Holds checksum, length and bytes of a version against the claim.
+fn compare(bucket: &dyn Bucket, claim: &Claim<'_>, seen: &Seen) -> Result<(), KeepError> {
+    match seen.sha256 {
+        Some(sha256) if sha256 == *claim.sha256 => {}
+        Some(_) => return Err(claim.altered("its checksum")),
+        None => return Err(claim.altered("its checksum, which is missing")),
+    }
+    if seen.size != claim.size {
+        return Err(claim.altered("its length"));
+    }
+    // The checksum is the bucket's word. The bytes are what a court would be shown.
+    let bytes = bucket.read(claim.key, claim.version, claim.size)?.ok_or_else(|| claim.gone())?;
+    match Digest::of(&bytes) == *claim.sha256 {
+        true => Ok(()),
+        false => Err(claim.altered("its bytes")),
+    }
+}
+
+/// Finds our own bytes under an occupied key, and locks them for long enough if they are not.
 fn adopt(bucket: &dyn Bucket, object: &Object, until: UnixTime) -> Result<Kept, KeepError> {
-    let mut first = None;
     for version in bucket.versions(object.key())? {
         let claim = Claim::of(object, &version, until);
-        match confirm(bucket, &claim) {
-            Ok(kept) => return Ok(kept),
-            // Stored by an earlier run, so its lock ends earlier. Under COMPLIANCE it may still be lengthened.
-            Err(KeepError::TooShort { .. }) => {
+        // Compared before anything is locked: nobody could free other people's bytes again.
+        let same = look(bucket, &claim).and_then(|seen| compare(bucket, &claim, &seen).map(|()| seen));
+        match same.map(|seen| claim.lock(seen.lock)) {
+            Ok(Ok(lock)) => return Ok(claim.kept(lock)),
+            // Stored by an earlier run, so its lock ends earlier, or by somebody who does not lock.
+            Ok(Err(KeepError::TooShort { .. } | KeepError::NotLocked { lock: None, .. })) => {
                 bucket.lengthen(object.key(), &version, until)?;
                 return confirm(bucket, &claim);
             }
+            Ok(Err(other)) => return Err(other),
             Err(KeepError::Bucket(error)) => return Err(error.into()),
-            Err(other) => first = first.or(Some(other)),
+            Err(_) => {}
         }
     }
-    // Same bytes without a lock: say so, it is the more useful of the two.
-    Err(match first {
-        Some(error @ KeepError::NotLocked { .. }) => error,
-        _ => KeepError::Occupied { key: object.key().clone() },
-    })
+    Err(KeepError::Occupied { key: object.key().clone() })
 }
 
 /// Why an object is not known to be kept.
@@ -115,7 +132,9 @@ pub enum KeepError {
     #[error(transparent)]
     Bucket(#[from] BucketError),
     /// Somebody else's bytes under the key.
-    #[error("`{key}` holds other bytes; two logs may share this prefix, so archive under another one")]
+    #[error(
+        "`{key}` holds other bytes, perhaps another log's; move the outbox away and archive under another prefix with `kakunin archive use`"
+    )]
     Occupied {
         /// The key.
         key: ObjectKey,
@@ -164,7 +183,7 @@ pub enum KeepError {
 
 fn unlocked(lock: Option<Lock>) -> String {
     match lock {
-        Some(lock) => format!("locked as {} only", lock.mode.word()),
+        Some(lock) => format!("locked as {} only, which an administrator can lift", lock.mode.word()),
         None => "not locked, or its lock may not be seen (s3:GetObjectRetention)".to_owned(),
     }
 }

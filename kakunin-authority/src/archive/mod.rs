@@ -9,6 +9,7 @@
 //! H/archive/outbox/<n>      what waits
 //! H/archive/collected       when everything was last copied into it
 //! H/archive/ledger          what is kept: bucket, key, version, digest, end of the lock
+//! H/archive/marks         how far each log was collected
 //! H/archive/lock            held by whoever changes one of them
 //! ```
 
@@ -17,8 +18,10 @@ mod audit;
 mod backlog;
 mod bucket;
 mod collect;
+mod endpoint;
 mod keep;
 mod ledger;
+mod mark;
 mod object;
 mod office;
 mod outbox;
@@ -32,8 +35,10 @@ pub use audit::{Audit, Broken};
 pub use backlog::{Alarm, Backlog, Limits};
 pub use bucket::{Bucket, BucketError, Lock, LockMode, Put, Seen};
 pub use collect::{CollectError, Sources};
+pub use endpoint::{BadEndpoint, Endpoint};
 pub use keep::{Claim, KeepError, confirm, keep};
 pub use ledger::{Ledger, LedgerError, Record};
+pub use mark::{Contradiction, Mark, MarkError};
 pub use object::{BadKey, Kept, Object, ObjectKey, Rank, VersionId};
 pub use office::{Archive, ArchiveError, OpenArchive, Survey};
 pub use outbox::{Outbox, OutboxError, Place, Waiting};

@@ -12,6 +12,7 @@ use super::backlog::Backlog;
 use super::bucket::{Bucket, BucketError};
 use super::collect::{CollectError, Sources, collect};
 use super::ledger::{Ledger, LedgerError, Record};
+use super::mark::{MarkError, Marks};
 use super::object::{Object, ObjectKey, Rank};
 use super::outbox::{Outbox, OutboxError};
 use super::push::{Push, PushError, Pushed};
@@ -64,7 +65,7 @@ impl Archive {
         // Read before the ledger: what moves from one to the other meanwhile is then in both, and not in neither.
         let waiting = self.outbox().waiting()?;
         let ledger = self.ledger()?;
-        let mut known: HashSet<ObjectKey> = ledger.keys_in(target.bucket.as_str()).cloned().collect();
+        let mut known: HashSet<ObjectKey> = ledger.keys_in(&target.place()).cloned().collect();
         let mut backlog = Backlog::default();
         // Never: then everything has waited since the beginning of time, and the alarm says so.
         let collected = self.collected_at()?.unwrap_or(UnixTime::from_seconds(0));
@@ -74,7 +75,7 @@ impl Archive {
             }
         }
         let counted = collect(
-            &self.sources(&target),
+            &self.sources(&target)?,
             &target.prefix,
             &mut |key| !known.insert(key.clone()),
             &mut |object| {
@@ -117,12 +118,17 @@ impl Archive {
         Ok(UnixTime::parse_rfc3339(text.trim_end()).ok())
     }
 
-    fn sources(&self, target: &Target) -> Sources {
-        Sources {
+    fn marks(&self) -> Result<Marks, ArchiveError> {
+        Ok(Marks::read(&self.path("marks"))?)
+    }
+
+    fn sources(&self, target: &Target) -> Result<Sources, ArchiveError> {
+        Ok(Sources {
             log: target.log.clone().unwrap_or_else(|| self.home.log()),
             lists: vec![self.home.public().join("lists.pem")],
             journals: target.journals.clone(),
-        }
+            mark: self.marks()?.at(&target.location())?,
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -157,7 +163,7 @@ impl OpenArchive<'_> {
         bucket: &dyn Bucket,
         now: UnixTime,
     ) -> Result<(), ArchiveError> {
-        bucket.examine()?;
+        bucket.examine(now)?;
         target.write(&self.archive.path("target.json"))?;
         // From now on a push is expected.
         if self.archive.collected_at()?.is_none() { self.note_collected(now) } else { Ok(()) }
@@ -176,17 +182,19 @@ impl OpenArchive<'_> {
         let target = self.archive.target()?;
         let outbox = self.archive.outbox();
         let ledger = self.archive.ledger()?;
-        let mut known: HashSet<ObjectKey> = ledger.keys_in(target.bucket.as_str()).cloned().collect();
+        let mut known: HashSet<ObjectKey> = ledger.keys_in(&target.place()).cloned().collect();
         known.extend(outbox.waiting()?.into_iter().map(|waiting| waiting.key));
         let mut batch = Batch { outbox: &outbox, objects: Vec::new(), bytes: 0, added: 0, now };
-        let sources = self.archive.sources(&target);
-        let collected: Result<(), ArchiveError> =
+        let sources = self.archive.sources(&target)?;
+        let collected: Result<_, ArchiveError> =
             collect(&sources, &target.prefix, &mut |key| !known.insert(key.clone()), &mut |object| {
                 batch.take(object)
             });
         // Also after a failure: lists do not wait for a log to be repaired.
         batch.write()?;
-        collected?;
+        if let Some(mark) = collected? {
+            self.archive.marks()?.set(target.location(), &mark)?;
+        }
         self.note_collected(now)?;
         Ok(batch.added)
     }
@@ -203,9 +211,13 @@ impl OpenArchive<'_> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Pushed, ArchiveError> {
         let retention = self.archive.target()?.retention;
-        bucket.examine()?;
-        let ledger = self.archive.ledger()?.append_to(&self.archive.path("ledger"))?;
-        let outbox = self.archive.outbox();
+        bucket.examine(clock())?;
+        let (ledger, outbox) = (self.archive.ledger()?, self.archive.outbox());
+        // A process that died between recording and releasing left these.
+        let kept: HashSet<&ObjectKey> = ledger.keys_in(bucket.name()).collect();
+        let recorded = outbox.waiting()?.into_iter().filter(|waiting| kept.contains(&waiting.key));
+        outbox.release(&recorded.map(|waiting| waiting.place).collect::<Vec<_>>())?;
+        let ledger = ledger.append_to(&self.archive.path("ledger"))?;
         Ok(Push { outbox: &outbox, ledger, bucket, retention, clock, progress }.run()?)
     }
 }
@@ -222,10 +234,11 @@ impl Archive {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Audit, ArchiveError> {
         let ledger = self.ledger()?;
-        bucket.examine()?;
+        bucket.examine(now)?;
         let records: Vec<&Record> =
             ledger.records().iter().filter(|record| record.bucket == bucket.name()).collect();
-        Ok(audit(bucket, &records, now, progress))
+        let elsewhere = (ledger.records().len() - records.len()) as u64;
+        Ok(Audit { elsewhere, ..audit(bucket, &records, now, progress) })
     }
 }
 
@@ -290,6 +303,9 @@ pub enum ArchiveError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The marks.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
     /// A push.
     #[error(transparent)]
     Push(#[from] PushError),

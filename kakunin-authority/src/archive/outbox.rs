@@ -246,7 +246,7 @@ pub enum OutboxError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Bytes that are not those that were queued.
-    #[error("{} is not what was queued; move it away, and the next push collects the object from its source again", path.display())]
+    #[error("{} is not what was queued; move the whole outbox away, and the next push collects again what is not stored", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::backlog::Limits;
+use super::endpoint::{BadEndpoint, Endpoint};
 use super::object::{BadKey, ObjectKey};
 use super::retention::{Retention, UnknownRetention};
 use crate::files::{self, FileError, Readers};
@@ -19,7 +20,7 @@ pub struct Target {
     /// What every key begins with; empty for none.
     pub prefix: String,
     /// A server that is not Amazon's.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Endpoint>,
     /// Its region; the environment's when nothing is said.
     pub region: Option<String>,
     /// For how long.
@@ -33,6 +34,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// What the ledger calls it: buckets of one name on two servers are two.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{}@{endpoint}", self.bucket),
+            None => self.bucket.to_string(),
+        }
+    }
+
+    /// Where its objects are: the place and the prefix.
+    pub(super) fn location(&self) -> String {
+        format!("{}/{}", self.place(), self.prefix)
+    }
+
     /// Reads what was written; `None` when nothing was.
     ///
     /// # Errors
@@ -47,7 +62,10 @@ impl Target {
         Ok(Some(Self {
             bucket: BucketName::parse(&text.bucket).map_err(|error| damaged(error.to_string()))?,
             prefix: text.prefix,
-            endpoint: text.endpoint,
+            endpoint: text
+                .endpoint
+                .map(|url| Endpoint::parse(&url).map_err(|error| damaged(error.to_string())))
+                .transpose()?,
             region: text.region,
             retention: text.keep.parse().map_err(|error: UnknownRetention| damaged(error.to_string()))?,
             log: text.log,
@@ -63,7 +81,7 @@ impl Target {
             alarm_hours: self.limits.hours,
             alarm_objects: self.limits.objects,
             bucket: self.bucket.to_string(),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.as_ref().map(ToString::to_string),
             journals: self.journals.clone(),
             keep: self.retention.to_string(),
             log: self.log.clone(),
@@ -122,6 +140,8 @@ pub fn parse_location(text: &str) -> Result<(BucketName, String), TargetError> {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     if !prefix.is_empty() {
         ObjectKey::parse(prefix)?;
+        // The longest name under it: a checkpoint's, with its size and digest.
+        ObjectKey::parse(&format!("{prefix}/log/checkpoints/{}/{}", u64::MAX, "0".repeat(64)))?;
     }
     Ok((BucketName::parse(bucket)?, prefix.to_owned()))
 }
@@ -173,6 +193,9 @@ pub enum TargetError {
         /// What was written.
         text: String,
     },
+    /// No server.
+    #[error(transparent)]
+    Endpoint(#[from] BadEndpoint),
     /// No prefix.
     #[error(transparent)]
     Prefix(#[from] BadKey),
@@ -197,6 +220,8 @@ mod tests {
         {
             assert!(parse_location(bad).is_err(), "{bad}");
         }
+        assert!(parse_location(&format!("s3://trail/{}", "p".repeat(400))).is_ok());
+        assert!(parse_location(&format!("s3://trail/{}", "p".repeat(450))).is_err());
     }
 
     #[test]
@@ -207,7 +232,7 @@ mod tests {
         let target = Target {
             bucket: BucketName::parse("trail").unwrap(),
             prefix: "acme".to_owned(),
-            endpoint: Some("https://s3.example.org".to_owned()),
+            endpoint: Some(Endpoint::parse("https://s3.example.org/").unwrap()),
             region: None,
             retention: Retention::SevenYears,
             log: None,
@@ -215,7 +240,9 @@ mod tests {
             limits: Limits::default(),
         };
         target.write(&path).unwrap();
-        assert_eq!(Target::read(&path).unwrap(), Some(target));
+        assert_eq!(Target::read(&path).unwrap(), Some(target.clone()));
+        assert_eq!(target.place(), "trail@https://s3.example.org");
+        assert_eq!(Target { endpoint: None, ..target }.place(), "trail");
         std::fs::write(&path, "{}").unwrap();
         assert!(Target::read(&path).is_err());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 
 use kakunin_authority::archive::{
@@ -214,6 +215,97 @@ fn a_damaged_log_is_not_archived_and_lists_do_not_wait_for_it() {
 }
 
 #[test]
+fn a_log_that_is_not_the_one_that_was_archived_is_refused() {
+    let desk = Desk::open();
+    let (log, older) = (desk.office.home.log(), desk.office.path("older"));
+    desk.log(300);
+    copy(&log, &older);
+    desk.log(10);
+    let kept = desk.push().kept;
+    let refusal = |expected: &str| {
+        let archive = desk.archive();
+        let open = archive.open().unwrap();
+        let error = open.collect(now()).unwrap_err();
+        assert!(error.is_refusal() && error.to_string().contains(expected), "{error}");
+        assert!(desk.backlog().1.is_some_and(|obstacle| obstacle.contains(expected)));
+        assert_eq!(open.push(&desk.bucket, &now, &mut |_, _| ()).unwrap().kept, 0);
+    };
+    let archived = desk.office.path("archived");
+    fs::rename(&log, &archived).unwrap();
+    refusal("it is gone");
+    copy(&older, &log);
+    refusal("set back to an older copy");
+    desk.log(3);
+    desk.log(17);
+    refusal("its first 310 entries are not those");
+    fs::remove_dir_all(&log).unwrap();
+    desk.log(400);
+    refusal("another log");
+    // Under another prefix it is a beginning; under the first one, the first log goes on.
+    let other = Target { prefix: "other".to_owned(), ..target() };
+    desk.archive().open().unwrap().use_target(&other, &desk.bucket, now()).unwrap();
+    assert!(desk.push().kept > 0);
+    fs::remove_dir_all(&log).unwrap();
+    fs::rename(&archived, &log).unwrap();
+    desk.archive().open().unwrap().use_target(&target(), &desk.bucket, now()).unwrap();
+    desk.log(1);
+    assert_eq!(desk.push().kept, 3);
+    assert!(desk.bucket.order().len() as u64 > kept);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for found in fs::read_dir(from).unwrap() {
+        let (found, target) = (found.as_ref().unwrap().path(), to.join(found.as_ref().unwrap().file_name()));
+        match found.is_dir() {
+            true => copy(&found, &target),
+            false => drop(fs::copy(found, target).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn what_was_recorded_and_not_released_is_not_recorded_again() {
+    let desk = Desk::open();
+    desk.log(10);
+    let archive = desk.archive();
+    archive.open().unwrap().collect(now()).unwrap();
+    let (outbox, before) = (desk.office.home.path().join("archive/outbox"), desk.office.path("before"));
+    copy(&outbox, &before);
+    let kept = desk.push().kept;
+    copy(&before, &outbox);
+    assert_eq!((desk.push().kept, desk.archive().outbox().waiting().unwrap().len()), (0, 0));
+    assert_eq!(archive.ledger().unwrap().records().len() as u64, kept);
+}
+
+#[test]
+fn other_peoples_bytes_are_never_locked() {
+    let desk = Desk::open();
+    desk.log(10);
+    let squatted = ObjectKey::parse("acme/log/tile/0/000.p/10").unwrap();
+    desk.bucket.squat(&squatted);
+    for lock in [None, Some(Lock { mode: LockMode::Compliance, until: now().plus(DAY) })] {
+        desk.bucket.set(|state| state.objects.get_mut(&squatted).unwrap()[0].lock = lock);
+        let pushed = desk.push();
+        assert!(pushed.refused.len() == 1 && pushed.refused[0].why.contains("other bytes"), "{pushed:?}");
+        assert_eq!(desk.bucket.set(|state| state.objects[&squatted][0].lock), lock);
+    }
+}
+
+#[test]
+fn our_bytes_that_somebody_stored_without_a_lock_are_locked() {
+    let desk = Desk::open();
+    desk.log(10);
+    let key = ObjectKey::parse("acme/log/tile/0/000.p/10").unwrap();
+    desk.bucket.squat(&key);
+    let tile = fs::read(desk.office.home.log().join("tile/0/000.p/10")).unwrap();
+    desk.bucket.set(|state| state.objects.get_mut(&key).unwrap()[0].bytes = Some(tile));
+    assert!(desk.push().refused.is_empty());
+    let lock = desk.bucket.set(|state| state.objects[&key][0].lock).unwrap();
+    assert!(lock.mode == LockMode::Compliance && lock.until >= Retention::FiveYears.until(now()).plus(-60));
+}
+
+#[test]
 fn a_push_that_never_runs_raises_the_alarm_too() {
     let desk = Desk::open();
     let backlog = desk.archive().survey().unwrap().backlog;
@@ -376,7 +468,7 @@ impl Bucket for MemoryBucket {
         "trail"
     }
 
-    fn examine(&self) -> Result<(), BucketError> {
+    fn examine(&self, _: UnixTime) -> Result<(), BucketError> {
         let bucket = "trail".to_owned();
         self.set(|state| match (state.no_versions, state.no_lock) {
             (true, _) => Err(BucketError::NoVersions { bucket, state: "Suspended".to_owned() }),
@@ -441,8 +533,9 @@ impl Bucket for MemoryBucket {
         self.set(|state| {
             let mut versions = state.objects.get_mut(key).into_iter().flatten();
             let found = versions.find(|found| found.id == version.as_str());
-            if let Some(lock) = found.and_then(|version| version.lock.as_mut()) {
-                lock.until = lock.until.max(until);
+            if let Some(version) = found {
+                let until = version.lock.map_or(until, |lock| lock.until.max(until));
+                version.lock = Some(Lock { mode: LockMode::Compliance, until });
             }
             Ok(())
         })

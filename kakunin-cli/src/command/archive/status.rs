@@ -27,10 +27,11 @@ impl Status {
         let at = now();
         let alarm = survey.backlog.alarm(&target.limits, at);
         let obstacle = survey.obstacle.map(|error| error.to_string());
+        let place = target.place();
         let (kept, bytes) = ledger
             .records()
             .iter()
-            .filter(|record| record.bucket == target.bucket.as_str())
+            .filter(|record| record.bucket == place)
             .fold((0_u64, 0_u64), |(count, bytes), record| (count + 1, bytes.saturating_add(record.size)));
         let mut answer = Answer::yes(json!({
             "bucket": target.bucket.as_str(),

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kakunin_authority::archive::{Archive, Limits, Retention, Target, parse_location};
+use kakunin_authority::archive::{Archive, Endpoint, Limits, Retention, Target, parse_location};
 use serde_json::json;
 
 use super::bucket::connect;
@@ -13,7 +13,8 @@ use crate::context::{Common, now};
 /// The bucket must keep versions and have Object Lock; it is asked, and refused otherwise. Nothing can shorten the time of
 /// an object once it is stored, so begin with a bucket of its own. Credentials are taken from where AWS tools look.
 /// What the account may have to be allowed: s3:GetBucketVersioning, s3:GetBucketObjectLockConfiguration, s3:PutObject,
-/// s3:PutObjectRetention, s3:GetObjectVersion, s3:GetObjectRetention, s3:ListBucketVersions. It needs no right to delete.
+/// s3:PutObjectRetention, s3:GetObjectVersion, s3:GetObjectRetention, s3:ListBucket, s3:ListBucketVersions. It needs no
+/// right to delete.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -33,8 +34,8 @@ pub(crate) struct Use {
     #[arg(long)]
     region: Option<String>,
     /// A server that is not Amazon's; HTTPS, unless it is on this machine
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
+    endpoint: Option<Endpoint>,
     /// The log, if it is not H/log
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,

@@ -50,11 +50,16 @@ impl Verify {
             "kept": audit.kept,
             "bytes": audit.bytes,
             "ended": audit.ended,
+            "elsewhere": audit.elsewhere,
             "broken": broken,
             "stopped": audit.stopped.as_ref().map(ToString::to_string),
         }))
         .line(format!("kept    {} objects, {} bytes, each read back", audit.kept, audit.bytes))
         .lines((audit.ended > 0).then(|| format!("ended   {} objects, free to go", audit.ended)))
+        .lines(
+            (audit.elsewhere > 0)
+                .then(|| format!("unasked {} objects, in buckets before this one", audit.elsewhere)),
+        )
         .lines(audit.broken.iter().map(|broken| format!("broken  {} [{}]", broken.why, broken.code)))
         .exit(exit);
         if let Some(error) = audit.stopped {
