@@ -28,6 +28,7 @@ done
 
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
+stage "archive"               scripts/archive.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh
