@@ -1,4 +1,4 @@
-//! Writes `vectors/cases.json`: the same decisions for every language, made from fixed seeds.
+//! Writes `vectors/cases.json` and `host.json`: the same answers for every language, made from fixed seeds.
 //!
 //! Keys are Ed25519 from fixed bytes, so signatures repeat and the file changes only when its content does.
 //! `--check` makes everything again and compares. `vectors/README.md` describes the file.
@@ -26,22 +26,29 @@ use serde_json::{Value, json};
 #[path = "../tests/it/authority.rs"]
 mod authority;
 
+#[path = "vectors/host.rs"]
+mod host;
+
 use authority::{Authority, By, Der, ISSUING_SERIAL, NOW, SERIAL, agent_id, entry, seeded_key, usage};
 
 fn main() -> ExitCode {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/cases.json");
-    let made = vectors().to_json();
-    if std::env::args().skip(1).any(|argument| argument == "--check") {
-        let stored = std::fs::read_to_string(&path).unwrap_or_default();
-        if stored == made {
-            return ExitCode::SUCCESS;
+    let check = std::env::args().skip(1).any(|argument| argument == "--check");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors");
+    let mut answer = ExitCode::SUCCESS;
+    for (name, made) in [("cases.json", vectors().to_json()), ("host.json", host::vectors())] {
+        let path = folder.join(name);
+        if !check {
+            std::fs::write(&path, made).unwrap();
+            continue;
         }
-        let line = 1 + stored.lines().zip(made.lines()).take_while(|(old, new)| old == new).count();
-        eprintln!("vectors/cases.json differs from its generator in line {line}; run scripts/vectors.sh");
-        return ExitCode::FAILURE;
+        let stored = std::fs::read_to_string(&path).unwrap_or_default();
+        if stored != made {
+            let line = 1 + stored.lines().zip(made.lines()).take_while(|(old, new)| old == new).count();
+            eprintln!("vectors/{name} differs from its generator in line {line}; run scripts/vectors.sh");
+            answer = ExitCode::FAILURE;
+        }
     }
-    std::fs::write(&path, made).unwrap();
-    ExitCode::SUCCESS
+    answer
 }
 
 /// What the file holds: fixtures by key, and the cases that refer to them.

@@ -11,6 +11,8 @@ pub mod modes;
 mod frame;
 pub mod tree;
 pub mod money;
+pub mod written;
+pub mod environment;
 pub mod reason;
 pub mod key;
 pub mod scope;

@@ -10,6 +10,7 @@ mod agent;
 mod chain;
 mod current;
 mod denial;
+mod host;
 mod plan;
 mod running;
 mod testing;
@@ -20,6 +21,7 @@ mod verify;
 #[pymodule(gil_used = false)]
 mod _native {
     use kakunin_core::decision::DenialReason;
+    use kakunin_core::environment;
     use pyo3::prelude::*;
     use pyo3::types::PyTuple;
 
@@ -29,6 +31,8 @@ mod _native {
     use crate::chain::{Place, chain_begun, set_chain_context};
     #[pymodule_export]
     use crate::current::{context_entered, current, default, set_context, set_default};
+    #[pymodule_export]
+    use crate::host::{asks_for_less, ignored, written_text};
     #[pymodule_export]
     use crate::plan::Plan;
     #[pymodule_export]
@@ -44,6 +48,7 @@ mod _native {
         #[cfg(feature = "null-journal")]
         module.add_function(wrap_pyfunction!(crate::agent::open_pem_without_receipts, module)?)?;
         module.add("DENIAL_CODES", PyTuple::new(module.py(), codes)?)?;
+        module.add("LOOSENING_VARIABLES", PyTuple::new(module.py(), environment::VARIABLES)?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -4,6 +4,7 @@
 //! records; it never becomes a zero, an empty list or an absent value. Only `None` is absent.
 
 use kakunin_core::request::{Amount, Names};
+use kakunin_core::written;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType};
@@ -97,24 +98,17 @@ fn plain_decimal<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, P
     Ok(Some(text))
 }
 
-/// The shortest decimal text of an integer or float in whole units.
-fn as_written(value: &Bound<'_, PyAny>) -> Option<String> {
+/// The text of an integer or float as the core reads it.
+pub(crate) fn as_written(value: &Bound<'_, PyAny>) -> Option<String> {
     if value.is_instance_of::<PyBool>() {
         return None;
     }
-    let text = if value.is_instance_of::<PyInt>() {
-        // Bounded before it is spelled: an integer may have a million digits.
-        value.extract::<i64>().ok()?.to_string()
-    } else if let Ok(float) = value.cast::<PyFloat>() {
-        // As above: the number's own text, whatever a subclass prints.
-        let text = PyFloat::new(value.py(), float.value()).repr().ok()?;
-        let text = text.to_str().ok()?;
-        text.strip_suffix(".0").unwrap_or(text).to_owned()
-    } else {
-        return None;
-    };
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    (digits <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')).then_some(text)
+    if value.is_instance_of::<PyInt>() {
+        // What does not fit has more digits than any amount.
+        return value.extract().ok().and_then(written::integer);
+    }
+    // The number itself, whatever a subclass prints.
+    value.cast::<PyFloat>().ok().and_then(|float| written::float(float.value()))
 }
 
 /// Names, with what their texts are borrowed from.
@@ -181,5 +175,3 @@ pub(crate) fn currency<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
 
 /// No amount has more digits than this before or after its point (WIRE: 19 and 18).
 const MAX_EXPONENT: i64 = 40;
-/// A double carries 15 decimal digits exactly (WIRE: more are refused).
-const MAX_DIGITS: usize = 15;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import struct
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 from kakunin import _native
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "cases.json"
+FOLDER = Path(__file__).parents[2] / "vectors"
+VECTORS = FOLDER / "cases.json"
 UNREADABLE = {"unreadable": True}
 
 
@@ -77,3 +80,35 @@ def test_every_vector_gets_its_answer(vectors, judges):
                         wrong.append((case["name"], values, answer, case["expect"]))
     assert not wrong
     assert len(vectors["cases"]) > 150
+
+
+def test_numbers_and_variables_of_this_host_get_their_answers():
+    vectors = json.loads((FOLDER / "host.json").read_text(encoding="utf-8"))
+    assert vectors["format"] == 1
+    for case in vectors["numbers"]:
+        number = json.loads(case["json"])
+        assert _native.written_text(number) == case["text"] == spelled(number), case
+    for case in vectors["variables"]:
+        assert _native.asks_for_less(case["name"], case["value"]) is case["asks"], case
+    assert {case["name"] for case in vectors["variables"]} > set(_native.LOOSENING_VARIABLES)
+
+
+def spelled(number):
+    """The same from what the interpreter prints: an oracle of its own."""
+    text = repr(number).removesuffix(".0")
+    digits = sum(character.isdigit() for character in text)
+    return text if digits <= 15 and set(text) <= set("0123456789.") else None
+
+
+def test_numbers_are_read_as_the_interpreter_prints_them():
+    numbers = random.Random(7)
+    for _ in range(50_000):
+        for number in (
+            struct.unpack("<d", numbers.randbytes(8))[0],
+            round(numbers.uniform(0, 10**6), 2),
+            numbers.randrange(-10, 10**16),
+            numbers.random() * 10 ** numbers.randrange(-6, 16),
+        ):
+            assert _native.written_text(number) == spelled(number), number
+    for other in (True, "5", None, b"5", Decimal("5"), [5], 5j):
+        assert _native.written_text(other) is None

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors};
 use kakunin_core::decision::Decision;
+use kakunin_core::environment::asks_for_less;
 use kakunin_core::leash::{Leash, SlidingSum};
 use kakunin_core::reason::DenialReason;
 use kakunin_core::request::{ActionRequest, Amount, Names};
 use kakunin_core::scope::{NameList, NameLists};
 use kakunin_core::time::UnixMillis;
+use kakunin_core::written;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
@@ -26,6 +28,28 @@ fn every_vector_gets_its_answer() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What every binding makes of its host's numbers and environment.
+#[test]
+fn numbers_and_variables_of_a_host_get_their_answers() {
+    let text = fs::read_to_string(root().join("vectors/host.json")).unwrap();
+    let vectors: Value = serde_json::from_str(&text).unwrap();
+    let (numbers, variables) = (&vectors["numbers"], &vectors["variables"]);
+    for case in numbers.as_array().unwrap() {
+        let json = case["json"].as_str().unwrap();
+        let integer = json.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let found = match integer {
+            true => json.parse().ok().and_then(written::integer),
+            false => written::float(json.parse().unwrap()),
+        };
+        assert_eq!(found.as_deref(), case["text"].as_str(), "{json}");
+    }
+    for case in variables.as_array().unwrap() {
+        let (name, value) = (case["name"].as_str().unwrap(), case["value"].as_str().unwrap());
+        assert_eq!(Some(asks_for_less(name, value)), case["asks"].as_bool(), "{name}={value}");
+    }
+    assert!(numbers.as_array().unwrap().len() > 200 && variables.as_array().unwrap().len() > 300);
 }
 
 /// Each code has a vector, or a test that is named here because more than certificate, lists, time and request is

@@ -8,6 +8,7 @@ from .errors import Decision
 
 __all__ = [
     "DENIAL_CODES",
+    "LOOSENING_VARIABLES",
     "Judge",
     "ManualClock",
     "NativeAccount",
@@ -18,20 +19,24 @@ __all__ = [
     "Plan",
     "Running",
     "__version__",
+    "asks_for_less",
     "chain_begun",
     "context_entered",
     "current",
     "default",
     "defers",
+    "ignored",
     "open_directory",
     "open_pem",
     "set_chain_context",
     "set_context",
     "set_default",
     "verify_path",
+    "written_text",
 ]
 
 DENIAL_CODES: tuple[str, ...]
+LOOSENING_VARIABLES: tuple[str, ...]
 __version__: str
 
 @final
@@ -162,6 +167,9 @@ def open_pem(
     mode: str = "enforce",
 ) -> Opened: ...
 def defers(result: object) -> bool: ...
+def asks_for_less(name: str, value: str) -> bool: ...
+def ignored(name: str, value: str) -> str: ...
+def written_text(number: object) -> str | None: ...
 def set_chain_context(variable: ContextVar[Place | None]) -> None: ...
 def chain_begun() -> None: ...
 def set_context(variable: ContextVar[object]) -> None: ...
