@@ -1,7 +1,7 @@
-//! A real agent of a real authority, made in a folder that ends with the run.
+//! A real agent of a real authority.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, Hours};
@@ -20,7 +20,9 @@ use crate::Outcome;
 
 /// An agent with a directory.
 pub(crate) struct BenchAgent {
-    folder: TempDir,
+    folder: PathBuf,
+    // Held, never read: the folder ends with it.
+    _temporary: Option<TempDir>,
     pub(crate) home: AgentHome,
     pub(crate) papers: Papers,
     pub(crate) lists: Vec<u8>,
@@ -28,17 +30,23 @@ pub(crate) struct BenchAgent {
 }
 
 impl BenchAgent {
-    /// Makes an authority and an agent that may pay 1,000 vendors.
+    /// Makes an authority and an agent that may pay 1,000 vendors, in a folder that ends with the run.
     pub(crate) fn make(now: UnixTime) -> Outcome<Self> {
-        let folder = tempfile::tempdir()?;
-        let home = Home::at(&folder.path().join("home"));
+        let temporary = tempfile::tempdir()?;
+        let agent = Self::make_in(temporary.path(), now)?;
+        Ok(Self { _temporary: Some(temporary), ..agent })
+    }
+
+    /// The same in `folder`, which stays.
+    pub(crate) fn make_in(folder: &Path, now: UnixTime) -> Outcome<Self> {
+        let home = Home::at(&folder.join("home"));
         let own = home.passphrase();
         let sources = PassphraseSources { named: None, own: &own, ask: &|_| Ok(None) };
         let (mut authority, _) = Authority::init(&home, sources, now, Hours::default())?;
         let names = |_: &str| Ok(vendors().map(|name| name + "\n").collect());
         let draft = DraftScope::parse(SCOPE, &names)?;
         let agent = authority.create(&AgentName::parse("billing")?, &draft, AnyAction::Refuse, now)?;
-        let directory = folder.path().join("agent");
+        let directory = folder.join("agent");
         let order = Certify {
             directory: &directory,
             days: Days::default(),
@@ -49,7 +57,7 @@ impl BenchAgent {
         let (_, _published) = authority.certify(&Who::Id(agent.id), &order, Hours::default(), now)?;
         let home = AgentHome::open(&directory, None)?;
         let (papers, lists) = (home.papers()?, fs::read(home.lists_path())?);
-        Ok(Self { folder, home, papers, lists, now })
+        Ok(Self { folder: folder.to_owned(), _temporary: None, home, papers, lists, now })
     }
 
     /// The same agent without its directory.
@@ -66,7 +74,7 @@ impl BenchAgent {
 
     /// A path in the folder.
     pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 }
 

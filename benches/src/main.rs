@@ -1,8 +1,8 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
 //! `kakunin-benches [decision|chain|receipts]` prints rows of one markdown table and nothing else, `kakunin-benches
-//! bare-write` the nanoseconds of a floor that other languages share. `scripts/bench.sh` adds the head and the rows of
-//! the other languages.
+//! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
+//! something large to look at. `scripts/bench.sh` adds the head and the rows of the other languages.
 
 mod agent;
 mod chain;
@@ -10,13 +10,17 @@ mod decision;
 mod floor;
 mod harness;
 mod receipts;
+mod sample;
 mod table;
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use kakunin_core::journal::Sealing;
 use kakunin_core::time::UnixTime;
 
 use crate::agent::BenchAgent;
+use crate::sample::Sample;
 
 /// Benches end with the first thing that goes wrong.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -26,9 +30,17 @@ type Row = (&'static str, fn(&BenchAgent) -> Outcome<()>);
 
 fn main() -> Outcome<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let agent = BenchAgent::make(UnixTime::from_seconds(i64::try_from(now)?))?;
+    let now = UnixTime::from_seconds(i64::try_from(now)?);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, folder, receipts, sealed @ ..] = arguments.as_slice()
+        && command == "sample"
+    {
+        let sealing = if sealed.is_empty() { Sealing::Each } else { Sealing::Groups };
+        return Sample::make(Path::new(folder), receipts.parse()?, sealing, now).map(drop);
+    }
+    let agent = BenchAgent::make(now)?;
     let rows: [Row; 3] = [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];
-    let wanted = std::env::args().nth(1);
+    let wanted = arguments.first().cloned();
     if wanted.as_deref() == Some("bare-write") {
         return receipts::bare_write(&agent);
     }

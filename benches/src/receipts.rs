@@ -136,7 +136,7 @@ fn rest(journal: &Journal) {
 }
 
 /// What the guard's clocks give for a receipt.
-fn stamp() -> Stamp {
+pub(crate) fn stamp() -> Stamp {
     let (wall, mono) = (clock_gettime(ClockId::RealtimeCoarse), clock_gettime(ClockId::MonotonicCoarse));
     Stamp {
         micros: wall.tv_sec * 1_000_000 + wall.tv_nsec / 1_000,
@@ -228,7 +228,7 @@ impl FloorJournal {
     }
 }
 
-const REQUEST: ActionRequest<'_> =
+pub(crate) const REQUEST: ActionRequest<'_> =
     ActionRequest::new("payments:send").amount("125.00", "EUR").counterparty("vendor-0007");
 /// DESIGN: a burst that the signer need not finish before it ends.
 const BURST: u32 = 400;

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use kakunin_core::verify::{Seen, Watch};
 
-/// Counts receipts while they are verified.
+/// Counts receipts that go by.
 pub(crate) struct Progress {
     seen: u64,
     expected: Option<u64>,
@@ -15,6 +15,14 @@ impl Progress {
     /// Shows nothing to programs.
     pub(crate) fn new(json: bool) -> Self {
         Self { seen: 0, expected: None, visible: !json && io::stderr().is_terminal() }
+    }
+
+    /// One more receipt goes by.
+    pub(crate) fn step(&mut self) {
+        self.seen += 1;
+        if self.visible && self.seen.is_multiple_of(STEP) {
+            self.draw();
+        }
     }
 
     fn draw(&self) {
@@ -44,10 +52,7 @@ impl Watch for Progress {
     }
 
     fn receipt(&mut self, _: &Seen<'_>) {
-        self.seen += 1;
-        if self.visible && self.seen.is_multiple_of(STEP) {
-            self.draw();
-        }
+        self.step();
     }
 }
 

@@ -2,13 +2,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kakunin_authority::store::Store;
-use kakunin_core::bundle::export;
+use kakunin_core::bundle::export_watched;
 use kakunin_core::id::ChainId;
 use kakunin_core::log::{LogReader, VerifierKey};
 use serde_json::json;
 
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
+use crate::progress::Progress;
 
 /// Write one file with everything that a stranger needs to check what agents did
 ///
@@ -53,7 +54,10 @@ impl Export {
             logs.push(LogReader::key_beside(&folder).and_then(open).map_err(Failure::cannot)?);
         }
         let paths: Vec<&Path> = journals.iter().map(PathBuf::as_path).collect();
-        let exported = export(&paths, &mut logs, self.chain, &self.out).map_err(Failure::cannot)?;
+        let mut progress = Progress::new(common.json);
+        let exported = export_watched(&paths, &mut logs, self.chain, &self.out, &mut || progress.step());
+        progress.end();
+        let exported = exported.map_err(Failure::cannot)?;
         let record = json!({
             "out": self.out.display().to_string(),
             "chain": self.chain.map(|chain| chain.to_string()),

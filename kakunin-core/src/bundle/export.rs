@@ -56,8 +56,23 @@ pub fn export(
     chain: Option<ChainId>,
     out: &Path,
 ) -> Result<Exported, ExportError> {
+    export_watched(journals, logs, chain, out, &mut || ())
+}
+
+/// As [`export`]; `read` is called for each receipt that was read, for whoever shows that it goes on. Of one chain some are
+/// read more than once.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_watched(
+    journals: &[&Path],
+    logs: &mut [LogReader],
+    chain: Option<ChainId>,
+    out: &Path,
+    read: &mut dyn FnMut(),
+) -> Result<Exported, ExportError> {
     let found = Found::in_journals(journals)?;
-    let selection = Selection::of(chain, &found)?;
+    let selection = Selection::of(chain, &found, read)?;
     let folder = match out.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -65,7 +80,8 @@ pub fn export(
     let mut collected = Collected::new(folder, logs.len())?;
     for (journal, stream) in found.streams() {
         if selection.touches(stream) {
-            collected.stream(StreamReader::open(journal, stream)?, chain, &selection, logs)?;
+            let reader = StreamReader::open(journal, stream)?.inspect(|_| read());
+            collected.stream(stream, reader, chain, &selection, logs)?;
         }
     }
     if collected.receipts.lines == 0 {
@@ -148,12 +164,12 @@ impl Collected {
 
     fn stream(
         &mut self,
-        reader: StreamReader,
+        stream: StreamId,
+        reader: impl Iterator<Item = Result<Entry, ReadError>>,
         chain: Option<ChainId>,
         selection: &Selection,
         logs: &mut [LogReader],
     ) -> Result<(), ExportError> {
-        let stream = reader.stream();
         let before = self.receipts.lines;
         let mut around = Around::default();
         for entry in reader {

@@ -89,6 +89,11 @@ impl Manifest {
 }
 
 impl Plan {
+    /// The SHA-256 of a member.
+    pub(super) fn digest(&self, member: &str) -> Option<Digest> {
+        self.members.iter().find(|(name, ..)| name == member).map(|(_, digest, _)| *digest)
+    }
+
     /// The names that the members must have, in this order, after the manifest. Those of lists are in `names` already, and
     /// so is the one of erasures, if there were any.
     pub(super) fn expected<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {

@@ -21,11 +21,12 @@
 
 mod export;
 mod form;
+mod lines;
 mod manifest;
 mod read;
 mod seals;
 mod selection;
 mod zip;
 
-pub use export::{ExportError, Exported, export};
+pub use export::{ExportError, Exported, export, export_watched};
 pub use read::{Bundle, BundleError};

@@ -4,20 +4,21 @@
 //! file and are read side by side, line by line. Whatever is not the one spelling is refused before the verifier sees it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 use ring::digest::{Context, SHA256};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::form::{DisclosureLine, ErasureLine, Line, ProofLine, SealLine, TotalLine, read_lines, read_log};
+use super::form::{DisclosureLine, ErasureLine, Line, ProofLine, TotalLine, read_lines, read_log};
+use super::lines::{Beside, Lines, Seals, changed};
 use super::manifest::{
     CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, MANIFEST, Manifest, PROOFS, Plan, RECEIPTS,
     RECIPE, SEALS, TOTALS, list_member, list_name, log_member,
 };
 use super::seals::Sealer;
-use super::zip::{Member, MemberReader, Zip, ZipError};
+use super::zip::{Member, Zip, ZipError};
 use crate::digest::Digest;
 use crate::file;
 use crate::id::StreamId;
@@ -36,7 +37,6 @@ pub struct Bundle {
     plan: Plan,
     certificates: HashMap<Digest, Vec<u8>>,
     logs: Vec<(String, String)>,
-    seals: HashMap<(StreamId, u64), Vec<Digest>>,
     totals: HashMap<StreamId, ChainLength>,
     erasures: BTreeMap<Digest, Vec<Digest>>,
 }
@@ -53,7 +53,7 @@ impl Bundle {
             ZipError::Form(what) => BundleError::refuse("bundle.zip", "", what),
         })?;
         let plan = read_plan(&zip)?;
-        let bundle = |text: &str| read_text(&zip, text);
+        let bundle = |text: &str| read_text(&zip, &plan, text);
         if bundle(RECIPE)? != super::export::RECIPE_TEXT {
             return Err(refuse(RECIPE));
         }
@@ -65,30 +65,29 @@ impl Bundle {
             read_log(&parts.0, &parts.1).ok_or_else(|| refuse(&checkpoints))?;
             logs.push(parts);
         }
-        let seals = read_lines::<SealLine>(&bundle(SEALS)?).ok_or_else(|| refuse(SEALS))?;
         let totals = read_lines::<TotalLine>(&bundle(TOTALS)?).ok_or_else(|| refuse(TOTALS))?;
-        let ascends =
-            seals.iter().zip(seals.iter().skip(1)).all(|(a, b)| (a.stream, a.seal) < (b.stream, b.seal));
         let ordered = totals.iter().zip(totals.iter().skip(1)).all(|(a, b)| a.stream < b.stream);
         // Whole streams have all hashes and all counters in them.
-        if !ascends || !ordered || (plan.chain.is_none() && !(seals.is_empty() && totals.is_empty())) {
-            return Err(refuse(if ascends { TOTALS } else { SEALS }));
+        if !ordered || (plan.chain.is_none() && !totals.is_empty()) {
+            return Err(refuse(TOTALS));
         }
-        Ok(Self {
-            certificates,
-            logs,
-            seals: seals.into_iter().map(|line| ((line.stream, line.seal), line.hashes)).collect(),
-            totals: totals.into_iter().map(|line| (line.stream, line.length)).collect(),
-            erasures: read_erasures(&zip)?,
-            plan,
-            zip,
-        })
+        let totals = totals.into_iter().map(|line| (line.stream, line.length)).collect();
+        let mut bundle = Self { certificates, logs, totals, erasures: BTreeMap::new(), plan, zip };
+        bundle.erasures = bundle.read_erasures()?;
+        let seals = bundle.lines(SEALS).and_then(|lines| Seals::new(lines)?.end())?;
+        if bundle.plan.chain.is_none() && seals > 0 { Err(refuse(SEALS)) } else { Ok(bundle) }
     }
 
     /// The names of the logs that hold its receipts: whose keys a verifier may want.
     #[must_use]
     pub fn logs(&self) -> &[String] {
         &self.plan.logs
+    }
+
+    /// What it says it is about.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        self.plan.chain.map_or(Extent::Streams, Extent::Chain)
     }
 
     /// How many receipts it says it holds.
@@ -114,11 +113,29 @@ impl Bundle {
     }
 
     fn lines(&self, name: &str) -> Result<Lines, Stop> {
-        let member = self.member(name).ok_or_else(|| invalid("bundle.member", name))?;
-        Ok(Lines {
-            reader: BufReader::with_capacity(BUFFER, self.zip.reader(member, 0)),
-            name: name.to_owned(),
-        })
+        let missing = || invalid("bundle.member", name);
+        let member = self.member(name).ok_or_else(missing)?;
+        let digest = self.plan.digest(name).ok_or_else(missing)?;
+        Ok(Lines::of(name, self.zip.reader(member, 0), digest))
+    }
+
+    /// The erasures, each under its root, ascending; a bundle without any has no such member.
+    fn read_erasures(&self) -> Result<BTreeMap<Digest, Vec<Digest>>, BundleError> {
+        let mut erasures = BTreeMap::new();
+        if self.member(ERASED).is_none() {
+            return Ok(erasures);
+        }
+        let mut lines = self.lines(ERASED)?;
+        while let Some(line) = lines.next()? {
+            let ErasureLine { commitments } = ErasureLine::read(&line).ok_or_else(|| refuse(ERASED))?;
+            let root = erased_root(&commitments);
+            if erasures.last_key_value().is_some_and(|(last, _)| *last >= root) {
+                return Err(refuse(ERASED));
+            }
+            erasures.insert(root, commitments);
+        }
+        lines.end()?;
+        if erasures.is_empty() { Err(refuse(ERASED)) } else { Ok(erasures) }
     }
 
     /// Reads one stream; its lines begin at line `first`.
@@ -130,7 +147,7 @@ impl Bundle {
         visitor: &mut dyn Visitor,
     ) -> Result<(), Stop> {
         visitor.begin(stream);
-        let mut sealer = Sealer::new(stream, &self.seals, self.plan.chain.is_none());
+        let mut sealer = Sealer::default();
         let (mut fault, mut next) = (None, Next::Receipt);
         for line in lines {
             let text = cursors.receipts.next()?.ok_or_else(|| invalid("bundle.receipts", RECEIPTS))?;
@@ -143,13 +160,17 @@ impl Bundle {
             if next == Next::Stream || fault.is_some() {
                 continue;
             }
-            match item(&text, disclosures, logged) {
-                Ok(item) => match sealer.push(item) {
-                    Ok(()) => {}
-                    Err(code) => fault = Some(code),
-                },
-                Err(code) => fault = Some(code),
-            }
+            let pushed = match item(&text, disclosures, logged) {
+                Ok(item) => {
+                    let listed = match sealer.seal_of(&item) {
+                        Some(seal) => cursors.seals.under(stream, seal)?,
+                        None => None,
+                    };
+                    sealer.push(item, listed)
+                }
+                Err(code) => Err(code),
+            };
+            fault = pushed.err();
             while let Some(item) = sealer.pop().filter(|_| next == Next::Receipt) {
                 next = visitor.item(item);
             }
@@ -187,7 +208,7 @@ fn item(text: &str, disclosures: Option<DisclosureLine>, logged: Vec<Logged>) ->
 
 impl Source for Bundle {
     fn extent(&self) -> Extent {
-        self.plan.chain.map_or(Extent::Streams, Extent::Chain)
+        self.extent()
     }
 
     fn is_of_one_agent(&self) -> bool {
@@ -207,9 +228,10 @@ impl Source for Bundle {
     fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop> {
         let mut cursors = Cursors {
             receipts: self.lines(RECEIPTS)?,
-            disclosures: Beside::new(self.lines(DISCLOSURES)?),
+            disclosures: Beside::new(self.lines(DISCLOSURES)?)?,
+            seals: Seals::new(self.lines(SEALS)?)?,
             proofs: (0..self.plan.logs.len())
-                .map(|log| Ok(Beside::new(self.lines(&log_member(log, PROOFS))?)))
+                .map(|log| Beside::new(self.lines(&log_member(log, PROOFS))?))
                 .collect::<Result<_, Stop>>()?,
         };
         let mut first: u64 = 0;
@@ -235,7 +257,8 @@ impl Source for Bundle {
         let member = self.member(&list_member(name))?;
         let mut der = Vec::new();
         self.zip.reader(member, 0).read_to_end(&mut der).ok()?;
-        Some(der)
+        // What was changed since the bundle was opened is not there.
+        Some(der).filter(|der| self.plan.digest(&member.name) == Some(Digest::of(der)))
     }
 
     fn shown(&self) -> Shown {
@@ -259,6 +282,7 @@ impl Source for Bundle {
 struct Cursors {
     receipts: Lines,
     disclosures: Beside<DisclosureLine>,
+    seals: Seals,
     proofs: Vec<Beside<ProofLine>>,
 }
 
@@ -268,75 +292,10 @@ impl Cursors {
         if self.receipts.next()?.is_some() {
             return Err(invalid("bundle.receipts", RECEIPTS));
         }
+        self.receipts.end()?;
         self.disclosures.end()?;
+        self.seals.end()?;
         self.proofs.into_iter().try_for_each(Beside::end)
-    }
-}
-
-/// The lines of a member, each of a length that no real one passes.
-struct Lines {
-    reader: BufReader<MemberReader>,
-    name: String,
-}
-
-impl Lines {
-    fn next(&mut self) -> Result<Option<String>, Stop> {
-        let mut line = Vec::new();
-        let read = (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        let text = String::from_utf8(line).ok();
-        let text = text.and_then(|text| text.strip_suffix('\n').map(str::to_owned));
-        text.map(Some).ok_or_else(|| invalid("bundle.form", &self.name))
-    }
-}
-
-/// Lines about some of the receipts, in their order.
-struct Beside<T> {
-    lines: Lines,
-    waiting: Option<T>,
-    started: bool,
-}
-
-impl<T: Line> Beside<T> {
-    const fn new(lines: Lines) -> Self {
-        Self { lines, waiting: None, started: false }
-    }
-
-    /// The line about the receipt on line `wanted`, if there is one.
-    fn at(&mut self, wanted: u64, line_of: impl Fn(&T) -> u64) -> Result<Option<T>, Stop> {
-        if !self.started {
-            self.started = true;
-            self.advance()?;
-        }
-        match self.waiting.take_if(|found| line_of(found) == wanted) {
-            Some(found) => {
-                self.advance()?;
-                Ok(Some(found))
-            }
-            None if self.waiting.as_ref().is_some_and(|found| line_of(found) < wanted) => Err(self.refuse()),
-            None => Ok(None),
-        }
-    }
-
-    fn advance(&mut self) -> Result<(), Stop> {
-        self.waiting = match self.lines.next()? {
-            None => None,
-            Some(line) => Some(T::read(&line).ok_or_else(|| self.refuse())?),
-        };
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<(), Stop> {
-        if !self.started {
-            self.advance()?;
-        }
-        if self.waiting.is_some() { Err(self.refuse()) } else { Ok(()) }
-    }
-
-    fn refuse(&self) -> Stop {
-        invalid("bundle.form", &self.lines.name)
     }
 }
 
@@ -393,9 +352,13 @@ fn read_member(zip: &Zip, member: &Member, most: u32) -> Result<Vec<u8>, BundleE
     Ok(octets)
 }
 
-fn read_text(zip: &Zip, name: &str) -> Result<String, BundleError> {
+fn read_text(zip: &Zip, plan: &Plan, name: &str) -> Result<String, BundleError> {
     let member = zip.members().iter().find(|member| member.name == name).ok_or_else(|| refuse(name))?;
-    String::from_utf8(read_member(zip, member, MAX_SMALL)?).map_err(|_| refuse(name))
+    let octets = read_member(zip, member, MAX_SMALL)?;
+    if plan.digest(name) != Some(Digest::of(&octets)) {
+        return Err(BundleError::Io(changed()));
+    }
+    String::from_utf8(octets).map_err(|_| refuse(name))
 }
 
 /// Certificates ascending by hash, in the one spelling of PEM.
@@ -404,27 +367,6 @@ fn read_certificates(pem: &str) -> Option<HashMap<Digest, Vec<u8>>> {
     let certificates: HashMap<Digest, Vec<u8>> =
         found.ok()?.iter().map(|der| (Digest::of(der), der.to_vec())).collect();
     (super::export::certificates_pem(&certificates) == pem).then_some(certificates)
-}
-
-/// The erasures, each under its root, ascending; a bundle without any has no such member.
-fn read_erasures(zip: &Zip) -> Result<BTreeMap<Digest, Vec<Digest>>, BundleError> {
-    let mut erasures = BTreeMap::new();
-    let Some(member) = zip.members().iter().find(|member| member.name == ERASED) else { return Ok(erasures) };
-    let reader = BufReader::with_capacity(BUFFER, zip.reader(member, 0));
-    let mut lines = Lines { reader, name: ERASED.to_owned() };
-    let form = |stop| match stop {
-        Stop::Io(error) => BundleError::Io(error),
-        Stop::Invalid(_) => refuse(ERASED),
-    };
-    while let Some(line) = lines.next().map_err(form)? {
-        let ErasureLine { commitments } = ErasureLine::read(&line).ok_or_else(|| refuse(ERASED))?;
-        let root = erased_root(&commitments);
-        if erasures.last_key_value().is_some_and(|(last, _)| *last >= root) {
-            return Err(refuse(ERASED));
-        }
-        erasures.insert(root, commitments);
-    }
-    if erasures.is_empty() { Err(refuse(ERASED)) } else { Ok(erasures) }
 }
 
 fn refuse(name: &str) -> BundleError {
@@ -451,6 +393,15 @@ pub enum BundleError {
     },
 }
 
+impl From<Stop> for BundleError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Io(error) => Self::Io(error),
+            Stop::Invalid(invalid) => Self::Invalid { invalid, what: "it is not in its one spelling" },
+        }
+    }
+}
+
 impl BundleError {
     fn refuse(code: &'static str, member: &str, what: &'static str) -> Self {
         let place = if member.is_empty() { Place::Evidence } else { Place::Member(member.to_owned()) };
@@ -469,13 +420,8 @@ impl BundleError {
     }
 }
 
-const BUFFER: usize = 1 << 16;
-
-/// A receipt's line is at most 88 KB, a line of four disclosures of 20 KiB each some 110 KB, one of an erasure 740 KB.
-const MAX_LINE: u64 = 1 << 20;
-
 /// 16,384 members at less than 200 octets each, and as many streams.
 const MAX_MANIFEST: u32 = 8 << 20;
 
-/// Certificates, checkpoints and seals of one incident stay far below.
+/// Certificates and checkpoints of one incident stay far below.
 const MAX_SMALL: u32 = 64 << 20;

@@ -1,38 +1,33 @@
 //! Receipts that share a signature, as lines of a bundle: they come before their seal, and wait for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::digest::Digest;
-use crate::id::StreamId;
 use crate::journal::Proof;
 use crate::receipt::{Control, Event, ReceiptHash};
 use crate::verify::Item;
 
 /// The receipts of one stream on their way to the verifier.
-pub(super) struct Sealer<'a> {
-    stream: StreamId,
-    /// All hashes under each seal, where not all of the receipts are here.
-    hashes: &'a HashMap<(StreamId, u64), Vec<Digest>>,
-    whole: bool,
+#[derive(Default)]
+pub(super) struct Sealer {
     waiting: VecDeque<Item>,
     /// How many of those that wait are under a seal that did not come yet.
     open: usize,
 }
 
-impl<'a> Sealer<'a> {
-    pub(super) const fn new(
-        stream: StreamId,
-        hashes: &'a HashMap<(StreamId, u64), Vec<Digest>>,
-        whole: bool,
-    ) -> Self {
-        Self { stream, hashes, whole, waiting: VecDeque::new(), open: 0 }
+impl Sealer {
+    /// The number of the next line, if it is a seal that somebody waits for.
+    pub(super) fn seal_of(&self, item: &Item) -> Option<u64> {
+        let statement = item.receipt.statement();
+        let seals = matches!(statement.event, Event::Control(Control::Seal(_)));
+        (seals && self.open > 0).then_some(statement.sequence)
     }
 
-    /// The next line.
+    /// The next line. `listed` are all hashes under it, if it is a seal of which not all receipts are here.
     ///
     /// # Errors
     /// A seal over other receipts, or receipts that wait for too long.
-    pub(super) fn push(&mut self, item: Item) -> Result<(), &'static str> {
+    pub(super) fn push(&mut self, item: Item, listed: Option<Vec<Digest>>) -> Result<(), &'static str> {
         let wrong = "receipt.seal";
         if matches!(item.proof, Proof::Sealed(_)) {
             self.open += 1;
@@ -41,11 +36,10 @@ impl<'a> Sealer<'a> {
             && let Event::Control(Control::Seal(seal)) = item.receipt.statement().event
         {
             let (by, certificate) = (item.receipt.hash(), *item.receipt.certificate());
-            let number = item.receipt.statement().sequence;
             let under = |other: &Item| seal.covers(other.receipt.statement().sequence);
-            let hashes: Vec<ReceiptHash> = match self.hashes.get(&(self.stream, number)) {
-                Some(listed) if !self.whole => listed.iter().copied().map(ReceiptHash::from_digest).collect(),
-                _ => self
+            let hashes: Vec<ReceiptHash> = match listed {
+                Some(listed) => listed.into_iter().map(ReceiptHash::from_digest).collect(),
+                None => self
                     .waiting
                     .iter()
                     .filter(|other| under(other))

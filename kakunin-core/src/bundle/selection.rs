@@ -33,7 +33,11 @@ pub(super) struct Chain {
 
 impl Selection {
     /// Finds the receipts of `chain`, or takes everything.
-    pub(super) fn of(chain: Option<ChainId>, found: &Found) -> Result<Self, ExportError> {
+    pub(super) fn of(
+        chain: Option<ChainId>,
+        found: &Found,
+        read: &mut dyn FnMut(),
+    ) -> Result<Self, ExportError> {
         let kept = found.archives().flat_map(|archive| {
             let kept = archive.erasures().into_iter();
             kept.filter_map(move |root| Some((root, archive.erased(&root)?)))
@@ -52,6 +56,7 @@ impl Selection {
             let mut grown = false;
             for (journal, stream) in found.streams() {
                 for entry in StreamReader::open(journal, stream)? {
+                    read();
                     grown |= selection.consider(&entry?, chain, &mut wanted);
                 }
             }

@@ -145,6 +145,18 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Where a place of the segment ends that covers the octet `at`.
+    pub(super) fn end_of_place(&self, stream: StreamId, segment: u32, at: u64) -> Option<u64> {
+        let of_it = |place: &&Place| place.stream == stream && place.segment == segment;
+        let ends = self.places.iter().filter(of_it).filter_map(|place| {
+            let end = place.offset.checked_add(u64::from(place.length))?;
+            (place.offset..end).contains(&at).then_some(end)
+        });
+        ends.max()
+    }
+}
+
 impl Place {
     fn range(&self) -> Option<std::ops::Range<usize>> {
         let start = usize::try_from(self.offset).ok()?;

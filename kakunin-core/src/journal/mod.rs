@@ -20,6 +20,7 @@ mod pen;
 mod read;
 mod recover;
 mod salts;
+mod scan;
 mod segment;
 mod signing;
 mod sink;

@@ -1,15 +1,15 @@
 //! The reading end: receipts of a stream in order, each with its proof and disclosures.
 //!
-//! Takes in a folder, gives out entries whose form is understood and which nobody has verified. One segment is in
-//! memory at a time. Reading takes no lock: a stream that is being written simply ends somewhere.
+//! Takes in a folder, gives out entries whose form is understood and which nobody has verified. In memory are the receipts
+//! whose proof has not come yet. Reading takes no lock: a stream that is being written simply ends somewhere.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::erasing::read_segment;
 use super::recover::{segments, streams};
-use super::segment::{FrameKind, Frames, Tail, is_empty_of_values, is_segment_header, read_signature};
+use super::scan::SegmentReader;
+use super::segment::{FrameKind, Tail, is_empty_of_values, is_segment_header, read_signature};
 use crate::id::StreamId;
 use crate::key::Signature;
 use crate::receipt::{Control, Disclosure, Event, ReceiptHash, UnverifiedReceipt, to_jws};
@@ -89,9 +89,16 @@ pub struct StreamReader {
     stream: StreamId,
     segments: VecDeque<u32>,
     next_segment: u32,
+    segment: Option<SegmentReader>,
+    /// Whether the next frame is the heading of its segment.
+    heading: bool,
     waiting: VecDeque<Entry>,
     disclosures: Vec<Disclosure>,
     given: u64,
+    /// How many may wait for their proof.
+    most: usize,
+    /// Up to which number receipts were given before a proof came.
+    overtaken: Option<u64>,
     torn: u64,
     /// Told once, after what could be read before it.
     fault: Option<ReadError>,
@@ -117,9 +124,13 @@ impl StreamReader {
             folder,
             stream,
             next_segment: 1,
+            segment: None,
+            heading: true,
             waiting: VecDeque::new(),
             disclosures: Vec::new(),
             given: 0,
+            most: MAX_WAITING,
+            overtaken: None,
             torn: 0,
             fault: None,
         })
@@ -137,32 +148,39 @@ impl StreamReader {
         self.torn
     }
 
-    /// Reads the next segment; false when there is none.
-    fn read_segment(&mut self) -> Result<bool, ReadError> {
+    /// Reads the next frame; false when there is none.
+    fn read_on(&mut self) -> Result<bool, ReadError> {
+        let Some(mut segment) = self.segment.take() else { return self.next_segment() };
+        match segment.next()? {
+            Some(frame) => {
+                let (stream, index) = (self.stream, self.next_segment.saturating_sub(1));
+                let heading =
+                    frame.kind == FrameKind::Control && is_segment_header(frame.content, &stream, index);
+                if std::mem::take(&mut self.heading) != heading {
+                    return Err(self.fault("journal.segment"));
+                }
+                self.take_frame(frame.kind, frame.content)?;
+                self.segment = Some(segment);
+            }
+            None => match segment.tail()? {
+                Tail::Clean => {}
+                Tail::Torn { bytes } if self.segments.is_empty() => self.torn = bytes,
+                Tail::Torn { .. } | Tail::Damaged => return Err(self.fault("journal.frame")),
+            },
+        }
+        Ok(true)
+    }
+
+    /// Opens the next segment; false when there is none.
+    fn next_segment(&mut self) -> Result<bool, ReadError> {
         let Some(index) = self.segments.pop_front() else { return Ok(false) };
         if index != self.next_segment {
             return Err(self.fault("journal.segment"));
         }
         self.next_segment = index.saturating_add(1);
-        let bytes = read_segment(&self.folder, self.stream, index)?;
-        let mut frames = Frames::new(&bytes);
-        let mut first = true;
-        for frame in frames.by_ref() {
-            let heading =
-                frame.kind == FrameKind::Control && is_segment_header(frame.content, &self.stream, index);
-            if std::mem::take(&mut first) != heading {
-                return Err(self.fault("journal.segment"));
-            }
-            self.take_frame(frame.kind, frame.content)?;
-        }
-        match frames.tail() {
-            Tail::Clean => Ok(true),
-            Tail::Torn { bytes } if self.segments.is_empty() => {
-                self.torn = bytes;
-                Ok(true)
-            }
-            Tail::Torn { .. } | Tail::Damaged => Err(self.fault("journal.frame")),
-        }
+        self.segment = Some(SegmentReader::open(&self.folder, self.stream, index)?);
+        self.heading = true;
+        Ok(true)
     }
 
     fn take_frame(&mut self, kind: FrameKind, content: &[u8]) -> Result<(), ReadError> {
@@ -181,20 +199,26 @@ impl StreamReader {
                 self.waiting.push_back(Entry { receipt, proof: Proof::Unsigned, disclosures });
             }
             FrameKind::Signature => {
-                let place = self.sign(content).ok_or_else(|| self.fault("journal.signature"))?;
-                self.seal(place).ok_or_else(|| self.fault("receipt.seal"))?;
+                let (sequence, signature) =
+                    read_signature(content).ok_or_else(|| self.fault("journal.signature"))?;
+                let signature = Signature::from_bytes(signature);
+                match self.sign(sequence, signature) {
+                    Some(place) => self.seal(place).ok_or_else(|| self.fault("receipt.seal"))?,
+                    // It comes for one that waited for too long.
+                    None if self.overtaken.is_some_and(|last| sequence <= last) => {}
+                    None => return Err(self.fault("journal.signature")),
+                }
             }
         }
         Ok(())
     }
 
     /// Gives the waiting receipt that a signature frame names its signature, and says which one it is.
-    fn sign(&mut self, content: &[u8]) -> Option<usize> {
-        let (sequence, signature) = read_signature(content)?;
+    fn sign(&mut self, sequence: u64, signature: Signature) -> Option<usize> {
         let wanted =
             |entry: &Entry| entry.proof == Proof::Unsigned && entry.receipt.statement().sequence == sequence;
         let place = self.waiting.iter().position(wanted)?;
-        self.waiting.get_mut(place)?.proof = Proof::Signed(Signature::from_bytes(signature));
+        self.waiting.get_mut(place)?.proof = Proof::Signed(signature);
         Some(place)
     }
 
@@ -204,6 +228,10 @@ impl StreamReader {
         let receipt = &self.waiting.get(place)?.receipt;
         let Event::Control(Control::Seal(seal)) = receipt.statement().event else { return Some(()) };
         let (by, certificate) = (receipt.hash(), *receipt.certificate());
+        if self.overtaken.is_some_and(|last| seal.first <= last) {
+            // It proves nothing any more: some of its receipts waited for too long and count as unsigned, so all do.
+            return Some(());
+        }
         let first = |entry: &Entry| entry.receipt.statement().sequence == seal.first;
         let start = self.waiting.iter().position(first)?;
         let end = start.checked_add(usize::try_from(seal.count).ok()?)?;
@@ -236,23 +264,32 @@ impl Iterator for StreamReader {
     type Item = Result<Entry, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A signature may lie in a later segment than its receipt, so an entry without one waits for the end.
-        while self.waiting.front().is_none_or(|entry| entry.proof == Proof::Unsigned) && self.fault.is_none()
+        // A proof comes some receipts later, in another segment perhaps, so an entry without one waits.
+        let waits = |entry: &Entry| entry.proof == Proof::Unsigned;
+        while self.waiting.front().is_none_or(waits) && self.waiting.len() < self.most && self.fault.is_none()
         {
-            match self.read_segment() {
+            match self.read_on() {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(fault) => {
                     self.segments.clear();
+                    self.segment = None;
                     self.fault = Some(fault);
                 }
             }
         }
         let Some(entry) = self.waiting.pop_front() else { return self.fault.take().map(Err) };
+        if entry.proof == Proof::Unsigned {
+            self.overtaken = self.overtaken.max(Some(entry.receipt.statement().sequence));
+        }
         self.given = self.given.saturating_add(1);
         Some(Ok(entry))
     }
 }
+
+/// Receipts that wait for their proof. At most 1,000 decisions do and the outcomes of calls that have begun; whoever has
+/// more behind it counts as unsigned.
+const MAX_WAITING: usize = 16_384;
 
 /// Every decision in the journal folder whose hash starts with `prefix`, with the outcomes that name it.
 ///
@@ -293,4 +330,72 @@ pub enum ReadError {
         /// How many receipts lie before.
         index: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::id::AgentId;
+    use crate::journal::segment::{Frames, push_frame, segment_name};
+    use crate::journal::{Identity, Journal, JournalOptions, Sealing};
+    use crate::key::{Algorithm, Signer, SoftKey};
+    use crate::receipt::Stamp;
+
+    /// Sixteen receipts in one stream, proven each in its own way.
+    fn stream(dir: &Path, sealing: Sealing) -> StreamId {
+        let identity = Identity {
+            agent: AgentId::from_random([1; 16]),
+            certificate: b"certificate".to_vec(),
+            chain: Vec::new(),
+            signer: Arc::new(Signer::soft(SoftKey::generate(Algorithm::P256).unwrap().0)),
+        };
+        let stamp = Stamp { micros: 1, boot: [1; 16], mono_nanos: 1 };
+        let options = JournalOptions { sealing, ..JournalOptions::default() };
+        let journal = Journal::open_with(dir, identity, stamp, options).unwrap();
+        for millis in 0..14 {
+            journal.control(Control::Clock { forward: true, millis }, stamp).unwrap();
+        }
+        journal.close(stamp).unwrap();
+        journal.stream().unwrap()
+    }
+
+    /// How many are proven, and how many are not, if no more than `most` may wait.
+    fn read(dir: &Path, stream: StreamId, most: usize) -> (usize, usize) {
+        let reader = StreamReader { most, ..StreamReader::open(dir, stream).unwrap() };
+        let entries: Vec<Entry> = reader.map(Result::unwrap).collect();
+        assert!((0..).eq(entries.iter().map(|entry| entry.receipt.statement().sequence)));
+        let unsigned = entries.iter().filter(|entry| entry.proof == Proof::Unsigned).count();
+        (entries.len() - unsigned, unsigned)
+    }
+
+    #[test]
+    fn what_waits_for_its_proof_for_too_long_counts_as_unsigned() {
+        let dir = tempfile::tempdir().unwrap();
+        let stream_id = stream(dir.path(), Sealing::Each);
+        assert_eq!(read(dir.path(), stream_id, MAX_WAITING), (16, 0));
+        // Every signature behind every receipt.
+        let path = dir.path().join(stream_id.to_string()).join(segment_name(1));
+        let octets = fs::read(&path).unwrap();
+        let (mut receipts, mut signatures) = (Vec::new(), Vec::new());
+        for frame in Frames::new(&octets) {
+            let to = if frame.kind == FrameKind::Signature { &mut signatures } else { &mut receipts };
+            push_frame(to, frame.kind, |out| out.extend_from_slice(frame.content));
+        }
+        fs::write(&path, [receipts, signatures].concat()).unwrap();
+        assert_eq!(read(dir.path(), stream_id, MAX_WAITING), (16, 0));
+        assert_eq!(read(dir.path(), stream_id, 16), (16, 0));
+        assert_eq!(read(dir.path(), stream_id, 10), (9, 7));
+
+        let sealed = tempfile::tempdir().unwrap();
+        let stream_id = stream(sealed.path(), Sealing::Groups);
+        let (proven, unsigned) = read(sealed.path(), stream_id, MAX_WAITING);
+        assert_eq!(unsigned, 0);
+        // The one signature came too late for the first, so it proves none.
+        let (few, most) = read(sealed.path(), stream_id, 4);
+        assert_eq!(few + most, proven);
+        assert!(most >= 12, "{most}");
+    }
 }

@@ -26,7 +26,7 @@ pub(super) enum FrameKind {
 }
 
 impl FrameKind {
-    const fn octet(self) -> u8 {
+    pub(super) const fn octet(self) -> u8 {
         match self {
             Self::Receipt => 1,
             Self::Signature => 2,
@@ -37,7 +37,7 @@ impl FrameKind {
         }
     }
 
-    const fn from_octet(octet: u8) -> Option<Self> {
+    pub(super) const fn from_octet(octet: u8) -> Option<Self> {
         match octet {
             1 => Some(Self::Receipt),
             2 => Some(Self::Signature),

@@ -68,8 +68,9 @@ impl LogReader {
         let size = self.size();
         let (octets, width) = match file.0.of {
             TileOf::Hashes { level } => {
-                let hashes = self.tile(level, file.0.index)?;
-                (to_octets(&hashes), hashes.len())
+                let tile = self.tile(level, file.0.index)?;
+                let hashes = tile.hashes();
+                (to_octets(hashes), hashes.len())
             }
             TileOf::Entries => {
                 let entries = self.bundle(file.0.index)?;

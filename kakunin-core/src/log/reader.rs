@@ -15,7 +15,7 @@ use super::edge::Edge;
 use super::error::LogError;
 use super::note::{MAX_NOTE, SignedNote};
 use super::runs::{self, Runs};
-use super::tile::{TileName, TileOf, WIDTH, fold, read_entries, read_hashes};
+use super::tile::{Subtrees, TileName, TileOf, WIDTH, read_entries, read_hashes};
 use super::vkey::VerifierKey;
 use crate::digest::Digest;
 use crate::file;
@@ -28,7 +28,9 @@ pub struct LogReader {
     folder: PathBuf,
     head: OpenedCheckpoint,
     edge: Edge,
-    tiles: HashMap<(u8, u64), Arc<[Digest]>>,
+    tiles: HashMap<(u8, u64), Arc<Subtrees>>,
+    /// Of the edge, by level.
+    right: HashMap<u8, Arc<Subtrees>>,
     bundle: Option<Bundle>,
     runs: Option<Runs>,
     reads: Reads,
@@ -90,14 +92,15 @@ impl LogReader {
             let what = "its right edge does not lead to the root that was signed";
             return Err(LogError::Damaged { path: folder.join("tile"), what });
         }
-        let (tiles, bundle, runs) = (HashMap::new(), None, None);
-        Ok(Self { folder: folder.to_owned(), head, edge, tiles, bundle, runs, reads })
+        let (tiles, right, bundle, runs) = (HashMap::new(), HashMap::new(), None, None);
+        Ok(Self { folder: folder.to_owned(), head, edge, tiles, right, bundle, runs, reads })
     }
 
     /// A log that nobody has opened before and that has no tiles to read.
     pub(super) fn continued(&mut self, head: OpenedCheckpoint, edge: Edge) {
         self.head = head;
         self.edge = edge;
+        self.right.clear();
         self.bundle = None;
         self.runs = None;
     }
@@ -256,7 +259,8 @@ impl LogReader {
     /// The entries of one bundle, each with the hash that was signed.
     pub(super) fn bundle(&mut self, index: u64) -> Result<&[Vec<u8>], LogError> {
         if self.bundle.as_ref().is_none_or(|bundle| bundle.index != index) {
-            let leaves = self.tile(0, index)?;
+            let tile = self.tile(0, index)?;
+            let leaves = tile.hashes();
             let edge = TileName::at_edge(TileOf::Entries, self.size()).filter(|edge| edge.index == index);
             let name = edge.unwrap_or(TileName::full(TileOf::Entries, index));
             let (path, octets) = read_named(&self.folder, name)?;
@@ -278,21 +282,25 @@ impl LogReader {
         Ok(self.bundle.as_ref().map_or(&[], |bundle| bundle.entries.as_slice()))
     }
 
-    /// The hashes of a tile, proven up to the signed root.
-    pub(super) fn tile(&mut self, level: u8, index: u64) -> Result<Arc<[Digest]>, LogError> {
+    /// A tile, proven up to the signed root.
+    pub(super) fn tile(&mut self, level: u8, index: u64) -> Result<Arc<Subtrees>, LogError> {
         let hashes = self.size().checked_shr(u32::from(level) * 8).unwrap_or(0);
         if index >= hashes / WIDTH {
             // The edge was compared with the root when the log was opened.
-            return Ok(self.edge.hashes(level).into());
+            let edge = &self.edge;
+            let tile = self.right.entry(level);
+            return Ok(Arc::clone(
+                tile.or_insert_with(|| Arc::new(Subtrees::over(edge.hashes(level).to_vec()))),
+            ));
         }
         if let Some(tile) = self.tiles.get(&(level, index)) {
             return Ok(Arc::clone(tile));
         }
         let above = self.tile(level + 1, index / WIDTH)?;
-        let signed = usize::try_from(index % WIDTH).ok().and_then(|place| above.get(place));
         let name = TileName::full(TileOf::Hashes { level }, index);
-        let tile: Arc<[Digest]> = read_tile(&self.folder, name, &mut self.reads)?.into();
-        if signed != Some(&fold(&tile)) {
+        let tile = Arc::new(Subtrees::over(read_tile(&self.folder, name, &mut self.reads)?));
+        let signed = above.at(0, index % WIDTH);
+        if signed.is_none() || signed != tile.at(TILE_HEIGHT, 0) {
             let what = "its hashes do not lead to the root that was signed";
             return Err(LogError::Damaged { path: self.folder.join(name.to_string()), what });
         }
@@ -309,11 +317,11 @@ impl HashSource for LogReader {
 
     fn complete(&mut self, height: u32, index: u64) -> Result<Digest, LogError> {
         let beyond = LogError::Beyond { asked: index.saturating_add(1), size: self.size() };
-        let (Ok(level), inside) = (u8::try_from(height / 8), height % 8) else { return Err(beyond) };
-        let first = index << inside;
-        let tile = self.tile(level, first / WIDTH)?;
-        let start = usize::try_from(first % WIDTH).unwrap_or(usize::MAX);
-        tile.get(start..start.saturating_add(1 << inside)).map(fold).ok_or(beyond)
+        let (Ok(level), inside) = (u8::try_from(height / TILE_HEIGHT), height % TILE_HEIGHT) else {
+            return Err(beyond);
+        };
+        let wide = WIDTH >> inside;
+        self.tile(level, index / wide)?.at(inside, index % wide).ok_or(beyond)
     }
 }
 
@@ -374,5 +382,8 @@ pub(super) const VKEY: &str = "vkey";
 pub(super) const RUNS: &str = "runs";
 pub(super) const WITNESSED: &str = "witnessed";
 
-/// Half a megabyte of hashes: more than any proof touches, and enough to walk a log once without reading twice.
+/// The height of the tree that a tile is.
+const TILE_HEIGHT: u32 = 8;
+
+/// A megabyte of hashes: more than any proof touches, and enough to walk a log once without reading twice.
 const KEPT_TILES: usize = 64;

@@ -32,7 +32,9 @@ struct Run {
 /// What is known about the entries of a log.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    streams: HashMap<StreamId, Vec<Run>>,
+    /// Ascending by number, each with the end of those up to it that reaches furthest: a log may hold other receipts with
+    /// the same numbers.
+    streams: HashMap<StreamId, Vec<(Run, u64)>>,
     covered: u64,
 }
 
@@ -55,23 +57,26 @@ impl Runs {
         for run in runs_from(log, runs.covered)? {
             runs.add(run);
         }
+        runs.streams.values_mut().for_each(|runs| sort(runs));
         Ok(runs)
     }
 
     /// Every entry that says it is this receipt; an honest log has one at most.
     pub(super) fn find(&self, stream: StreamId, sequence: u64) -> Vec<u64> {
         let runs = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
-        let inside = runs.iter().filter_map(|run| {
-            let behind = sequence.checked_sub(run.first?.1)?;
-            (behind < run.count).then(|| run.index + behind)
-        });
-        inside.collect()
+        let begun = runs.partition_point(|(run, _)| run.numbers().start <= sequence);
+        let reaching = runs.iter().take(begun).rev().take_while(|(_, furthest)| sequence < *furthest);
+        let inside = reaching.filter(|(run, _)| run.numbers().contains(&sequence));
+        let mut places: Vec<u64> =
+            inside.map(|(run, _)| run.index + (sequence - run.numbers().start)).collect();
+        places.sort_unstable();
+        places
     }
 
     fn add(&mut self, run: Run) {
         self.covered = run.end();
         if let Some((stream, _)) = run.first {
-            self.streams.entry(stream).or_default().push(run);
+            self.streams.entry(stream).or_default().push((run, 0));
         }
     }
 }
@@ -146,7 +151,21 @@ pub(super) fn place_of(entry: &[u8]) -> Option<(StreamId, u64)> {
     Some((statement.stream, statement.sequence))
 }
 
+fn sort(runs: &mut [(Run, u64)]) {
+    runs.sort_unstable_by_key(|(run, _)| (run.numbers().start, run.index));
+    let mut furthest = 0;
+    for (run, reaches) in runs {
+        furthest = furthest.max(run.numbers().end);
+        *reaches = furthest;
+    }
+}
+
 impl Run {
+    /// The numbers of its receipts.
+    fn numbers(&self) -> std::ops::Range<u64> {
+        self.first.map_or(0..0, |(_, first)| first..first.saturating_add(self.count))
+    }
+
     const fn end(&self) -> u64 {
         self.index.saturating_add(self.count)
     }
@@ -183,3 +202,28 @@ const MAX_INDEX: u64 = 1 << 30;
 
 /// Every frame has the same length, so the last is found from the end.
 const FRAME: u64 = HEADER as u64 + 41;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_that_says_it_is_a_receipt_is_found() {
+        let stream = StreamId::from_bytes([1; 16]);
+        let runs = [(0, 5, 10), (5, 3, 0), (8, 100, 15), (108, 1, 12), (109, 2, 3)];
+        let mut known = Runs::default();
+        for (index, count, first) in runs {
+            known.add(Run { index, count, first: Some((stream, first)) });
+        }
+        known.streams.values_mut().for_each(|runs| sort(runs));
+        for sequence in 0..130 {
+            let expected: Vec<u64> = runs
+                .into_iter()
+                .filter(|(_, count, first)| (*first..first + count).contains(&sequence))
+                .map(|(index, _, first)| index + sequence - first)
+                .collect();
+            assert_eq!(known.find(stream, sequence), expected, "{sequence}");
+        }
+        assert!(known.find(StreamId::from_bytes([2; 16]), 0).is_empty());
+    }
+}

@@ -107,6 +107,35 @@ pub(super) fn fold(hashes: &[Digest]) -> Digest {
     row.first().copied().unwrap_or_else(|| Digest::of(b""))
 }
 
+/// A tile with the hashes of all complete subtrees in it, since a proof asks for some of each height.
+#[derive(Debug)]
+pub(super) struct Subtrees {
+    /// By height; at height 0 lies the tile.
+    rows: Vec<Vec<Digest>>,
+}
+
+impl Subtrees {
+    pub(super) fn over(hashes: Vec<Digest>) -> Self {
+        let mut rows = vec![hashes];
+        while let Some(row) = rows.last().filter(|row| row.len() > 1) {
+            let (pairs, _) = row.as_chunks::<2>();
+            let above = pairs.iter().map(|[left, right]| node_hash(left, right)).collect();
+            rows.push(above);
+        }
+        Self { rows }
+    }
+
+    /// The hashes of the tile.
+    pub(super) fn hashes(&self) -> &[Digest] {
+        self.rows.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// The hash of the complete subtree of `height` at `index`.
+    pub(super) fn at(&self, height: u32, index: u64) -> Option<Digest> {
+        self.rows.get(height as usize)?.get(usize::try_from(index).ok()?).copied()
+    }
+}
+
 /// Appends an entry to the octets of a bundle; false when it is too long for one.
 pub(super) fn push_entry(out: &mut Vec<u8>, entry: &[u8]) -> bool {
     let Ok(length) = u16::try_from(entry.len()) else { return false };

@@ -346,9 +346,15 @@ impl Totals {
         leaves
     }
 
-    /// The root over them.
+    /// The root over them. There may be as many chains as receipts, so their leaves are not all in memory.
     pub(crate) fn root_of(chains: &HashMap<ChainId, u64>) -> Digest {
-        tree::root(Self::chain_leaves(chains).iter().map(String::as_bytes))
+        let mut ascending: Vec<(ChainId, u64)> = chains.iter().map(|(chain, last)| (*chain, *last)).collect();
+        ascending.sort_unstable();
+        let mut tree = tree::Growing::default();
+        for (chain, last) in ascending {
+            tree.push(Self::chain_leaf(&chain, last).as_bytes());
+        }
+        tree.root()
     }
 }
 
@@ -456,6 +462,14 @@ impl Event {
             _ => [("", None); 4],
         };
         four.into_iter().filter_map(|(name, digest)| Some((name, digest?)))
+    }
+
+    /// The list that it names, as what was decided by or as what is taken up.
+    pub(crate) const fn list(&self) -> Option<&ListUse> {
+        match self {
+            Self::Decision { list: Some(list), .. } | Self::Control(Control::List(list)) => Some(list),
+            _ => None,
+        }
     }
 
     /// Whether the signature of a seal is enough for it. Beginning and end of a stream, the places where its key

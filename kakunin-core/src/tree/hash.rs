@@ -19,24 +19,34 @@ pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
 /// The root over `leaves` in their order; the root of none is the hash of nothing.
 #[must_use]
 pub fn root<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> Digest {
-    // A stack of complete subtrees, largest first, exactly like the digits of a binary counter.
-    let mut stack: Vec<(u32, Digest)> = Vec::new();
-    for leaf in leaves {
+    let mut tree = Growing::default();
+    leaves.into_iter().for_each(|leaf| tree.push(leaf));
+    tree.root()
+}
+
+/// A tree of which only the root is wanted, while its leaves come one after another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Growing {
+    // Complete subtrees, largest first, exactly like the digits of a binary counter.
+    subtrees: Vec<(u32, Digest)>,
+}
+
+impl Growing {
+    /// The next leaf.
+    pub(crate) fn push(&mut self, leaf: &[u8]) {
         let mut subtree = (0, leaf_hash(leaf));
-        while let Some((height, left)) = stack.pop() {
-            if height != subtree.0 {
-                stack.push((height, left));
-                break;
-            }
-            subtree = (height + 1, node_hash(&left, &subtree.1));
+        while let Some((_, left)) = self.subtrees.pop_if(|(height, _)| *height == subtree.0) {
+            subtree = (subtree.0 + 1, node_hash(&left, &subtree.1));
         }
-        stack.push(subtree);
+        self.subtrees.push(subtree);
     }
-    let Some((_, mut right)) = stack.pop() else { return Digest::of(b"") };
-    while let Some((_, left)) = stack.pop() {
-        right = node_hash(&left, &right);
+
+    /// The root over the leaves so far.
+    pub(crate) fn root(&self) -> Digest {
+        let mut smallest_first = self.subtrees.iter().rev().map(|(_, hash)| *hash);
+        let Some(smallest) = smallest_first.next() else { return Digest::of(b"") };
+        smallest_first.fold(smallest, |right, left| node_hash(&left, &right))
     }
-    right
 }
 
 #[cfg(test)]

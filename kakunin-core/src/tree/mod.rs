@@ -9,6 +9,7 @@ mod inclusion;
 mod subtree;
 
 pub use consistency::{ConsistencyProof, Inconsistent};
+pub(crate) use hash::Growing;
 pub use hash::{leaf_hash, node_hash, root};
 pub use inclusion::InclusionProof;
 pub use subtree::{HashSource, root_of};

@@ -30,7 +30,9 @@ pub(super) struct StreamCheck {
     last_list: Option<ListUse>,
     chains: HashMap<ChainId, u64>,
     waiting: HashMap<ReceiptHash, u64>,
-    unsigned: Vec<(u64, ReceiptHash)>,
+    unsigned: Vec<u64>,
+    /// The hashes of these, as a recovery counts them.
+    found: tree::Growing,
     seals: Vec<ReceiptHash>,
     pub(super) recent: Recent,
     /// The latest thisUpdate that this or an earlier receipt of the stream names.
@@ -80,6 +82,7 @@ impl StreamCheck {
             chains: HashMap::new(),
             waiting: HashMap::new(),
             unsigned: Vec::new(),
+            found: tree::Growing::default(),
             seals: Vec::new(),
             recent: Recent::default(),
             not_before: None,
@@ -161,7 +164,8 @@ impl StreamCheck {
             }
             Proof::Unsigned => {
                 self.summary.unsigned += 1;
-                self.unsigned.push((item.receipt.statement().sequence, hash));
+                self.unsigned.push(item.receipt.statement().sequence);
+                self.found.push(hash.digest().as_bytes());
             }
         }
         Ok(())
@@ -221,11 +225,9 @@ impl StreamCheck {
                 self.counted.outcome += 1;
             }
             Event::Control(Control::Recovered { cut, unsigned, digest }) => {
-                let found =
-                    || tree::root(self.unsigned.iter().map(|(_, hash)| &hash.digest().as_bytes()[..]));
                 // One chain does not hold every receipt that was found.
                 if self.extent == Extent::Streams
-                    && (*unsigned != self.unsigned.len() as u64 || *digest != found())
+                    && (*unsigned != self.unsigned.len() as u64 || *digest != self.found.root())
                 {
                     return Err("receipt.recovered");
                 }
@@ -328,7 +330,7 @@ impl StreamCheck {
         }
         reasons.append(&mut self.reasons);
         if !self.unsigned.is_empty() {
-            let indices = self.unsigned.iter().map(|(index, _)| *index).collect();
+            let indices = std::mem::take(&mut self.unsigned);
             reasons.push(Reason::Unsigned { stream, indices });
         }
         if !self.waiting.is_empty() {

@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use super::links::Graph;
 use crate::digest::Digest;
-use crate::id::StreamId;
 use crate::receipt::ReceiptHash;
 use crate::time::UnixTime;
 
@@ -38,9 +38,6 @@ impl Bracket {
 /// An allowance whose certificate was revoked at some time.
 #[derive(Clone, Debug)]
 pub(super) struct Undecided {
-    pub(super) order: u64,
-    pub(super) stream: StreamId,
-    pub(super) index: u64,
     pub(super) hash: ReceiptHash,
     pub(super) claimed: UnixTime,
     pub(super) revoked: UnixTime,
@@ -55,7 +52,7 @@ pub(super) struct Undecided {
 
 impl Undecided {
     /// What is proven about it, with what others and the logs add to its bracket.
-    pub(super) fn decide(&self, links: &Links, strata: &Strata) -> Age {
+    pub(super) fn decide(&self, links: &Graph, strata: &Strata) -> Age {
         let anchored = self.anchor.and_then(|(log, size)| strata.not_before(&(log, self.root), size));
         let follows = links.not_before(&self.parents);
         let own = follows.get(&self.root).copied();
@@ -85,88 +82,6 @@ pub(super) enum Age {
     Unproven {
         lag: i64,
     },
-}
-
-/// Who names whom across streams. Within a stream the order of its receipts says as much.
-#[derive(Default)]
-pub(super) struct Links {
-    /// For each receipt that one elsewhere names: those that name it, and by when they were witnessed.
-    named: HashMap<ReceiptHash, Vec<(ReceiptHash, Option<UnixTime>)>>,
-    /// Of those, the ones that are here.
-    found: HashMap<ReceiptHash, Named>,
-}
-
-/// A receipt that one elsewhere names: not before when, by lists under which root, and what it names elsewhere itself.
-struct Named {
-    not_before: Option<UnixTime>,
-    root: Digest,
-    parents: Vec<ReceiptHash>,
-}
-
-impl Links {
-    /// `child` names `parent`, which is not near it in its own stream.
-    pub(super) fn name(&mut self, parent: ReceiptHash, child: ReceiptHash, bracket: Bracket) {
-        self.named.entry(parent).or_default().push((child, bracket.not_after));
-    }
-
-    /// A receipt goes by: it may be one that somebody names.
-    pub(super) fn pass(
-        &mut self,
-        hash: ReceiptHash,
-        not_before: Option<UnixTime>,
-        root: Digest,
-        parents: &[ReceiptHash],
-    ) {
-        if self.named.contains_key(&hash) {
-            self.found.insert(hash, Named { not_before, root, parents: parents.to_vec() });
-        }
-    }
-
-    /// How many receipts are named and were not seen.
-    pub(super) fn missing(&self) -> usize {
-        self.named.len().saturating_sub(self.found.len())
-    }
-
-    /// By the lists under each root: the latest time before which not all of `parents`, and what they follow from, can
-    /// have been written.
-    fn not_before(&self, parents: &[ReceiptHash]) -> BTreeMap<Digest, UnixTime> {
-        let mut latest = BTreeMap::new();
-        walk(parents, |hash, open| {
-            let Some(named) = self.found.get(&hash) else { return };
-            if let Some(start) = named.not_before {
-                let known = latest.entry(named.root).or_insert(start);
-                *known = start.max(*known);
-            }
-            open.extend(&named.parents);
-        });
-        latest
-    }
-
-    /// The earliest time at which somebody was witnessed who follows from `hash`.
-    fn not_after(&self, hash: &ReceiptHash) -> Option<UnixTime> {
-        let mut earliest: Option<UnixTime> = None;
-        walk(&[*hash], |hash, open| {
-            for (child, end) in self.named.get(&hash).into_iter().flatten() {
-                earliest = [earliest, *end].into_iter().flatten().min();
-                open.push(*child);
-            }
-        });
-        earliest
-    }
-}
-
-/// Visits each receipt once, from `start` on; `visit` adds where to go next.
-fn walk(start: &[ReceiptHash], mut visit: impl FnMut(ReceiptHash, &mut Vec<ReceiptHash>)) {
-    let (mut open, mut seen) = (start.to_vec(), HashSet::new());
-    while let Some(hash) = open.pop() {
-        if seen.len() >= LONGEST_WALK {
-            // What was not walked to bounds nothing: the answer stays true and becomes less sharp.
-            return;
-        }
-        if seen.insert(hash) {
-            visit(hash, &mut open);
-        }
-    }
 }
 
 /// How a log grew: a checkpoint of it is not older than any entry it covers. The time of its cosignatures says nothing
@@ -228,11 +143,9 @@ pub(super) const CLOCK_TOLERANCE: i64 = 120;
 /// 65,536 hashes are 4 MiB; calls that are open in one process at a time are fewer.
 const RECENT: usize = 1 << 16;
 
-/// Receipts of one incident that one bound is sought over. Chains of agents are a few calls deep.
-const LONGEST_WALK: usize = 4096;
-
 #[cfg(test)]
 mod tests {
+    use super::super::links::Links;
     use super::*;
 
     const fn at(seconds: i64) -> UnixTime {
@@ -245,9 +158,6 @@ mod tests {
 
     fn allowance(bracket: Bracket) -> Undecided {
         Undecided {
-            order: 0,
-            stream: StreamId::from_bytes([0; 16]),
-            index: 0,
             hash: hash("allowance"),
             claimed: at(90),
             revoked: at(100),
@@ -272,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_rule_is_a_table_of_the_two_ends() {
-        let none = Links::default();
+        let none = Links::default().sorted();
         for (bracket, age) in [
             (ends(Some(101), None), Age::AfterRevocation),
             (ends(Some(101), Some(500)), Age::AfterRevocation),
@@ -291,30 +201,45 @@ mod tests {
 
     #[test]
     fn what_others_say_about_a_receipt_bounds_it_from_both_sides() {
-        let mut links = Links::default();
         let (allowance, child, grandchild) = (allowance(ends(Some(50), Some(500))), hash("b"), hash("c"));
-        links.name(allowance.hash, child, Bracket::default());
-        assert_eq!(allowance.decide(&links, &Strata::default()), Age::Unproven { lag: 400 });
+        let mut links = vec![(allowance.hash, child, Bracket::default())];
+        let decide = |links: &[_], here: &[_]| allowance.decide(&graph(links, here), &Strata::default());
+        assert_eq!(decide(&links, &[]), Age::Unproven { lag: 400 });
         // The child was not witnessed itself, but whoever follows from it was.
-        links.name(child, grandchild, ends(None, Some(99)));
-        assert_eq!(allowance.decide(&links, &Strata::default()), Age::BeforeRevocation);
+        links.push((child, grandchild, ends(None, Some(99))));
+        assert_eq!(decide(&links, &[]), Age::BeforeRevocation);
         // A parent elsewhere, which follows from one that names a list of after the revocation.
-        links.name(hash("parent"), allowance.hash, Bracket::default());
-        links.name(hash("grandparent"), hash("parent"), Bracket::default());
-        assert_eq!(links.missing(), 4);
-        links.pass(hash("parent"), Some(at(40)), theirs(), &[hash("grandparent")]);
-        assert_eq!(allowance.decide(&links, &Strata::default()), Age::BeforeRevocation);
-        links.pass(hash("grandparent"), Some(at(101)), ours(), &[]);
-        assert_eq!(allowance.decide(&links, &Strata::default()), Age::AfterRevocation);
-        assert_eq!(links.missing(), 2);
+        links.push((hash("parent"), allowance.hash, Bracket::default()));
+        links.push((hash("grandparent"), hash("parent"), Bracket::default()));
+        let parent = (hash("parent"), 40, theirs(), hash("grandparent"));
+        assert_eq!(decide(&links, &[parent]), Age::BeforeRevocation);
+        let grandparent = (hash("grandparent"), 101, ours(), hash("nobody"));
+        assert_eq!(decide(&links, &[parent, grandparent]), Age::AfterRevocation);
+    }
+
+    /// Who names whom, and who of those is here: not before when, under which root, and whom it names.
+    fn graph(
+        links: &[(ReceiptHash, ReceiptHash, Bracket)],
+        here: &[(ReceiptHash, i64, Digest, ReceiptHash)],
+    ) -> Graph {
+        let mut all = Links::default();
+        for (parent, child, bracket) in links {
+            all.name(*parent, *child, *bracket);
+        }
+        let mut graph = all.sorted();
+        for (hash, start, root, parent) in here {
+            graph.pass(*hash, Some(at(*start)), *root, &[*parent]);
+        }
+        graph
     }
 
     #[test]
     fn another_owner_dates_nothing_of_ours() {
-        let mut links = Links::default();
         let parent = hash("parent");
-        links.name(parent, hash("allowance"), Bracket::default());
-        links.pass(parent, Some(at(101)), theirs(), &[]);
+        let links = graph(
+            &[(parent, hash("allowance"), Bracket::default())],
+            &[(parent, 101, theirs(), hash("nobody"))],
+        );
         for (bracket, age) in [
             (ends(None, Some(100)), Age::BeforeRevocation),
             (ends(None, Some(500)), Age::Unproven { lag: 400 }),
@@ -347,12 +272,13 @@ mod tests {
             [10, 11, 21, 30, 31, 99].map(bound),
             [None, Some(50), Some(60), Some(60), Some(101), Some(101)]
         );
+        let none = Links::default().sorted();
         let named = |size| Undecided { anchor: Some((name, size)), ..allowance(Bracket::default()) };
-        assert_eq!(named(31).decide(&Links::default(), &strata), Age::AfterRevocation);
-        assert_eq!(named(30).decide(&Links::default(), &strata), Age::ClaimedBefore);
+        assert_eq!(named(31).decide(&none, &strata), Age::AfterRevocation);
+        assert_eq!(named(30).decide(&none, &strata), Age::ClaimedBefore);
         // What another owner's agents have in the log says nothing about ours.
         strata.lay((name, theirs()), 5, at(300));
-        assert_eq!(named(30).decide(&Links::default(), &strata), Age::ClaimedBefore);
+        assert_eq!(named(30).decide(&none, &strata), Age::ClaimedBefore);
         strata.lay(log, 0, at(200));
         assert_eq!(strata.logs.get(&log).map(BTreeMap::len), Some(1));
     }

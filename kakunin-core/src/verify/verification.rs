@@ -1,4 +1,4 @@
-//! The terms of a verification, and the one pass over everything.
+//! The terms of a verification, and the pass over everything.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -8,21 +8,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use super::again::{Look, Trail};
 use super::crew::{Crew, Job};
+use super::links::{Graph, Links};
 use super::logs::KnownLogs;
 use super::papers::{Papers, Signatory};
 use super::replay::Replay;
 use super::report::{Invalid, Place, Reason, Report};
 use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow};
-use super::time::{Age, Bracket, Links, Strata, Undecided};
+use super::time::{Age, Bracket, Strata, Undecided};
 use super::values::Values;
 use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
 use crate::id::{AgentId, StreamId};
 use crate::journal::{Proof, locate};
 use crate::log::{LogReader, VerifierKey, WitnessPolicy};
-use crate::receipt::{Answer, Control, Event, ReceiptHash};
+use crate::receipt::{Answer, Event, ReceiptHash};
 use crate::scope::NameLists;
 use crate::time::UnixTime;
 use crate::tree::InclusionProof;
@@ -127,7 +129,8 @@ impl<'a> Verification<'a> {
                 values: Values::default(),
                 links: Links::default(),
                 strata: Strata::default(),
-                undecided: Vec::new(),
+                trail: Trail::default(),
+                revoked: false,
                 order: 0,
                 source: None,
                 stream: None,
@@ -159,16 +162,7 @@ impl<'a> Verification<'a> {
                 values.judge(&mut pass.report.values, &mut pass.report.reasons);
                 past.push(std::mem::take(&mut pass.logs));
             }
-            if pass.failure.is_none() && pass.links.missing() > 0 {
-                let Pass { links, papers, .. } = &mut pass;
-                let mut second = SecondPass { links, papers, not_before: None };
-                for source in sources {
-                    if let Err(Stop::Io(error)) = source.walk(&mut second) {
-                        return Err(error);
-                    }
-                }
-            }
-            pass.finish()
+            pass.finish(sources, &past)
         })
     }
 
@@ -186,7 +180,7 @@ impl<'a> Verification<'a> {
     }
 }
 
-/// The one pass: receipt by receipt, stream by stream, source by source.
+/// The pass: receipt by receipt, stream by stream, source by source.
 struct Pass<'a, 'scope, 'w> {
     papers: Papers<'a>,
     replay: Option<Replay<'a>>,
@@ -195,7 +189,9 @@ struct Pass<'a, 'scope, 'w> {
     values: Values,
     links: Links,
     strata: Strata,
-    undecided: Vec<Undecided>,
+    trail: Trail,
+    /// Whether something was allowed under a certificate whose revocation is known.
+    revoked: bool,
     /// How many receipts went by.
     order: u64,
     source: Option<&'a dyn Source>,
@@ -220,10 +216,12 @@ impl Visitor for Pass<'_, '_, '_> {
             self.fail("journal.duplicate_stream", stream, 0);
         }
         self.stream = Some(check);
+        self.trail.begin(stream);
     }
 
     fn item(&mut self, item: Item) -> Next {
         let Some(mut check) = self.stream.take() else { return Next::Stream };
+        self.trail.pass(&item);
         let (stream, index) = (check.summary.stream, check.next);
         let judged = self.receipt(item, &mut check);
         self.stream = Some(check);
@@ -238,6 +236,7 @@ impl Visitor for Pass<'_, '_, '_> {
     }
 
     fn end(&mut self, torn: u64, fault: Option<Code>) {
+        self.trail.end();
         let Some(mut check) = self.stream.take() else { return };
         let (stream, index) = (check.summary.stream, check.next);
         if let Some(code) = fault {
@@ -296,39 +295,22 @@ impl Pass<'_, '_, '_> {
         check.chain(statement)?;
         check.event(statement, hash)?;
 
-        let list = match &statement.event {
-            Event::Decision { list: Some(named), .. } | Event::Control(Control::List(named)) => {
+        let list = match statement.event.list() {
+            Some(named) => {
                 let checked = self.papers.list(named, &signatory);
                 Some(check.list(named, checked)?)
             }
-            _ => None,
+            None => None,
         };
         let sight = self.logs.sight(&item.logged, check.own_log.as_ref());
         let bracket = check.bracket(sight);
-        let parents = elsewhere(&item, check);
-        for parent in &parents {
-            self.links.name(*parent, hash, bracket);
+        for parent in elsewhere(&item, check) {
+            self.links.name(parent, hash, bracket);
         }
-        let root = signatory.root();
-        self.links.pass(hash, bracket.not_before, root, &parents);
-        self.lay(&item, bracket, root);
+        self.lay(&item, bracket, signatory.root());
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
-            let claimed = statement.stamp.time();
-            may_allow(bracket.judged(claimed), path, list)?;
-            if let Some(revoked) = signatory.revoked() {
-                self.undecided.push(Undecided {
-                    order: self.order,
-                    stream: statement.stream,
-                    index: statement.sequence,
-                    hash,
-                    claimed,
-                    revoked,
-                    bracket,
-                    parents,
-                    anchor: statement.anchor.and_then(|anchor| self.logs.anchor(&anchor)),
-                    root,
-                });
-            }
+            may_allow(bracket.judged(statement.stamp.time()), path, list)?;
+            self.revoked |= signatory.revoked().is_some();
         }
         if let Some(replay) = &mut self.replay {
             replay.decide(&item, &signatory)?;
@@ -371,47 +353,114 @@ impl Pass<'_, '_, '_> {
         self.crew.hand(Job { order: self.order, index, receipt, proof, signatory, paths });
     }
 
-    fn finish(mut self) -> io::Result<Report> {
-        self.ages();
-        let Self { papers, replay, crew, links, mut failure, mut report, .. } = self;
+    fn finish(mut self, sources: &[&dyn Source], logs: &[KnownLogs]) -> io::Result<Report> {
+        let signature = self.crew.finish()?;
+        self.trail.end();
+        let Self {
+            mut papers, replay, links, strata, trail, revoked, mut failure, mut report, order, ..
+        } = self;
         report.replay = replay.map(|replay| replay.count);
-        let signature = crew.finish()?;
         if let Some((order, invalid)) = signature
             && failure.as_ref().is_none_or(|failure| order <= failure.order)
         {
             failure = Some(Failure { order, invalid });
         }
+        let named = !links.is_empty();
+        let mut graph = links.sorted();
+        if named && (failure.is_none() || revoked) {
+            trail.follow(sources, &mut Names { graph: &mut graph, papers: &mut papers })?;
+        }
+        if revoked {
+            let end = failure.as_ref().map_or(u64::MAX, |failure| failure.order);
+            let claimed = report.reasons.iter().filter_map(unwitnessed).collect();
+            let (papers, graph, report) = (&mut papers, &graph, &mut report);
+            let strata = &strata;
+            let mut ages =
+                Ages { papers, graph, strata, logs, report, claimed, source: 0, order: 0, end, after: None };
+            trail.follow(sources, &mut ages)?;
+            failure = ages.after.or(failure);
+        }
         if failure.is_none() && !papers.are_whole() {
             let invalid = Invalid { code: "journal.archive", place: Place::Evidence };
-            failure = Some(Failure { order: self.order, invalid });
+            failure = Some(Failure { order, invalid });
         }
-        if links.missing() > 0 {
-            report.reasons.push(Reason::DanglingParents { count: links.missing() });
+        if graph.missing() > 0 {
+            report.reasons.push(Reason::DanglingParents { count: graph.missing() });
         }
         report.foreign_lists = papers.foreign_lists();
         report.invalid = failure.map(|failure| failure.invalid);
         Ok(report)
     }
+}
 
-    /// Judges the allowances of certificates that were revoked.
-    fn ages(&mut self) {
-        let claimed: HashSet<StreamId> = self.report.reasons.iter().filter_map(unwitnessed).collect();
-        for undecided in std::mem::take(&mut self.undecided) {
-            let (stream, index) = (undecided.stream, undecided.index);
-            match undecided.decide(&self.links, &self.strata) {
-                Age::BeforeRevocation => {}
-                // As long as nobody witnessed its end, every time of the stream is a claim, and the report says so.
-                Age::ClaimedBefore if claimed.contains(&stream) => {}
-                Age::ClaimedBefore => self.report.unproven(stream, index, None),
-                Age::Unproven { lag } => self.report.unproven(stream, index, Some(lag)),
-                Age::AfterRevocation => {
-                    let earlier = |failure: &Failure| undecided.order < failure.order;
-                    if self.failure.as_ref().is_none_or(earlier) {
-                        let place = Place::Receipt { stream, index };
-                        let invalid = Invalid { code: "receipt.revoked", place };
-                        self.failure = Some(Failure { order: undecided.order, invalid });
-                    }
-                }
+/// Looks for receipts that somebody names.
+struct Names<'g, 'a> {
+    graph: &'g mut Graph,
+    papers: &'g mut Papers<'a>,
+}
+
+impl Look for Names<'_, '_> {
+    fn item(&mut self, item: &Item, not_before: Option<UnixTime>) {
+        if let Some(signatory) = self.papers.signatory(item.receipt.certificate()) {
+            let parents = &item.receipt.statement().parents;
+            self.graph.pass(item.receipt.hash(), not_before, signatory.root(), parents);
+        }
+    }
+}
+
+/// Judges the allowances of certificates that were revoked.
+struct Ages<'p, 'a> {
+    papers: &'p mut Papers<'a>,
+    graph: &'p Graph,
+    strata: &'p Strata,
+    logs: &'p [KnownLogs],
+    report: &'p mut Report,
+    /// The streams whose times are claims, as the report says of them.
+    claimed: HashSet<StreamId>,
+    source: usize,
+    order: u64,
+    /// Where something else is wrong: what comes later does not count.
+    end: u64,
+    /// The first allowance of after its revocation.
+    after: Option<Failure>,
+}
+
+impl Look for Ages<'_, '_> {
+    fn source(&mut self, number: usize) {
+        self.source = number;
+    }
+
+    fn item(&mut self, item: &Item, not_before: Option<UnixTime>) {
+        let order = self.order;
+        self.order += 1;
+        let statement = item.receipt.statement();
+        if order >= self.end || !matches!(statement.event, Event::Decision { answer: Answer::Allow, .. }) {
+            return;
+        }
+        let Some(signatory) = self.papers.signatory(item.receipt.certificate()) else { return };
+        let Some(revoked) = signatory.revoked() else { return };
+        let logs = self.logs.get(self.source);
+        let sight = logs.map(|logs| logs.sight(&item.logged, None)).unwrap_or_default();
+        let undecided = Undecided {
+            hash: item.receipt.hash(),
+            claimed: statement.stamp.time(),
+            revoked,
+            bracket: Bracket { not_before, not_after: sight.not_after },
+            parents: statement.parents.clone(),
+            anchor: statement.anchor.and_then(|anchor| logs?.anchor(&anchor)),
+            root: signatory.root(),
+        };
+        let (stream, index) = (statement.stream, statement.sequence);
+        match undecided.decide(self.graph, self.strata) {
+            Age::BeforeRevocation => {}
+            // As long as nobody witnessed its end, every time of the stream is a claim, and the report says so.
+            Age::ClaimedBefore if self.claimed.contains(&stream) => {}
+            Age::ClaimedBefore => self.report.unproven(stream, index, None),
+            Age::Unproven { lag } => self.report.unproven(stream, index, Some(lag)),
+            Age::AfterRevocation => {
+                let invalid = Invalid { code: "receipt.revoked", place: Place::Receipt { stream, index } };
+                self.after = Some(Failure { order, invalid });
+                self.end = order;
             }
         }
     }
@@ -434,30 +483,4 @@ fn elsewhere(item: &Item, check: &StreamCheck) -> Vec<ReceiptHash> {
     let own = usize::from(matches!(statement.event, Event::Outcome { .. }));
     let parents = statement.parents.iter().skip(own);
     parents.filter(|parent| !check.recent.holds(parent)).copied().collect()
-}
-
-/// Looks for receipts that somebody named after they had gone by.
-struct SecondPass<'l, 'a> {
-    links: &'l mut Links,
-    papers: &'l mut Papers<'a>,
-    not_before: Option<UnixTime>,
-}
-
-impl Visitor for SecondPass<'_, '_> {
-    fn begin(&mut self, _: StreamId) {
-        self.not_before = None;
-    }
-
-    fn item(&mut self, item: Item) -> Next {
-        let statement = item.receipt.statement();
-        if let Event::Decision { list: Some(list), .. } = &statement.event {
-            self.not_before = self.not_before.max(Some(list.this_update));
-        }
-        if let Some(signatory) = self.papers.signatory(item.receipt.certificate()) {
-            self.links.pass(item.receipt.hash(), self.not_before, signatory.root(), &statement.parents);
-        }
-        Next::Receipt
-    }
-
-    fn end(&mut self, _: u64, _: Option<Code>) {}
 }

@@ -35,3 +35,4 @@ mod scope;
 mod tokens;
 mod trail;
 mod vectors;
+mod verifier;
