@@ -366,7 +366,8 @@ mod tests {
     fn read(dir: &Path, stream: StreamId, most: usize) -> (usize, usize) {
         let reader = StreamReader { most, ..StreamReader::open(dir, stream).unwrap() };
         let entries: Vec<Entry> = reader.map(Result::unwrap).collect();
-        assert!((0..).eq(entries.iter().map(|entry| entry.receipt.statement().sequence)));
+        let sequences = entries.iter().map(|entry| entry.receipt.statement().sequence);
+        assert!(sequences.eq(0..entries.len() as u64));
         let unsigned = entries.iter().filter(|entry| entry.proof == Proof::Unsigned).count();
         (entries.len() - unsigned, unsigned)
     }
