@@ -160,6 +160,8 @@ mod tests {
     use super::super::segment::{erased_frame, push_frame};
     use super::*;
 
+    type Found = Vec<(FrameKind, Vec<u8>)>;
+
     const STREAM: StreamId = StreamId::from_bytes([7; 16]);
 
     /// A journal with one segment, and the stream's folder.
@@ -171,7 +173,7 @@ mod tests {
         (dir, folder)
     }
 
-    fn rest(reader: &mut SegmentReader) -> Vec<(FrameKind, Vec<u8>)> {
+    fn rest(reader: &mut SegmentReader) -> Found {
         let mut found = Vec::new();
         while let Some(frame) = reader.next().unwrap() {
             found.push((frame.kind, frame.content.to_vec()));
@@ -180,7 +182,7 @@ mod tests {
     }
 
     /// What both readers say about the same octets.
-    fn read(octets: &[u8]) -> [(Vec<(FrameKind, Vec<u8>)>, Tail); 2] {
+    fn read(octets: &[u8]) -> [(Found, Tail); 2] {
         let mut frames = Frames::new(octets);
         let all = frames.by_ref().map(|frame| (frame.kind, frame.content.to_vec())).collect();
         let (_dir, folder) = journal(octets);
