@@ -20,7 +20,6 @@ use kakunin_core::journal::Sealing;
 use kakunin_core::time::UnixTime;
 
 use crate::agent::BenchAgent;
-use crate::sample::Sample;
 
 /// Benches end with the first thing that goes wrong.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -36,7 +35,7 @@ fn main() -> Outcome<()> {
         && command == "sample"
     {
         let sealing = if sealed.is_empty() { Sealing::Each } else { Sealing::Groups };
-        return Sample::make(Path::new(folder), receipts.parse()?, sealing, now).map(drop);
+        return sample::make(Path::new(folder), receipts.parse()?, sealing, now).map(drop);
     }
     let agent = BenchAgent::make(now)?;
     let rows: [Row; 3] = [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];

@@ -8,7 +8,7 @@
 //! ```
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use kakunin_core::bundle::export;
@@ -26,28 +26,19 @@ use crate::Outcome;
 use crate::agent::BenchAgent;
 use crate::receipts::{REQUEST, stamp};
 
-/// A folder with all of it.
-pub(crate) struct Sample {
-    pub(crate) folder: PathBuf,
-    pub(crate) agent: BenchAgent,
-    /// Octets of all log entries.
-    pub(crate) octets: u64,
-}
-
-impl Sample {
-    /// Makes `receipts` of them in `folder`: an opening, decisions with their outcomes, a closing.
-    pub(crate) fn make(folder: &Path, receipts: u64, sealing: Sealing, now: UnixTime) -> Outcome<Self> {
-        fs::create_dir_all(folder)?;
-        let agent = BenchAgent::make_in(folder, now)?;
-        fs::copy(folder.join("home/public/ca.pem"), folder.join("ca.pem"))?;
-        act(&agent, receipts, sealing)?;
-        let octets = log(&agent, folder)?;
-        let key = LogReader::key_beside(&folder.join("log"))?;
-        fs::write(folder.join("log.key"), key.to_string())?;
-        let mut logs = [LogReader::open(&folder.join("log"), &key)?];
-        export(&[agent.home.dir()], &mut logs, None, &folder.join("incident.zip"))?;
-        Ok(Self { folder: folder.to_owned(), agent, octets })
-    }
+/// Makes `receipts` of them in `folder`: an opening, decisions with their outcomes, a closing. Gives the octets of all log
+/// entries.
+pub(crate) fn make(folder: &Path, receipts: u64, sealing: Sealing, now: UnixTime) -> Outcome<u64> {
+    fs::create_dir_all(folder)?;
+    let agent = BenchAgent::make_in(folder, now)?;
+    fs::copy(folder.join("home/public/ca.pem"), folder.join("ca.pem"))?;
+    act(&agent, receipts, sealing)?;
+    let octets = log(&agent, folder)?;
+    let key = LogReader::key_beside(&folder.join("log"))?;
+    fs::write(folder.join("log.key"), key.to_string())?;
+    let mut logs = [LogReader::open(&folder.join("log"), &key)?];
+    export(&[agent.home.dir()], &mut logs, None, &folder.join("incident.zip"))?;
+    Ok(octets)
 }
 
 /// The agent pays again and again.
