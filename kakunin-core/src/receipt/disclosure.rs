@@ -182,6 +182,28 @@ mod tests {
         assert_eq!(value(Member::Resources(Names::Many(&[]))), serde_json::json!([]));
     }
 
+    /// The table that every language has to agree on; wire 4.2 says how it is made.
+    #[test]
+    fn values_are_committed_to_as_in_every_language() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/values.json");
+        let table: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let values = table.get("values").unwrap().as_array().unwrap();
+        assert!(values.len() > 20);
+        for vector in values {
+            let text = |member: &str| vector.get(member).unwrap().as_str().unwrap();
+            let salt = Base64UrlUnpadded::decode_vec(text("salt")).unwrap().try_into().unwrap();
+            let value = vector.get("value").unwrap();
+            let several: Vec<&str> =
+                value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let names = value.as_str().map_or(Names::Many(&several), Names::One);
+            let (mut out, mut scratch) = (Vec::new(), Vec::new());
+            let digest = write_disclosure(&mut out, &mut scratch, &salt, &Member::Counterparties(names));
+            assert_eq!(out, text("disclosure").as_bytes(), "{}", text("name"));
+            assert_eq!(digest.to_base64url(), text("commitment"), "{}", text("name"));
+            assert_eq!(Disclosure::parse(&out).unwrap().value(), value);
+        }
+    }
+
     #[test]
     fn a_value_too_long_to_keep_becomes_its_digest() {
         let long = "x".repeat(1_000_000);
