@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# soak.sh: the long counts that `make test` does a tenth of: 1,000 kills of a process that journals and of one that
-# logs, 800 of processes that spend from one budget, a log of a million entries. The tests are the same; KAKUNIN_SOAK
-# raises their rounds.
+# soak.sh: the long counts, of which `make test` does a tenth or less: 1,000 kills of a process that journals and of one
+# that logs, 300 of one that seals or syncs, 800 of processes that spend from one budget; each octet of fifty receipts
+# flipped; a log of a million entries. The tests are the same; KAKUNIN_SOAK raises their rounds.
 source "$(dirname "$0")/env.sh"
 
 export KAKUNIN_SOAK=1
 exec cargo test -p kakunin-core --locked --test it -- --nocapture \
   no_acknowledged_receipt_is_lost_when_the_process_is_killed \
+  no_synced_and_no_sealed_receipt_is_lost_when_the_process_is_killed \
   no_acknowledged_entry_is_lost_when_the_process_is_killed \
-  a_proof_reads_three_tiles_and_one_bundle_however_long_the_log_is \
-  eight_processes_killed_at_random_never_exceed_the_window
+  eight_processes_killed_at_random_never_exceed_the_window \
+  no_flipped_byte_of_fifty_receipts_is_complete \
+  a_proof_reads_three_tiles_and_one_bundle_however_long_the_log_is

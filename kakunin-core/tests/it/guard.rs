@@ -823,7 +823,7 @@ fn eight_processes_killed_at_random_never_exceed_the_window() {
     let house = House::of("actions = [\"tick\"]\n[[rate]]\nfor = [\"tick\"]\nmax = 400\nseconds = 86400\n");
     let acks = house.temp.path().join("acks");
     fs::create_dir(&acks).unwrap();
-    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 100 } else { 6 };
+    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 100 } else { 10 };
     for round in 0..rounds {
         let children: Vec<_> = (0..8)
             .map(|n| {

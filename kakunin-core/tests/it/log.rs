@@ -487,7 +487,7 @@ fn no_acknowledged_entry_is_lost_when_the_process_is_killed() {
     let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
     fs::write(dir.path().join("key"), &key.0).unwrap();
     drop(Log::create(&dir.path().join("log"), key.log()).unwrap());
-    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1000 } else { 30 };
+    let rounds = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1000 } else { 100 };
     for round in 0..rounds {
         let mut running = child("exec \"$@\"", dir.path()).spawn().unwrap();
         let mut out = BufReader::new(running.stdout.take().unwrap());

@@ -31,6 +31,7 @@ mod loose;
 mod reference;
 mod revocation;
 mod scope;
+mod segments;
 
 mod tokens;
 mod trail;

@@ -1,7 +1,6 @@
 //! What may be done to a paper trail by somebody who can write it: to a segment of a journal, with right checksums, and
 //! by whoever has the agent's key. None of it is COMPLETE, and what is wrong is told.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,104 +14,11 @@ use kakunin_core::receipt::{ListUse, Outcome, Stamp};
 use kakunin_core::revocation::UnverifiedList;
 use kakunin_core::tree;
 use kakunin_core::verify::{Report, Verdict, Verification, journal as verify};
-use serde_json::Value;
 
 use crate::bundle::{CHAIN, Owner, World, invalid, reasons, verify_journals};
 use crate::house::{House, decide, entry, request, stamp};
-use crate::journal::{RECEIPT, SIGNATURE, append, copy, frame, frames, house, report, segment};
-
-/// A segment as what it holds: its header, and each receipt with the disclosures before it and its signature.
-#[derive(Clone)]
-struct Segment {
-    header: Vec<u8>,
-    units: Vec<Unit>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Unit {
-    disclosures: Vec<Vec<u8>>,
-    signing_input: Vec<u8>,
-    signature: Vec<u8>,
-}
-
-impl Segment {
-    fn read(path: &Path) -> Self {
-        let bytes = fs::read(path).unwrap();
-        let mut all =
-            frames(&bytes).into_iter().map(|(start, end, kind)| (kind, bytes[start + 9..end].to_vec()));
-        let header = all.next().unwrap().1;
-        let (mut units, mut waiting) = (Vec::<Unit>::new(), Vec::new());
-        for (kind, content) in all {
-            match kind {
-                RECEIPT => units.push(Unit {
-                    disclosures: std::mem::take(&mut waiting),
-                    signing_input: content,
-                    signature: Vec::new(),
-                }),
-                SIGNATURE => {
-                    let sequence = u64::from_le_bytes(content[..8].try_into().unwrap());
-                    units[usize::try_from(sequence).unwrap()].signature = content[8..].to_vec();
-                }
-                3 => waiting.push(content),
-                _ => {}
-            }
-        }
-        assert!(units.iter().all(|unit| unit.signature.len() == 64));
-        Self { header, units }
-    }
-
-    fn with(&self, units: Vec<Unit>) -> Self {
-        Self { header: self.header.clone(), units }
-    }
-
-    fn write(&self, path: &Path) {
-        let body = |kind: u8, content: &[u8]| frame(&[&[kind], content].concat());
-        let mut bytes = body(4, &self.header);
-        for unit in &self.units {
-            unit.disclosures.iter().for_each(|text| bytes.extend(body(3, text)));
-            bytes.extend(body(RECEIPT, &unit.signing_input));
-            let sequence = payload(unit)["seq"].as_u64().unwrap().to_le_bytes();
-            bytes.extend(body(SIGNATURE, &[&sequence[..], &unit.signature].concat()));
-        }
-        fs::write(path, bytes).unwrap();
-    }
-
-    /// The receipts with `change` made to each, signed again by `house` from the first that differs, each naming the
-    /// one before: what the agent's key can do.
-    fn signed_again(&self, house: &House, change: impl Fn(&mut Value)) -> Self {
-        let signer = house.identity().signer;
-        let mut units: Vec<Unit> = Vec::new();
-        let mut renamed: HashMap<String, String> = HashMap::new();
-        for unit in &self.units {
-            let mut says = payload(unit);
-            change(&mut says);
-            if let Some(before) = units.last() {
-                says["prev"] = Digest::of(&before.signing_input).to_base64url().into();
-            }
-            for parent in says.get_mut("par").and_then(Value::as_array_mut).into_iter().flatten() {
-                *parent = renamed[parent.as_str().unwrap()].clone().into();
-            }
-            let text = std::str::from_utf8(&unit.signing_input).unwrap();
-            let (header, _) = text.split_once('.').unwrap();
-            let body = Base64UrlUnpadded::encode_string(says.to_string().as_bytes());
-            let signing_input = format!("{header}.{body}").into_bytes();
-            let signature = match signing_input == unit.signing_input {
-                true => unit.signature.clone(),
-                false => signer.sign(&signing_input).unwrap().as_bytes().to_vec(),
-            };
-            let name = |input: &[u8]| Digest::of(input).to_base64url();
-            renamed.insert(name(&unit.signing_input), name(&signing_input));
-            units.push(Unit { signing_input, signature, ..unit.clone() });
-        }
-        self.with(units)
-    }
-}
-
-fn payload(unit: &Unit) -> Value {
-    let text = std::str::from_utf8(&unit.signing_input).unwrap();
-    let body = Base64UrlUnpadded::decode_vec(text.split_once('.').unwrap().1).unwrap();
-    serde_json::from_slice(&body).unwrap()
-}
+use crate::journal::{append, copy, house, report, segment};
+use crate::segments::{Segment, Unit, payload};
 
 /// A journal of eight receipts: two allowed calls with their outcomes, two denied, opening and end.
 fn eight(house: &House, dir: &Path) -> (PathBuf, Segment) {
@@ -184,18 +90,31 @@ fn no_flipped_byte_of_fifty_receipts_is_complete() {
     }
     journal.close(stamp(900)).unwrap();
     world.support.log();
-    let judge = || verify_journals(&world, &[&world.support], &world.terms());
-    assert_eq!(judge().verdict(), Verdict::Complete);
-    assert_eq!(judge().streams()[0].receipts, 50);
-    let path = segment(&world.support.journal);
-    let original = fs::read(&path).unwrap();
-    let stride = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1 } else { 149 };
-    for at in (0..original.len()).step_by(stride) {
-        let mut flipped = original.clone();
-        flipped[at] ^= 1 << (at % 8);
-        fs::write(&path, &flipped).unwrap();
-        assert_ne!(judge().verdict(), Verdict::Complete, "octet {at}");
-    }
+    let judge = |journal: &Path| {
+        let logs = vec![world.support.reader()];
+        world.terms().journals(&[journal], logs, &mut ()).unwrap()
+    };
+    let whole = judge(&world.support.journal);
+    assert_eq!((whole.verdict(), whole.streams()[0].receipts), (Verdict::Complete, 50));
+    let original = fs::read(segment(&world.support.journal)).unwrap();
+    let stride = if std::env::var_os("KAKUNIN_SOAK").is_some() { 1 } else { 293 };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            let (world, original) = (&world, &original);
+            scope.spawn(move || {
+                let dir = tempfile::tempdir().unwrap();
+                copy(&world.support.journal, dir.path());
+                let path = segment(dir.path());
+                for at in (0..original.len()).step_by(stride).skip(worker).step_by(workers) {
+                    let mut flipped = original.clone();
+                    flipped[at] ^= 1 << (at % 8);
+                    fs::write(&path, &flipped).unwrap();
+                    assert_ne!(judge(dir.path()).verdict(), Verdict::Complete, "octet {at}");
+                }
+            });
+        }
+    });
 }
 
 #[test]
