@@ -16,6 +16,7 @@ mod bundle_faults;
 mod bundle_time;
 mod certificate;
 mod chains;
+mod clocks;
 mod erasure;
 mod floors;
 mod guard;
