@@ -30,8 +30,9 @@ fn a_pause_between_decision_and_body_can_be_read_from_both_receipts() {
             house.clock.advance(pause);
         }
         pass.begin().returned();
-        let is_of_a_call =
-            |statement: &&Statement| matches!(statement.event, Event::Decision { .. } | Event::Outcome { .. });
+        let is_of_a_call = |statement: &&Statement| {
+            matches!(statement.event, Event::Decision { .. } | Event::Outcome { .. })
+        };
         let all = statements(&house);
         let stamps: Vec<_> = all.iter().filter(is_of_a_call).map(|statement| statement.stamp).collect();
         let [.., decided, ended] = stamps[..] else { panic!("{stamps:?}") };
