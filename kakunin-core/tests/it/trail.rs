@@ -231,8 +231,8 @@ fn whoever_has_the_agents_key_cannot_change_what_was_logged() {
     // An owner who logs the other history too leaves both in the log, two receipts of one number, for ever.
     world.support.log();
     let mut reader = world.support.reader();
-    let mut has = |unit: &Unit| (0..reader.size()).any(|index| reader.entry(index).unwrap() == entry(unit));
-    assert!(whole.units.iter().chain(&other.units).all(|unit| has(unit)));
+    let has = |unit: &Unit| (0..reader.size()).any(|index| reader.entry(index).unwrap() == entry(unit));
+    assert!(whole.units.iter().chain(&other.units).all(has));
 }
 
 #[test]
