@@ -35,7 +35,7 @@ use super::target::Target;
 /// A bucket in S3.
 #[derive(Debug)]
 pub struct S3Bucket {
-    name: String,
+    bucket: String,
     place: String,
     client: Client,
     clock: ServerClock,
@@ -52,7 +52,7 @@ impl S3Bucket {
         let runtime = runtime.map_err(|error| unreachable("start the S3 client", error.to_string()))?;
         let clock = ServerClock::default();
         let client = runtime.block_on(client(target, clock.clone()))?;
-        Ok(Self { name: target.bucket.to_string(), place: target.place(), client, clock, runtime })
+        Ok(Self { bucket: target.bucket.to_string(), place: target.place(), client, clock, runtime })
     }
 }
 
@@ -81,8 +81,9 @@ async fn client(target: &Target, clock: ServerClock) -> Result<Client, BucketErr
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(Duration::from_secs(30))
-                .operation_timeout(Duration::from_secs(90))
+                // A bundle may have 16 MiB, and sixteen objects share the line.
+                .operation_attempt_timeout(Duration::from_secs(120))
+                .operation_timeout(Duration::from_secs(300))
                 .build(),
         )
         // We bring our own SHA-256 and compare the bytes ourselves.
@@ -102,15 +103,15 @@ impl Bucket for S3Bucket {
 
     fn examine(&self, now: UnixTime) -> Result<(), BucketError> {
         let verb = "look at the bucket";
-        let versioning = self.client.get_bucket_versioning().bucket(&self.name);
+        let versioning = self.client.get_bucket_versioning().bucket(&self.bucket);
         let versioning = self.runtime.block_on(versioning.send()).map_err(|error| failed(verb, &error))?;
         self.clock.agrees(now)?;
         if versioning.status() != Some(&BucketVersioningStatus::Enabled) {
             let state = versioning.status().map_or("never turned on", BucketVersioningStatus::as_str);
-            return Err(BucketError::NoVersions { bucket: self.name.clone(), state: state.to_owned() });
+            return Err(BucketError::NoVersions { bucket: self.bucket.clone(), state: state.to_owned() });
         }
-        let no_lock = || BucketError::NoLock { bucket: self.name.clone() };
-        let lock = self.client.get_object_lock_configuration().bucket(&self.name);
+        let no_lock = || BucketError::NoLock { bucket: self.bucket.clone() };
+        let lock = self.client.get_object_lock_configuration().bucket(&self.bucket);
         match self.runtime.block_on(lock.send()) {
             Ok(answer) => {
                 match answer.object_lock_configuration().and_then(|lock| lock.object_lock_enabled()) {
@@ -128,7 +129,7 @@ impl Bucket for S3Bucket {
         let put = self
             .client
             .put_object()
-            .bucket(&self.name)
+            .bucket(&self.bucket)
             .key(object.key().as_str())
             .if_none_match("*")
             // The checksum is ours; a lock is refused unless its kind is named as well.
@@ -153,7 +154,7 @@ impl Bucket for S3Bucket {
         let head = self
             .client
             .head_object()
-            .bucket(&self.name)
+            .bucket(&self.bucket)
             .key(key.as_str())
             .version_id(version.as_str())
             .checksum_mode(ChecksumMode::Enabled);
@@ -175,7 +176,8 @@ impl Bucket for S3Bucket {
 
     fn read(&self, key: &ObjectKey, version: &VersionId, limit: u64) -> Result<Option<Vec<u8>>, BucketError> {
         let verb = "read an object";
-        let get = self.client.get_object().bucket(&self.name).key(key.as_str()).version_id(version.as_str());
+        let get =
+            self.client.get_object().bucket(&self.bucket).key(key.as_str()).version_id(version.as_str());
         self.runtime.block_on(async {
             let mut body = match get.send().await {
                 Ok(answer) => answer.body,
@@ -201,7 +203,7 @@ impl Bucket for S3Bucket {
             let list = self
                 .client
                 .list_object_versions()
-                .bucket(&self.name)
+                .bucket(&self.bucket)
                 .prefix(key.as_str())
                 .set_key_marker(marker.0.take())
                 .set_version_id_marker(marker.1.take());
@@ -227,7 +229,7 @@ impl Bucket for S3Bucket {
         let put = self
             .client
             .put_object_retention()
-            .bucket(&self.name)
+            .bucket(&self.bucket)
             .key(key.as_str())
             .version_id(version.as_str())
             .retention(retention);

@@ -55,6 +55,8 @@ class Faults:
     put_delay: float = 0.0
     lock_as: str | None = None  # swallow the lock that was asked for, and set this one; "" for none
     lose_answer: int = 0  # so many puts are stored and never answered
+    busy: int = 0  # so many puts are asked to come back
+    page: int = 1000  # versions on a page of a list
 
 
 class Refusal(Exception):
@@ -89,6 +91,9 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(200)
             if self.command == "PUT" and key:
                 time.sleep(self.faults.put_delay)
+                if self.faults.busy:
+                    self.faults.busy -= 1
+                    raise Refusal(503, "SlowDown", "please reduce your request rate")
             with self.lock:
                 self.check_signature(url, name)
                 answered = self.dispatch(name, key)
@@ -196,9 +201,9 @@ class Handler(BaseHTTPRequestHandler):
         lock = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
         return 200, {}, f"<ObjectLockConfiguration>{lock}</ObjectLockConfiguration>".encode()
 
-    def put(self, bucket: Bucket, key: str):
+    def check_sums(self, required: bool) -> str:
+        """Holds every checksum that was sent against the body; a lock takes none without its kind."""
         header = self.headers.get
-        mode, until = header("x-amz-object-lock-mode"), header("x-amz-object-lock-retain-until-date")
         sha256 = base64.b64encode(hashlib.sha256(self.body).digest()).decode()
         sums = {
             "content-md5": base64.b64encode(hashlib.md5(self.body).digest()).decode(),
@@ -208,12 +213,18 @@ class Handler(BaseHTTPRequestHandler):
         for name, real in sums.items():
             if header(name) not in (None, real):
                 raise Refusal(400, "BadDigest", f"{name} is not that of the body")
+        kind = (header("x-amz-sdk-checksum-algorithm") or "").lower()
+        if required and not header("content-md5") and not header(f"x-amz-checksum-{kind}"):
+            raise Refusal(400, "InvalidRequest", "a lock needs Content-MD5 or a named checksum")
+        return sha256
+
+    def put(self, bucket: Bucket, key: str):
+        header = self.headers.get
+        mode, until = header("x-amz-object-lock-mode"), header("x-amz-object-lock-retain-until-date")
+        sha256 = self.check_sums(required=bool(mode or until))
         if mode or until:
             if not bucket.has_lock:
                 raise Refusal(400, "InvalidRequest", "Bucket is missing Object Lock Configuration")
-            kind = (header("x-amz-sdk-checksum-algorithm") or "").lower()
-            if not header("content-md5") and not header(f"x-amz-checksum-{kind}"):
-                raise Refusal(400, "InvalidRequest", "a lock needs Content-MD5 or a named checksum")
             check_lock(mode, until)
         versions = bucket.keys.setdefault(key, [])
         condition = header("if-none-match")
@@ -235,6 +246,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def retain(self, bucket: Bucket, key: str):
         version = self.find(bucket, key)
+        self.check_sums(required=True)
         root = ElementTree.fromstring(self.body)
         mode, until = root.findtext("{*}Mode"), root.findtext("{*}RetainUntilDate")
         check_lock(mode, until)
@@ -300,7 +312,7 @@ class Handler(BaseHTTPRequestHandler):
         after = (self.query.get("key-marker"), self.query.get("version-id-marker"))
         places = [(key, version.id) for key, version, _ in rows]
         rows = rows[places.index(after) + 1 :] if after in places else rows
-        page = rows[: int(self.query.get("max-keys", 1000))]
+        page = rows[: self.faults.page]
         text = f"<IsTruncated>{str(len(page) < len(rows)).lower()}</IsTruncated>"
         if len(page) < len(rows):
             key, version, _ = page[-1]

@@ -117,3 +117,19 @@ def test_a_bucket_of_the_same_name_on_another_server_is_another_bucket(desk, own
     assert (verified["kept"], verified["elsewhere"]) == (kept, kept)
     desk.use(first)
     assert desk.push()["kept"] == 0
+
+
+def test_a_server_that_asks_to_come_back_is_asked_again(desk, strict):
+    trail = strict.bucket("trail")
+    desk.use(trail)
+    desk.work(600)
+    strict.set(busy=2)
+    pushed = desk.push()
+    assert pushed["refused"] == [] and len(trail.versions()) == len(trail.names()) == pushed["kept"]
+    # For longer than a push asks again, it is a bucket that is away.
+    desk.work(1)
+    strict.set(busy=1000)
+    pushed = desk.push(code=2)
+    assert "SlowDown" in pushed["stopped"] and pushed["kept"] == 0 and pushed["backlog"]["queued"] == 3
+    strict.set()
+    assert desk.push()["kept"] == 3
