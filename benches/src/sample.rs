@@ -51,7 +51,7 @@ fn act(agent: &BenchAgent, receipts: u64, sealing: Sealing) -> Outcome<()> {
         signer: Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?)),
     };
     let place = agent.home.dir().join("state").join("journal");
-    let options = JournalOptions { sealing, ..JournalOptions::default() };
+    let options = JournalOptions { sealing: Some(sealing), ..JournalOptions::default() };
     let journal = Journal::open_with(&place, identity, stamp(), options)?;
     let lists = snapshot.agent().lists();
     for list in [lists.issuing(), lists.root()] {

@@ -38,6 +38,7 @@ pub struct AgentHome {
     log: Option<String>,
     checkpoint: PathBuf,
     keep_days: Option<u32>,
+    sealed: Option<bool>,
 }
 
 impl AgentHome {
@@ -59,7 +60,8 @@ impl AgentHome {
         let checkpoint =
             settings.checkpoint.map_or_else(|| lists.with_file_name("checkpoint"), |path| dir.join(path));
         let keep_days = settings.disclosures.keep_days.map(NonZero::get);
-        Ok(Self { dir, lists, name: settings.name, levels, log: settings.log, checkpoint, keep_days })
+        let Settings { name, log, sealed, .. } = settings;
+        Ok(Self { dir, lists, name, levels, log, checkpoint, keep_days, sealed })
     }
 
     /// The directory, absolute.
@@ -84,6 +86,12 @@ impl AgentHome {
     #[must_use]
     pub const fn levels(&self) -> &Levels {
         &self.levels
+    }
+
+    /// Whether receipts share signatures, if the settings say it.
+    #[must_use]
+    pub const fn sealed(&self) -> Option<bool> {
+        self.sealed
     }
 
     /// For how many days disclosed values are kept, as the table `[disclosures]` of the settings says it. Only `kakunin erase
@@ -326,6 +334,9 @@ struct Settings {
     /// Patterns of actions, and how safe their receipts must be.
     #[serde(default)]
     journal: BTreeMap<String, String>,
+    /// Whether receipts share signatures.
+    #[serde(default)]
+    sealed: Option<bool>,
     /// What becomes of disclosed values.
     #[serde(default)]
     disclosures: DisclosureSettings,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, GuardOptions, MemorySource, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
+use kakunin_core::journal::{JournalOptions, Sealing};
+use kakunin_core::level::Levels;
 use kakunin_core::receipt::Mode;
 use kakunin_core::scope::{NameList, NameLists};
 use pyo3::exceptions::PyValueError;
@@ -110,17 +112,24 @@ impl NativeAgent {
 
 /// Opens an agent's directory.
 #[pyfunction]
-#[pyo3(signature = (directory, *, lists=None, state=None, mode="enforce", clock=None))]
+#[pyo3(signature = (directory, *, lists=None, state=None, mode="enforce", levels=None, sealed=None, clock=None))]
+#[expect(clippy::too_many_arguments, reason = "the options of an agent, called from one place")]
 pub(crate) fn open_directory(
     py: Python<'_>,
     directory: PathBuf,
     lists: Option<PathBuf>,
     state: Option<PathBuf>,
     mode: &str,
+    levels: Option<Vec<(String, String)>>,
+    sealed: Option<bool>,
     clock: Option<&ManualClock>,
 ) -> PyResult<Opened> {
-    let mut options =
-        GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
+    let mut options = GuardOptions {
+        state: state_choice(state),
+        mode: parse_mode(mode)?,
+        journal: journal_options(&levels.unwrap_or_default(), sealed)?,
+        ..GuardOptions::default()
+    };
     if let Some(clock) = clock {
         options.clock = clock.share();
     }
@@ -223,6 +232,13 @@ pub(crate) fn parse_mode(mode: &str) -> PyResult<Mode> {
         "observe" => Ok(Mode::Observe),
         other => Err(PyValueError::new_err(format!("mode is \"enforce\" or \"observe\", not `{other}`"))),
     }
+}
+
+fn journal_options(levels: &[(String, String)], sealed: Option<bool>) -> PyResult<JournalOptions> {
+    let pairs = levels.iter().map(|(pattern, level)| (pattern.as_str(), level.as_str()));
+    let levels = Levels::parse(pairs).map_err(|error| PyValueError::new_err(format!("journal: {error}")))?;
+    let sealing = sealed.map(|sealed| if sealed { Sealing::Groups } else { Sealing::Each });
+    Ok(JournalOptions { levels, sealing })
 }
 
 fn state_choice(state: Option<PathBuf>) -> StateChoice {

@@ -19,7 +19,7 @@ use crate::decision::DenialReason;
 use crate::digest::Digest;
 use crate::home::{AgentHome, HomeError};
 use crate::id::AgentId;
-use crate::journal::JournalOptions;
+use crate::journal::{JournalOptions, Sealing};
 use crate::key::Signer;
 use crate::log::{VerifierKey, VerifierKeyError};
 use crate::receipt::Mode;
@@ -50,7 +50,7 @@ pub struct GuardOptions {
     pub mode: Mode,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
-    /// How receipts are kept. Levels named here stand over those of the agent's settings.
+    /// How receipts are kept. What is said here stands over the agent's settings.
     pub journal: JournalOptions,
     /// Who signs receipts, if the agent's key is not in its directory: it has to be the key of the certificate.
     pub signer: Option<Arc<Signer>>,
@@ -159,6 +159,8 @@ impl Guard {
         let mut log = None;
         if let Source::Directory(home) = &source {
             journal.levels = journal.levels.or_else(home.levels());
+            let sealed = |sealed| if sealed { Sealing::Groups } else { Sealing::Each };
+            journal.sealing = journal.sealing.or(home.sealed().map(sealed));
             log = log_key(home).map_err(OpenError::Log)?;
         }
         if let StateChoice::Path(path) = &mut state {

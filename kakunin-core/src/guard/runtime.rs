@@ -42,7 +42,7 @@ impl Runtime {
             return Ok(Self { journal: Journal::null(), ledger: spent, state: None, process });
         }
         let Some(place) = state_place(&inner.state, &inner.source) else {
-            let sealing = inner.journal.sealing;
+            let sealing = inner.journal.sealing.unwrap_or_default();
             let journal = Journal::memory_with(&identity, stamp, MEMORY_RECEIPTS, sealing)
                 .map_err(|error| unusable(&error))?;
             return Ok(Self { journal, ledger: spent, state: None, process });

@@ -280,7 +280,7 @@ mod tests {
     fn options(sealing: Sealing) -> JournalOptions {
         let levels =
             Levels::parse([("payments:*", "sync"), ("mail:*", "write"), ("log:*", "enqueue")]).unwrap();
-        JournalOptions { levels, sealing }
+        JournalOptions { levels, sealing: Some(sealing) }
     }
 
     fn open(faults: &Arc<Faults>, dir: &Path, identity: &Identity, sealing: Sealing) -> Journal {

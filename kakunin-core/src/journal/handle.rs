@@ -108,8 +108,8 @@ pub struct Health {
 pub struct JournalOptions {
     /// How safe receipts must be before calls go on.
     pub levels: Levels,
-    /// How receipts come to a signature.
-    pub sealing: Sealing,
+    /// How receipts come to a signature; [`Sealing::Each`] if nobody says.
+    pub sealing: Option<Sealing>,
 }
 
 /// One open stream. Shared by reference between threads; belongs to the process that opened it.
@@ -167,8 +167,9 @@ impl Journal {
         let stream = StreamId::from_bytes(salts.next().ok_or(JournalError::NoRandomness)?);
         let sink = Sink::File(SegmentFile::create(disk, dir, stream).map_err(failed)?);
         let abandoned = Abandoned::beside(dir, stream, &identity, stamp);
-        let writer = Writer::open(sink, salts, stream, &identity, stamp, options.sealing)?;
-        let shared = Arc::new(Shared::new(writer, options.sealing, Some(abandoned)));
+        let sealing = options.sealing.unwrap_or_default();
+        let writer = Writer::open(sink, salts, stream, &identity, stamp, sealing)?;
+        let shared = Arc::new(Shared::new(writer, sealing, Some(abandoned)));
         let place = Some(Place { archive });
         Ok(Self { shared: Some(shared), place, levels: options.levels, process: std::process::id() })
     }

@@ -353,7 +353,7 @@ mod tests {
             signer: Arc::new(Signer::soft(SoftKey::generate(Algorithm::P256).unwrap().0)),
         };
         let stamp = Stamp { micros: 1, boot: [1; 16], mono_nanos: 1 };
-        let options = JournalOptions { sealing, ..JournalOptions::default() };
+        let options = JournalOptions { sealing: Some(sealing), ..JournalOptions::default() };
         let journal = Journal::open_with(dir, identity, stamp, options).unwrap();
         for millis in 0..14 {
             journal.control(Control::Clock { forward: true, millis }, stamp).unwrap();

@@ -616,7 +616,7 @@ fn a_dictionary_of_amounts_finds_no_erased_one() {
 #[test]
 fn sealed_receipts_of_a_chain_are_proven_by_their_seals() {
     let world = World::new();
-    let options = JournalOptions { sealing: Sealing::Groups, ..JournalOptions::default() };
+    let options = JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() };
     let house = &world.support.house;
     let journal = house.journal_as(house.identity(), &world.support.journal, options);
     for call in 0..40 {

@@ -646,7 +646,7 @@ fn child_that_appends_until_it_is_stopped() {
     let (level, sealing) = words.split_once(' ').unwrap();
     let options = JournalOptions {
         levels: Levels::parse([("*", level)]).unwrap(),
-        sealing: if sealing == "groups" { Sealing::Groups } else { Sealing::Each },
+        sealing: Some(if sealing == "groups" { Sealing::Groups } else { Sealing::Each }),
     };
     let journal = house.journal_as(house.identity(), &home.join("journal"), options);
     let (leash, list, right) = (house.leash(), house.list_use(), request("1.00"));

@@ -48,7 +48,7 @@ fn distant(house: &House, takes: Duration) -> (Identity, Arc<AtomicUsize>) {
 }
 
 fn sealed() -> JournalOptions {
-    JournalOptions { sealing: Sealing::Groups, ..JournalOptions::default() }
+    JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() }
 }
 
 fn proofs(dir: &Path, stream: StreamId) -> Vec<Proof> {

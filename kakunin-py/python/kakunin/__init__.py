@@ -23,6 +23,7 @@ else:
 from ._agent import Agent, Guard, agent_context, current_agent, use
 from ._chain import chain, chain_headers, chain_meta
 from ._decorator import Guarded, guarded, verify_agent_scope
+from ._journal import Journal, Level
 from ._native import DENIAL_CODES, __version__
 from ._selector import Call, as_written, const
 from ._verify import Problem, Verdict, Verification, verify
@@ -58,8 +59,10 @@ __all__ = [
     "Guard",
     "Guarded",
     "InternalDenied",
+    "Journal",
     "JournalDenied",
     "KakuninError",
+    "Level",
     "NotExecuted",
     "Problem",
     "RequestDenied",

@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import datetime, timedelta, timezone
@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from . import _native
 from ._environment import warn_of_ignored_variables
+from ._journal import Journal, Level
 from .errors import Decision, KakuninError
 
 #: Where an agent keeps its state: its own directory, another one, or nowhere.
@@ -39,24 +40,29 @@ class Agent(_native.NativeAgent):
         lists: str | os.PathLike[str] | None = None,
         state: State = None,
         mode: Mode = "enforce",
+        journal: Journal | Mapping[str, Level] | None = None,
     ) -> Agent:
         """Opens an agent's directory; one that is open in this process already is the same agent.
 
         `lists` is the revocation lists' path if it is not the one in `agent.toml`. `state` is where journal
         and budgets go if not into the directory: a path, or `"memory"`, which is stamped into every
         receipt. `mode="observe"` records what would be denied and lets it run; it is stamped into every
-        receipt too.
+        receipt too. `journal` says how safe a receipt must be before its call goes on, by action
+        (`{"payments:*": "sync"}`), or more than that in a `Journal`; it stands over `agent.toml`.
         """
         warn_of_ignored_variables()
-        key = os.path.realpath(directory)
-        options = (lists and os.fspath(lists), state and os.fspath(state), mode)
+        key, kept = os.path.realpath(directory), Journal.of(journal)
+        options = (lists and os.fspath(lists), state and os.fspath(state), mode, kept)
         with _lock:
             known = _by_directory.get(key)
             if known is not None:
                 if known._options != options:
                     raise KakuninError(f"`{key}` is open already, with other options")
                 return known
-            agent = cls(_native.open_directory(key, lists=lists, state=state, mode=mode))
+            opened = _native.open_directory(
+                key, lists=lists, state=state, mode=mode, levels=list(kept.levels.items()), sealed=kept.sealed
+            )
+            agent = cls(opened)
             agent._options = options
             agent._reopen = f"Agent.from_dir({os.fspath(directory)!r})"
             _by_directory[key] = agent

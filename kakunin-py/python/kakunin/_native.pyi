@@ -152,6 +152,8 @@ def open_directory(
     lists: str | PathLike[str] | None = None,
     state: str | PathLike[str] | None = None,
     mode: str = "enforce",
+    levels: list[tuple[str, str]] | None = None,
+    sealed: bool | None = None,
     clock: ManualClock | None = None,
 ) -> Opened: ...
 def open_pem(

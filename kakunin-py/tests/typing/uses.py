@@ -12,6 +12,8 @@ from kakunin import (
     Agent,
     CannotVerify,
     Decision,
+    Journal,
+    Level,
     ScopeDenied,
     Verdict,
     Verification,
@@ -141,3 +143,10 @@ def stranger(bundle: Path) -> tuple[Verdict, list[str]]:
     kakunin.verify(bundle, roots=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     kakunin.verify(bundle)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return found.verdict, [step.what for step in found.timeline]
+
+
+def kept(level: Level) -> Agent:
+    Agent.from_dir("x", journal=Journal({"payments:*": level}, sealed=True))
+    Agent.from_dir("x", journal={"payments:*": "fsync"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    Journal(level={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    return Agent.from_dir("x", journal={"payments:*": "sync"})
