@@ -203,7 +203,9 @@ fn item(text: &str, disclosures: Option<DisclosureLine>, logged: Vec<Logged>) ->
     let texts = disclosures.map(|line| line.disclosures).unwrap_or_default();
     let disclosures: Result<Vec<_>, _> =
         texts.iter().map(|text| Disclosure::parse(text.as_bytes())).collect();
-    Ok(Item { receipt, proof, disclosures: disclosures.map_err(|_| "journal.disclosure")?, logged })
+    let disclosures = disclosures.map_err(|_| "journal.disclosure")?;
+    // A bundle shows one entry for each receipt.
+    Ok(Item { receipt, proof, disclosures, logged, rivals: Vec::new() })
 }
 
 impl Source for Bundle {

@@ -212,6 +212,23 @@ impl LogReader {
         Ok(None)
     }
 
+    /// Entries that claim the stream and number of this one and are others. Anybody who may append can put one there;
+    /// one that the same agent signed is the proof that it told two stories.
+    ///
+    /// # Errors
+    /// As [`LogReader::find`].
+    pub fn rivals(&mut self, entry: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
+        let Some(place) = runs::place_of(entry) else { return Ok(Vec::new()) };
+        let mut rivals = Vec::new();
+        for index in self.places(place.0, place.1)? {
+            let other = self.entry(index)?;
+            if other != entry && runs::place_of(other) == Some(place) {
+                rivals.push(other.to_vec());
+            }
+        }
+        Ok(rivals)
+    }
+
     fn places(&mut self, stream: StreamId, sequence: u64) -> Result<Vec<u64>, LogError> {
         let runs = match self.runs.take() {
             Some(runs) => runs,

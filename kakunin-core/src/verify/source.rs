@@ -25,6 +25,8 @@ pub(crate) struct Item {
     pub(crate) disclosures: Vec<Disclosure>,
     /// Where it lies in the source's logs.
     pub(crate) logged: Vec<Logged>,
+    /// What else the source's logs hold under its stream and number, whoever put it there.
+    pub(crate) rivals: Vec<Vec<u8>>,
 }
 
 /// What a log holds for a receipt (WIRE 4.1); nothing for one that nothing proves.
@@ -166,16 +168,19 @@ impl JournalSource {
         Self { archive: Archive::of(folder), folder: folder.to_owned(), logs }
     }
 
-    /// Where the logs hold a receipt, compared with what they hold there.
-    fn places(&self, entry: &Entry) -> Result<Vec<Logged>, LogError> {
-        let mut places = Vec::new();
+    /// Where the logs hold a receipt, compared with what they hold there, and what else they hold in its name.
+    fn places(&self, entry: &Entry) -> Result<(Vec<Logged>, Vec<Vec<u8>>), LogError> {
+        let (mut places, mut rivals) = (Vec::new(), Vec::new());
         let mut logs = self.logs.borrow_mut();
-        let Some(text) = entry.to_log_entry().filter(|_| !logs.is_empty()) else { return Ok(places) };
+        let Some(text) = entry.to_log_entry().filter(|_| !logs.is_empty()) else {
+            return Ok((places, rivals));
+        };
         for (log, reader) in logs.iter_mut().enumerate() {
             let index = reader.index_of(text.as_bytes())?;
             places.extend(index.map(|index| Logged { log, index, path: None }));
+            rivals.extend(reader.rivals(text.as_bytes())?);
         }
-        Ok(places)
+        Ok((places, rivals))
     }
 }
 
@@ -203,9 +208,10 @@ impl Source for JournalSource {
             for entry in reader.by_ref() {
                 match entry {
                     Ok(entry) => {
-                        let logged = self.places(&entry)?;
+                        let (logged, rivals) = self.places(&entry)?;
                         let (receipt, proof, disclosures) = entry.into_parts();
-                        if visitor.item(Item { receipt, proof, disclosures, logged }) == Next::Stream {
+                        if visitor.item(Item { receipt, proof, disclosures, logged, rivals }) == Next::Stream
+                        {
                             break;
                         }
                     }

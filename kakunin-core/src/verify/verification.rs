@@ -340,17 +340,17 @@ impl Pass<'_, '_, '_> {
 
     /// What takes long is done elsewhere.
     fn hand(&mut self, item: Item, signatory: Arc<Signatory>) {
-        let Item { receipt, proof, logged, .. } = item;
+        let Item { receipt, proof, logged, rivals, .. } = item;
         let paths = logged.into_iter().filter_map(|place| {
             let log = self.logs.get(place.log)?;
             Some((InclusionProof { index: place.index, size: log.size, path: place.path? }, log.root))
         });
         let paths: Vec<_> = paths.collect();
-        if paths.is_empty() && !matches!(proof, Proof::Signed(_)) {
+        if paths.is_empty() && rivals.is_empty() && !matches!(proof, Proof::Signed(_)) {
             return;
         }
         let index = receipt.statement().sequence;
-        self.crew.hand(Job { order: self.order, index, receipt, proof, signatory, paths });
+        self.crew.hand(Job { order: self.order, index, receipt, proof, signatory, paths, rivals });
     }
 
     fn finish(mut self, sources: &[&dyn Source], logs: &[KnownLogs]) -> io::Result<Report> {

@@ -76,8 +76,13 @@ impl Owner {
         }
         let mut known = self.reader();
         entries.retain(|entry| known.index_of(entry.as_bytes()).unwrap().is_none());
+        self.append(&entries);
+    }
+
+    /// Puts entries into the log, whatever they are.
+    pub(crate) fn append(&self, entries: &[String]) {
         let mut log = Log::open(&self.log, log_key(self.key.name(), &self.signer)).unwrap();
-        log.append(&entries).unwrap();
+        log.append(entries).unwrap();
     }
 
     pub(crate) fn reader(&self) -> LogReader {

@@ -98,6 +98,14 @@ impl Segment {
     }
 }
 
+impl Unit {
+    /// What a log holds for it.
+    pub(crate) fn entry(&self) -> String {
+        let signing_input = std::str::from_utf8(&self.signing_input).unwrap();
+        format!("{signing_input}.{}", Base64UrlUnpadded::encode_string(&self.signature))
+    }
+}
+
 pub(crate) fn payload(unit: &Unit) -> Value {
     let text = std::str::from_utf8(&unit.signing_input).unwrap();
     let body = Base64UrlUnpadded::decode_vec(text.split_once('.').unwrap().1).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
+use kakunin_core::bundle::export;
 use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
@@ -142,7 +142,7 @@ fn a_copied_directory_that_is_continued_twice_is_found_by_whoever_sees_both() {
     assert_eq!(one.receipt().statement().sequence, two.receipt().statement().sequence);
     assert_ne!(one.receipt().hash(), two.receipt().hash());
     let out = dir.path().join("both.zip");
-    assert!(kakunin_core::bundle::export(&[&left, &right], &mut [], None, &out).is_err());
+    assert!(export(&[&left, &right], &mut [], None, &out).is_err());
 }
 
 #[test]
@@ -215,24 +215,56 @@ fn whoever_has_the_agents_key_cannot_change_what_was_logged() {
     });
     assert!(other.units[1] == whole.units[1] && other.units[2] != whole.units[2]);
     other.write(&path);
-    // By itself it is as good as the first; the log does not have its end.
+    // By itself it is as good as the first; in a bundle, the log does not have its end.
+    assert_eq!(crate::journal::reasons(&world.support.house, &world.support.journal), ["tail.not_witnessed"]);
+    let bundle = world.path("other.zip");
+    export(&[&world.support.journal], &mut [world.support.reader()], None, &bundle).unwrap();
     for terms in [&witnessed, &world.terms()] {
-        assert_eq!(reasons(&judge(terms)), ["tail.not_witnessed"]);
+        assert_eq!(reasons(&crate::bundle::verify(&bundle, terms)), ["tail.not_witnessed"]);
     }
     // The paths of the true receipts lead nowhere from these.
-    let entry = |unit: &Unit| {
-        let signature = Base64UrlUnpadded::encode_string(&unit.signature);
-        [&unit.signing_input[..], b".", signature.as_bytes()].concat()
-    };
+    let entry = |unit: &Unit| unit.entry().into_bytes();
     let mut reader = world.support.reader();
     let proof = reader.prove(2).unwrap();
     assert_eq!(proof.root(tree::leaf_hash(&entry(&whole.units[2]))), Some(*reader.checkpoint().root()));
     assert_ne!(proof.root(tree::leaf_hash(&entry(&other.units[2]))), Some(*reader.checkpoint().root()));
-    // An owner who logs the other history too leaves both in the log, two receipts of one number, for ever.
+    // An owner who logs the other history too leaves both in the log, two receipts of one number, for ever; a bundle of
+    // the second shows no trace of the first.
     world.support.log();
     let mut reader = world.support.reader();
     let has = |unit: &Unit| (0..reader.size()).any(|index| reader.entry(index).unwrap() == entry(unit));
     assert!(whole.units.iter().chain(&other.units).all(has));
+    export(&[&world.support.journal], &mut [world.support.reader()], None, &bundle).unwrap();
+    assert_eq!(crate::bundle::verify(&bundle, &world.terms()).verdict(), Verdict::Complete);
+    // Who has the log sees that the agent told two stories, whichever of them the journal tells.
+    for segment in [&other, &whole] {
+        segment.write(&path);
+        for terms in [&witnessed, &world.terms(), &Verification::by(&world.anchors)] {
+            assert_eq!(invalid(&judge(terms)), "log.equivocation");
+        }
+    }
+}
+
+#[test]
+fn what_others_write_into_a_log_under_our_numbers_counts_for_nothing() {
+    let world = World::new();
+    let journal = world.support.open();
+    world.support.pay(&journal, CHAIN, &[], 10);
+    journal.close(stamp(90)).unwrap();
+    let path = segment(&world.support.journal);
+    let whole = Segment::read(&path);
+    // Other receipts under these numbers by somebody else's key, without a signature, and no receipts at all.
+    let forged = whole.signed_again(&house(), |says| says["ts"] = 1.into());
+    let mut entries: Vec<String> = forged.units.iter().map(Unit::entry).collect();
+    entries.extend(forged.units.iter().map(|unit| {
+        let signing_input = String::from_utf8(unit.signing_input.clone()).unwrap();
+        format!("{signing_input}.")
+    }));
+    world.support.append(&entries);
+    world.support.log();
+    world.support.append(&entries);
+    let report = verify_journals(&world, &[&world.support], &world.terms());
+    assert_eq!(report.verdict(), Verdict::Complete, "{:?}", report.verdict());
 }
 
 #[test]
