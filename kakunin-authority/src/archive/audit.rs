@@ -4,13 +4,12 @@
 //! lock that was lifted, shortened or weakened is told apart from bytes that differ, and both from a bucket that does not
 //! answer. A version whose time has come may be gone.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
+use std::ops::ControlFlow;
 
 use kakunin_core::time::UnixTime;
 
 use super::bucket::{Bucket, BucketError};
+use super::crew;
 use super::keep::{KeepError, confirm};
 use super::ledger::Record;
 use super::object::ObjectKey;
@@ -51,46 +50,32 @@ pub(super) fn audit(
     now: UnixTime,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Audit {
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (sender, receiver) = mpsc::channel();
-    let mut audit = Audit::default();
-    thread::scope(|scope| {
-        for _ in 0..WORKERS.min(records.len()) {
-            let (sender, next, stop) = (sender.clone(), &next, &stop);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let Some(record) = records.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                    let asked = confirm(bucket, &record.claim());
-                    if sender.send((*record, asked.map(|_| ()))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut done = 0;
-        for (record, asked) in receiver {
-            match asked {
-                Ok(()) => {
-                    audit.kept += 1;
-                    audit.bytes += record.size;
-                }
-                Err(KeepError::Bucket(error)) if !error.is_about_one_object() => {
-                    audit.stopped = Some(error);
-                    stop.store(true, Ordering::Relaxed);
-                }
-                Err(_) if record.until <= now => audit.ended += 1,
-                Err(error) => {
-                    let key = record.key.clone();
-                    audit.broken.push(Broken { key, code: code(&error), why: error.to_string() });
-                }
+    let (mut audit, mut done) = (Audit::default(), 0);
+    let ask = |record: &&Record| confirm(bucket, &record.claim()).map(|_| ());
+    crew::each(records, &ask, &mut |record, asked| {
+        done += 1;
+        progress(done, records.len() as u64);
+        match asked {
+            Ok(()) => {
+                audit.kept += 1;
+                audit.bytes += record.size;
             }
-            done += 1;
-            progress(done, records.len() as u64);
+            Err(KeepError::Bucket(error)) if !error.is_about_one_object() => {
+                audit.stopped = Some(error);
+                return ControlFlow::Break(());
+            }
+            Err(_) if record.until <= now => audit.ended += 1,
+            Err(error) => audit.broken.push(broken(record, &error)),
         }
+        ControlFlow::Continue(())
     });
     audit.broken.sort_by(|left, right| left.key.cmp(&right.key));
     audit
+}
+
+/// What is wrong with the version of `record`.
+pub(super) fn broken(record: &Record, error: &KeepError) -> Broken {
+    Broken { key: record.key.clone(), code: code(error), why: error.to_string() }
 }
 
 const fn code(error: &KeepError) -> &'static str {
@@ -102,6 +87,3 @@ const fn code(error: &KeepError) -> &'static str {
         _ => "archive.altered",
     }
 }
-
-/// As many as a push has under way.
-const WORKERS: usize = 16;

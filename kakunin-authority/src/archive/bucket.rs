@@ -70,6 +70,8 @@ pub struct Seen {
     pub sha256: Option<Digest>,
     /// Its length.
     pub size: u64,
+    /// When it was stored, by the bucket's clock.
+    pub stored: Option<UnixTime>,
 }
 
 /// A lock on a version.

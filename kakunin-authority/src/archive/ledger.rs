@@ -2,8 +2,10 @@
 //!
 //! Takes in [`Kept`], so nothing is recorded that was not read back. A line without its end was being written when the
 //! process died; it is cut, and the object, still in the outbox, is found in the bucket again. Any other line that
-//! cannot be read is damage and stops everything: a ledger is not guessed.
+//! cannot be read is damage and stops everything: a ledger is not guessed. A later line about the same version has its new
+//! end.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -62,12 +64,18 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(FileError::new("read", path, error).into()),
         };
-        let mut ledger = Self::default();
+        let (mut ledger, mut places) = (Self::default(), HashMap::new());
         for (line, number) in bytes.split_inclusive(|&byte| byte == b'\n').zip(1..) {
             let Some(text) = line.strip_suffix(b"\n") else { break };
             let record = Line::read(text);
             let damaged = || LedgerError::Damaged { path: path.to_owned(), line: number };
-            ledger.records.push(record.ok_or_else(damaged)?);
+            let record = record.ok_or_else(damaged)?;
+            let named = (record.bucket.clone(), record.key.clone(), record.version.clone());
+            let place = *places.entry(named).or_insert(ledger.records.len());
+            match ledger.records.get_mut(place) {
+                Some(earlier) => *earlier = record,
+                None => ledger.records.push(record),
+            }
             ledger.end += line.len() as u64;
         }
         Ok(ledger)
@@ -218,6 +226,18 @@ mod tests {
         let kept = kept("log/tile/0/000");
         assert_eq!((&first.key, &first.version, first.sha256), (&kept.key, &kept.version, kept.sha256));
         assert_eq!((first.size, first.until, first.bucket.as_str()), (kept.size, kept.until, "bucket"));
+    }
+
+    #[test]
+    fn a_later_line_about_the_same_version_has_its_new_end() {
+        let (_folder, path) = written(&["a", "b"]);
+        let later = UnixTime::from_seconds(2_100_000_000);
+        let mut writer = Ledger::read(&path).unwrap().append_to(&path).unwrap();
+        writer.record("bucket", &[Kept { until: later, ..kept("a") }]).unwrap();
+        writer.record("other", &[kept("a")]).unwrap();
+        writer.record("bucket", &[Kept { version: VersionId::new("v2").unwrap(), ..kept("a") }]).unwrap();
+        assert_eq!(keys(&path), ["a", "b", "a", "a"]);
+        assert_eq!(Ledger::read(&path).unwrap().records()[0].until, later);
     }
 
     #[test]

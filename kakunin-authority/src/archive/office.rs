@@ -12,6 +12,7 @@ use super::backlog::Backlog;
 use super::bucket::{Bucket, BucketError};
 use super::collect::{CollectError, Sources, collect};
 use super::ledger::{Ledger, LedgerError, Record};
+use super::lengthen::{Lengthened, lengthen};
 use super::mark::{MarkError, Marks};
 use super::object::{Object, ObjectKey, Rank};
 use super::outbox::{Outbox, OutboxError};
@@ -219,6 +220,26 @@ impl OpenArchive<'_> {
         outbox.release(&recorded.map(|waiting| waiting.place).collect::<Vec<_>>())?;
         let ledger = ledger.append_to(&self.archive.path("ledger"))?;
         Ok(Push { outbox: &outbox, ledger, bucket, retention, clock, progress }.run()?)
+    }
+
+    /// Locks what `bucket` keeps already for as long as the target says now, counted from when it was stored.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when the bucket cannot keep anything, or the ledger cannot be read or written. What the bucket
+    /// says about single objects is in [`Lengthened`].
+    pub fn lengthen(
+        &self,
+        bucket: &dyn Bucket,
+        now: UnixTime,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Lengthened, ArchiveError> {
+        let retention = self.archive.target()?.retention;
+        bucket.examine(now)?;
+        let ledger = self.archive.ledger()?;
+        let mut writer = ledger.append_to(&self.archive.path("ledger"))?;
+        let records: Vec<&Record> =
+            ledger.records().iter().filter(|record| record.bucket == bucket.name()).collect();
+        Ok(lengthen(bucket, &records, retention, now, &mut writer, progress)?)
     }
 }
 

@@ -171,7 +171,8 @@ impl Bucket for S3Bucket {
         let until = answer.object_lock_retain_until_date().map(|date| UnixTime::from_seconds(date.secs()));
         let lock = mode.zip(until).map(|(mode, until)| Lock { mode, until });
         let size = answer.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
-        Ok(Some(Seen { lock, sha256: answer.checksum_sha256().and_then(sha256), size }))
+        let stored = answer.last_modified().map(|date| UnixTime::from_seconds(date.secs()));
+        Ok(Some(Seen { lock, sha256: answer.checksum_sha256().and_then(sha256), size, stored }))
     }
 
     fn read(&self, key: &ObjectKey, version: &VersionId, limit: u64) -> Result<Option<Vec<u8>>, BucketError> {

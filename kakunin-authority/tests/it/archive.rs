@@ -306,6 +306,65 @@ fn our_bytes_that_somebody_stored_without_a_lock_are_locked() {
 }
 
 #[test]
+fn what_is_stored_is_kept_for_longer_and_never_for_less() {
+    let desk = Desk::open();
+    desk.log(10);
+    let kept = desk.push().kept;
+    let lengthen = |retention| {
+        let archive = desk.archive();
+        let open = archive.open().unwrap();
+        open.use_target(&Target { retention, ..target() }, &desk.bucket, now()).unwrap();
+        let done = open.lengthen(&desk.bucket, now(), &mut |_, _| ()).unwrap();
+        assert_eq!(done.stopped, None);
+        (done.lengthened, done.as_before, done.broken)
+    };
+    let ends = || -> Vec<UnixTime> {
+        let records = desk.archive().ledger().unwrap().records().to_vec();
+        records.iter().map(|record| record.until).collect()
+    };
+    // Nothing is locked for years on a guess.
+    let (_, _, broken) = lengthen(Retention::SevenYears);
+    assert_eq!(broken.len() as u64, kept);
+    assert!(broken.iter().all(|broken| broken.why.contains("when")), "{broken:?}");
+    // Stored a month ago, so the time that is named ends a month earlier; a bucket from the future changes nothing.
+    let stored = now().plus(-30 * DAY);
+    desk.bucket.set(|state| state.stored = Some(stored));
+    assert_eq!(lengthen(Retention::FiveYears), (0, kept, vec![]));
+    assert_eq!(lengthen(Retention::SevenYears), (kept, 0, vec![]));
+    assert_eq!(ends(), vec![Retention::SevenYears.until(stored); kept as usize]);
+    for retention in [Retention::SevenYears, Retention::SixMonths] {
+        assert_eq!(lengthen(retention), (0, kept, vec![]));
+    }
+    assert_eq!(ends(), vec![Retention::SevenYears.until(stored); kept as usize]);
+    assert_eq!(desk.audit(now()), (kept, vec![]));
+    desk.bucket.set(|state| state.stored = Some(now().plus(1000 * DAY)));
+    assert_eq!(lengthen(Retention::SevenYears).0, kept);
+    assert!(ends().iter().all(|end| *end <= Retention::SevenYears.until(now())));
+}
+
+#[test]
+fn what_is_not_as_recorded_is_not_locked_for_longer() {
+    let desk = Desk::open();
+    desk.log(10);
+    let kept = desk.push().kept;
+    let key = ObjectKey::parse("acme/log/tile/0/000.p/10").unwrap();
+    let before = desk.bucket.set(|state| {
+        state.stored = Some(now());
+        let version = &mut state.objects.get_mut(&key).unwrap()[0];
+        version.bytes = Some(b"other".to_vec());
+        version.lock
+    });
+    let archive = desk.archive();
+    let open = archive.open().unwrap();
+    let longer = Target { retention: Retention::SevenYears, ..target() };
+    open.use_target(&longer, &desk.bucket, now()).unwrap();
+    let done = open.lengthen(&desk.bucket, now(), &mut |_, _| ()).unwrap();
+    assert_eq!((done.lengthened, done.broken.len()), (kept - 1, 1));
+    assert_eq!((&done.broken[0].key, done.broken[0].code), (&key, "archive.altered"));
+    assert_eq!(desk.bucket.set(|state| state.objects[&key][0].lock), before);
+}
+
+#[test]
 fn a_push_that_never_runs_raises_the_alarm_too() {
     let desk = Desk::open();
     let backlog = desk.archive().survey().unwrap().backlog;
@@ -413,6 +472,8 @@ struct State {
     away_after: Option<u64>,
     dies_after_storing: bool,
     lie: Option<Lie>,
+    /// When everything was stored, if the bucket says it.
+    stored: Option<UnixTime>,
 }
 
 struct Version {
@@ -508,9 +569,10 @@ impl Bucket for MemoryBucket {
                 _ => Some(lock),
             });
             let sha256 = (!matches!(lie, Some(Lie::NoChecksum))).then(|| Digest::of(bytes));
-            Some(Seen { lock, sha256, size: bytes.len() as u64 })
+            Some(Seen { lock, sha256, size: bytes.len() as u64, stored: None })
         });
-        Ok(seen.flatten())
+        let stored = self.set(|state| state.stored);
+        Ok(seen.flatten().map(|seen| Seen { stored, ..seen }))
     }
 
     fn read(&self, key: &ObjectKey, version: &VersionId, _: u64) -> Result<Option<Vec<u8>>, BucketError> {

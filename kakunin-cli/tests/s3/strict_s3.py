@@ -19,6 +19,7 @@ import time
 import zlib
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -35,6 +36,7 @@ class Version:
     sha256: str | None = None
     mode: str | None = None
     until: str | None = None
+    stored: float = field(default_factory=time.time)
 
     def is_locked(self) -> bool:
         return self.until is not None and moment(self.until) > datetime.now(timezone.utc)
@@ -288,6 +290,7 @@ class Handler(BaseHTTPRequestHandler):
             "x-amz-object-lock-retain-until-date": version.until,
             "x-amz-checksum-sha256": version.sha256 if wants else None,
             "content-length": len(version.body),
+            "last-modified": formatdate(version.stored, usegmt=True),
         }
         return 200, headers, version.body
 

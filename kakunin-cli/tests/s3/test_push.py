@@ -45,6 +45,22 @@ def test_each_preset_locks_for_its_span(desk, trail, keep):
     assert ends and all(0 <= DAYS[keep] - days_from_now(end) < 0.1 for end in ends)
 
 
+def test_what_is_stored_is_kept_for_longer_when_an_authority_asks(desk, trail):
+    desk.use(trail, keep="5y")
+    desk.work(10)
+    kept = desk.push()["kept"]
+    for keep, lengthened, years in [("5y", 0, "5y"), ("7y", kept, "7y"), ("7y", 0, "7y"), ("6m", 0, "7y")]:
+        desk.use(trail, keep=keep)
+        answer, _ = desk.run("archive", "lengthen")
+        assert (answer["lengthened"], answer["as_before"]) == (lengthened, kept - lengthened)
+        for version in trail.versions():
+            head = trail.head(*version)
+            assert head["ObjectLockMode"] == "COMPLIANCE"
+            assert 0 <= DAYS[years] - days_from_now(head["ObjectLockRetainUntilDate"]) < 0.1
+    assert desk.run("archive", "verify")[0]["kept"] == kept
+    assert desk.run("archive", "status")[0]["kept"]["objects"] == kept
+
+
 def test_a_bucket_that_would_lock_as_governance_is_overruled(desk, server, trail):
     rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
     lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}

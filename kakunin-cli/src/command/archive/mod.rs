@@ -1,6 +1,7 @@
 //! `kakunin archive`: the owner's log where nobody can take it back.
 
 mod bucket;
+mod lengthen;
 mod protect;
 mod push;
 mod status;
@@ -24,12 +25,14 @@ Examples:
   kakunin archive use s3://acme-trail/eu --keep 7y
   kakunin archive push              # every hour, from cron or a timer
   kakunin archive status            # ends with 1 when too much waits, or for too long
-  kakunin archive verify            # reads every version back")]
+  kakunin archive verify            # reads every version back
+  kakunin archive lengthen          # after a longer --keep, for what is stored already")]
 pub(crate) enum Archive {
     Use(r#use::Use),
     Push(push::Push),
     Status(status::Status),
     Verify(verify::Verify),
+    Lengthen(lengthen::Lengthen),
     Protect(protect::Protect),
 }
 
@@ -40,6 +43,7 @@ impl Archive {
             Self::Push(command) => command.run(common),
             Self::Status(command) => command.run(common),
             Self::Verify(command) => command.run(common),
+            Self::Lengthen(command) => command.run(common),
             Self::Protect(command) => command.run(common),
         }
     }
