@@ -14,6 +14,7 @@ mod again;
 mod crew;
 mod links;
 mod logs;
+mod order;
 mod papers;
 mod replay;
 mod report;

@@ -1,16 +1,16 @@
-//! What happened, in the order that receipts prove: each after those it follows from and after those before it in its
-//! stream. The clocks in receipts take no part, so that a wrong clock cannot tell another story.
+//! What happened: receipts collected while they are verified, in the order that they prove.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::order::{Node, Part, order};
 use super::source::{LogPlace, Seen};
 use super::verification::Watch;
 use crate::certificate::AgentPath;
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::journal::Proof;
-use crate::receipt::{Disclosure, ReceiptHash, Statement};
+use crate::receipt::{Disclosure, Event, ReceiptHash, Statement};
 use crate::time::UnixTime;
 
 /// Collects receipts while they are verified, up to a number: of each stream the first ones, and of no stream many more
@@ -89,54 +89,23 @@ impl Timeline {
         }
     }
 
-    /// The receipts in an order that their links prove. Where links leave it open, what follows from the last receipt
-    /// comes next, else the stream of the smaller name.
+    /// The receipts in an order that their links prove; what they leave open is told as calls nest.
     #[must_use]
     pub fn into_steps(self) -> Vec<Step> {
         let steps: Vec<Step> = self.streams.into_values().flatten().collect();
-        let places: HashMap<ReceiptHash, usize> =
-            steps.iter().enumerate().map(|(place, step)| (step.hash, place)).collect();
-        let mut after: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
-        let mut missing: Vec<usize> = vec![0; steps.len()];
-        let mut last: BTreeMap<StreamId, usize> = BTreeMap::new();
-        for (place, step) in steps.iter().enumerate() {
-            let before = last.insert(step.statement.stream, place);
-            let parents = step.statement.parents.iter().filter_map(|hash| places.get(hash).copied());
-            for earlier in before.into_iter().chain(parents).filter(|earlier| *earlier != place) {
-                if let (Some(after), Some(missing)) = (after.get_mut(earlier), missing.get_mut(place)) {
-                    after.push(place);
-                    *missing += 1;
-                }
-            }
-        }
-        let mut ready: BTreeSet<usize> =
-            missing.iter().enumerate().filter(|(_, count)| **count == 0).map(|(place, _)| place).collect();
-        let (mut order, mut next) = (Vec::with_capacity(steps.len()), VecDeque::new());
-        loop {
-            let chosen = next.pop_front().or_else(|| ready.first().copied());
-            let Some(place) = chosen else { break };
-            if !ready.remove(&place) {
-                continue;
-            }
-            order.push(place);
-            next.clear();
-            for later in after.get(place).into_iter().flatten() {
-                let Some(missing) = missing.get_mut(*later) else { continue };
-                *missing = missing.saturating_sub(1);
-                if *missing == 0 && ready.insert(*later) {
-                    // A call that went elsewhere is told before its caller goes on.
-                    let stream = |place: usize| steps.get(place).map(|step| step.statement.stream);
-                    if stream(*later) == stream(place) {
-                        next.push_back(*later)
-                    } else {
-                        next.push_front(*later)
-                    }
-                }
-            }
-        }
+        let order = order(&steps.iter().map(node).collect::<Vec<_>>());
         let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
         order.into_iter().filter_map(|place| steps.get_mut(place)?.take()).collect()
     }
+}
+
+fn node(step: &Step) -> Node<'_> {
+    let part = match &step.statement.event {
+        Event::Decision { .. } => Part::Decision,
+        Event::Outcome { .. } => Part::Outcome,
+        _ => Part::Neither,
+    };
+    Node { hash: step.hash, stream: step.statement.stream, parents: &step.statement.parents, part }
 }
 
 impl Watch for Timeline {
