@@ -206,3 +206,17 @@ def test_other_threads_run_while_receipts_are_verified(case):
         ended.set()
         thread.join()
     assert after > before
+
+
+def test_the_page_is_the_one_of_the_command_line(case, tmp_path):
+    ours, theirs = tmp_path / "ours.html", tmp_path / "theirs.html"
+    verification = case.verify(html=ours)
+    assert case.said(None, "--html", theirs)[0] == 0
+    page = ours.read_text(encoding="utf-8")
+    assert page == theirs.read_text(encoding="utf-8") == verification.html()
+    assert "<h1>COMPLETE</h1>" in page and verification.chain in page
+    assert kakunin.verify(case.bundle, roots=case.roots).html(ours) == ours.read_text(encoding="utf-8")
+    assert "<h1>AUTHENTIC-NOT-COMPLETE</h1>" in ours.read_text(encoding="utf-8")
+    for place in (tmp_path, Path("/dev/null"), tmp_path / "no" / "page.html"):
+        with pytest.raises(OSError, match="cannot write the page"):
+            case.verify(html=place)

@@ -3,7 +3,8 @@
 The shop's support agent asks the shop's payments agent over HTTP, which asks the bank's agent over MCP. Each
 owner has an authority, a root and a log of its own, and somebody else watches both logs. The incident is
 exported into one file. Then everything is deleted but that file, the two roots and the keys of logs and
-witness, and the file is verified. With DIR, which must not exist, these are left there.
+witness, and the file is verified, and drawn as a page for a browser. With DIR, which must not exist, these
+are left there.
 """
 
 from __future__ import annotations
@@ -140,11 +141,13 @@ def main(work: Path) -> int:
     delete_all_but(work, KEPT)
     roots = each("--root", [work / f"{name}.pem" for name in OWNERS])
     words = [*each("--log-key", log_keys), "--witness-policy", work / "policy.txt"]
-    verified = run("verify", bundle, *roots, *words, "--replay")
+    page = work / "incident.html"
+    verified = run("verify", bundle, *roots, *words, "--replay", "--html", page)
     print("".join(f"  {line}\n" for line in verified.stdout.splitlines()), end="")
     if verified.returncode or not verified.stdout.startswith(f"COMPLETE: chain {chain}"):
         print(verified.stderr, file=sys.stderr)
         return 1
+    print(f"  drawn in {page.name}, {page.stat().st_size} bytes")
 
     # Whoever believes no log and no witness has the receipts all the same, and no word on what may lack.
     alone = run("verify", bundle, *roots)

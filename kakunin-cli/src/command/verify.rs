@@ -3,8 +3,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::digest::Digest;
 use kakunin_core::log::{VerifierKey, WitnessPolicy};
-use kakunin_core::report::{Account, Inquiry, Told};
+use kakunin_core::report::{Account, Inquiry, Told, keep};
 use kakunin_core::scope::{NameList, NameLists};
 
 use super::verify_certificate::{certificates, lists};
@@ -22,6 +23,7 @@ use crate::progress::Progress;
 Examples:
   kakunin verify incident.zip --root ca.pem --log-key KEY
   kakunin verify incident.zip --root a.pem --root b.pem --log-key K1 --log-key K2 --witness-policy w.txt --replay
+  kakunin verify incident.zip --root ca.pem --log-key KEY --html incident.html
   kakunin verify agents/billing --root ca.pem --log .kakunin/log --log-key KEY --json
 
 Exit codes: 0 complete, 1 invalid, 3 authentic but not complete or empty, 2 cannot be evaluated.")]
@@ -56,6 +58,9 @@ pub(crate) struct Verify {
     /// Tell what happened, receipt by receipt; for a bundle of one chain it is told anyway
     #[arg(long)]
     timeline: bool,
+    /// Also draw what was found as one page for a browser: no script, no request, nothing beside it
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 fn log_key(text: &str) -> Result<VerifierKey, String> {
@@ -65,8 +70,12 @@ fn log_key(text: &str) -> Result<VerifierKey, String> {
 impl Verify {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let mut roots = Vec::new();
+        let mut called = Vec::new();
         for path in &self.root {
-            roots.extend(certificates(path)?);
+            let found = certificates(path)?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            called.extend(found.iter().map(|der| (Digest::of(der), name.clone())));
+            roots.extend(found);
         }
         let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice)).map_err(Failure::cannot)?;
         let mut inquiry = Inquiry::by(anchors)
@@ -77,10 +86,17 @@ impl Verify {
         if self.replay {
             inquiry = inquiry.replay(self.names()?);
         }
+        for (root, name) in called {
+            inquiry = inquiry.calling(root, name);
+        }
         let mut progress = Progress::new(common.json);
         let account = inquiry.of(&self.what, &self.journal, &mut progress);
         progress.end();
-        Ok(self.answer(&account?))
+        let account = account?;
+        if let Some(path) = &self.html {
+            keep(path, &account.to_page()).map_err(Failure::cannot)?;
+        }
+        Ok(self.answer(&account))
     }
 
     fn answer(&self, account: &Account) -> Answer {

@@ -102,3 +102,38 @@ fn a_root_is_trusted_where_the_asker_names_it_and_nowhere_else() {
     assert_eq!(answer["invalid"]["code"], "receipt.certificate");
     incident.desk.answer(&["verify", "agents/support", "--root", "shop.pem"], 3);
 }
+
+#[test]
+fn a_page_is_drawn_beside_the_verdict_and_changes_no_exit_code() {
+    let incident = Incident::about("ticket:<script>alert(1)</script>");
+    let path = |name: &str| incident.desk.path(name);
+    let page = |name: &str| fs::read_to_string(path(name)).unwrap();
+    let drawn = |what: &str, out: &str, code| {
+        let plain = incident.desk.run(&incident.words(what, &["--replay"]));
+        let output = incident.desk.run(&incident.words(what, &["--replay", "--html", out]));
+        assert_eq!((plain.status.code(), output.status.code()), (Some(code), Some(code)), "{what}");
+        assert_eq!((&plain.stdout, &plain.stderr), (&output.stdout, &output.stderr), "{what}");
+    };
+    drawn("incident.zip", "incident.html", 0);
+    let complete = page("incident.html");
+    assert!(complete.contains("<h1>COMPLETE</h1>") && complete.contains(&incident.chain));
+    // Owners by the names of the files that the asker gave.
+    assert!(complete.contains("<b><bdi>shop</bdi>") && complete.contains("<b><bdi>bank</bdi>"));
+    assert!(complete.contains("ticket:&lt;script&gt;") && !complete.contains("<script"));
+    drawn("agents/bank", "incident.html", 3);
+    assert!(page("incident.html").contains("<h1>AUTHENTIC-NOT-COMPLETE</h1>"), "a page replaces a page");
+    fs::write(path("text.zip"), "text").unwrap();
+    drawn("text.zip", "invalid.html", 1);
+    assert!(page("invalid.html").contains("<h1>INVALID</h1>"));
+    let asked = inquiry(&incident, &["shop.pem", "bank.pem"]).of(&path("text.zip"), &[], &mut ()).unwrap();
+    assert_eq!(asked.to_page().matches("<h1>").count(), 1);
+
+    std::os::unix::fs::symlink(path("incident.html"), path("link.html")).unwrap();
+    for out in ["link.html", "agents", "nowhere/page.html", "/dev/null"] {
+        let answer = incident.desk.answer(&incident.words("incident.zip", &["--html", out]), 2);
+        assert!(answer["error"].as_str().unwrap().contains("cannot write the page"), "{out}");
+    }
+    // Where nothing can be judged, nothing is drawn.
+    incident.desk.answer(&incident.words("nothing.zip", &["--html", "nothing.html"]), 2);
+    assert!(!path("nothing.html").exists());
+}

@@ -50,6 +50,11 @@ impl TrustAnchors {
         if roots.is_empty() { Err(PathError::NoAnchor) } else { Ok(Self { roots, issuer: None }) }
     }
 
+    /// The roots.
+    pub fn roots(&self) -> impl Iterator<Item = &CaCertificate> {
+        self.roots.iter().map(|root| root.certificate.as_ref())
+    }
+
     /// Accepts only agents whose issuing authority has this key: SHA-256 of its SubjectPublicKeyInfo.
     ///
     /// Several authorities may stand under one root; without the pin each of them could name any agent.

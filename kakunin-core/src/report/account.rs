@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::story;
+use super::faults::what;
+use super::inquiry::Believed;
+use super::{page, story};
 use crate::verify::{Extent, Invalid, Place, Reason, Report, Step, StreamSummary, Timeline, Verdict};
 
 /// What was found, with the story of it.
@@ -12,6 +14,7 @@ pub struct Account {
     steps: Vec<Step>,
     left_out: u64,
     notes: Vec<String>,
+    believed: Believed,
 }
 
 /// Whether the story belongs to the answer.
@@ -25,9 +28,9 @@ pub enum Told {
 }
 
 impl Account {
-    pub(super) fn new(report: Report, timeline: Timeline, notes: Vec<String>) -> Self {
+    pub(super) fn new(report: Report, timeline: Timeline, notes: Vec<String>, believed: Believed) -> Self {
         let left_out = timeline.left_out();
-        Self { report, steps: timeline.into_steps(), left_out, notes }
+        Self { report, steps: timeline.into_steps(), left_out, notes, believed }
     }
 
     /// What the verifier found.
@@ -105,7 +108,10 @@ impl Account {
             self.sum(|stream| stream.denied),
             self.sum(|stream| stream.outcomes),
         )];
-        lines.extend(self.invalid().map(ToString::to_string));
+        lines.extend(self.invalid().map(|invalid| match what(invalid.code) {
+            Some(what) => format!("{invalid}: {what}"),
+            None => invalid.to_string(),
+        }));
         lines.extend(self.reasons().iter().map(|reason| format!("{} [{}]", reason, reason.code())));
         let jumps = self.sum(|stream| stream.clock_jumps);
         if jumps > 0 {
@@ -127,6 +133,13 @@ impl Account {
             lines.extend(story::lines(&self.steps, self.left_out));
         }
         lines
+    }
+
+    /// The answer as one page of HTML that needs nothing else and asks nobody. It is a drawing and proves nothing by
+    /// itself.
+    #[must_use]
+    pub fn to_page(&self) -> String {
+        page::draw(self, &self.believed)
     }
 
     pub(super) fn sum(&self, count: fn(&StreamSummary) -> u64) -> u64 {
@@ -161,14 +174,16 @@ impl Account {
 }
 
 fn fault(invalid: &Invalid) -> Value {
-    let (code, text) = (invalid.code, invalid.to_string());
+    let mut fault = json!({ "code": invalid.code, "text": invalid.to_string(), "what": what(invalid.code) });
     match &invalid.place {
         Place::Receipt { stream, index } => {
-            json!({ "code": code, "text": text, "stream": stream.to_string(), "index": index })
+            fault["stream"] = stream.to_string().into();
+            fault["index"] = (*index).into();
         }
-        Place::Member(name) => json!({ "code": code, "text": text, "member": name }),
-        Place::Evidence => json!({ "code": code, "text": text }),
+        Place::Member(name) => fault["member"] = name.as_str().into(),
+        Place::Evidence => {}
     }
+    fault
 }
 
 fn reason(reason: &Reason) -> Value {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::account::Account;
 use crate::bundle::Bundle;
-use crate::certificate::TrustAnchors;
+use crate::certificate::{CaCertificate, TrustAnchors};
+use crate::digest::Digest;
 use crate::log::{LogError, LogReader, VerifierKey, WitnessPolicy};
 use crate::scope::NameLists;
 use crate::verify::{Report, Seen, Timeline, Verification, Watch};
@@ -19,6 +20,27 @@ pub struct Inquiry {
     logs: Vec<PathBuf>,
     lists: Vec<Vec<u8>>,
     replay: Option<NameLists>,
+    called: Vec<(Digest, String)>,
+}
+
+/// Whom an account was asked by to believe, for who wants to show it.
+#[derive(Clone, Debug)]
+pub(super) struct Believed {
+    /// What was verified, as the asker calls it.
+    pub(super) subject: String,
+    pub(super) roots: Vec<BelievedRoot>,
+    pub(super) logs: Vec<VerifierKey>,
+    pub(super) witnesses: Vec<VerifierKey>,
+}
+
+/// A root that the asker named.
+#[derive(Clone, Debug)]
+pub(super) struct BelievedRoot {
+    /// What the asker calls it.
+    pub(super) called: Option<String>,
+    /// What it calls itself.
+    pub(super) name: String,
+    pub(super) digest: Digest,
 }
 
 impl Inquiry {
@@ -32,7 +54,15 @@ impl Inquiry {
             logs: Vec::new(),
             lists: Vec::new(),
             replay: None,
+            called: Vec::new(),
         }
+    }
+
+    /// What the asker calls the root with this SHA-256, for what people read; nothing is believed by it.
+    #[must_use]
+    pub fn calling(mut self, root: Digest, name: impl Into<String>) -> Self {
+        self.called.push((root, name.into()));
+        self
     }
 
     /// Also believes that the logs of these keys show everybody the same, unless they are the agent's own.
@@ -104,7 +134,29 @@ impl Inquiry {
         if report.foreign_lists() > 0 {
             notes.push(format!("{} of the lists given are signed by no issuer here", report.foreign_lists()));
         }
-        Ok(Account::new(report, both.timeline, notes))
+        Ok(Account::new(report, both.timeline, notes, self.believed(what)))
+    }
+
+    fn believed(&self, what: &Path) -> Believed {
+        let subject = what.file_name().unwrap_or(what.as_os_str()).to_string_lossy().into_owned();
+        let root = |root: &CaCertificate| {
+            let digest = root.decoded().thumbprint();
+            let called = self.called.iter().find(|(known, _)| *known == digest);
+            BelievedRoot {
+                called: called.map(|(_, name)| name.clone()),
+                name: root.decoded().subject_text(),
+                digest,
+            }
+        };
+        let mut logs = self.log_keys.clone();
+        logs.extend(self.policies.iter().flat_map(WitnessPolicy::logs).cloned());
+        let mut witnesses: Vec<VerifierKey> = Vec::new();
+        for key in self.policies.iter().flat_map(WitnessPolicy::witnesses) {
+            if !witnesses.contains(key) {
+                witnesses.push(key.clone());
+            }
+        }
+        Believed { subject, roots: self.anchors.roots().map(root).collect(), logs, witnesses }
     }
 
     /// A bundle: refused as a whole, or judged.

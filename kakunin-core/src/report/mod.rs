@@ -5,9 +5,14 @@
 //! and its words are made here, so that no two of them can say different things.
 
 mod account;
+mod faults;
 mod inquiry;
+mod keep;
+mod page;
 mod story;
 
 pub use account::{Account, Told};
+pub use faults::what;
 pub use inquiry::{Inquiry, InquiryError};
+pub use keep::{KeepError, keep};
 pub use story::{note, short, tell};

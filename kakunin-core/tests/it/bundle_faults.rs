@@ -19,10 +19,10 @@ use crate::house::{decide, entry, request, stamp};
 
 /// A bundle in pieces, in their order.
 #[derive(Clone)]
-struct Pieces(Vec<(String, Vec<u8>)>);
+pub(crate) struct Pieces(Vec<(String, Vec<u8>)>);
 
 impl Pieces {
-    fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let octets = fs::read(path).unwrap();
         let (mut at, mut pieces) = (0, Vec::new());
         let number = |at: usize, length: usize| {
@@ -48,7 +48,7 @@ impl Pieces {
     }
 
     /// Changes the lines of a member.
-    fn lines(self, name: &str, change: impl FnOnce(&mut Vec<String>)) -> Self {
+    pub(crate) fn lines(self, name: &str, change: impl FnOnce(&mut Vec<String>)) -> Self {
         let mut lines: Vec<String> = self.text(name).lines().map(str::to_owned).collect();
         change(&mut lines);
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -63,7 +63,7 @@ impl Pieces {
     }
 
     /// The manifest that belongs to the other pieces.
-    fn listed(self) -> Self {
+    pub(crate) fn listed(self) -> Self {
         let members: Vec<Value> = self.0[1..]
             .iter()
             .map(|(name, octets)| {
@@ -123,7 +123,7 @@ impl Pieces {
     }
 
     /// The file, written as the format has it.
-    fn zip(&self) -> Vec<u8> {
+    pub(crate) fn zip(&self) -> Vec<u8> {
         let members: Vec<Crafted> =
             self.0.iter().map(|(name, octets)| Crafted::stored(name, octets)).collect();
         craft(&members)

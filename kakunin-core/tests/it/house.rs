@@ -59,9 +59,14 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn build(agent: AgentId) -> Self {
+        Self::named(agent, "billing", "test root")
+    }
+
+    /// The same with other names in the certificates.
+    pub(crate) fn named(agent: AgentId, name: &str, root: &str) -> Self {
         let key = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let (root_key, issuing_key, agent_key) = (key(), key(), key());
-        let root_params = authority("test root", BasicConstraints::Unconstrained);
+        let root_params = authority(root, BasicConstraints::Unconstrained);
         let root = root_params.self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(root_params, root_key);
 
@@ -74,7 +79,7 @@ impl House {
         let issuing_issuer = Issuer::new(issuing_params, issuing_key);
 
         let serial = SerialNumber::from_slice(&[0x41; 16]);
-        let agent_params = agent_params(agent, serial.clone());
+        let agent_params = agent_params(agent, name, serial.clone());
         let agent = agent_params.signed_by(&agent_key, &issuing_issuer).unwrap();
 
         Self {
@@ -228,9 +233,9 @@ fn authority(name: &str, constraints: BasicConstraints) -> CertificateParams {
     params
 }
 
-fn agent_params(agent: AgentId, serial: SerialNumber) -> CertificateParams {
+fn agent_params(agent: AgentId, name: &str, serial: SerialNumber) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "billing");
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
     params.serial_number = Some(serial);
     params.not_before = date_time_ymd(2026, 11, 1);
     params.not_after = date_time_ymd(2026, 12, 1);

@@ -29,6 +29,7 @@ mod levels;
 mod log;
 mod log_oracles;
 mod loose;
+mod page;
 mod reference;
 mod revocation;
 mod scope;

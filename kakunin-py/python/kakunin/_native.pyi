@@ -145,6 +145,8 @@ class Judge:
 @final
 class NativeAccount:
     def record(self, timeline: bool) -> str: ...
+    def page(self) -> str: ...
+    def keep(self, path: str | PathLike[str]) -> None: ...
 
 def open_directory(
     directory: str | PathLike[str],
@@ -182,10 +184,10 @@ def current() -> NativeAgent | None: ...
 def verify_path(
     path: str | PathLike[str],
     *,
-    roots: list[tuple[str, bytes]],
+    roots: list[tuple[str | None, bytes]],
     log_keys: list[str],
-    policies: list[tuple[str, bytes]],
-    crls: list[tuple[str, bytes]],
+    policies: list[tuple[str | None, bytes]],
+    crls: list[tuple[str | None, bytes]],
     logs: list[str | PathLike[str]],
     journals: list[str | PathLike[str]],
     names: list[str] | None,

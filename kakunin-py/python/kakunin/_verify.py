@@ -165,6 +165,16 @@ class Verification:
         record: dict[str, Any] = json.loads(self._account.record(timeline))
         return record
 
+    def html(self, path: StrPath | None = None) -> str:
+        """The page that `kakunin verify --html` writes: for a browser, with no script and no request.
+
+        With `path` it is also written there, whole or not at all; anything but a regular file is never
+        replaced (`OSError`). A page is a drawing and proves nothing by itself.
+        """
+        if path is not None:
+            self._account.keep(path)
+        return self._account.page()
+
     def __bool__(self) -> NoReturn:
         raise TypeError(
             "a Verification is neither true nor false; compare `.verdict`, or ask `.complete` whether it is"
@@ -186,6 +196,7 @@ def verify(
     journals: StrPath | Iterable[StrPath] = (),
     replay: bool = False,
     names: StrPath | Iterable[StrPath] = (),
+    html: StrPath | None = None,
 ) -> Verification:
     """Verifies a bundle, or journals, offline: nothing but what is named here is believed.
 
@@ -198,7 +209,8 @@ def verify(
     tlog-policy, as a file or as bytes. `crls` are revocation lists of your own, in PEM: whoever made the
     bundle may have left out the newest. `logs` are folders of logs that hold receipts of journals; a
     bundle has its proofs in it. With `replay` every decision is made again, with the lists of names in
-    the folders `names` (files of the form `<root>.txt`).
+    the folders `names` (files of the form `<root>.txt`). With `html` what was found is also drawn there, as
+    `Verification.html` does.
 
     Other threads run meanwhile. Raises `CannotVerify` when nothing can be judged, because something
     cannot be read; `ValueError` when what was asked cannot be asked. What is wrong with the receipts is
@@ -217,6 +229,8 @@ def verify(
         journals=list(_each(journals, (str, os.PathLike))),
         names=_lists(folders) if replay else None,
     )
+    if html is not None:
+        account.keep(html)
     return _verification(account)
 
 
@@ -227,10 +241,10 @@ def _each(values: Any, one: tuple[type, ...]) -> list[Any]:
     return [values] if isinstance(values, one) else list(values)
 
 
-def _octets(source: Source) -> tuple[str, bytes]:
-    """What it is called, and what stands in it."""
+def _octets(source: Source) -> tuple[str | None, bytes]:
+    """The file, if it is one, and what stands in it."""
     if isinstance(source, bytes):
-        return "the bytes given", source
+        return None, source
     try:
         return os.fspath(source), Path(source).read_bytes()
     except OSError as error:

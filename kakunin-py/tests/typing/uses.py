@@ -139,7 +139,8 @@ def stranger(bundle: Path) -> tuple[Verdict, list[str]]:
     if found.verdict == "COMPLETE" or found.complete:
         receipts: int = found.counts.receipts
         index: int | None = found.problems[0].index
-        print(receipts, index, found.to_dict(timeline=True))
+        page: str = found.html()
+        print(receipts, index, found.to_dict(timeline=True), page)
     kakunin.verify(bundle, roots=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     kakunin.verify(bundle)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return found.verdict, [step.what for step in found.timeline]
