@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# incident.sh [DIR]: one incident of three agents of two owners, from nothing to a verified file; then two agents in
-# Rust. What a stranger would get is left in DIR.
+# incident.sh [DIR]: one incident of three agents of two owners, from nothing to a verified file and its page; then two
+# agents in Rust. What a stranger would get is left in DIR, with the page.
 source "$(dirname "$0")/env.sh"
 
 export KAKUNIN_CLI="$(scripts/cli.sh)"

@@ -31,5 +31,6 @@ stage "log oracle"            scripts/log_oracle.sh
 stage "archive"               scripts/archive.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
+stage "incident page"         scripts/page.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# page.sh [DIR]: draw the page of the incident and look at it in a browser: wide and narrow, light and dark, printed, with
+# and without scripts, with a network that would answer. The pictures are left in DIR.
+source "$(dirname "$0")/env.sh"
+
+PLAYWRIGHT=1.65.1
+ensure chromium chromium
+ensure node nodejs
+ensure npm npm
+playwright="$CACHE/node/playwright-core-$PLAYWRIGHT"
+if [ ! -d "$playwright/node_modules/playwright-core" ]; then
+  npm install --silent --no-fund --no-audit --prefix "$playwright" "playwright-core@$PLAYWRIGHT" >&2
+fi
+cli="$(scripts/cli.sh)"
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+scripts/incident.sh "$work/incident" >&2
+known=(--root "$work/incident/shop.pem" --root "$work/incident/bank.pem" --witness-policy "$work/incident/policy.txt")
+while read -r key; do known+=(--log-key "$key"); done < <(python3 -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$work/incident/keys.json")
+"$cli" verify "$work/incident/incident.zip" "${known[@]}" --json >"$work/verified.json"
+
+# What strangers may ask for: names that are markup, and names that turn text around.
+cat >"$work/scope.toml" <<'SCOPE'
+actions = ["payments:send"]
+
+[[counterparties]]
+for = ["payments:send"]
+allow = ["acme"]
+SCOPE
+"$cli" init --home "$work/home" >/dev/null 2>&1
+"$cli" agent create asked --scope "$work/scope.toml" --out "$work/asked" --home "$work/home" >/dev/null
+for name in '<script>document.title="script"</script>' '"><img src=x onerror=document.title=1>' $'\u202egnp.exe' '</style><svg onload=document.title=1>'; do
+  "$cli" check --agent "$work/asked" --action payments:send --counterparty "$name" --journal "$work/trail" >/dev/null || [ $? = 1 ]
+done
+"$cli" verify "$work/trail" --root "$work/home/public/ca.pem" --timeline --html "$work/hostile.html" --json >"$work/hostile.json" || [ $? = 3 ]
+
+node scripts/page.mjs "$playwright/node_modules/playwright-core" "$(command -v chromium)" "$work" "${1:-$work/pictures}"
