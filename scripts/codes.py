@@ -1,7 +1,8 @@
 """Check that every table of codes says what the source says.
 
 The denial codes of docs/wire.md are written from kakunin-core/src/reason.rs by `--write`; without it they
-are only compared. The verifier's codes are described by hand, so there only the set of codes is compared.
+are only compared. The verifier's codes are described by hand; the set of codes is compared with the source,
+and the words with those that `verify` prints (kakunin-core/src/report/faults.rs).
 The Python package has one class for each group of denial codes.
 """
 
@@ -18,11 +19,14 @@ CORE = ROOT / "kakunin-core" / "src"
 REPORT = CORE / "verify" / "report.rs"
 ROOMS = [*(CORE / "verify").glob("*.rs"), *(CORE / "bundle").glob("*.rs")]
 VERIFIER = [CORE / "journal" / "read.rs", *sorted({*ROOMS} - {REPORT})]
+#: What the codes mean, for who prints them.
+FAULTS = CORE / "report" / "faults.rs"
 PYTHON = ROOT / "kakunin-py" / "python" / "kakunin" / "errors.py"
 
 TEXT = r'"(?:[^"\\]|\\.)*"'
 REASON = re.compile(rf"^    \w+ = ({TEXT}), ({TEXT}),\s+({TEXT});$", re.MULTILINE)
 FAULT = re.compile(r'"((?:receipt|journal|log|bundle)\.[a-z_]+)"')
+WORDS = re.compile(rf'\(\s*"((?:receipt|journal|log|bundle)\.[a-z_]+)",\s*({TEXT}),?\s*\)')
 SHORTFALL = re.compile(r'^\s*Self::\w+ \{ \.\. \} => "([a-z]+\.[a-z_]+)",$', re.MULTILINE)
 ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
 
@@ -83,6 +87,12 @@ def main(write: bool) -> None:
         wrong.append("denial codes: the table differs from reason.rs; run `python3 scripts/codes.py --write`")
     faults = {code for path in VERIFIER for code in FAULT.findall(code_only(path))}
     wrong += differences("verifier codes", faults, described(text, "verifier codes"))
+    table = text[slice(*section(text, "verifier codes"))]
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", table, re.MULTILINE)
+    words = [(code, json.loads(what)) for code, what in WORDS.findall(FAULTS.read_text())]
+    if words != rows:
+        odd = sorted({code for code, _ in set(words) ^ set(rows)})
+        wrong.append(f"verifier codes: {FAULTS.name} has other words than the table, or another order: {odd}")
     shortfalls = set(SHORTFALL.findall(code_only(REPORT)))
     wrong += differences("verifier reasons", shortfalls, described(text, "verifier reasons"))
     if PYTHON.exists():

@@ -80,7 +80,7 @@ async function drawing(page, name, width) {
     near(x, lines[lanes[parent]] + 3, `${name}: the arrow begins in the lane of row ${parent + 1}`);
     assert.ok(y + height < centre(dots[row])[1] && y > dots[parent].y, `${name}: the arrow lies between`);
   }
-  const cards = await boxes(page, "summary");
+  const cards = await boxes(page, ".row summary");
   cards.slice(1).forEach((card, row) => assert.ok(card.y >= cards[row].y + cards[row].height, `${name}: no card over another`));
   assert.ok(cards.every((card) => card.x + card.width <= width && card.width > 140), `${name}: cards fit`);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name}: nothing over the edge`);
@@ -124,7 +124,7 @@ async function picture(page, name) {
 async function use(page) {
   const bodies = await page.$$(".body");
   for (const body of bodies) assert.equal(await body.isVisible(), false, "rows are closed at first");
-  const rows = await page.$$("summary");
+  const rows = await page.$$(".row summary");
   await rows[1].focus();
   await page.keyboard.press("Enter");
   assert.ok(await bodies[1].isVisible(), "Enter opens a row");

@@ -1,6 +1,6 @@
 //! The verifier: the same account that the command line prints.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::digest::Digest;
@@ -91,12 +91,11 @@ fn ask(asked: Asked) -> Result<Account, Failure> {
     let cannot = |file: &Option<String>, what: &dyn std::fmt::Display| {
         Failure::Cannot(format!("{}: {what}", file.as_deref().unwrap_or(UNNAMED)))
     };
-    let (mut roots, mut called): (Vec<Vec<u8>>, Vec<(Digest, String)>) = (Vec::new(), Vec::new());
+    let (mut roots, mut files): (Vec<Vec<u8>>, Vec<(Digest, String)>) = (Vec::new(), Vec::new());
     for file in &asked.roots {
         let found = blocks::<CertificateDer<'_>>(std::slice::from_ref(file), "CERTIFICATE")?;
-        if let Some(stem) = file.0.as_deref().and_then(|name| Path::new(name).file_stem()) {
-            let stem = stem.to_string_lossy();
-            called.extend(found.iter().map(|der| (Digest::of(der), stem.clone().into_owned())));
+        if let Some(name) = &file.0 {
+            files.extend(found.iter().map(|der| (Digest::of(der), name.clone())));
         }
         roots.extend(found);
     }
@@ -112,8 +111,8 @@ fn ask(asked: Asked) -> Result<Account, Failure> {
     };
     let policies: Vec<WitnessPolicy> = asked.policies.iter().map(policy).collect::<Result<_, _>>()?;
     let mut inquiry = Inquiry::by(anchors).log_keys(keys).witnesses(policies).lists(lists).logs(asked.logs);
-    for (root, name) in called {
-        inquiry = inquiry.calling(root, name);
+    for (root, name) in files {
+        inquiry = inquiry.root_file(root, name);
     }
     if let Some(texts) = asked.names {
         let mut lists = NameLists::default();

@@ -70,11 +70,10 @@ fn log_key(text: &str) -> Result<VerifierKey, String> {
 impl Verify {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let mut roots = Vec::new();
-        let mut called = Vec::new();
+        let mut files = Vec::new();
         for path in &self.root {
             let found = certificates(path)?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            called.extend(found.iter().map(|der| (Digest::of(der), name.clone())));
+            files.extend(found.iter().map(|der| (Digest::of(der), path)));
             roots.extend(found);
         }
         let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice)).map_err(Failure::cannot)?;
@@ -86,8 +85,8 @@ impl Verify {
         if self.replay {
             inquiry = inquiry.replay(self.names()?);
         }
-        for (root, name) in called {
-            inquiry = inquiry.calling(root, name);
+        for (root, file) in files {
+            inquiry = inquiry.root_file(root, file);
         }
         let mut progress = Progress::new(common.json);
         let account = inquiry.of(&self.what, &self.journal, &mut progress);

@@ -174,16 +174,14 @@ impl Account {
 }
 
 fn fault(invalid: &Invalid) -> Value {
-    let mut fault = json!({ "code": invalid.code, "text": invalid.to_string(), "what": what(invalid.code) });
+    let (code, text, what) = (invalid.code, invalid.to_string(), what(invalid.code));
     match &invalid.place {
         Place::Receipt { stream, index } => {
-            fault["stream"] = stream.to_string().into();
-            fault["index"] = (*index).into();
+            json!({ "code": code, "text": text, "what": what, "stream": stream.to_string(), "index": index })
         }
-        Place::Member(name) => fault["member"] = name.as_str().into(),
-        Place::Evidence => {}
+        Place::Member(name) => json!({ "code": code, "text": text, "what": what, "member": name }),
+        Place::Evidence => json!({ "code": code, "text": text, "what": what }),
     }
-    fault
 }
 
 fn reason(reason: &Reason) -> Value {

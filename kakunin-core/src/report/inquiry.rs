@@ -20,7 +20,7 @@ pub struct Inquiry {
     logs: Vec<PathBuf>,
     lists: Vec<Vec<u8>>,
     replay: Option<NameLists>,
-    called: Vec<(Digest, String)>,
+    files: Vec<(Digest, PathBuf)>,
 }
 
 /// Whom an account was asked by to believe, for who wants to show it.
@@ -54,15 +54,24 @@ impl Inquiry {
             logs: Vec::new(),
             lists: Vec::new(),
             replay: None,
-            called: Vec::new(),
+            files: Vec::new(),
         }
     }
 
-    /// What the asker calls the root with this SHA-256, for what people read; nothing is believed by it.
+    /// The file from which the asker has the root with this SHA-256: what people know it by. Nothing is believed by it.
     #[must_use]
-    pub fn calling(mut self, root: Digest, name: impl Into<String>) -> Self {
-        self.called.push((root, name.into()));
+    pub fn root_file(mut self, root: Digest, file: impl Into<PathBuf>) -> Self {
+        self.files.push((root, file.into()));
         self
+    }
+
+    /// What the asker calls a root: the name of its file, or the whole path where another root's has the same name.
+    fn called(&self, root: &Digest) -> Option<String> {
+        let (_, file) = self.files.iter().find(|(known, _)| known == root)?;
+        let stem = file.file_stem()?;
+        let other = self.files.iter().any(|(other, path)| other != root && path.file_stem() == Some(stem));
+        let name = if other { file.as_os_str() } else { stem };
+        Some(name.to_string_lossy().into_owned())
     }
 
     /// Also believes that the logs of these keys show everybody the same, unless they are the agent's own.
@@ -141,12 +150,7 @@ impl Inquiry {
         let subject = what.file_name().unwrap_or(what.as_os_str()).to_string_lossy().into_owned();
         let root = |root: &CaCertificate| {
             let digest = root.decoded().thumbprint();
-            let called = self.called.iter().find(|(known, _)| *known == digest);
-            BelievedRoot {
-                called: called.map(|(_, name)| name.clone()),
-                name: root.decoded().subject_text(),
-                digest,
-            }
+            BelievedRoot { called: self.called(&digest), name: root.decoded().subject_text(), digest }
         };
         let mut logs = self.log_keys.clone();
         logs.extend(self.policies.iter().flat_map(WitnessPolicy::logs).cloned());

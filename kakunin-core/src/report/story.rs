@@ -9,7 +9,7 @@ use crate::verify::Step;
 /// What a receipt says, with the values that are disclosed.
 #[must_use]
 pub fn tell(step: &Step) -> String {
-    let values: Vec<String> = values(step).map(|(_, text)| text).collect();
+    let values: Vec<String> = step.disclosures.iter().filter(|it| it.name() != "output").map(value).collect();
     let values = if values.is_empty() { String::new() } else { format!(" {}", values.join(" ")) };
     match &step.statement.event {
         Event::Decision { action, answer, mode, .. } => {
@@ -31,11 +31,6 @@ pub fn tell(step: &Step) -> String {
         Event::Close { totals: None } => "the stream was ended by another process".to_owned(),
         Event::Control(control) => note(control),
     }
-}
-
-/// The values that are disclosed, each with what it is, as a line can hold them.
-pub(super) fn values(step: &Step) -> impl Iterator<Item = (&str, String)> {
-    step.disclosures.iter().filter(|it| it.name() != "output").map(|it| (it.name(), value(it)))
 }
 
 /// What a note about a stream says.

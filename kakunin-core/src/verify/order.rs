@@ -31,10 +31,15 @@ pub(super) enum Part {
 pub(super) fn order(nodes: &[Node<'_>]) -> Vec<usize> {
     let mut telling = Telling::of(nodes);
     let known = |node: &Node<'_>| node.parents.iter().any(|hash| telling.places.contains_key(hash));
-    // Where a call begins that nobody here made is where a story begins.
-    let begins = |node: &Node<'_>| node.part == Part::Decision && !known(node);
-    let (first, rest): (Vec<usize>, Vec<usize>) =
-        (0..nodes.len()).partition(|place| nodes.get(*place).is_some_and(begins));
+    // A story begins in a stream whose first call nobody here made.
+    let mut begins: HashMap<StreamId, bool> = HashMap::new();
+    for node in nodes.iter().filter(|node| node.part == Part::Decision) {
+        begins.entry(node.stream).or_insert_with(|| !known(node));
+    }
+    let in_such = |place: &usize| {
+        nodes.get(*place).is_some_and(|node| begins.get(&node.stream).is_some_and(|begins| *begins))
+    };
+    let (first, rest): (Vec<usize>, Vec<usize>) = (0..nodes.len()).partition(in_such);
     for place in first.into_iter().chain(rest) {
         telling.tell(place);
     }
@@ -201,7 +206,7 @@ mod tests {
         ];
         assert_eq!(
             told(&[bank, shop].concat()),
-            ["begin2", "d2", "o2", "d3", "begin1", "d1", "o1", "o3", "end1", "end2"]
+            ["begin2", "d2", "o2", "d3", "begin1", "d1", "o1", "o3", "end2", "end1"]
         );
     }
 

@@ -56,7 +56,7 @@ fn every_receipt_is_drawn_with_its_proof_under_the_verdict() {
     world.see(&world.bank, 70);
     world.export(Some(CHAIN), "incident.zip").unwrap();
     let account = account(
-        &inquiry(&world).calling(Digest::of(&world.bank.house.root), "bank"),
+        &inquiry(&world).root_file(Digest::of(&world.bank.house.root), "keys/bank.pem"),
         &world.path("incident.zip"),
     );
     assert_eq!(account.to_record(Told::OneChain)["verdict"], "COMPLETE");
@@ -171,7 +171,7 @@ fn names_of_strangers_are_text_on_a_page() {
                 }
             }
             journal.close(stamp(99)).unwrap();
-            let inquiry = Inquiry::by(house.anchors()).calling(Digest::of(&house.root), name);
+            let inquiry = Inquiry::by(house.anchors()).root_file(Digest::of(&house.root), name);
             account(&inquiry, &folder).to_page()
         })
         .collect();

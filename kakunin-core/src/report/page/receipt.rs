@@ -78,7 +78,8 @@ pub(super) fn draw(out: &mut Markup, page: &Page<'_>, place: usize, step: &Step,
 
 /// The line that stands in the lane.
 fn headline(out: &mut Markup, page: &Page<'_>, step: &Step, row: &Row) {
-    let values: Vec<(&str, String)> = story::values(step).collect();
+    let values = step.disclosures.iter().filter(|it| it.name() != "output");
+    let values: Vec<(&str, String)> = values.map(|it| (it.name(), short(it.value()))).collect();
     match &step.statement.event {
         Event::Decision { action, answer, mode, .. } => {
             out.raw(match answer {
@@ -267,6 +268,16 @@ fn value(out: &mut Markup, step: &Step, title: &'static str, name: &str, commitm
     });
 }
 
+/// A value as a line can hold it.
+fn short(value: &Value) -> String {
+    let text = match value {
+        Value::Array(values) => values.iter().take(MOST_VALUES).map(plain).collect::<Vec<_>>().join(", "),
+        other => plain(other),
+    };
+    let cut: String = text.chars().take(SHORT).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -308,5 +319,7 @@ fn octets(out: &mut Markup, step: &Step) {
 
 /// Names of one list that are shown.
 const MOST_VALUES: usize = 50;
+/// Characters of one value in a line.
+const SHORT: usize = 64;
 /// Characters of one value.
 const LONGEST: usize = 400;

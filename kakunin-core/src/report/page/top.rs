@@ -1,5 +1,7 @@
 //! What stands above and below the diagram: the verdict in words, the streams, and whom the asker believed.
 
+use std::collections::HashSet;
+
 use super::lanes::{Owner, plain};
 use super::markup::Markup;
 use super::{Page, link};
@@ -28,6 +30,17 @@ pub(super) fn verdict(out: &mut Markup, page: &Page<'_>) {
         (page.lanes.owners.len() as u64, " owner", " owners"),
     ] {
         out.raw("<li><b>").number(count).raw("</b>").raw(if count == 1 { one } else { many }).raw("</li>");
+    }
+    let values = report.values();
+    for (count, what) in [
+        (values.erased, " values erased, as a receipt says"),
+        (values.withheld, " values withheld"),
+        (values.missing, " values missing"),
+        (account.sum(|stream| stream.clock_jumps), " jumps of clocks, stated by the agents"),
+    ] {
+        if count > 0 {
+            out.raw("<li><b>").number(count).raw("</b>").raw(what).raw("</li>");
+        }
     }
     if let Some(count) = report.replay() {
         out.raw("<li><b>").number(count.same).raw("</b> decided again, the same</li>");
@@ -82,20 +95,42 @@ fn problems(out: &mut Markup, page: &Page<'_>) {
         }
         out.raw("</li>");
     }
-    for reason in account.reasons().iter().take(MOST_REASONS) {
-        out.raw("<li>").text(reason).raw(" <code>").text(reason.code()).raw("</code>");
-        rows(out, page, reason);
-        out.raw("</li>");
-    }
-    if let Some(more) = account.reasons().len().checked_sub(MOST_REASONS).filter(|more| *more > 0) {
-        out.raw("<li>and ")
-            .number(more as u64)
-            .raw(" reasons more, which <code>kakunin verify</code> tells</li>");
+    let mut codes: Vec<&'static str> = account.reasons().iter().map(Reason::code).collect();
+    codes.dedup();
+    let mut seen = HashSet::new();
+    for code in codes.into_iter().filter(|code| seen.insert(*code)) {
+        let all: Vec<&Reason> = account.reasons().iter().filter(|reason| reason.code() == code).collect();
+        // One sentence a stream is no sentence any more where there are many.
+        if all.len() <= FEW_REASONS {
+            all.into_iter().for_each(|one| reason(out, page, one));
+            continue;
+        }
+        out.raw("<li><details class=\"many\"><summary>")
+            .number(all.len() as u64)
+            .raw(" times <code>")
+            .text(code);
+        out.raw("</code>, the first: ");
+        if let Some(first) = all.first() {
+            out.text(first);
+        }
+        out.raw("</summary><ul>");
+        all.iter().take(MOST_REASONS).for_each(|one| reason(out, page, one));
+        if let Some(more) = all.len().checked_sub(MOST_REASONS).filter(|more| *more > 0) {
+            out.raw("<li>and ").number(more as u64);
+            out.raw(" more, which <code>kakunin verify</code> tells</li>");
+        }
+        out.raw("</ul></details></li>");
     }
     for note in account.notes() {
         out.raw("<li class=\"note\">").text(note).raw("</li>");
     }
     out.raw("</ul>\n");
+}
+
+fn reason(out: &mut Markup, page: &Page<'_>, reason: &Reason) {
+    out.raw("<li>").text(reason).raw(" <code>").text(reason.code()).raw("</code>");
+    rows(out, page, reason);
+    out.raw("</li>");
 }
 
 /// Links to the rows that a reason is about, as far as they are drawn.
@@ -197,7 +232,9 @@ pub(super) fn believed(out: &mut Markup, page: &Page<'_>) {
     out.raw("</dl>\n</section>\n");
 }
 
-/// Reasons that stand at the top one by one.
+/// Reasons of one code that stand at the top one by one.
+const FEW_REASONS: usize = 4;
+/// Reasons of one code that are named at all.
 const MOST_REASONS: usize = 100;
 /// Rows that one reason links to.
 const MOST_ROWS: usize = 20;
