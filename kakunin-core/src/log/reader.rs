@@ -212,15 +212,16 @@ impl LogReader {
         Ok(None)
     }
 
-    /// Entries that claim the stream and number of this one and are others. Anybody who may append can put one there;
-    /// one that the same agent signed is the proof that it told two stories.
+    /// Entries that claim the stream and number of this one, which is at `own`, and are others. Anybody who may append
+    /// can put one there; one that the same agent signed is the proof that it told two stories.
     ///
     /// # Errors
     /// As [`LogReader::find`].
-    pub fn rivals(&mut self, entry: &[u8]) -> Result<Vec<Vec<u8>>, LogError> {
+    pub fn rivals(&mut self, entry: &[u8], own: Option<u64>) -> Result<Vec<Vec<u8>>, LogError> {
         let Some(place) = runs::place_of(entry) else { return Ok(Vec::new()) };
         let mut rivals = Vec::new();
-        for index in self.places(place.0, place.1)? {
+        // Nearly always there is one place, and nothing is read.
+        for index in self.places(place.0, place.1)?.into_iter().filter(|index| Some(*index) != own) {
             let other = self.entry(index)?;
             if other != entry && runs::place_of(other) == Some(place) {
                 rivals.push(other.to_vec());

@@ -178,7 +178,7 @@ impl JournalSource {
         for (log, reader) in logs.iter_mut().enumerate() {
             let index = reader.index_of(text.as_bytes())?;
             places.extend(index.map(|index| Logged { log, index, path: None }));
-            rivals.extend(reader.rivals(text.as_bytes())?);
+            rivals.extend(reader.rivals(text.as_bytes(), index)?);
         }
         Ok((places, rivals))
     }

@@ -167,7 +167,8 @@ def is_issued(certificate, issuer):
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
         return False
-    may = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    may = usage and issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     begins = issuer.not_valid_before_utc <= certificate.not_valid_before_utc
     return may and begins and certificate.not_valid_after_utc <= issuer.not_valid_after_utc
 
