@@ -76,10 +76,24 @@ pub fn erase(
     let _lock = lock(journal).map_err(|source| io_at(journal, source))?.ok_or(EraseError::Busy)?;
     is_of(journal, identity.agent)?;
     let mut announcer = Announcer { journal, identity, stamp, open: None };
-    let finished_earlier = finish(journal, &mut announcer)?;
+    let erased = erase_all(journal, which, reason, &mut announcer);
+    // After a failure as well: a stream without an end is what a process leaves that died.
+    let closed = announcer.close();
+    let erased = erased?;
+    closed?;
+    Ok(erased)
+}
+
+fn erase_all(
+    journal: &Path,
+    which: &Which,
+    reason: ErasureReason,
+    announcer: &mut Announcer<'_>,
+) -> Result<Erased, EraseError> {
+    let finished_earlier = finish(journal, announcer)?;
     // What dead processes left half written is cut before, so that no value hides in it.
     for stream in streams(journal).map_err(|source| io_at(journal, source))? {
-        let _ = recover(journal, stream, identity, stamp());
+        let _ = recover(journal, stream, announcer.identity, (announcer.stamp)());
     }
     let Search { survey, mut chosen, mut pieces, .. } = search(journal, which)?;
     let mut places: Vec<Place> = chosen.iter().map(|chosen| chosen.place).collect();
@@ -98,6 +112,8 @@ pub fn erase(
         commitments.sort_unstable();
         commitments.dedup();
         places.sort_unstable();
+        // Whoever cannot sign or write leaves no order to destroy.
+        announcer.open()?;
         let root = Archive::of(journal).keep_erased(&commitments)?;
         let pieces = std::mem::take(&mut pieces);
         let record = Record { count: commitments.len() as u64, root, reason, places, pieces };
@@ -107,7 +123,6 @@ pub fn erase(
         step();
         carry_out(journal, &record)?;
     }
-    announcer.close()?;
     Ok(Erased { survey, receipts, finished_earlier })
 }
 
@@ -122,8 +137,10 @@ pub fn finish_erasure(journal: &Path, identity: &Identity, stamp: Stamp) -> Resu
     }
     let Some(_lock) = lock(journal).map_err(failed)? else { return Ok(Finish::Busy) };
     let mut announcer = Announcer { journal, identity, stamp: &|| stamp, open: None };
-    let done = finish(journal, &mut announcer)?;
-    announcer.close()?;
+    let done = finish(journal, &mut announcer);
+    let closed = announcer.close();
+    let done = done?;
+    closed?;
     Ok(if done { Finish::Done } else { Finish::Nothing })
 }
 
@@ -148,15 +165,22 @@ struct Announcer<'a> {
 }
 
 impl Announcer<'_> {
-    /// The receipt is signed and on the disk when this returns.
-    fn announce(&mut self, record: &Record) -> Result<Option<ReceiptHash>, EraseError> {
+    /// The stream, opened when it is first wanted.
+    fn open(&mut self) -> Result<&Journal, EraseError> {
         let journal = match self.open.take() {
             Some(journal) => journal,
             None => Journal::open(self.journal, self.identity.clone(), (self.stamp)())?,
         };
+        Ok(self.open.insert(journal))
+    }
+
+    /// The receipt is signed and on the disk when this returns.
+    fn announce(&mut self, record: &Record) -> Result<Option<ReceiptHash>, EraseError> {
+        let stamp = (self.stamp)();
+        let journal = self.open()?;
         let Record { count, root, reason, .. } = *record;
         let control = Control::Erased { count, digest: root, reason };
-        journal.control(control, (self.stamp)()).map_err(EraseError::Refused)?;
+        journal.control(control, stamp).map_err(EraseError::Refused)?;
         step();
         journal.quiesce().map_err(EraseError::Refused)?;
         let health = journal.health();
@@ -168,7 +192,6 @@ impl Announcer<'_> {
         }
         journal.persist().map_err(EraseError::Refused)?;
         let stream = journal.stream();
-        self.open = Some(journal);
         let reader = stream.map(|stream| StreamReader::open(self.journal, stream)).transpose();
         let reader = reader.map_err(|source| io_at(self.journal, source))?;
         // What was just written is read back before anything is destroyed.

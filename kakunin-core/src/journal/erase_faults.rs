@@ -27,10 +27,12 @@ mod tests {
     use crate::decision::Decision;
     use crate::digest::Digest;
     use crate::id::AgentId;
+    use crate::journal::faults::{Faults, FaultyDisk};
     use crate::journal::{
-        Archive, DecisionEntry, Erased, Identity, Journal, StreamReader, Which, erase, survey,
+        Archive, DecisionEntry, Erased, Identity, Journal, JournalOptions, Proof, Sealing, StreamReader,
+        Which, erase, survey,
     };
-    use crate::key::{Signer, SoftKey};
+    use crate::key::{KeyProvider, PublicKey, SignError, SignInput, Signature, Signer, SoftKey};
     use crate::reason::DenialReason;
     use crate::receipt::{Control, ErasureReason, Event, Mode, Stamp};
     use crate::request::ActionRequest;
@@ -92,7 +94,7 @@ mod tests {
             let of_acme = entry.disclosures().iter().any(|it| it.value() == "acme");
             *(if of_acme { &mut acme } else { &mut others }) += entry.disclosures().len();
             if let Event::Control(Control::Erased { count, digest, .. }) = entry.receipt().statement().event {
-                assert!(entry.to_jws().is_some(), "{count}");
+                assert!(entry.proof() != Proof::Unsigned, "{count}");
                 erasures.push((count, digest));
             }
         }
@@ -152,6 +154,57 @@ mod tests {
                 return;
             }
         }
+    }
+
+    #[test]
+    fn values_in_many_small_segments_and_under_seals_are_erased() {
+        let home = tempfile::tempdir().unwrap();
+        fill(home.path());
+        let journal = home.path().join("small");
+        let disk = Arc::new(FaultyDisk(Faults::with_segments_of(2_048)));
+        let options = JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() };
+        let open = Journal::open_on(disk, &journal, identity(home.path()), at(0), options).unwrap();
+        for call in 1..=40 {
+            append(&open, if call % 4 == 0 { "acme" } else { "globex" }, at(call));
+        }
+        open.close(at(50)).unwrap();
+        let before = hashes(&journal);
+        assert_eq!(look(&journal), (30, 90, Vec::new()));
+        let which = Which::Counterparty("acme".to_owned());
+        let reason = ErasureReason::OwnerRequest;
+        let erased = erase(&journal, &which, reason, &identity(home.path()), &|| at(60)).unwrap();
+        assert_eq!((erased.survey.decisions, erased.survey.values), (10, 30));
+        let (acme, others, announced) = look(&journal);
+        assert_eq!((acme, others, announced.len()), (0, 90, 1));
+        assert!(hashes(&journal).is_superset(&before));
+    }
+
+    /// A key store that has gone away.
+    struct Gone(Signer);
+
+    impl KeyProvider for Gone {
+        fn public(&self) -> &PublicKey {
+            self.0.public()
+        }
+
+        fn sign(&self, _: SignInput<'_>) -> Result<Signature, SignError> {
+            Err(SignError::Unsupported)
+        }
+    }
+
+    #[test]
+    fn who_cannot_sign_destroys_nothing_and_leaves_no_order_to() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = fill(home.path());
+        let gone =
+            Gone(Signer::soft(SoftKey::from_pkcs8(&fs::read(home.path().join("key")).unwrap()).unwrap()));
+        let identity =
+            Identity { signer: Arc::new(Signer::provider(Box::new(gone))), ..identity(home.path()) };
+        let which = Which::Counterparty("acme".to_owned());
+        let error = erase(&journal, &which, ErasureReason::Retention, &identity, &|| at(30));
+        assert!(error.is_err());
+        assert_eq!(look(&journal), (6, 12, Vec::new()));
+        assert!(!journal.join("erasing").exists());
     }
 
     #[test]

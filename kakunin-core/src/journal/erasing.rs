@@ -302,6 +302,20 @@ mod tests {
             let frames: Vec<_> = Frames::new(&torn).map(|frame| frame.kind).collect();
             assert_eq!(frames, [FrameKind::Receipt, FrameKind::Erased, FrameKind::Receipt], "{written}");
         }
+        // The loss of power leaves some octets as they were and others as they should be, in any pattern.
+        let mut pattern = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..2_000 {
+            let mut mixed = octets.clone();
+            for (at, octet) in erased.iter().enumerate() {
+                pattern = pattern.rotate_left(7).wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
+                if pattern & 0x100 == 0 {
+                    mixed[start + at] = *octet;
+                }
+            }
+            record.heal(stream, 1, &mut mixed);
+            let frames: Vec<_> = Frames::new(&mixed).map(|frame| frame.kind).collect();
+            assert_eq!(frames, [FrameKind::Receipt, FrameKind::Erased, FrameKind::Receipt]);
+        }
     }
 
     #[test]
