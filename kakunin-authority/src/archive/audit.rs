@@ -1,4 +1,4 @@
-//! Asking the bucket about everything that the ledger says it keeps.
+//! Asking the bucket about everything that the inventory says it keeps.
 //!
 //! Each version is read back by its identifier, so a delete marker or a newer version on top is not mistaken for a loss. A
 //! lock that was lifted, shortened or weakened is told apart from bytes that differ, and both from a bucket that does not
@@ -10,8 +10,8 @@ use kakunin_core::time::UnixTime;
 
 use super::bucket::{Bucket, BucketError};
 use super::crew;
+use super::inventory::Record;
 use super::keep::{KeepError, confirm};
-use super::ledger::Record;
 use super::object::ObjectKey;
 
 /// What an audit found.

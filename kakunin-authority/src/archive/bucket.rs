@@ -11,7 +11,7 @@ use super::object::{Object, ObjectKey, VersionId};
 
 /// A versioned place whose objects can be locked. Many threads use it at once.
 pub trait Bucket: Sync {
-    /// What the ledger calls it: [`Target::place`](super::Target::place).
+    /// What the inventory calls it: [`Target::place`](super::Target::place).
     fn name(&self) -> &str;
 
     /// Whether it keeps versions, can lock them, and agrees that it is `now`.

@@ -23,7 +23,7 @@ pub fn keep(bucket: &dyn Bucket, object: &Object, until: UnixTime) -> Result<Kep
     }
 }
 
-/// What a version is said to be: recorded in the ledger, or just stored.
+/// What a version is said to be: recorded in the inventory, or just stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
     /// Its name.

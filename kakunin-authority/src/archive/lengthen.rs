@@ -11,8 +11,8 @@ use kakunin_core::time::UnixTime;
 use super::audit::{Broken, broken};
 use super::bucket::{Bucket, BucketError};
 use super::crew;
+use super::inventory::{InventoryError, InventoryWriter, Record};
 use super::keep::{Claim, KeepError, confirm};
-use super::ledger::{LedgerError, LedgerWriter, Record};
 use super::object::Kept;
 use super::retention::Retention;
 
@@ -38,9 +38,9 @@ pub(super) fn lengthen(
     records: &[&Record],
     retention: Retention,
     now: UnixTime,
-    ledger: &mut LedgerWriter,
+    inventory: &mut InventoryWriter,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Lengthened, LedgerError> {
+) -> Result<Lengthened, InventoryError> {
     let (mut lengthened, mut done, mut failed) = (Lengthened::default(), 0, None);
     let ask = |record: &&Record| lengthen_one(bucket, record, retention, now);
     crew::each(records, &ask, &mut |record, asked| {
@@ -48,7 +48,7 @@ pub(super) fn lengthen(
         progress(done, records.len() as u64);
         match asked {
             Ok(None) => lengthened.as_before += 1,
-            Ok(Some(kept)) if failed.is_none() => match ledger.record(bucket.name(), &[kept]) {
+            Ok(Some(kept)) if failed.is_none() => match inventory.record(bucket.name(), &[kept]) {
                 Ok(()) => lengthened.lengthened += 1,
                 Err(error) => failed = Some(error),
             },

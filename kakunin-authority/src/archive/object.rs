@@ -1,7 +1,7 @@
 //! What is archived: bytes under a key, and the proof that a bucket keeps them.
 //!
 //! An [`Object`] is bytes that nobody keeps yet. [`Kept`] is an object that a bucket was seen to keep: it comes only
-//! from [`keep`](super::keep()) and [`confirm`](super::confirm), which read the object back, and only it enters the ledger.
+//! from [`keep`](super::keep()) and [`confirm`](super::confirm), which read the object back, and only it enters the inventory.
 
 use std::fmt;
 
@@ -129,7 +129,7 @@ impl fmt::Display for VersionId {
 
 /// An object that a bucket keeps: this version was read back, locked and whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "the ledger records it"]
+#[must_use = "the inventory records it"]
 pub struct Kept {
     pub(super) key: ObjectKey,
     pub(super) version: VersionId,

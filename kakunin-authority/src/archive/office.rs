@@ -11,7 +11,7 @@ use super::audit::{Audit, audit};
 use super::backlog::Backlog;
 use super::bucket::{Bucket, BucketError};
 use super::collect::{CollectError, Sources, collect};
-use super::ledger::{Ledger, LedgerError, Record};
+use super::inventory::{Inventory, InventoryError, Record};
 use super::lengthen::{Lengthened, lengthen};
 use super::mark::{MarkError, Marks};
 use super::object::{Object, ObjectKey, Rank};
@@ -46,9 +46,9 @@ impl Archive {
     /// What is kept.
     ///
     /// # Errors
-    /// [`LedgerError`].
-    pub fn ledger(&self) -> Result<Ledger, ArchiveError> {
-        Ok(Ledger::read(&self.path("ledger"))?)
+    /// [`InventoryError`].
+    pub fn inventory(&self) -> Result<Inventory, ArchiveError> {
+        Ok(Inventory::read(&self.path("inventory"))?)
     }
 
     /// What waits.
@@ -60,13 +60,13 @@ impl Archive {
     /// What is not kept yet, whether it was collected or not.
     ///
     /// # Errors
-    /// [`ArchiveError`] when target, outbox or ledger cannot be read.
+    /// [`ArchiveError`] when target, outbox or inventory cannot be read.
     pub fn survey(&self) -> Result<Survey, ArchiveError> {
         let target = self.target()?;
-        // Read before the ledger: what moves from one to the other meanwhile is then in both, and not in neither.
+        // Read before the inventory: what moves from one to the other meanwhile is then in both, and not in neither.
         let waiting = self.outbox().waiting()?;
-        let ledger = self.ledger()?;
-        let mut known: HashSet<ObjectKey> = ledger.keys_in(&target.place()).cloned().collect();
+        let inventory = self.inventory()?;
+        let mut known: HashSet<ObjectKey> = inventory.keys_in(&target.place()).cloned().collect();
         let mut backlog = Backlog::default();
         // Never: then everything has waited since the beginning of time, and the alarm says so.
         let collected = self.collected_at()?.unwrap_or(UnixTime::from_seconds(0));
@@ -182,8 +182,8 @@ impl OpenArchive<'_> {
     pub fn collect(&self, now: UnixTime) -> Result<u64, ArchiveError> {
         let target = self.archive.target()?;
         let outbox = self.archive.outbox();
-        let ledger = self.archive.ledger()?;
-        let mut known: HashSet<ObjectKey> = ledger.keys_in(&target.place()).cloned().collect();
+        let inventory = self.archive.inventory()?;
+        let mut known: HashSet<ObjectKey> = inventory.keys_in(&target.place()).cloned().collect();
         known.extend(outbox.waiting()?.into_iter().map(|waiting| waiting.key));
         let mut batch = Batch { outbox: &outbox, objects: Vec::new(), bytes: 0, added: 0, now };
         let sources = self.archive.sources(&target)?;
@@ -213,19 +213,19 @@ impl OpenArchive<'_> {
     ) -> Result<Pushed, ArchiveError> {
         let retention = self.archive.target()?.retention;
         bucket.examine(clock())?;
-        let (ledger, outbox) = (self.archive.ledger()?, self.archive.outbox());
+        let (inventory, outbox) = (self.archive.inventory()?, self.archive.outbox());
         // A process that died between recording and releasing left these.
-        let kept: HashSet<&ObjectKey> = ledger.keys_in(bucket.name()).collect();
+        let kept: HashSet<&ObjectKey> = inventory.keys_in(bucket.name()).collect();
         let recorded = outbox.waiting()?.into_iter().filter(|waiting| kept.contains(&waiting.key));
         outbox.release(&recorded.map(|waiting| waiting.place).collect::<Vec<_>>())?;
-        let ledger = ledger.append_to(&self.archive.path("ledger"))?;
-        Ok(Push { outbox: &outbox, ledger, bucket, retention, clock, progress }.run()?)
+        let inventory = inventory.append_to(&self.archive.path("inventory"))?;
+        Ok(Push { outbox: &outbox, inventory, bucket, retention, clock, progress }.run()?)
     }
 
     /// Locks what `bucket` keeps already for as long as the target says now, counted from when it was stored.
     ///
     /// # Errors
-    /// [`ArchiveError`] when the bucket cannot keep anything, or the ledger cannot be read or written. What the bucket
+    /// [`ArchiveError`] when the bucket cannot keep anything, or the inventory cannot be read or written. What the bucket
     /// says about single objects is in [`Lengthened`].
     pub fn lengthen(
         &self,
@@ -235,30 +235,30 @@ impl OpenArchive<'_> {
     ) -> Result<Lengthened, ArchiveError> {
         let retention = self.archive.target()?.retention;
         bucket.examine(now)?;
-        let ledger = self.archive.ledger()?;
-        let mut writer = ledger.append_to(&self.archive.path("ledger"))?;
+        let inventory = self.archive.inventory()?;
+        let mut writer = inventory.append_to(&self.archive.path("inventory"))?;
         let records: Vec<&Record> =
-            ledger.records().iter().filter(|record| record.bucket == bucket.name()).collect();
+            inventory.records().iter().filter(|record| record.bucket == bucket.name()).collect();
         Ok(lengthen(bucket, &records, retention, now, &mut writer, progress)?)
     }
 }
 
 impl Archive {
-    /// Reads back everything that the ledger says `bucket` keeps.
+    /// Reads back everything that the inventory says `bucket` keeps.
     ///
     /// # Errors
-    /// [`ArchiveError`] when the ledger cannot be read or the bucket can keep nothing.
+    /// [`ArchiveError`] when the inventory cannot be read or the bucket can keep nothing.
     pub fn audit(
         &self,
         bucket: &dyn Bucket,
         now: UnixTime,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Audit, ArchiveError> {
-        let ledger = self.ledger()?;
+        let inventory = self.inventory()?;
         bucket.examine(now)?;
         let records: Vec<&Record> =
-            ledger.records().iter().filter(|record| record.bucket == bucket.name()).collect();
-        let elsewhere = (ledger.records().len() - records.len()) as u64;
+            inventory.records().iter().filter(|record| record.bucket == bucket.name()).collect();
+        let elsewhere = (inventory.records().len() - records.len()) as u64;
         Ok(Audit { elsewhere, ..audit(bucket, &records, now, progress) })
     }
 }
@@ -321,9 +321,9 @@ pub enum ArchiveError {
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    /// The ledger.
+    /// The inventory.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Inventory(#[from] InventoryError),
     /// The marks.
     #[error(transparent)]
     Mark(#[from] MarkError),

@@ -1,7 +1,7 @@
 //! What waits to be stored: a file an object, in the order of their numbers.
 //!
 //! A file is written under another name, synced and renamed, so it is there whole or not at all. It leaves only after the
-//! ledger recorded its object. Nothing ever makes it leave otherwise: an outbox that grows raises an alarm, and loses
+//! inventory recorded its object. Nothing ever makes it leave otherwise: an outbox that grows raises an alarm, and loses
 //! nothing. The log's partial tiles are gone once they are full, which is why there are copies and not paths in here.
 //!
 //! ```text
@@ -98,7 +98,7 @@ impl Outbox {
         self.sync()
     }
 
-    /// Lets objects go that the ledger has.
+    /// Lets objects go that the inventory has.
     pub(super) fn release(&self, places: &[Place]) -> Result<(), OutboxError> {
         for place in places {
             let path = self.path(*place);

@@ -11,8 +11,8 @@ use std::thread;
 use kakunin_core::time::UnixTime;
 
 use super::bucket::{Bucket, BucketError};
+use super::inventory::{InventoryError, InventoryWriter};
 use super::keep::{KeepError, keep};
-use super::ledger::{LedgerError, LedgerWriter};
 use super::object::{Kept, ObjectKey, Rank};
 use super::outbox::{Outbox, OutboxError, Place, Waiting};
 use super::retention::Retention;
@@ -45,7 +45,7 @@ pub struct Refused {
 /// The parts of an archive that a push needs.
 pub(super) struct Push<'a> {
     pub(super) outbox: &'a Outbox,
-    pub(super) ledger: LedgerWriter,
+    pub(super) inventory: InventoryWriter,
     pub(super) bucket: &'a dyn Bucket,
     pub(super) retention: Retention,
     /// Asked for each object: a push may take hours, and none may be locked for too short a time.
@@ -94,7 +94,7 @@ impl Push<'_> {
             drop(sender);
             let mut result = Ok(());
             while let Ok(first) = receiver.recv() {
-                // Whatever else has arrived meanwhile shares one sync of the ledger.
+                // Whatever else has arrived meanwhile shares one sync of the inventory.
                 let answers = [first].into_iter().chain(receiver.try_iter()).collect();
                 if result.is_ok() {
                     result = self.settle(answers, total, pushed);
@@ -132,7 +132,7 @@ impl Push<'_> {
                 Err(error) => failed = Some(error),
             }
         }
-        self.ledger.record(self.bucket.name(), &kept)?;
+        self.inventory.record(self.bucket.name(), &kept)?;
         self.outbox.release(&places)?;
         pushed.kept += kept.len() as u64;
         pushed.bytes += kept.iter().map(Kept::size).sum::<u64>();
@@ -158,9 +158,9 @@ pub enum PushError {
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    /// The ledger.
+    /// The inventory.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Inventory(#[from] InventoryError),
     /// An object; never leaves this room.
     #[error(transparent)]
     Keep(#[from] KeepError),

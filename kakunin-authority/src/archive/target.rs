@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// What the ledger calls it: buckets of one name on two servers are two.
+    /// What the inventory calls it: buckets of one name on two servers are two.
     #[must_use]
     pub fn place(&self) -> String {
         match &self.endpoint {

@@ -94,15 +94,15 @@ fn a_push_that_died_between_storing_and_recording_finds_its_object_again() {
 }
 
 #[test]
-fn a_lost_ledger_is_written_again_and_locks_are_lengthened() {
+fn a_lost_inventory_is_written_again_and_locks_are_lengthened() {
     let desk = Desk::open();
     desk.log(10);
     let kept = desk.push().kept;
-    fs::remove_file(desk.office.home.path().join("archive/ledger")).unwrap();
+    fs::remove_file(desk.office.home.path().join("archive/inventory")).unwrap();
     let later = now().plus(30 * DAY);
     assert_eq!(desk.push_at(later).kept, kept);
     let ends =
-        desk.archive().ledger().unwrap().records().iter().map(|record| record.until).collect::<Vec<_>>();
+        desk.archive().inventory().unwrap().records().iter().map(|record| record.until).collect::<Vec<_>>();
     assert!(ends.iter().all(|end| *end >= Retention::FiveYears.until(later)), "{ends:?}");
 }
 
@@ -136,7 +136,7 @@ fn what_a_lying_bucket_says_it_stored_is_not_recorded() {
         let pushed = desk.push();
         assert_eq!((pushed.kept, pushed.refused.len()), (0, 2), "{said}");
         assert!(pushed.refused.iter().all(|refused| refused.why.contains(said)), "{said}: {pushed:?}");
-        assert!(desk.archive().ledger().unwrap().records().is_empty());
+        assert!(desk.archive().inventory().unwrap().records().is_empty());
         assert_eq!(desk.archive().outbox().waiting().unwrap().len(), 2);
     }
 }
@@ -275,7 +275,7 @@ fn what_was_recorded_and_not_released_is_not_recorded_again() {
     let kept = desk.push().kept;
     copy(&before, &outbox);
     assert_eq!((desk.push().kept, desk.archive().outbox().waiting().unwrap().len()), (0, 0));
-    assert_eq!(archive.ledger().unwrap().records().len() as u64, kept);
+    assert_eq!(archive.inventory().unwrap().records().len() as u64, kept);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn what_is_stored_is_kept_for_longer_and_never_for_less() {
         (done.lengthened, done.as_before, done.broken)
     };
     let ends = || -> Vec<UnixTime> {
-        let records = desk.archive().ledger().unwrap().records().to_vec();
+        let records = desk.archive().inventory().unwrap().records().to_vec();
         records.iter().map(|record| record.until).collect()
     };
     // Nothing is locked for years on a guess.

@@ -178,9 +178,9 @@ class Desk:
         self.run(*check, "--journal", "trail")
         self.run("log", "--journal", "trail")
 
-    def ledger(self) -> list[dict]:
+    def inventory(self) -> list[dict]:
         """Its whole lines; the last may have been cut by a kill, and counts for nothing then."""
-        path = self.home / "archive/ledger"
+        path = self.home / "archive/inventory"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 

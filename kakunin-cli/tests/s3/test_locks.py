@@ -116,20 +116,20 @@ def test_a_server_that_swallows_the_lock_is_not_believed(desk, strict, lock_as, 
     assert pushed["kept"] == 0 and pushed["refused"]
     assert all(said in refused["why"] for refused in pushed["refused"])
     # The checkpoint was held back, the rest lies there and counts as not stored.
-    assert desk.ledger() == [] and pushed["backlog"]["queued"] == len(trail.versions()) + 1
+    assert desk.inventory() == [] and pushed["backlog"]["queued"] == len(trail.versions()) + 1
     # Once it locks, what it did not lock is locked now; GOVERNANCE is not ours to change.
     strict.set()
     desk.push(code=1 if lock_as else 0)
 
 
 def test_ours_is_found_under_many_versions_of_others(desk, filled):
-    """After the loss of the ledger, over several pages of a list."""
-    kept = len(desk.ledger())
+    """After the loss of the inventory, over several pages of a list."""
+    kept = len(desk.inventory())
     for key in filled.names():
         for number in range(5):
             filled.put(key, b"other %d" % number)
     filled.server.set(page=2)
-    (desk.home / "archive/ledger").unlink()
+    (desk.home / "archive/inventory").unlink()
     stored = len(filled.versions())
     assert desk.push()["kept"] == kept
     filled.server.set(page=2)

@@ -28,12 +28,12 @@ def test_a_server_that_is_killed_stops_nothing_and_loses_nothing(desk, own, kind
     if kind is Strict:
         server.set(put_delay=0.05)
     push = desk.start("archive", "push")
-    wait_for(lambda: len(desk.ledger()) >= 5)
+    wait_for(lambda: len(desk.inventory()) >= 5)
     server.kill()
     out, err = push.communicate(timeout=120)
     assert push.returncode == 2, out + err
     assert "cannot" in err
-    stored = desk.ledger()
+    stored = desk.inventory()
     assert 5 <= len(stored) < 60
 
     # The log goes on, and each checkpoint of it is collected although the bucket is away.
@@ -56,14 +56,16 @@ def test_a_server_that_is_killed_stops_nothing_and_loses_nothing(desk, own, kind
     pushed = desk.push()
     assert pushed["kept"] == backlog[-1] and pushed["backlog"]["objects"] == 0
     desk.run("archive", "status")
-    ledger = desk.ledger()
-    assert Counter(line["key"] for line in ledger).most_common(1)[0][1] == 1
-    assert desk.sources().keys() <= {line["key"] for line in ledger}
-    sizes = {int(found[1]) for line in ledger if (found := re.search("/checkpoints/([0-9]+)/", line["key"]))}
+    inventory = desk.inventory()
+    assert Counter(line["key"] for line in inventory).most_common(1)[0][1] == 1
+    assert desk.sources().keys() <= {line["key"] for line in inventory}
+    sizes = {
+        int(found[1]) for line in inventory if (found := re.search("/checkpoints/([0-9]+)/", line["key"]))
+    }
     assert len(sizes) >= 4, sizes
     if kind is Strict:
-        assert Counter(trail.versions()) == Counter((line["key"], line["version"]) for line in ledger)
-        assert desk.run("archive", "verify")[0]["kept"] == len(ledger)
+        assert Counter(trail.versions()) == Counter((line["key"], line["version"]) for line in inventory)
+        assert desk.run("archive", "verify")[0]["kept"] == len(inventory)
     else:
         verified, _ = desk.run("archive", "verify", code=1)
         assert {broken["key"] for broken in verified["broken"]} == {line["key"] for line in stored}
@@ -86,13 +88,13 @@ def test_a_push_that_is_killed_again_and_again_keeps_everything_once(desk, stric
             push.communicate()
             kills += 1
         # Whatever the moment, what is recorded is there.
-        assert {(line["key"], line["version"]) for line in desk.ledger()} <= set(trail.versions())
+        assert {(line["key"], line["version"]) for line in desk.inventory()} <= set(trail.versions())
     assert push.returncode == 0 and kills >= 3
     assert desk.push()["kept"] == 0
-    ledger = desk.ledger()
-    assert Counter(trail.versions()) == Counter((line["key"], line["version"]) for line in ledger)
-    assert len(trail.names()) == len(ledger) and desk.sources().keys() <= trail.names()
-    assert desk.run("archive", "verify")[0]["kept"] == len(ledger)
+    inventory = desk.inventory()
+    assert Counter(trail.versions()) == Counter((line["key"], line["version"]) for line in inventory)
+    assert len(trail.names()) == len(inventory) and desk.sources().keys() <= trail.names()
+    assert desk.run("archive", "verify")[0]["kept"] == len(inventory)
     assert not list((desk.home / "archive/outbox").iterdir())
 
 

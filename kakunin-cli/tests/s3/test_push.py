@@ -24,8 +24,8 @@ def test_everything_is_locked_checksummed_and_stored_once(desk, trail):
         assert head["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(body).digest()).decode()
         assert body == desk.sources().get(key, body)
     assert desk.sources().keys() <= trail.names()
-    assert {(line["key"], line["version"]) for line in desk.ledger()} == set(versions)
-    assert len(desk.ledger()) == len(versions)
+    assert {(line["key"], line["version"]) for line in desk.inventory()} == set(versions)
+    assert len(desk.inventory()) == len(versions)
 
     again = desk.push()
     assert (again["collected"], again["kept"], again["backlog"]["objects"]) == (0, 0, 0)
@@ -82,9 +82,9 @@ def test_what_is_there_already_with_the_same_bytes_is_taken_over(desk, trail):
     trail.put(brief, desk.sources()[brief], ChecksumAlgorithm="SHA256", **lock)
     pushed = desk.push()
     assert pushed["refused"] == [] and pushed["kept"] > versions
-    (desk.home / "archive/ledger").unlink()
+    (desk.home / "archive/inventory").unlink()
     assert desk.push()["kept"] == pushed["kept"]
-    assert len(trail.versions()) == len(trail.names()) == len(desk.ledger()) == pushed["kept"]
+    assert len(trail.versions()) == len(trail.names()) == len(desk.inventory()) == pushed["kept"]
     for version in trail.versions():
         head = trail.head(*version)
         assert (
@@ -113,7 +113,7 @@ def test_what_is_there_already_with_other_bytes_is_an_alarm_and_left_alone(desk,
     heads = {key: trail.head(key, version) for key, version in trail.versions()}
     assert "ObjectLockMode" not in heads[bare]
     assert days_from_now(heads[brief]["ObjectLockRetainUntilDate"]) < 4
-    assert not {bare, brief} & {line["key"] for line in desk.ledger()}
+    assert not {bare, brief} & {line["key"] for line in desk.inventory()}
 
 
 def test_a_delete_marker_or_a_newer_version_on_top_is_no_loss(desk, trail):
@@ -128,8 +128,8 @@ def test_a_delete_marker_or_a_newer_version_on_top_is_no_loss(desk, trail):
     assert desk.push()["kept"] == 0
     verified, _ = desk.run("archive", "verify")
     assert (verified["kept"], verified["broken"]) == (kept, [])
-    # Also when the ledger is lost: ours is found below a newer one, or stored again over a marker.
-    (desk.home / "archive/ledger").unlink()
+    # Also when the inventory is lost: ours is found below a newer one, or stored again over a marker.
+    (desk.home / "archive/inventory").unlink()
     assert desk.push()["kept"] == kept
     assert desk.run("archive", "verify")[0]["kept"] == kept
 

@@ -10,7 +10,7 @@ use crate::context::{Common, now};
 /// Store what is new, and read it back
 ///
 /// Copies what is new into H/archive/outbox, stores it under COMPLIANCE, reads lock, checksum and bytes of each stored
-/// version back, and records it in H/archive/ledger. What could not be stored stays in the outbox for the next push.
+/// version back, and records it in H/archive/inventory. What could not be stored stays in the outbox for the next push.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

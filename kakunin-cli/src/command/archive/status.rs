@@ -22,13 +22,13 @@ impl Status {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let archive = Archive::of(&common.home());
         let target = archive.target()?;
-        let ledger = archive.ledger()?;
+        let inventory = archive.inventory()?;
         let survey = archive.survey()?;
         let at = now();
         let alarm = survey.backlog.alarm(&target.limits, at);
         let obstacle = survey.obstacle.map(|error| error.to_string());
         let place = target.place();
-        let (kept, bytes) = ledger
+        let (kept, bytes) = inventory
             .records()
             .iter()
             .filter(|record| record.bucket == place)

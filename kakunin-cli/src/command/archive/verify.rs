@@ -6,7 +6,7 @@ use super::bucket::{Counter, connect};
 use crate::answer::{Answer, Exit, Failure};
 use crate::context::{Common, now};
 
-/// Read everything back that the ledger records
+/// Read everything back that the inventory records
 ///
 /// Asks for each version by its identifier: its lock, its checksum and its bytes. A delete marker or a newer version on top
 /// of it changes nothing. It reads what the bucket holds, so it costs what S3 asks for reading.

@@ -2,7 +2,7 @@
 //!
 //! Takes in [`Kept`], so nothing is recorded that was not read back. A line without its end was being written when the
 //! process died; it is cut, and the object, still in the outbox, is found in the bucket again. Any other line that
-//! cannot be read is damage and stops everything: a ledger is not guessed. A later line about the same version has its new
+//! cannot be read is damage and stops everything: an inventory is not guessed. A later line about the same version has its new
 //! end.
 
 use std::collections::HashMap;
@@ -45,40 +45,40 @@ impl Record {
     }
 }
 
-/// The ledger, read.
+/// The inventory, read.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub struct Inventory {
     records: Vec<Record>,
     /// Where the last whole line ends.
     end: u64,
 }
 
-impl Ledger {
-    /// Reads the ledger at `path`; a missing one is empty.
+impl Inventory {
+    /// Reads the inventory at `path`; a missing one is empty.
     ///
     /// # Errors
-    /// [`LedgerError`] when it cannot be read or is damaged.
-    pub fn read(path: &Path) -> Result<Self, LedgerError> {
+    /// [`InventoryError`] when it cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Self, InventoryError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(FileError::new("read", path, error).into()),
         };
-        let (mut ledger, mut places) = (Self::default(), HashMap::new());
+        let (mut inventory, mut places) = (Self::default(), HashMap::new());
         for (line, number) in bytes.split_inclusive(|&byte| byte == b'\n').zip(1..) {
             let Some(text) = line.strip_suffix(b"\n") else { break };
             let record = Line::read(text);
-            let damaged = || LedgerError::Damaged { path: path.to_owned(), line: number };
+            let damaged = || InventoryError::Damaged { path: path.to_owned(), line: number };
             let record = record.ok_or_else(damaged)?;
             let named = (record.bucket.clone(), record.key.clone(), record.version.clone());
-            let place = *places.entry(named).or_insert(ledger.records.len());
-            match ledger.records.get_mut(place) {
+            let place = *places.entry(named).or_insert(inventory.records.len());
+            match inventory.records.get_mut(place) {
                 Some(earlier) => *earlier = record,
-                None => ledger.records.push(record),
+                None => inventory.records.push(record),
             }
-            ledger.end += line.len() as u64;
+            inventory.end += line.len() as u64;
         }
-        Ok(ledger)
+        Ok(inventory)
     }
 
     /// Every object, oldest first.
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Opens it for appending, cutting a line that has no end. The caller holds the archive's lock.
-    pub(super) fn append_to(&self, path: &Path) -> Result<LedgerWriter, LedgerError> {
+    pub(super) fn append_to(&self, path: &Path) -> Result<InventoryWriter, InventoryError> {
         let open = || {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -108,21 +108,21 @@ impl Ledger {
             OpenOptions::new().append(true).open(path)
         };
         let file = open().map_err(|error| FileError::new("open", path, error))?;
-        Ok(LedgerWriter { path: path.to_owned(), file: Some(file) })
+        Ok(InventoryWriter { path: path.to_owned(), file: Some(file) })
     }
 }
 
-/// The ledger, being written.
+/// The inventory, being written.
 #[derive(Debug)]
-pub(super) struct LedgerWriter {
+pub(super) struct InventoryWriter {
     path: PathBuf,
     /// Gone after a write or sync that failed: what is on the disk then is not known, and trying again would lie.
     file: Option<File>,
 }
 
-impl LedgerWriter {
+impl InventoryWriter {
     /// Appends records and returns once they are on the disk.
-    pub(super) fn record(&mut self, bucket: &str, kept: &[Kept]) -> Result<(), LedgerError> {
+    pub(super) fn record(&mut self, bucket: &str, kept: &[Kept]) -> Result<(), InventoryError> {
         let mut text = Vec::new();
         for kept in kept {
             let line = Line {
@@ -173,17 +173,17 @@ impl Line {
     }
 }
 
-/// A ledger that cannot be used.
+/// An inventory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LedgerError {
+pub enum InventoryError {
     /// Its file.
     #[error(transparent)]
     File(#[from] FileError),
     /// A line of it.
     #[error("{}, line {line}: no record of the archive; restore the file, or move it away to have the bucket searched for every object again", path.display())]
     Damaged {
-        /// The ledger.
+        /// The inventory.
         path: PathBuf,
         /// Which line.
         line: u64,
@@ -206,8 +206,8 @@ mod tests {
 
     fn written(keys: &[&str]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger");
-        let mut writer = Ledger::read(&path).unwrap().append_to(&path).unwrap();
+        let path = folder.path().join("inventory");
+        let mut writer = Inventory::read(&path).unwrap().append_to(&path).unwrap();
         for key in keys {
             writer.record("bucket", &[kept(key)]).unwrap();
         }
@@ -215,14 +215,14 @@ mod tests {
     }
 
     fn keys(path: &Path) -> Vec<String> {
-        Ledger::read(path).unwrap().records().iter().map(|record| record.key.to_string()).collect()
+        Inventory::read(path).unwrap().records().iter().map(|record| record.key.to_string()).collect()
     }
 
     #[test]
     fn records_are_read_as_they_were_written() {
         let (_folder, path) = written(&["log/tile/0/000", "lists/00.crl"]);
-        let ledger = Ledger::read(&path).unwrap();
-        let [first, _] = ledger.records() else { panic!("two records") };
+        let inventory = Inventory::read(&path).unwrap();
+        let [first, _] = inventory.records() else { panic!("two records") };
         let kept = kept("log/tile/0/000");
         assert_eq!((&first.key, &first.version, first.sha256), (&kept.key, &kept.version, kept.sha256));
         assert_eq!((first.size, first.until, first.bucket.as_str()), (kept.size, kept.until, "bucket"));
@@ -232,12 +232,12 @@ mod tests {
     fn a_later_line_about_the_same_version_has_its_new_end() {
         let (_folder, path) = written(&["a", "b"]);
         let later = UnixTime::from_seconds(2_100_000_000);
-        let mut writer = Ledger::read(&path).unwrap().append_to(&path).unwrap();
+        let mut writer = Inventory::read(&path).unwrap().append_to(&path).unwrap();
         writer.record("bucket", &[Kept { until: later, ..kept("a") }]).unwrap();
         writer.record("other", &[kept("a")]).unwrap();
         writer.record("bucket", &[Kept { version: VersionId::new("v2").unwrap(), ..kept("a") }]).unwrap();
         assert_eq!(keys(&path), ["a", "b", "a", "a"]);
-        assert_eq!(Ledger::read(&path).unwrap().records()[0].until, later);
+        assert_eq!(Inventory::read(&path).unwrap().records()[0].until, later);
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         for cut in first..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             assert_eq!(keys(&path), ["a"], "cut at {cut}");
-            let mut writer = Ledger::read(&path).unwrap().append_to(&path).unwrap();
+            let mut writer = Inventory::read(&path).unwrap().append_to(&path).unwrap();
             writer.record("bucket", &[kept("c")]).unwrap();
             assert_eq!(keys(&path), ["a", "c"], "cut at {cut}");
         }
@@ -259,6 +259,6 @@ mod tests {
         let (_folder, path) = written(&["a", "b", "c"]);
         let text = std::fs::read_to_string(&path).unwrap().replace("\"key\":\"b\"", "\"key\":\"/b\"");
         std::fs::write(&path, text).unwrap();
-        assert!(matches!(Ledger::read(&path), Err(LedgerError::Damaged { line: 2, .. })));
+        assert!(matches!(Inventory::read(&path), Err(InventoryError::Damaged { line: 2, .. })));
     }
 }
