@@ -179,6 +179,7 @@ def lists_of(members, issuers):
     for name in [name for name in members if name.startswith("crls/")]:
         crl = x509.load_der_x509_crl(members[name])
         digest = sha256(crl.tbs_certlist_bytes)
+        need(members[name].endswith(b"\0" + crl.signature), "a signature with bits that do not count")
         signers = [
             ca for ca in issuers if ca.subject == crl.issuer and crl.is_signature_valid(ca.public_key())
         ]
