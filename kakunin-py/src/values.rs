@@ -5,9 +5,12 @@
 
 use kakunin_core::request::{Amount, Names};
 use kakunin_core::written;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyBool, PyFloat, PyFrozenSet, PyInt, PyIterator, PyList, PySet, PyString, PyTuple, PyType,
+};
 
 /// How the amount of a function is given; fixed when it is decorated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,15 +132,15 @@ impl<'a, 'py> NamesValue<'a, 'py> {
     }
 
     fn several(value: &Bound<'py, PyAny>) -> Self {
-        let listed = value.is_instance_of::<PyList>()
-            || value.is_instance_of::<PyTuple>()
-            || value.is_instance_of::<PySet>()
-            || value.is_instance_of::<PyFrozenSet>();
-        if !listed {
-            return Self::Unreadable;
-        }
-        let name = |item: PyResult<Bound<'py, PyAny>>| item.ok()?.cast_into::<PyString>().ok();
-        let names: Option<Vec<_>> = value.try_iter().ok().and_then(|items| items.map(name).collect());
+        let name = |item: Bound<'py, PyAny>| item.cast_into::<PyString>().ok();
+        // What the object holds, whatever a subclass shows to whoever iterates over it.
+        let names: Option<Vec<_>> = if let Ok(list) = value.cast::<PyList>() {
+            list.iter().map(name).collect()
+        } else if let Ok(tuple) = value.cast::<PyTuple>() {
+            tuple.iter().map(name).collect()
+        } else {
+            own_items(value).and_then(|items| items.map(|item| name(item.ok()?)).collect())
+        };
         names.map_or(Self::Unreadable, Self::Many)
     }
 
@@ -162,6 +165,19 @@ impl<'a, 'py> NamesValue<'a, 'py> {
             (Self::Many(_), None) | (Self::Unreadable, _) => Names::Unreadable,
         }
     }
+}
+
+/// The items of a set, by the method of `set` itself.
+fn own_items<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyIterator>> {
+    let py = value.py();
+    let class = if value.is_instance_of::<PySet>() {
+        py.get_type::<PySet>()
+    } else if value.is_instance_of::<PyFrozenSet>() {
+        py.get_type::<PyFrozenSet>()
+    } else {
+        return None;
+    };
+    class.call_method1(intern!(py, "__iter__"), (value,)).ok()?.cast_into().ok()
 }
 
 /// A currency: absent, or text. What is no text is malformed, and so is the empty one.

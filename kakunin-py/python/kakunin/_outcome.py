@@ -34,7 +34,9 @@ def conclude(running: Running, error: BaseException | None) -> None:
     """Records the outcome: `error`, or none."""
     if error is None:
         running.returned()
-    elif isinstance(error, NotExecuted):
+    elif isinstance(error, NotExecuted) and not error._taken:
+        # It speaks of the innermost action. The ones around it may have acted before.
+        error._taken = True
         running.not_executed()
     elif isinstance(error, (GeneratorExit, *cancellations())):
         running.cancelled()

@@ -15,6 +15,9 @@ from typing import Any
 
 logger = logging.getLogger("kakunin")
 
+#: What several names may come in.
+CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset)
+
 #: A value that is neither an amount nor a name, whatever it is asked as.
 UNREADABLE = object()
 
@@ -179,8 +182,10 @@ def concatenate(*values: object) -> object:
         if value is None:
             continue
         given = True
-        if isinstance(value, (list, tuple, set, frozenset)):
-            names.extend(value)
-        else:
+        kind = next((kind for kind in CONTAINERS if isinstance(value, kind)), None)
+        if kind is None:
             names.append(value)
+        else:
+            # What it holds, whatever a subclass shows to whoever iterates over it.
+            names.extend(kind.__iter__(value))
     return names if given else None

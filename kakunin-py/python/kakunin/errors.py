@@ -43,7 +43,12 @@ class NotExecuted(KakuninError):
     """Raise it inside a guarded function to say that the action did not happen: what it reserved is released.
 
     Every other exception leaves the reservation spent, because nobody can know how far the body came.
+    It counts for the innermost guarded function that it leaves; for one around that it is an exception like
+    others, unless that function raises one of its own.
     """
+
+    #: Whether an action was taken back for it.
+    _taken = False
 
 
 class ScopeDenied(KakuninError, PermissionError):
