@@ -2,7 +2,7 @@
 
 The denial codes of docs/wire.md are written from kakunin-core/src/reason.rs by `--write`; without it they
 are only compared. The verifier's codes are described by hand; the set of codes is compared with the source,
-and the words with those that `verify` prints (kakunin-core/src/report/faults.rs).
+and the words with those that `verify` prints (kakunin-core/src/report/faults.rs), which `--write` writes.
 The Python package has one class for each group of denial codes.
 """
 
@@ -74,11 +74,25 @@ def python_groups() -> list[str]:
     sys.exit(f"{PYTHON} has no table GROUPS")
 
 
+def words_of(text: str) -> list[tuple[str, str]]:
+    start, end = section(text, "verifier codes")
+    return re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", text[start:end], re.MULTILINE)
+
+
+def with_words(source: str, rows: list[tuple[str, str]]) -> str:
+    """The source with the words of the table; rustfmt breaks the lines."""
+    start = source.index("const WORDS")
+    end = source.index("];\n", start)
+    lines = [f'    ("{code}", {json.dumps(what, ensure_ascii=False)}),\n' for code, what in rows]
+    return source[:start] + "const WORDS: &[(&str, &str)] = &[\n" + "".join(lines) + source[end:]
+
+
 def main(write: bool) -> None:
     text = WIRE.read_text()
     start, end = section(text, "denial codes")
     if write:
         WIRE.write_text(text[:start] + denial_table() + text[end:])
+        FAULTS.write_text(with_words(FAULTS.read_text(), words_of(text)))
         return
 
     wrong: list[str] = []
@@ -87,12 +101,11 @@ def main(write: bool) -> None:
         wrong.append("denial codes: the table differs from reason.rs; run `python3 scripts/codes.py --write`")
     faults = {code for path in VERIFIER for code in FAULT.findall(code_only(path))}
     wrong += differences("verifier codes", faults, described(text, "verifier codes"))
-    table = text[slice(*section(text, "verifier codes"))]
-    rows = re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", table, re.MULTILINE)
+    rows = words_of(text)
     words = [(code, json.loads(what)) for code, what in WORDS.findall(FAULTS.read_text())]
     if words != rows:
         odd = sorted({code for code, _ in set(words) ^ set(rows)})
-        wrong.append(f"verifier codes: {FAULTS.name} has other words than the table, or another order: {odd}")
+        wrong.append(f"verifier codes: {FAULTS.name} differs from the table: {odd}; run with `--write`")
     shortfalls = set(SHORTFALL.findall(code_only(REPORT)))
     wrong += differences("verifier reasons", shortfalls, described(text, "verifier reasons"))
     if PYTHON.exists():

@@ -91,6 +91,7 @@ def test_what_was_found_is_typed_and_frozen(case, tmp_path):
     broken.write_bytes(whole.replace(b"BEGIN CERT", b"BEGIN DERT", 1))
     [problem] = case.verify(broken).problems
     assert (problem.code, problem.member) == ("bundle.digest", "certs.pem") and problem.text
+    assert problem.what == "a member is not what the manifest says"
 
 
 def test_a_verification_is_never_true_by_accident(case):

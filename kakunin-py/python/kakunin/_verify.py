@@ -38,6 +38,8 @@ class Problem:
     indices: tuple[int, ...] = ()
     #: The member of a bundle it is about.
     member: str | None = None
+    #: What the code of an INVALID means.
+    what: str | None = None
 
     @property
     def index(self) -> int | None:
@@ -292,4 +294,5 @@ def _problem(problem: dict[str, Any]) -> Problem:
         stream=problem.get("stream"),
         indices=tuple(problem.get("indices", ())) if index is None else (index,),
         member=problem.get("member"),
+        what=problem.get("what"),
     )
