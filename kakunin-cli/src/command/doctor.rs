@@ -7,6 +7,7 @@ use kakunin_authority::standing::Standing;
 use kakunin_authority::store::{IssuerId, SqliteStore, Store};
 use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::home::{AgentHome, KeyProtection};
+use kakunin_core::journal::{Which, is_erasing, survey};
 use kakunin_core::modes::refuse_loose;
 use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::{UnixTime, Validity};
@@ -182,6 +183,7 @@ fn directory(path: &Path, at: UnixTime, findings: &mut Findings) {
         Err(error) => findings.say(Level::Wrong, format!("{shown}/key.pem cannot be opened: {error}")),
     }
     state(path, &home.default_state(), findings);
+    values(path, &home, at, findings);
     let papers = match home.papers() {
         Ok(papers) => papers,
         Err(error) => return findings.say(Level::Wrong, error.to_string()),
@@ -229,6 +231,36 @@ fn state(directory: &Path, state: &Path, findings: &mut Findings) {
             place.display()
         );
         findings.say(Level::Warning, what);
+    }
+}
+
+/// Values that should be gone: what an erasure left that was interrupted, and what is older than the owner keeps it.
+fn values(directory: &Path, home: &AgentHome, at: UnixTime, findings: &mut Findings) {
+    let journal = home.default_state().join("journal");
+    if !journal.is_dir() {
+        return;
+    }
+    let shown = directory.display();
+    if is_erasing(&journal) {
+        let what = format!(
+            "{shown}: an erasure goes on or was interrupted; the next start of the agent finishes it, and so does the \
+             next `kakunin erase`"
+        );
+        findings.say(Level::Warning, what);
+    }
+    let Some(days) = home.keep_days() else { return };
+    // A day of grace: the command runs once a night.
+    let oldest = at.plus(-(i64::from(days) + 1) * DAY).seconds().saturating_mul(1_000_000);
+    match survey(&journal, &Which::Before(oldest)) {
+        Ok(found) if found.values > 0 => {
+            let what = format!(
+                "{shown}: {} values are older than keep_days = {days}; run kakunin erase --journal {shown} --retention",
+                found.values
+            );
+            findings.say(Level::Warning, what);
+        }
+        Ok(_) => {}
+        Err(error) => findings.say(Level::Warning, format!("{shown}: {error}")),
     }
 }
 

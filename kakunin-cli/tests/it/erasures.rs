@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::guard::{Clock as _, Guard, GuardOptions, ManualClock, SystemClock};
 use kakunin_core::home::AgentHome;
 use kakunin_core::request::ActionRequest;
 
@@ -147,4 +147,32 @@ fn what_is_no_reason_or_names_nothing_is_refused() {
         ["erase", "--journal", "journal", "--before", "2100-01-01T00:00:00Z", "--reason", "retention"];
     desk.answer(&alone, 64);
     desk.yes(&[&alone[..], &["--agent", "agents/billing"]].concat());
+}
+
+#[test]
+fn doctor_warns_of_values_that_should_be_gone() {
+    let desk = Desk::with_billing();
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let clock = std::sync::Arc::new(ManualClock::new(SystemClock.wall()));
+    let guard = Guard::open(
+        home,
+        GuardOptions { clock: std::sync::Arc::clone(&clock) as _, ..GuardOptions::default() },
+    );
+    let guard = guard.unwrap();
+    // Three days ago, by the clock of this agent: its certificate is not that old, so it is denied and recorded.
+    clock.set_wall(SystemClock.wall().plus_millis(-3 * 86_400_000));
+    drop(guard.admit(&ActionRequest::new("payments:send").amount("12.50", "EUR").counterparty("acme")));
+    guard.close();
+    let settings = desk.path("agents/billing/agent.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    let warned = |what: &str| texts(&desk.run(&["doctor", "--agent", "agents/billing"])).0.contains(what);
+    for (days, overdue) in [(1, true), (2, false), (30, false)] {
+        fs::write(&settings, format!("{text}\n[disclosures]\nkeep_days = {days}\n")).unwrap();
+        assert_eq!(warned("values are older than"), overdue, "{days}");
+    }
+    let erasing = desk.path("agents/billing/state/journal/erasing");
+    fs::write(&erasing, "").unwrap();
+    assert!(warned("an erasure goes on or was interrupted"));
+    fs::remove_file(erasing).unwrap();
+    assert!(!warned("erasure"));
 }

@@ -219,6 +219,12 @@ fn changed(folder: &Path) -> io::Result<(i64, i64)> {
     Ok((data.mtime(), data.mtime_nsec()))
 }
 
+/// Whether an erasure in the journal folder `journal` goes on, or was interrupted.
+#[must_use]
+pub fn is_erasing(journal: &Path) -> bool {
+    journal.join(NAME).exists()
+}
+
 /// Opens a segment, or what was put aside of one, for overwriting.
 pub(super) fn open_for_overwriting(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed() | file::without_waiting();

@@ -32,6 +32,7 @@ pub(crate) use pen::genesis;
 
 pub use archive::{Archive, ArchiveError};
 pub use erase::{EraseError, Erased, Finish, erase, finish_erasure};
+pub use erasing::is_erasing;
 pub use erasures::Erasures;
 pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, JournalOptions, Recorded};
 pub use read::{Entry, Proof, ReadError, StreamReader, find, locate};
