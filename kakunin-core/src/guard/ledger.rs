@@ -30,6 +30,9 @@ pub(super) struct Ledger {
     sums: HashMap<BudgetKey, Entry>,
     /// The number of the last frame applied.
     frame: u64,
+    /// The highest number this process has seen under `genesis`, the mark that was consumed last.
+    highest: u64,
+    genesis: Option<String>,
     /// Spending before this is not known.
     unknown: Option<UnixMillis>,
     /// The file was read from its beginning or lost an end; it is held against the marks before anything counts.
@@ -85,13 +88,18 @@ enum Kind {
 impl Ledger {
     /// A ledger that forgets with its process.
     pub(super) fn memory() -> Self {
-        Self { store: Store::Memory, sums: HashMap::new(), frame: 0, unknown: None, doubtful: false }
+        Self::of(Store::Memory)
+    }
+
+    fn of(store: Store) -> Self {
+        let sums = HashMap::new();
+        Self { store, sums, frame: 0, highest: 0, genesis: None, unknown: None, doubtful: false }
     }
 
     /// Opens the ledger of `dir`. With `fresh`, an authority vouches that nothing was spent before.
     pub(super) fn open(dir: &StateDir, fresh: Option<Fresh>, now: UnixMillis) -> Result<Self, LockError> {
         let store = Store::File { dir: dir.clone(), file: None, inode: 0, read: 0 };
-        let mut ledger = Self { store, sums: HashMap::new(), frame: 0, unknown: None, doubtful: false };
+        let mut ledger = Self::of(store);
         let lock = dir.lock(Patience::Start)?;
         ledger.catch_up(&lock)?;
         // Another process may have consumed the mark while this one waited for the lock.
@@ -104,6 +112,7 @@ impl Ledger {
             ledger.append(&lock, &[(Kind::Begin, nothing(), now, Money::ZERO, 0, 0)])?;
             lock.file().sync_all()?;
             dir.consume_genesis(&lock, &fresh.thumbprint)?;
+            (ledger.highest, ledger.genesis) = (ledger.frame, Some(fresh.thumbprint));
             ledger.doubtful = false;
         } else {
             ledger.notice_loss(&lock, now)?;
@@ -115,13 +124,17 @@ impl Ledger {
     /// A file that is empty or ends before the last frame that was ever written says nothing about what was spent.
     fn notice_loss(&mut self, lock: &Locked, now: UnixMillis) -> io::Result<()> {
         let Store::File { dir, .. } = &self.store else { return Ok(()) };
-        let last = dir.marks()?.frame;
+        let genesis = dir.consumed_genesis()?;
+        // Numbers begin anew with a mark; otherwise an older file with older marks beside it is known by its number.
+        let seen = if genesis == self.genesis { self.highest } else { 0 };
+        let last = dir.marks()?.frame.max(seen);
+        self.genesis = genesis;
         if self.frame == 0 || self.frame < last {
             self.frame = self.frame.max(last);
             self.append(lock, &[(Kind::Unknown, nothing(), now, Money::ZERO, 0, 0)])?;
             lock.file().sync_all()?;
         }
-        self.doubtful = false;
+        (self.highest, self.doubtful) = (self.frame, false);
         Ok(())
     }
 
@@ -225,6 +238,7 @@ impl Ledger {
 
     fn apply(&mut self, record: &Record) {
         self.frame = record.number;
+        self.highest = self.highest.max(record.number);
         let Record { key, at, amount, .. } = *record;
         match record.kind {
             Kind::Begin => {

@@ -24,6 +24,8 @@ use crate::time::UnixTime;
 #[derive(Clone, Debug)]
 pub(super) struct StateDir {
     path: PathBuf,
+    /// Device and inode of the directory that was opened.
+    place: (u64, u64),
 }
 
 impl StateDir {
@@ -36,7 +38,7 @@ impl StateDir {
             modes::make_folder(&lists)?;
             File::open(path)?.sync_all()?;
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), place: place_of(&fs::metadata(path)?) })
     }
 
     /// Refuses a directory that others can write into by now.
@@ -54,7 +56,13 @@ impl StateDir {
         loop {
             let file = open_append(&self.file(BUDGETS))?;
             match file.try_lock() {
-                Ok(()) if is_at(&file, &self.file(BUDGETS))? => return Ok(Locked(file)),
+                Ok(()) if is_at(&file, &self.file(BUDGETS))? => {
+                    // Whoever puts another directory there would hand out what was spent once more.
+                    return match place_of(&fs::metadata(&self.path)?) == self.place {
+                        true => Ok(Locked(file)),
+                        false => Err(io::Error::other("another directory stands in its place").into()),
+                    };
+                }
                 // Compacted meanwhile: the lock is on a file that is no longer there.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(LockError::Busy),
@@ -240,8 +248,11 @@ pub(super) fn open_append(path: &Path) -> io::Result<File> {
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let (own, there) = (file.metadata()?, fs::metadata(path)?);
-    Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
+    Ok(place_of(&file.metadata()?) == place_of(&fs::metadata(path)?))
+}
+
+fn place_of(data: &fs::Metadata) -> (u64, u64) {
+    (data.dev(), data.ino())
 }
 
 pub(super) const BUDGETS: &str = "budget.seg";

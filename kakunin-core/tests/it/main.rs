@@ -33,6 +33,7 @@ mod page;
 mod reference;
 mod revocation;
 mod scope;
+mod swapped;
 mod segments;
 
 mod tokens;
