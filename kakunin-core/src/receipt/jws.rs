@@ -7,7 +7,8 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 
 use super::base64url::push_base64url;
-use super::record::{ReceiptHash, Statement, StatementError};
+use super::hash::ReceiptHash;
+use super::record::{Statement, StatementError};
 use crate::digest::Digest;
 use crate::key::{Algorithm, PublicKey, Signature};
 
@@ -252,8 +253,9 @@ const TYPE: &str = "kakunin-receipt+jws";
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::Stamp;
     use super::super::payload::Payload;
-    use super::super::record::{OPEN, Stamp};
+    use super::super::record::OPEN;
     use super::*;
     use crate::id::AgentId;
     use crate::key::{Signer, SoftKey};

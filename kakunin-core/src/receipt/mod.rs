@@ -1,10 +1,14 @@
 //! Receipts: what is stated about one decision, one outcome, or the stream itself, and how it is signed.
 //!
-//! `record` says what a receipt states, `payload` and `json` are the one spelling of it, `jws` signs and checks the bytes as
-//! written (WIRE 4), `disclosure` keeps the values that are only committed to. Nothing here writes a file.
+//! `record` says what a receipt states, in the terms of `facts` and `control`; `payload` and `json` are the one spelling
+//! of it, `jws` signs and checks the bytes as written (WIRE 4), `disclosure` keeps the values that are only committed to.
+//! Nothing here writes a file.
 
 mod base64url;
+mod control;
 mod disclosure;
+mod facts;
+mod hash;
 mod json;
 mod jws;
 mod payload;
@@ -16,10 +20,10 @@ pub(crate) use jws::{header_prefix, sealed_entry, to_jws};
 pub(crate) use payload::{Parents, Payload};
 pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME};
 
+pub use control::{Control, ErasureReason, Seal, Totals};
 pub use disclosure::{Disclosure, DisclosureError};
+pub use facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
+pub use hash::ReceiptHash;
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
 pub use payload::MAX_PARENTS;
-pub use record::{
-    Anchor, Answer, Control, ErasureReason, Event, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp,
-    Statement, StatementError, Totals,
-};
+pub use record::{Answer, Event, Statement, StatementError};

@@ -3,11 +3,11 @@
 //! Flat on purpose: JSON wants its keys in one ascending row whatever the phase is. What the members mean together
 //! is [`super::Statement`]'s affair.
 
+use super::control::{Control, ErasureReason, Seal, Totals};
+use super::facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
+use super::hash::ReceiptHash;
 use super::json::{Object, ObjectWriter, Value, is_plain};
-use super::record::{
-    Anchor, Control, ErasureReason, ListUse, Mode, Outcome, Output, ReceiptHash, Seal, Stamp, StatementError,
-    Totals,
-};
+use super::record::StatementError;
 use crate::digest::{Digest, unhex};
 use crate::id::{ChainId, StreamId};
 use crate::time::UnixTime;

@@ -10,354 +10,13 @@
 //! `tgt` commitments to counterparties and resources, `tp` W3C traceparent, `ts` microseconds, `v` version, `why`
 //! reason code, `written` amount by `as_written`.
 
-use std::collections::HashMap;
-use std::fmt;
-
-use super::json::{MAX_NUMBER, NotExact};
-use super::payload::{Payload, read_hex_number};
+use super::control::{Control, Totals};
+use super::facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
+use super::hash::ReceiptHash;
+use super::json::NotExact;
+use super::payload::Payload;
 use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
-use crate::revocation::RevocationList;
-use crate::time::UnixTime;
-use crate::tree;
-
-/// The name of a receipt, and of the decision it records: SHA-256 of its JWS signing input.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReceiptHash(Digest);
-
-impl ReceiptHash {
-    /// Takes a digest that is known to be a receipt's, for example from a call's headers.
-    #[must_use]
-    pub const fn from_digest(digest: Digest) -> Self {
-        Self(digest)
-    }
-
-    /// The hash of `signing_input`.
-    #[must_use]
-    pub fn of(signing_input: &[u8]) -> Self {
-        Self(Digest::of(signing_input))
-    }
-
-    /// The digest.
-    #[must_use]
-    pub const fn digest(&self) -> &Digest {
-        &self.0
-    }
-
-    /// Whether the hexadecimal form starts with `prefix`, as people abbreviate it: four digits at least.
-    #[must_use]
-    pub fn starts_with(&self, prefix: &str) -> bool {
-        prefix.len() >= 4 && self.0.to_hex().starts_with(prefix)
-    }
-}
-
-impl fmt::Display for ReceiptHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for ReceiptHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReceiptHash({})", self.0)
-    }
-}
-
-/// The clocks at the moment of a receipt, read by whoever owns them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// Microseconds since the Unix epoch, as this machine claims.
-    pub micros: i64,
-    /// The kernel's boot identifier.
-    pub boot: [u8; 16],
-    /// Nanoseconds of the monotonic clock since that boot.
-    pub mono_nanos: u64,
-}
-
-impl Stamp {
-    /// The claimed second.
-    #[must_use]
-    pub const fn time(&self) -> UnixTime {
-        UnixTime::from_seconds(self.micros.div_euclid(1_000_000))
-    }
-}
-
-/// The revocation list a decision was made by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListUse {
-    /// Its CRLNumber, big-endian and right-aligned, so that comparing arrays compares numbers.
-    pub number: [u8; 20],
-    /// SHA-256 of its TBSCertList, which is also its name in the archive.
-    pub digest: Digest,
-    /// Its thisUpdate.
-    pub this_update: UnixTime,
-    /// Its nextUpdate.
-    pub next_update: UnixTime,
-}
-
-impl ListUse {
-    /// The use of `list`; make it once when the list is taken up, not for each decision.
-    #[must_use]
-    pub fn of(list: &RevocationList) -> Self {
-        Self {
-            // INVARIANT: a number has at most 20 octets and is its own hexadecimal text.
-            number: read_hex_number(&list.number().to_hex()).unwrap_or([0; 20]),
-            digest: list.digest(),
-            this_update: list.this_update(),
-            next_update: list.next_update(),
-        }
-    }
-}
-
-/// What a decision was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// A denial stops the action.
-    Enforce,
-    /// A denial is recorded and the action runs all the same.
-    Observe,
-    /// A question; no action follows.
-    Check,
-}
-
-impl Mode {
-    /// The word in receipts.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Observe => "observe",
-            Self::Check => "check",
-        }
-    }
-
-    pub(super) fn from_word(word: &str) -> Option<Self> {
-        [Self::Enforce, Self::Observe, Self::Check].into_iter().find(|mode| mode.word() == word)
-    }
-}
-
-/// How an action ended, as the guard saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The body returned.
-    Returned,
-    /// The body raised or returned an error.
-    Raised,
-    /// The body was cancelled.
-    Cancelled,
-    /// The body says that nothing was done.
-    NotExecuted,
-    /// Nobody can say.
-    Unknown,
-}
-
-impl Outcome {
-    /// The word in receipts.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Returned => "returned",
-            Self::Raised => "raised",
-            Self::Cancelled => "cancelled",
-            Self::NotExecuted => "not_executed",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    pub(super) fn from_word(word: &str) -> Option<Self> {
-        [Self::Returned, Self::Raised, Self::Cancelled, Self::NotExecuted, Self::Unknown]
-            .into_iter()
-            .find(|outcome| outcome.word() == word)
-    }
-}
-
-/// A salted commitment to the bytes of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// The commitment.
-    pub digest: Digest,
-    /// How many bytes the result has.
-    pub length: u64,
-}
-
-/// A checkpoint of a log that the writer knew: what names it was written after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anchor {
-    /// The size of the tree.
-    pub size: u64,
-    /// The first 16 octets of its root.
-    pub root: [u8; 16],
-}
-
-impl Anchor {
-    /// What a receipt says of a checkpoint; `None` for a tree that is larger than a receipt can say.
-    #[must_use]
-    pub fn of(size: u64, root: &Digest) -> Option<Self> {
-        let root = root.as_bytes().first_chunk()?;
-        (size <= MAX_NUMBER).then_some(Self { size, root: *root })
-    }
-}
-
-/// Receipts of a stream that share one signature: the one of the receipt that holds this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seal {
-    /// The sequence number of the first of them.
-    pub first: u64,
-    /// How many follow one another from there.
-    pub count: u64,
-    /// RFC 6962 root over their hashes, in order.
-    pub root: Digest,
-}
-
-impl Seal {
-    /// The seal over the receipts from `first` on, whose hashes are `hashes`.
-    pub(crate) fn over<'h>(first: u64, hashes: impl IntoIterator<Item = &'h ReceiptHash>) -> Self {
-        let mut count = 0;
-        let root = tree::root(hashes.into_iter().map(|hash| {
-            count += 1;
-            &hash.digest().as_bytes()[..]
-        }));
-        Self { first, count, root }
-    }
-
-    /// Whether the seal is over exactly the receipts whose hashes are `hashes`, in this order.
-    #[must_use]
-    pub fn holds<'h>(&self, hashes: impl IntoIterator<Item = &'h ReceiptHash>) -> bool {
-        Self::over(self.first, hashes) == *self
-    }
-
-    /// Whether it covers anything, and only what lies before the receipt number `sequence`.
-    fn ends_before(&self, sequence: u64) -> bool {
-        self.count > 0 && self.first.checked_add(self.count).is_some_and(|end| end <= sequence)
-    }
-
-    /// Whether the receipt number `sequence` is among them.
-    #[must_use]
-    pub const fn covers(&self, sequence: u64) -> bool {
-        sequence >= self.first && sequence - self.first < self.count
-    }
-}
-
-/// Why values were erased: one of a few words, so that no receipt says more than that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErasureReason {
-    /// The person they were about asked for it.
-    SubjectRequest,
-    /// They were kept as long as they had to be.
-    Retention,
-    /// The owner of the agent wanted it.
-    OwnerRequest,
-    /// A court or an authority ordered it.
-    LegalOrder,
-}
-
-impl ErasureReason {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::SubjectRequest, Self::Retention, Self::OwnerRequest, Self::LegalOrder];
-
-    /// The word in receipts.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::SubjectRequest => "subject_request",
-            Self::Retention => "retention",
-            Self::OwnerRequest => "owner_request",
-            Self::LegalOrder => "legal_order",
-        }
-    }
-
-    /// The reason that `word` stands for.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.word() == word)
-    }
-}
-
-/// What happened to a stream itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Control {
-    /// The machine's clock moved by this many milliseconds against the monotonic one.
-    Clock {
-        /// Forward or back.
-        forward: bool,
-        /// By how much.
-        millis: u64,
-    },
-    /// Disclosed values were erased; the commitments to them stay where they are.
-    Erased {
-        /// How many.
-        count: u64,
-        /// RFC 6962 root over the commitments, ascending.
-        digest: Digest,
-        /// Why.
-        reason: ErasureReason,
-    },
-    /// Several receipts come together: the parents of this one, more than a single receipt may name or of several
-    /// chains.
-    Join,
-    /// A new revocation list is in use.
-    List(ListUse),
-    /// An abandoned stream was found; its unsigned receipts are counted and never signed.
-    Recovered {
-        /// Bytes of a torn tail that were cut.
-        cut: u64,
-        /// Receipts without a signature.
-        unsigned: u64,
-        /// RFC 6962 root over their hashes, in order.
-        digest: Digest,
-    },
-    /// The old key names the certificate that signs from the next receipt on.
-    Rotate {
-        /// SHA-256 of the next certificate.
-        next: Digest,
-    },
-    /// One signature for receipts before this one.
-    Seal(Seal),
-}
-
-/// What a closing receipt counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// Decisions that allowed.
-    pub allow: u64,
-    /// Decisions that denied.
-    pub deny: u64,
-    /// Outcomes.
-    pub outcome: u64,
-    /// Chains that took part.
-    pub chains: u64,
-    /// RFC 6962 root over `<chain> <last counter>`, ascending: shows the length of one chain without the others.
-    pub chains_root: Digest,
-}
-
-impl Totals {
-    /// The leaf that says how far a chain came in a stream.
-    pub(crate) fn chain_leaf(chain: &ChainId, last: u64) -> String {
-        format!("{chain} {last}")
-    }
-
-    /// The leaves over all chains, ascending.
-    pub(crate) fn chain_leaves(chains: &HashMap<ChainId, u64>) -> Vec<String> {
-        let mut leaves: Vec<String> =
-            chains.iter().map(|(chain, last)| Self::chain_leaf(chain, *last)).collect();
-        leaves.sort_unstable();
-        leaves
-    }
-
-    /// The root over them. There may be as many chains as receipts, so their leaves are not all in memory.
-    pub(crate) fn root_of(chains: &HashMap<ChainId, u64>) -> Digest {
-        let mut ascending: Vec<(ChainId, u64)> = chains.iter().map(|(chain, last)| (*chain, *last)).collect();
-        ascending.sort_unstable();
-        let mut tree = tree::Growing::default();
-        for (chain, last) in ascending {
-            tree.push(Self::chain_leaf(&chain, last).as_bytes());
-        }
-        tree.root()
-    }
-}
-
 /// The two answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -540,7 +199,7 @@ impl Statement {
             stamp: read.stamp,
             chain: read.chain,
             anchor: read.anchor,
-            parents: read.parents.iter().copied().map(ReceiptHash).collect(),
+            parents: read.parents.iter().copied().map(ReceiptHash::from_digest).collect(),
             memory: read.memory,
             trace: read.trace.map(str::to_owned),
             event,
@@ -569,7 +228,9 @@ impl Statement {
                 as_written: read.written,
             }),
             OUTCOME => Ok(Event::Outcome {
-                decision: ReceiptHash(*read.parents.iter().next().ok_or(StatementError::Member("par"))?),
+                decision: ReceiptHash::from_digest(
+                    *read.parents.iter().next().ok_or(StatementError::Member("par"))?,
+                ),
                 outcome: read.outcome.ok_or(StatementError::Member("res"))?,
                 observer: read.observer.ok_or(StatementError::Member("src"))?.to_owned(),
                 output: read.output,
@@ -623,8 +284,10 @@ pub(crate) const CLOSE: &str = "close";
 
 #[cfg(test)]
 mod tests {
-    use super::super::payload::Parents;
+    use super::super::control::{ErasureReason, Seal};
+    use super::super::payload::{Parents, read_hex_number};
     use super::*;
+    use crate::time::UnixTime;
 
     fn stamp() -> Stamp {
         Stamp { micros: 1_795_000_000_123_456, boot: [7; 16], mono_nanos: u64::MAX }
@@ -747,23 +410,6 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_holds_exactly_the_hashes_it_was_made_over() {
-        let hashes: Vec<ReceiptHash> = (0..9_u8).map(|n| ReceiptHash::of(&[n])).collect();
-        let seal = Seal::over(5, &hashes);
-        assert_eq!((seal.first, seal.count), (5, 9));
-        assert!(seal.holds(&hashes) && seal.covers(5) && seal.covers(13));
-        assert!(!seal.covers(4) && !seal.covers(14));
-        for lost in 0..hashes.len() {
-            let mut others = hashes.clone();
-            others.remove(lost);
-            assert!(!seal.holds(&others));
-            others.insert(lost, ReceiptHash::of(b"another"));
-            assert!(!seal.holds(&others));
-        }
-        assert!(!seal.holds(hashes.iter().rev()) && !seal.holds(&[]));
-    }
-
-    #[test]
     fn a_join_has_parents() {
         let subject = subject();
         let mut payload = full(CONTROL, &subject);
@@ -790,12 +436,5 @@ mod tests {
     fn a_ninth_parent_is_refused() {
         assert!(Parents::of(&[ReceiptHash::of(b"p"); 8]).is_some());
         assert!(Parents::of(&[ReceiptHash::of(b"p"); 9]).is_none());
-    }
-
-    #[test]
-    fn hashes_are_abbreviated_to_four_digits_or_more() {
-        let hash = ReceiptHash::of(b"abc");
-        assert!(hash.starts_with("ba78") && hash.starts_with(&hash.to_string()));
-        assert!(!hash.starts_with("ba7") && !hash.starts_with("ba79"));
     }
 }
