@@ -28,6 +28,7 @@ done
 
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
+stage "clippy, archive"       cargo clippy -p kakunin-cli -p kakunin-authority --all-targets --features kakunin-cli/s3 --locked -- -D warnings
 stage "archive"               scripts/archive.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
