@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::digest::{Context, SHA256};
+
+use crate::base64::{push_base64url, read_base64url_hash};
 
 /// A SHA-256 digest (FIPS 180-4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,15 +62,16 @@ impl Digest {
     /// 43 characters of base64url, as in a JOSE `x5t#S256` member (RFC 7515 section 4.1.8).
     #[must_use]
     pub fn to_base64url(&self) -> String {
-        Base64UrlUnpadded::encode_string(&self.0)
+        let mut text = Vec::with_capacity(43);
+        push_base64url(&mut text, &self.0);
+        // INVARIANT: base64url is ASCII.
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// Reads 43 characters of canonical base64url; anything else is `None`.
     #[must_use]
     pub fn from_base64url(text: &str) -> Option<Self> {
-        let mut out = [0; 32];
-        let read = Base64UrlUnpadded::decode(text, &mut out).ok()?.len();
-        (read == 32).then_some(Self(out))
+        read_base64url_hash(text.as_bytes()).map(Self)
     }
 }
 

@@ -4,6 +4,7 @@
 //! are listed from the lowest floor to the highest; each imports only from rooms above its own line.
 
 pub mod time;
+mod base64;
 pub mod digest;
 pub mod id;
 mod file;

@@ -3,6 +3,7 @@
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
+use crate::base64::read_base64_hash;
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::log::SignedNote;
@@ -36,8 +37,13 @@ impl Line for ProofLine {
 
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
-        let (line, index) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (line, index) = (number(words.next()?)?, number(words.next()?)?);
         Some(Self { line, index, path: read_hashes(words)? })
+    }
+
+    /// There are as many as receipts. Every word is read in its one spelling only, and an empty one is none.
+    fn read(line: &str) -> Option<Self> {
+        Self::parse(line)
     }
 }
 
@@ -181,13 +187,13 @@ fn hashes(hashes: &[Digest]) -> String {
 }
 
 fn read_hashes<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<Digest>> {
-    words
-        .map(|word| {
-            let mut octets = [0; 32];
-            let read = Base64::decode(word, &mut octets).ok()?.len();
-            (read == octets.len()).then_some(Digest::from_bytes(octets))
-        })
-        .collect()
+    words.map(|word| read_base64_hash(word.as_bytes()).map(Digest::from_bytes)).collect()
+}
+
+/// A number without sign and without zeros in front.
+fn number(word: &str) -> Option<u64> {
+    let one_spelling = word == "0" || !word.starts_with(['0', '+']);
+    word.parse().ok().filter(|_| one_spelling)
 }
 
 #[cfg(test)]

@@ -45,9 +45,11 @@ impl Lines {
         if read == 0 {
             return Ok(None);
         }
-        let text = String::from_utf8(line).ok();
-        let text = text.and_then(|text| text.strip_suffix('\n').map(str::to_owned));
-        text.map(Some).ok_or_else(|| self.refuse())
+        let whole = line.pop() == Some(b'\n');
+        match String::from_utf8(line) {
+            Ok(text) if whole => Ok(Some(text)),
+            _ => Err(self.refuse()),
+        }
     }
 
     /// Nothing may be left, and what was read has to be what the manifest was compared with when the bundle was opened.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::handle::Identity;
 use super::segment::{FrameKind, push_frame};
+use crate::base64::push_base64url;
 use crate::digest::Digest;
 use crate::id::StreamId;
 use crate::key::Signer;
-use crate::receipt::{Anchor, Payload, ReceiptHash, header_prefix, push_base64url};
+use crate::receipt::{Anchor, Payload, ReceiptHash, header_prefix};
 
 /// Where a stream stands, and who writes it.
 pub(super) struct Pen {

@@ -4,10 +4,9 @@
 //! the commitment is SHA-256 of that text. Salt and value lie beside the receipt and never in it; deleting
 //! them leaves every signature intact and nothing to guess from.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
-use super::base64url::push_base64url;
+use crate::base64::{push_base64url, read_base64url};
 use crate::digest::Digest;
 use crate::request::{Amount, Names};
 
@@ -106,10 +105,10 @@ impl Disclosure {
     pub fn parse(text: &[u8]) -> Result<Self, DisclosureError> {
         let digest = Digest::of(text);
         let text = std::str::from_utf8(text).map_err(|_| DisclosureError)?;
-        let json = Base64UrlUnpadded::decode_vec(text).map_err(|_| DisclosureError)?;
+        let json = read_base64url(text.as_bytes()).ok_or(DisclosureError)?;
         let (salt, name, value): (String, String, Value) =
             serde_json::from_slice(&json).map_err(|_| DisclosureError)?;
-        let salt = Base64UrlUnpadded::decode_vec(&salt).map_err(|_| DisclosureError)?;
+        let salt = read_base64url(salt.as_bytes()).ok_or(DisclosureError)?;
         if salt.len() != SALT_LENGTH {
             return Err(DisclosureError);
         }

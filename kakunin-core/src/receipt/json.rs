@@ -4,7 +4,7 @@
 //! never twice, text in printable ASCII, integers that a double holds. The reader refuses everything else, so there
 //! is nothing a second implementation could understand differently. Both borrow; neither knows any receipt.
 
-use super::base64url::push_base64url;
+use crate::base64::push_base64url;
 use crate::digest::Digest;
 
 /// Writes one object; members must come in ascending order, which the reader of every test insists on.

@@ -4,11 +4,9 @@
 //! can bring a key or ask for another algorithm, and the algorithm is the certificate's key's and never the
 //! header's. Nothing is serialised again before checking.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-
-use super::base64url::push_base64url;
 use super::hash::ReceiptHash;
 use super::record::{Statement, StatementError};
+use crate::base64::{push_base64url, read_base64url};
 use crate::digest::Digest;
 use crate::key::{Algorithm, PublicKey, Signature};
 
@@ -223,24 +221,26 @@ pub enum ReceiptError {
 }
 
 fn header(algorithm: Algorithm, x5t: &Digest) -> String {
-    format!(r#"{{"alg":"{}","typ":"{TYPE}","x5t#S256":"{}"}}"#, algorithm.jose_name(), x5t.to_base64url())
+    format!(r#"{}{}"}}"#, header_start(algorithm), x5t.to_base64url())
+}
+
+/// The header up to the thumbprint.
+fn header_start(algorithm: Algorithm) -> String {
+    format!(r#"{{"alg":"{}","typ":"{TYPE}","x5t#S256":""#, algorithm.jose_name())
 }
 
 /// A header is the profile only if it is, byte for byte, the one this project writes.
 fn read_header(bytes: &[u8]) -> Option<(Algorithm, Digest)> {
-    let thumbprint = bytes.get(bytes.len().checked_sub(45)?..bytes.len() - 2)?;
+    let (start, thumbprint) = bytes.strip_suffix(b"\"}")?.split_last_chunk::<43>()?;
     let x5t = Digest::from_base64url(std::str::from_utf8(thumbprint).ok()?)?;
-    [Algorithm::P256, Algorithm::Ed25519]
+    let algorithm = [Algorithm::P256, Algorithm::Ed25519]
         .into_iter()
-        .find(|algorithm| header(*algorithm, &x5t).as_bytes() == bytes)
-        .map(|algorithm| (algorithm, x5t))
+        .find(|algorithm| header_start(*algorithm).as_bytes() == start)?;
+    Some((algorithm, x5t))
 }
 
 fn decode(part: &[u8]) -> Result<Vec<u8>, ReceiptError> {
-    let text = std::str::from_utf8(part).map_err(|_| ReceiptError::Encoding)?;
-    let bytes = Base64UrlUnpadded::decode_vec(text).map_err(|_| ReceiptError::Encoding)?;
-    // Spare bits of the last character must be zero, or one receipt had two spellings.
-    if Base64UrlUnpadded::encode_string(&bytes) == text { Ok(bytes) } else { Err(ReceiptError::Encoding) }
+    read_base64url(part).ok_or(ReceiptError::Encoding)
 }
 
 /// The hard bound of a payload: a C2SP log entry is at most 65,535 bytes, and the journal's default is lower.

@@ -4,7 +4,6 @@
 //! of it, `jws` signs and checks the bytes as written (WIRE 4), `disclosure` keeps the values that are only committed to.
 //! Nothing here writes a file.
 
-mod base64url;
 mod control;
 mod disclosure;
 mod facts;
@@ -14,7 +13,6 @@ mod jws;
 mod payload;
 mod record;
 
-pub(crate) use base64url::push_base64url;
 pub(crate) use disclosure::{Member, SALT_LENGTH, write_disclosure};
 pub(crate) use jws::{header_prefix, sealed_entry, to_jws};
 pub(crate) use payload::{Parents, Payload};

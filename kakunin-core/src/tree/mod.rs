@@ -12,4 +12,5 @@ pub use consistency::{ConsistencyProof, Inconsistent};
 pub(crate) use hash::Growing;
 pub use hash::{leaf_hash, node_hash, root};
 pub use inclusion::InclusionProof;
+pub(crate) use inclusion::KnownNodes;
 pub use subtree::{HashSource, root_of};

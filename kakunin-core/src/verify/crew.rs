@@ -3,6 +3,7 @@
 //! Jobs go out in batches and only failures come back. The first failure in the order of the receipts counts, whichever
 //! thread finds it, so that two runs say the same. A thread that ends early is noticed by the count of what was done.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,7 +17,7 @@ use crate::digest::Digest;
 use crate::journal::Proof;
 use crate::key::PublicKey;
 use crate::receipt::UnverifiedReceipt;
-use crate::tree::{InclusionProof, leaf_hash};
+use crate::tree::{InclusionProof, KnownNodes, leaf_hash};
 
 /// A receipt whose proofs are to be checked.
 pub(super) struct Job {
@@ -34,16 +35,19 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn check(self) -> Result<(), Invalid> {
+    fn check(self, known: &mut Known) -> Result<(), Invalid> {
         let place = Place::Receipt { stream: self.receipt.statement().stream, index: self.index };
-        self.judge().map_err(|code| Invalid { code, place })
+        self.judge(known).map_err(|code| Invalid { code, place })
     }
 
-    fn judge(self) -> Result<(), &'static str> {
+    fn judge(self, known: &mut Known) -> Result<(), &'static str> {
         if !self.paths.is_empty() {
             let entry = log_entry(&self.receipt, &self.proof).ok_or("log.inclusion")?;
             let leaf = leaf_hash(entry.as_bytes());
-            if self.paths.iter().any(|(path, root)| path.root(leaf) != Some(*root)) {
+            let mut leads = |(path, root): &(InclusionProof, Digest)| {
+                path.leads_to(leaf, root, known.entry((*root, path.size)).or_default())
+            };
+            if !self.paths.iter().all(&mut leads) {
                 return Err("log.inclusion");
             }
         }
@@ -68,6 +72,9 @@ fn contradicts(rival: &[u8], receipt: &UnverifiedReceipt, key: &PublicKey) -> bo
     };
     other.hash() != receipt.hash() && other.verify(receipt.certificate(), key, &signature).is_ok()
 }
+
+/// What a thread knows of the trees that paths lead to.
+type Known = HashMap<(Digest, u64), KnownNodes>;
 
 /// The threads, as the reader sees them.
 pub(super) struct Crew<'scope> {
@@ -132,12 +139,13 @@ impl<'scope> Crew<'scope> {
 }
 
 fn work(jobs: &Mutex<Receiver<Vec<Job>>>, findings: &Findings) {
+    let mut known = Known::new();
     loop {
         let batch = jobs.lock().map(|jobs| jobs.recv());
         let Ok(Ok(batch)) = batch else { return };
         for job in batch {
             let order = job.order;
-            if let Err(invalid) = job.check() {
+            if let Err(invalid) = job.check(&mut known) {
                 let mut first = findings.first.lock().unwrap_or_else(PoisonError::into_inner);
                 if first.as_ref().is_none_or(|(known, _)| order < *known) {
                     *first = Some((order, invalid));
