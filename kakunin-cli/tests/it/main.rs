@@ -10,5 +10,6 @@ mod erasures;
 mod incident;
 mod logs;
 mod manners;
+mod progress;
 mod receipts;
 mod verdicts;
