@@ -40,6 +40,11 @@ impl<'a> Subject<'a> {
         Self { calls, clock: ClockId::ProcessCPUTime, run: Box::new(run) }
     }
 
+    /// A subject that keeps several threads or a disk busy: time is the wall clock's.
+    pub(crate) fn of_wall<T>(calls: u32, call: impl FnMut() -> T + 'a) -> Self {
+        Self { clock: ClockId::Monotonic, ..Self::new(calls, call) }
+    }
+
     /// Nanoseconds of a call, this once.
     fn measure(&mut self) -> f64 {
         let before = nanos_of(self.clock);

@@ -1,14 +1,15 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|chain|receipts|trail]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
-//! something large to look at. `scripts/bench.sh` adds the head and the rows of the other languages.
+//! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took. `scripts/bench.sh` adds the head and the rows of the other languages.
 
 mod agent;
 mod chain;
 mod decision;
 mod floor;
 mod harness;
+mod paper_trail;
 mod receipts;
 mod sample;
 mod table;
@@ -37,8 +38,18 @@ fn main() -> Outcome<()> {
         let sealing = if sealed.is_empty() { Sealing::Each } else { Sealing::Groups };
         return sample::make(Path::new(folder), receipts.parse()?, sealing, now).map(drop);
     }
+    if let [command, folder] = arguments.as_slice()
+        && command == "peak"
+    {
+        return paper_trail::peak(Path::new(folder));
+    }
     let agent = BenchAgent::make(now)?;
-    let rows: [Row; 3] = [("decision", decision::rows), ("chain", chain::rows), ("receipts", receipts::rows)];
+    let rows: [Row; 4] = [
+        ("decision", decision::rows),
+        ("chain", chain::rows),
+        ("receipts", receipts::rows),
+        ("trail", paper_trail::rows),
+    ];
     let wanted = arguments.first().cloned();
     if wanted.as_deref() == Some("bare-write") {
         return receipts::bare_write(&agent);

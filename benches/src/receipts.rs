@@ -5,10 +5,11 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use kakunin_core::decision::{Decision, DenialReason};
 use kakunin_core::guard::{Guard, GuardOptions};
-use kakunin_core::journal::{DecisionEntry, Identity, Journal, Recorded, StreamReader};
+use kakunin_core::journal::{DecisionEntry, Identity, Journal, JournalOptions, Recorded, StreamReader};
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::receipt::{ListUse, Mode, Stamp};
 use kakunin_core::request::ActionRequest;
@@ -35,6 +36,9 @@ pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
     let what = "a decision in the journal, in bursts of 400";
     let bare = ("bare write() + serde_json of the same payload", rounds.nanos(0));
     table::ratio(what, rounds.nanos(1), bare, rounds.ratio(1, 0), Some(2.5));
+    let allocations = measure(|| drop(appender.append())).count_total;
+    table::count("… allocations", allocations, 0);
+    rest(journal);
 
     let pkcs8 = agent.pkcs8()?;
     let random = SystemRandom::new();
@@ -84,25 +88,29 @@ fn sustained(agent: &BenchAgent, signature: f64) -> Outcome<()> {
 }
 
 /// One decision, to be recorded again and again.
-struct Appender {
-    journal: Journal,
+pub(crate) struct Appender {
+    pub(crate) journal: Journal,
     decision: Decision,
     list: ListUse,
 }
 
 impl Appender {
     /// A journal in the folder `name`, or in memory, with one signed decision in it.
-    fn open(agent: &BenchAgent, name: Option<&str>) -> Outcome<Self> {
+    pub(crate) fn open(agent: &BenchAgent, name: Option<&str>) -> Outcome<Self> {
+        Self::open_with(agent, name, JournalOptions::default())
+    }
+
+    /// The same, kept in another way.
+    pub(crate) fn open_with(
+        agent: &BenchAgent,
+        name: Option<&str>,
+        options: JournalOptions,
+    ) -> Outcome<Self> {
         let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
-        let identity = Identity {
-            agent: snapshot.leash().agent(),
-            certificate: agent.papers.agent.clone(),
-            chain: agent.papers.chain.clone(),
-            signer: Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?)),
-        };
+        let identity = identity(agent)?;
         let journal = match name {
-            Some(name) => Journal::open(&agent.place(name), identity, stamp())?,
-            None => Journal::memory(&identity, stamp(), 1_000)?,
+            Some(name) => Journal::open_with(&agent.place(name), identity, stamp(), options)?,
+            None => Journal::memory_with(&identity, stamp(), 1_000, options.sealing)?,
         };
         let decision = snapshot.decide(&REQUEST, agent.now.to_millis());
         let list = ListUse::of(snapshot.agent().lists().issuing());
@@ -115,7 +123,7 @@ impl Appender {
         Ok(appender)
     }
 
-    fn append(&self) -> Result<Recorded, DenialReason> {
+    pub(crate) fn append(&self) -> Result<Recorded, DenialReason> {
         self.journal.decision(&DecisionEntry {
             decision: &self.decision,
             request: &REQUEST,
@@ -127,6 +135,17 @@ impl Appender {
             stamp: stamp(),
         })
     }
+}
+
+/// Who writes.
+pub(crate) fn identity(agent: &BenchAgent) -> Outcome<Identity> {
+    let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
+    Ok(Identity {
+        agent: snapshot.leash().agent(),
+        certificate: agent.papers.agent.clone(),
+        chain: agent.papers.chain.clone(),
+        signer: Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?)),
+    })
 }
 
 fn rest(journal: &Journal) {
@@ -147,7 +166,7 @@ pub(crate) fn stamp() -> Stamp {
 
 /// What somebody would write who wants the same facts in a file and nothing else: no hash, no chain, no checksum, no
 /// signature.
-struct FloorJournal {
+pub(crate) struct FloorJournal {
     file: File,
     buffer: Vec<u8>,
     payload: FloorPayload,
@@ -198,7 +217,7 @@ struct FloorTarget {
 
 impl FloorJournal {
     /// A file that takes the payload of a decision as a journal writes it.
-    fn open(agent: &BenchAgent) -> Outcome<Self> {
+    pub(crate) fn open(agent: &BenchAgent) -> Outcome<Self> {
         Appender::open(agent, Some("example"))?.journal.close(stamp())?;
         let mut streams = StreamReader::streams(&agent.place("example"))?;
         let stream = streams.first_mut().ok_or("there is no stream")?;
@@ -218,13 +237,19 @@ impl FloorJournal {
     }
 
     fn append(&mut self) -> Outcome<()> {
+        self.serialise()?;
+        Ok(self.file.write_all(&self.buffer)?)
+    }
+
+    /// The values and the payload, and nothing else.
+    pub(crate) fn serialise(&mut self) -> Outcome<()> {
         self.buffer.clear();
         for value in &self.values {
             serde_json::to_writer(&mut self.buffer, value)?;
         }
         serde_json::to_writer(&mut self.buffer, &self.payload)?;
         self.payload.seq += 1;
-        Ok(self.file.write_all(&self.buffer)?)
+        Ok(())
     }
 }
 

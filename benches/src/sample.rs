@@ -9,13 +9,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use kakunin_core::bundle::export;
 use kakunin_core::decision::Decision;
-use kakunin_core::journal::{
-    DecisionEntry, Identity, Journal, JournalOptions, Sealing, StreamReader, locate,
-};
+use kakunin_core::journal::{DecisionEntry, Journal, JournalOptions, Sealing, StreamReader, locate};
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
 use kakunin_core::log::{Log, LogKey, LogReader};
 use kakunin_core::receipt::{ListUse, Mode, Outcome as Ended};
@@ -24,7 +21,7 @@ use kakunin_core::time::UnixTime;
 
 use crate::Outcome;
 use crate::agent::BenchAgent;
-use crate::receipts::{REQUEST, stamp};
+use crate::receipts::{REQUEST, identity, stamp};
 
 /// Makes `receipts` of them in `folder`: an opening, decisions with their outcomes, a closing. Gives the octets of all log
 /// entries.
@@ -44,12 +41,7 @@ pub(crate) fn make(folder: &Path, receipts: u64, sealing: Sealing, now: UnixTime
 /// The agent pays again and again.
 fn act(agent: &BenchAgent, receipts: u64, sealing: Sealing) -> Outcome<()> {
     let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
-    let identity = Identity {
-        agent: snapshot.leash().agent(),
-        certificate: agent.papers.agent.clone(),
-        chain: agent.papers.chain.clone(),
-        signer: Arc::new(Signer::soft(SoftKey::from_pkcs8(&agent.pkcs8()?)?)),
-    };
+    let identity = identity(agent)?;
     let place = agent.home.dir().join("state").join("journal");
     let options = JournalOptions { sealing: Some(sealing), ..JournalOptions::default() };
     let journal = Journal::open_with(&place, identity, stamp(), options)?;

@@ -26,6 +26,20 @@ pub(crate) fn count(what: &str, measured: u64, hold: u64) {
     row(what, &measured, &"", &"", &format!("≤ {hold}{}", mark(measured <= hold)));
 }
 
+/// Prints a row whose promise is a ratio of two sizes.
+pub(crate) fn sizes(what: &str, (measured, floor): (f64, f64), of: &str, hold: f64) {
+    let ratio = measured / floor;
+    let (measured, floor) = (format!("{measured:.0} octets"), format!("{of}: {floor:.0} octets"));
+    row(what, &measured, &floor, &format!("{ratio:.2}"), &format!("≤ {hold}{}", mark(ratio <= hold)));
+}
+
+/// Prints a row whose promise is a size, beside that of something smaller.
+pub(crate) fn size(what: &str, (measured, smaller): (f64, f64), unit: &str, of: &str, hold: f64) {
+    let (ratio, holds) = (measured / smaller, mark(measured <= hold));
+    let (measured, smaller) = (format!("{measured:.0} {unit}"), format!("{of}: {smaller:.0} {unit}"));
+    row(what, &measured, &smaller, &format!("{ratio:.2}"), &format!("≤ {hold} {unit}{holds}"));
+}
+
 /// Prints a row.
 pub(crate) fn row(
     what: &str,
