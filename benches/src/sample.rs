@@ -9,9 +9,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use kakunin_core::bundle::export;
-use kakunin_core::decision::Decision;
+use kakunin_core::decision::{Decision, DenialReason};
 use kakunin_core::journal::{DecisionEntry, Journal, JournalOptions, Sealing, StreamReader, locate};
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
 use kakunin_core::log::{Log, LogKey, LogReader};
@@ -65,7 +67,14 @@ fn act(agent: &BenchAgent, receipts: u64, sealing: Sealing) -> Outcome<()> {
             trace: None,
             stamp: stamp(),
         };
-        let recorded = journal.decision(&entry).map_err(|reason| reason.code())?;
+        let recorded = loop {
+            match journal.decision(&entry) {
+                Ok(recorded) => break recorded,
+                // The signer is behind, on a machine that has other things to do.
+                Err(DenialReason::JournalUnsignedBacklog) => sleep(Duration::from_millis(1)),
+                Err(reason) => return Err(reason.code().into()),
+            }
+        };
         journal.outcome(recorded, Ended::Returned, None, stamp()).map_err(|reason| reason.code())?;
     }
     Ok(journal.close(stamp())?)
