@@ -190,7 +190,7 @@ mod tests {
         assert!(values.len() > 20);
         for vector in values {
             let text = |member: &str| vector.get(member).unwrap().as_str().unwrap();
-            let salt = Base64UrlUnpadded::decode_vec(text("salt")).unwrap().try_into().unwrap();
+            let salt = read_base64url(text("salt").as_bytes()).unwrap().try_into().unwrap();
             let value = vector.get("value").unwrap();
             let several: Vec<&str> =
                 value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
