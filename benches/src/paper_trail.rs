@@ -47,7 +47,7 @@ pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
 
 /// Receipts that share a signature, made in memory.
 fn sealed(agent: &BenchAgent) -> Outcome<()> {
-    let options = JournalOptions { sealing: Sealing::Groups, ..JournalOptions::default() };
+    let options = JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() };
     let appender = Appender::open_with(agent, None, options)?;
     let mut floor = FloorJournal::open(agent)?;
     let entry = example(agent)?;
@@ -81,7 +81,7 @@ fn example(agent: &BenchAgent) -> Outcome<String> {
 fn durable(agent: &BenchAgent) -> Outcome<()> {
     let levels = Levels::parse([("payments:*", "sync")])?;
     // What a signature costs is another row.
-    let options = JournalOptions { levels, sealing: Sealing::Groups };
+    let options = JournalOptions { levels, sealing: Some(Sealing::Groups) };
     let appender = Appender::open_with(agent, Some("durable"), options)?;
     let group = vec![0x5a_u8; CALLERS / 2 * 1_400];
     let file = OpenOptions::new().create(true).append(true).open(agent.place("raw"))?;
@@ -266,7 +266,7 @@ fn long_log(agent: &BenchAgent) -> Outcome<()> {
 /// A journal of a million receipts that was left behind: what closing it reads.
 fn long_journal(agent: &BenchAgent) -> Outcome<()> {
     let mut opened = Vec::new();
-    let options = || JournalOptions { sealing: Sealing::Groups, ..JournalOptions::default() };
+    let options = || JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() };
     for (name, receipts) in [("short-journal", 100_000_u32), ("long-journal", 1_000_000)] {
         let folder = agent.place(name);
         let journal = Journal::open_with(&folder, identity(agent)?, stamp(), options())?;

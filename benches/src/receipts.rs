@@ -110,7 +110,7 @@ impl Appender {
         let identity = identity(agent)?;
         let journal = match name {
             Some(name) => Journal::open_with(&agent.place(name), identity, stamp(), options)?,
-            None => Journal::memory_with(&identity, stamp(), 1_000, options.sealing)?,
+            None => Journal::memory_with(&identity, stamp(), 1_000, options.sealing.unwrap_or_default())?,
         };
         let decision = snapshot.decide(&REQUEST, agent.now.to_millis());
         let list = ListUse::of(snapshot.agent().lists().issuing());

@@ -145,9 +145,7 @@ mod tests {
         }
         let text = Base64::encode_string(&bytes[..32]);
         assert_eq!(read_base64_hash(text.as_bytes()).as_ref().map(|it| &it[..]), Some(&bytes[..32]));
-        for wrong in
-            [text.trim_end_matches('='), &format!("{text}="), &text.replace('=', "A"), &text[4..], ""]
-        {
+        for wrong in [text.trim_end_matches('='), &format!("{text}="), &text.replace('=', "A"), ""] {
             assert_eq!(read_base64_hash(wrong.as_bytes()), None, "{wrong}");
         }
         for letter in 0..=255 {
