@@ -7,6 +7,11 @@
 //! * A decision commits to its values: three salts and three hashes more than the serialised payload of the floor, and its
 //!   own hash, by which outcomes name it, beside the leaf. With base64url that is twice what the bound of 1.4 was measured
 //!   for, which is a receipt of the same length without values.
+//! * Of a receipt in a bundle three quarters are the signature, at 39 µs a bare check. The rest is reading (a line of the
+//!   receipt, of its values and of its path, 5 µs), understanding (base64 and one spelling of the payload, 4 µs) and five
+//!   hashes over a thousand octets (name, leaf, twice the member, the signature's own, 3 µs). The bound of 0.9 allows 4 µs
+//!   for all of it; the second hash of the member, and with it the certainty that the file did not change, would not be
+//!   enough. `perf record` on `kakunin verify` of a sample shows it.
 //! * Who calls at level `sync` waits for the sync after the one that is under way, so of all who call at once half are in
 //!   each sync. The floor writes as many receipts as that half and syncs. Every caller is a thread that has to be woken
 //!   twice, so the row says little on a machine that has other things to do.
