@@ -303,6 +303,15 @@ fn no_dictionary_finds_an_erased_value() {
     assert!(commitments.iter().all(|(_, commitment)| erasures.root_of(commitment).is_some()));
 }
 
+/// Tells others to stop when it goes.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_running_guard_goes_on_while_values_are_erased() {
     let (house, dir) = (house(), tempfile::tempdir().unwrap());
@@ -335,11 +344,13 @@ fn a_running_guard_goes_on_while_values_are_erased() {
             }
             rounds
         });
+        // However this ends, the others do not wait for ever.
+        let stopping = Stopping(&stop);
         for decision in 0..8 {
             let which = if decision == 0 { acme() } else { Which::Before(stamp(decision).micros) };
             forget(&house, dir.path(), &which).unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert!(reader.join().unwrap() > 0);
         writer.join().unwrap()
     });
