@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{IFlags, ioctl_getflags};
 
@@ -50,6 +51,18 @@ pub enum Finish {
     Busy,
 }
 
+/// An agent that starts looks whether there is something to finish, which takes a moment; an erasure takes longer.
+fn wait_for_lock(journal: &Path) -> Result<File, EraseError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock(journal).map_err(|source| io_at(journal, source))? {
+            Some(held) => return Ok(held),
+            None if Instant::now() >= deadline => return Err(EraseError::Busy),
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
 /// A receipt of one agent in the journal of another would make it INVALID.
 fn is_of(journal: &Path, agent: AgentId) -> Result<(), EraseError> {
     for mut reader in StreamReader::streams(journal).map_err(|source| io_at(journal, source))? {
@@ -73,7 +86,7 @@ pub fn erase(
     identity: &Identity,
     stamp: &dyn Fn() -> Stamp,
 ) -> Result<Erased, EraseError> {
-    let _lock = lock(journal).map_err(|source| io_at(journal, source))?.ok_or(EraseError::Busy)?;
+    let _lock = wait_for_lock(journal)?;
     is_of(journal, identity.agent)?;
     let mut announcer = Announcer { journal, identity, stamp, open: None };
     let erased = erase_all(journal, which, reason, &mut announcer);
@@ -318,6 +331,9 @@ fn step() {
     #[cfg(test)]
     super::erase_faults::step(|| {});
 }
+
+/// As long as an opening waits for another one.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An erasure that was refused or is not finished.
 #[derive(Debug, thiserror::Error)]

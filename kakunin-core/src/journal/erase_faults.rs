@@ -213,7 +213,17 @@ mod tests {
         let journal = fill(home.path());
         let lock = crate::journal::erasing::lock(&journal).unwrap().unwrap();
         assert!(matches!(erase_acme(home.path()), Err(crate::journal::EraseError::Busy)));
-        drop(lock);
+        // Who only looks whether there is something to finish is waited for.
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                drop(lock);
+            });
+            let nobody = Which::Counterparty("nobody".to_owned());
+            let reason = ErasureReason::Retention;
+            let erased = erase(&journal, &nobody, reason, &identity(home.path()), &|| at(30)).unwrap();
+            assert_eq!(erased.survey.values, 0);
+        });
         // As a protected segment does: it cannot be opened for writing.
         let folder = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
         let segment = folder.map(|folder| folder.join("0001.seg")).find(|segment| segment.exists()).unwrap();
