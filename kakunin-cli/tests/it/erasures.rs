@@ -166,7 +166,7 @@ fn doctor_warns_of_values_that_should_be_gone() {
     let settings = desk.path("agents/billing/agent.toml");
     let text = fs::read_to_string(&settings).unwrap();
     let warned = |what: &str| texts(&desk.run(&["doctor", "--agent", "agents/billing"])).0.contains(what);
-    for (days, overdue) in [(1, true), (2, false), (30, false)] {
+    for (days, overdue) in [(1, true), (3, false), (30, false)] {
         fs::write(&settings, format!("{text}\n[disclosures]\nkeep_days = {days}\n")).unwrap();
         assert_eq!(warned("values are older than"), overdue, "{days}");
     }
