@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use kakunin_core::guard;
-use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::chain::Stay;
@@ -81,7 +81,7 @@ impl Running {
 ///
 /// Asked after each call, so what is plain is told by its type alone.
 #[pyfunction]
-pub(crate) fn defers(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn defers(result: &Bound<'_, PyAny>) -> bool {
     let plain = result.is_exact_instance_of::<PyString>()
         || result.is_exact_instance_of::<PyDict>()
         || result.is_exact_instance_of::<PyBool>()
@@ -91,11 +91,15 @@ pub(crate) fn defers(result: &Bound<'_, PyAny>) -> PyResult<bool> {
         || result.is_exact_instance_of::<PyFloat>()
         || result.is_exact_instance_of::<PyBytes>();
     if plain {
-        return Ok(false);
+        return false;
     }
+    // The interpreter remembers its answer for a class: a name that is missing costs an exception here.
+    static MAY_DEFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let (py, kind) = (result.py(), result.get_type());
-    Ok(kind.hasattr(intern!(py, "__await__")).unwrap_or(false)
-        || kind.hasattr(intern!(py, "add_done_callback")).unwrap_or(false)
-        // Generators, of which some are coroutines by their code's flags.
-        || kind.hasattr(intern!(py, "gi_code")).unwrap_or(false))
+    let known = MAY_DEFER.import(py, "kakunin._outcome", "may_defer");
+    let known = known.and_then(|may_defer| may_defer.call1((&kind,))?.is_truthy());
+    known.unwrap_or_else(|_| {
+        let has = |name| kind.hasattr(name).unwrap_or(false);
+        ["__await__", "add_done_callback", "gi_code"].into_iter().any(has)
+    })
 }

@@ -51,6 +51,12 @@ def cancellations() -> Generator[type[BaseException], None, None]:
             yield found
 
 
+@functools.lru_cache(maxsize=1024)
+def may_defer(kind: object) -> bool:
+    """Whether an object of this class may be the beginning only: an awaitable, a future, a generator."""
+    return any(hasattr(kind, name) for name in ("__await__", "add_done_callback", "gi_code"))
+
+
 def goes_on(result: object) -> bool:
     """Whether the result of a coroutine function is itself work that goes on."""
     return isinstance(result, types.CoroutineType) or hasattr(type(result), "add_done_callback")
