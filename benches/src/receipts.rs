@@ -77,7 +77,7 @@ fn sustained(agent: &BenchAgent, signature: f64) -> Outcome<()> {
     let started = Instant::now();
     let mut calls = 0_u32;
     while started.elapsed() < Duration::from_secs(2) {
-        guard.admit(&REQUEST)?.begin().returned();
+        guard.admit(&REQUEST)?.begin()?.returned();
         calls += 1;
     }
     guard.close();

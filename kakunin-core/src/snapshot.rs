@@ -103,14 +103,20 @@ impl Snapshot {
     /// Decides by standing and scope.
     #[inline]
     pub fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
-        let second = now.to_seconds();
-        if (!self.word.is_good_at(second)
-            || second < self.agent.path().agent().decoded().validity().not_before)
-            && let Some(reason) = self.agent.denial(second)
-        {
-            return Decision::Deny(Denial::new(reason));
+        match self.denial(now) {
+            Some(reason) => Decision::Deny(Denial::new(reason)),
+            None => self.leash.decide(request, now),
         }
-        self.leash.decide(request, now)
+    }
+
+    /// Why the agent may do nothing at `now`, if that is so: its standing, its time, its lists.
+    #[inline]
+    #[must_use]
+    pub fn denial(&self, now: UnixMillis) -> Option<DenialReason> {
+        let second = now.to_seconds();
+        let good = self.word.is_good_at(second)
+            && second >= self.agent.path().agent().decoded().validity().not_before;
+        if good { None } else { self.agent.denial(second) }
     }
 }
 

@@ -59,14 +59,27 @@ impl Plan {
         let Some(place) = chain::current(py)? else {
             let pass = self.ask(py, amount, currency, counterparty, resource, Guard::admit);
             let pass = pass.map_err(|denied| denial::error(py, &denied))?;
-            return Ok(pass.needs_outcome().then(|| Running::new(pass.begin(), None)));
+            if !pass.needs_outcome() {
+                return Ok(None);
+            }
+            let running = pass.begin().map_err(|denied| denial::error(py, &denied))?;
+            return Ok(Some(Running::new(running, None)));
         };
         let place = place.get();
         let admit = |guard: &Guard, request: &ActionRequest<'_>| guard.admit_in(request, &place.context());
         let pass = self.ask(py, amount, currency, counterparty, resource, admit);
         let pass = pass.map_err(|denied| denial::error(py, &denied))?;
-        let stay = pass.receipt().map(|receipt| Stay::begin(py, place, receipt)).transpose()?;
-        Ok(pass.needs_outcome().then(|| Running::new(pass.begin(), stay)))
+        if !pass.needs_outcome() {
+            return Ok(None);
+        }
+        let running = pass.begin().map_err(|denied| denial::error(py, &denied))?;
+        match running.receipt().map(|receipt| Stay::begin(py, place, receipt)).transpose() {
+            Ok(stay) => Ok(Some(Running::new(running, stay))),
+            Err(error) => {
+                running.not_executed();
+                Err(error)
+            }
+        }
     }
 
     /// Asks without acting: the decision, now or at a time in Unix milliseconds.

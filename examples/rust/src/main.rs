@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 fn pay(dir: &str, amount: &str, to: &str) -> Result<(), Box<dyn std::error::Error>> {
     let guard = Guard::open(AgentHome::open(Path::new(dir), None)?, GuardOptions::default())?;
     let request = ActionRequest::new("payments:send").amount(amount, "EUR").counterparty(to);
-    let running = guard.admit(&request)?.begin();
+    let running = guard.admit(&request)?.begin()?;
     println!("sending {amount} EUR to {to}");
     running.returned();
     guard.close();

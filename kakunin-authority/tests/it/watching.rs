@@ -25,7 +25,7 @@ fn guard(office: &Office) -> (Guard, Who) {
 fn ask(guard: &Guard) -> Option<String> {
     match guard.admit(&ActionRequest::new("read:invoices")) {
         Ok(pass) => {
-            pass.begin().returned();
+            pass.begin().unwrap().returned();
             None
         }
         Err(denied) => Some(denied.code().to_owned()),

@@ -14,7 +14,7 @@ fn work(desk: &Desk) -> String {
     let guard = Guard::open(home, GuardOptions::default()).unwrap();
     let pay =
         |amount| guard.admit(&ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme"));
-    pay("12.50").unwrap().begin().returned();
+    pay("12.50").unwrap().begin().unwrap().returned();
     drop(pay("12500.00").unwrap_err());
     guard.close();
     let answer = desk.yes(&["log", "--journal", "agents/billing"]);

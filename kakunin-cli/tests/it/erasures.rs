@@ -18,7 +18,8 @@ fn pay(guard: &Guard, amount: &str, name: &str) -> String {
     let running = guard
         .admit(&ActionRequest::new("payments:send").amount(amount, "EUR").counterparty(name))
         .unwrap()
-        .begin();
+        .begin()
+        .unwrap();
     let receipt = running.receipt().unwrap().to_string();
     running.returned();
     receipt

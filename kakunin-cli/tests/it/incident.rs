@@ -79,14 +79,14 @@ fn work(desk: &Desk, resource: &str) -> String {
         let request = |amount| {
             ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme").resource(resource)
         };
-        let asking = support.admit_in(&request(asked), &begun).unwrap().begin();
+        let asking = support.admit_in(&request(asked), &begun).unwrap().begin().unwrap();
         let link = asking.link().unwrap();
         match payments.admit_in(&request(paid), &link.context()) {
             Err(_) => asking.raised(),
             Ok(pass) => {
-                let paying = pass.begin();
+                let paying = pass.begin().unwrap();
                 let link = paying.link().unwrap();
-                bank.admit_in(&request(paid), &link.context()).unwrap().begin().returned();
+                bank.admit_in(&request(paid), &link.context()).unwrap().begin().unwrap().returned();
                 paying.returned();
                 asking.returned();
             }

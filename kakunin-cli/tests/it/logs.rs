@@ -15,7 +15,7 @@ fn work(desk: &Desk, calls: usize) -> u64 {
     let guard = Guard::open(home, GuardOptions::default()).unwrap();
     for _ in 0..calls {
         let request = ActionRequest::new("payments:send").amount("12.50", "EUR").counterparty("acme");
-        guard.admit(&request).unwrap().begin().returned();
+        guard.admit(&request).unwrap().begin().unwrap().returned();
     }
     guard.close();
     calls as u64 * 2 + 2
@@ -61,7 +61,7 @@ fn of_a_stream_that_goes_on_what_is_signed_is_logged() {
     let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
     let guard = Guard::open(home, GuardOptions::default()).unwrap();
     let request = ActionRequest::new("payments:send").amount("12.50", "EUR").counterparty("acme");
-    let running = guard.admit(&request).unwrap().begin();
+    let running = guard.admit(&request).unwrap().begin().unwrap();
     let first = desk.yes(&["log", "--journal", "agents/billing"])["size"].as_u64().unwrap();
     assert!((1..=2).contains(&first), "the opening, and the decision if it is signed already: {first}");
     running.returned();

@@ -14,7 +14,7 @@ fn work(desk: &Desk) -> (String, String) {
     let guard = Guard::open(home, GuardOptions::default()).unwrap();
     let pay =
         |amount| guard.admit(&ActionRequest::new("payments:send").amount(amount, "EUR").counterparty("acme"));
-    let running = pay("12.50").unwrap().begin();
+    let running = pay("12.50").unwrap().begin().unwrap();
     let allowed = running.receipt().unwrap().to_string();
     running.returned();
     let denied = pay("12500.00").unwrap_err().receipt().unwrap().to_string();
@@ -85,7 +85,7 @@ fn a_jump_of_the_clock_is_told_by_verify_and_why() {
     let clock = std::sync::Arc::new(ManualClock::new(SystemClock.wall()));
     let options = GuardOptions { clock: std::sync::Arc::clone(&clock) as _, ..GuardOptions::default() };
     let guard = Guard::open(home, options).unwrap();
-    let read = || guard.admit(&ActionRequest::new("read:mail")).unwrap().begin().returned();
+    let read = || guard.admit(&ActionRequest::new("read:mail")).unwrap().begin().unwrap().returned();
     read();
     clock.sleep(3_600_000);
     read();

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::denied::Denied;
+use super::denied::{ActionText, Denied};
 use super::ledger::{Reservation, fits};
 use super::open::{Current, Guard, Inner, View};
 use super::runtime::Runtime;
@@ -28,6 +28,7 @@ pub struct Running(Option<Box<Held>>);
 #[derive(Debug)]
 struct Held {
     guard: Arc<Inner>,
+    action: ActionText,
     runtime: Arc<Runtime>,
     recorded: Option<Recorded>,
     reservation: Option<Reservation>,
@@ -139,7 +140,7 @@ impl Inner {
         if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
             drop(current);
             if !self.prepare() {
-                refused.note = Some("another look at clocks and lists does not end".to_owned());
+                refused.note = Some(ENDLESS_LOOK.to_owned());
                 return None;
             }
             (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
@@ -170,7 +171,7 @@ impl Inner {
         if self.null_journal {
             return match &decision {
                 Decision::Allow(_) if reservation.is_none() => Some(Pass(None)),
-                Decision::Allow(_) => Some(self.pass(runtime, None, reservation)),
+                Decision::Allow(_) => Some(self.pass(runtime, request.action, None, reservation)),
                 Decision::Deny(denial) => {
                     refused.note = current.note();
                     drop(current);
@@ -193,7 +194,9 @@ impl Inner {
             stamp: self.times.stamp(wall, mono),
         });
         match (&decision, recorded) {
-            (Decision::Allow(_), Ok(recorded)) => Some(self.pass(runtime, Some(recorded), reservation)),
+            (Decision::Allow(_), Ok(recorded)) => {
+                Some(self.pass(runtime, request.action, Some(recorded), reservation))
+            }
             (Decision::Allow(_), Err(reason)) => {
                 if let Some(reservation) = reservation {
                     runtime.release(reservation);
@@ -204,7 +207,7 @@ impl Inner {
             (Decision::Deny(denial), Ok(recorded))
                 if self.mode == Mode::Observe && is_waived(denial.reason()) =>
             {
-                Some(self.pass(runtime, Some(recorded), reservation))
+                Some(self.pass(runtime, request.action, Some(recorded), reservation))
             }
             (Decision::Deny(denial), recorded) => {
                 refused.receipt = recorded.ok().map(|recorded| recorded.hash());
@@ -220,13 +223,34 @@ impl Inner {
     fn pass(
         self: &Arc<Self>,
         runtime: &Arc<Runtime>,
+        action: &str,
         recorded: Option<Recorded>,
         reservation: Option<Reservation>,
     ) -> Pass {
-        let (guard, runtime) = (Arc::clone(self), Arc::clone(runtime));
-        Pass(Some(Box::new(Held { guard, runtime, recorded, reservation })))
+        let (guard, runtime, action) = (Arc::clone(self), Arc::clone(runtime), ActionText::of(action));
+        Pass(Some(Box::new(Held { guard, action, runtime, recorded, reservation })))
+    }
+
+    /// Whether the agent may still act, now that the body is about to run.
+    fn may_begin(self: &Arc<Self>) -> Result<(), (DenialReason, Option<String>)> {
+        let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
+        if !self.times.is_current(wall, mono / 1_000_000) {
+            if !self.prepare() {
+                return Err((DenialReason::Internal, Some(ENDLESS_LOOK.to_owned())));
+            }
+            (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
+        }
+        let current = self.current.load();
+        let reason = match (&current.view, &current.runtime) {
+            (View::Refused(refusal), _) => Some(refusal.reason()),
+            (View::Ready(_), None) => Some(DenialReason::JournalUnavailable),
+            (View::Ready(snapshot), Some(_)) => snapshot.denial(self.times.now(wall, mono / 1_000_000)),
+        };
+        reason.map_or(Ok(()), |reason| Err((reason, current.note())))
     }
 }
+
+const ENDLESS_LOOK: &str = "another look at clocks and lists does not end";
 
 /// What observing lets pass: what the scope or a budget says about a request. A revoked agent, a clock that lies or a
 /// journal that is gone stop it all the same.
@@ -248,9 +272,24 @@ impl Pass {
         self.0.is_some()
     }
 
-    /// The body runs from here on.
-    pub fn begin(mut self) -> Running {
-        Running(self.0.take())
+    /// The body runs from here on, if the agent may still act: a process can be stopped, or a machine sleep, between the
+    /// decision and this. Standing, clocks and lists are asked again, and the scope is not, because it cannot have changed.
+    ///
+    /// # Errors
+    /// [`Denied`], by the receipt of the decision: the agent was revoked or suspended meanwhile, its certificate or list
+    /// ended, or nobody can say. The outcome is recorded as not executed, and what was reserved is room again.
+    pub fn begin(mut self) -> Result<Running, Denied> {
+        let Some(held) = self.0.take() else { return Ok(Running(None)) };
+        let may = catch_unwind(AssertUnwindSafe(|| held.guard.may_begin()));
+        match may.unwrap_or(Err((DenialReason::Internal, None))) {
+            Ok(()) => Ok(Running(Some(held))),
+            Err((reason, note)) => {
+                let receipt = held.recorded.as_ref().map(Recorded::hash);
+                let denied = Denied::of(reason.into(), held.action.clone(), receipt, note);
+                held.end(Outcome::NotExecuted);
+                Err(denied)
+            }
+        }
     }
 }
 

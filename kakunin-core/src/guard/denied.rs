@@ -24,7 +24,17 @@ impl Denied {
     #[must_use]
     #[inline]
     pub fn new(denial: Denial, action: &str, receipt: Option<ReceiptHash>, note: Option<String>) -> Self {
-        Self { denial, action: ActionText::of(action), receipt, note }
+        Self::of(denial, ActionText::of(action), receipt, note)
+    }
+
+    #[inline(always)]
+    pub(super) const fn of(
+        denial: Denial,
+        action: ActionText,
+        receipt: Option<ReceiptHash>,
+        note: Option<String>,
+    ) -> Self {
+        Self { denial, action, receipt, note }
     }
 
     /// The reason.
@@ -139,7 +149,7 @@ impl std::error::Error for Denied {}
 
 /// The action of a denial, kept in place.
 #[derive(Clone, PartialEq, Eq)]
-struct ActionText {
+pub(super) struct ActionText {
     // INVARIANT: the first `length` bytes are text, the others zero.
     bytes: [u8; MAX_ACTION],
     length: u8,
@@ -147,7 +157,7 @@ struct ActionText {
 
 impl ActionText {
     #[inline(always)]
-    fn of(action: &str) -> Self {
+    pub(super) fn of(action: &str) -> Self {
         // An action of a megabyte is denied too, and not repeated.
         let action = if action.len() <= MAX_ACTION { action } else { "an action of over 128 bytes" };
         let mut text = Self { bytes: [0; MAX_ACTION], length: 0 };

@@ -42,7 +42,7 @@ impl Owner {
     /// What the next decision says, once the guard has looked.
     fn anchor(&self, guard: &Guard) -> Option<Anchor> {
         guard.refresh();
-        guard.admit(&pay("1.00")).unwrap().begin().returned();
+        guard.admit(&pay("1.00")).unwrap().begin().unwrap().returned();
         *self.anchors().last().unwrap()
     }
 
@@ -70,7 +70,7 @@ fn receipts_name_the_latest_checkpoint_from_the_first_decision_on() {
     let mut owner = Owner::new();
     let first = owner.publish("one");
     let guard = owner.house.guard();
-    guard.admit(&pay("1.00")).unwrap().begin().returned();
+    guard.admit(&pay("1.00")).unwrap().begin().unwrap().returned();
     assert_eq!(owner.anchors(), [Some(first), Some(first)]);
     let second = owner.publish("two");
     assert_eq!(owner.anchor(&guard), Some(second));

@@ -45,11 +45,11 @@ fn decision_and_outcome_of_a_call_are_in_its_chain_and_a_call_without_one_is_in_
     let guard = house.guard();
     let parent = ReceiptHash::of(b"the caller's decision");
     let link = ChainLink::new(CHAIN, parent);
-    let running = guard.admit_in(&pay("1.00"), &link.context()).unwrap().begin();
+    let running = guard.admit_in(&pay("1.00"), &link.context()).unwrap().begin().unwrap();
     let decision = running.receipt().unwrap();
     assert_eq!(running.link(), Some(ChainLink::new(CHAIN, decision)));
     running.returned();
-    let running = guard.admit(&pay("1.00")).unwrap().begin();
+    let running = guard.admit(&pay("1.00")).unwrap().begin().unwrap();
     assert_eq!(running.link(), None);
     running.returned();
     guard.admit_in(&pay("100.01"), &link.context()).unwrap_err();
@@ -76,8 +76,8 @@ fn a_chain_of_its_own_receipts_misses_no_parent() {
     let house = House::new();
     let guard = house.guard();
     let begun = CallContext { chain: Some(CHAIN), ..CallContext::default() };
-    let outer = guard.admit_in(&pay("1.00"), &begun).unwrap().begin();
-    let inner = guard.admit_in(&pay("2.00"), &outer.link().unwrap().context()).unwrap().begin();
+    let outer = guard.admit_in(&pay("1.00"), &begun).unwrap().begin().unwrap();
+    let inner = guard.admit_in(&pay("2.00"), &outer.link().unwrap().context()).unwrap().begin().unwrap();
     inner.returned();
     outer.returned();
     guard.close();
@@ -91,7 +91,7 @@ fn more_parents_than_a_receipt_names_deny_and_are_joined_instead() {
     let decisions: Vec<ReceiptHash> = (0..=MAX_PARENTS)
         .map(|_| {
             let begun = CallContext { chain: Some(CHAIN), ..CallContext::default() };
-            let running = guard.admit_in(&pay("1.00"), &begun).unwrap().begin();
+            let running = guard.admit_in(&pay("1.00"), &begun).unwrap().begin().unwrap();
             let receipt = running.receipt().unwrap();
             running.returned();
             receipt
@@ -103,7 +103,7 @@ fn more_parents_than_a_receipt_names_deny_and_are_joined_instead() {
 
     let joined = guard.join(CHAIN, &decisions).unwrap();
     let context = CallContext { chain: Some(CHAIN), parents: &[joined], trace: None };
-    guard.admit_in(&pay("1.00"), &context).unwrap().begin().returned();
+    guard.admit_in(&pay("1.00"), &context).unwrap().begin().unwrap().returned();
     guard.close();
     let joins: Vec<_> = statements(&house)
         .into_iter()

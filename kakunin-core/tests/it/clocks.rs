@@ -2,8 +2,9 @@
 
 use kakunin_core::guard::Clock as _;
 use kakunin_core::journal::StreamReader;
-use kakunin_core::receipt::{Event, Statement};
+use kakunin_core::receipt::{Event, Outcome, Statement};
 use kakunin_core::verify::{self, Verdict};
+use rcgen::RevocationReason;
 
 use crate::guard::{House, ask, pay};
 
@@ -29,7 +30,7 @@ fn a_pause_between_decision_and_body_can_be_read_from_both_receipts() {
         } else {
             house.clock.advance(pause);
         }
-        pass.begin().returned();
+        pass.begin().unwrap().returned();
         let is_of_a_call = |statement: &&Statement| {
             matches!(statement.event, Event::Decision { .. } | Event::Outcome { .. })
         };
@@ -43,6 +44,65 @@ fn a_pause_between_decision_and_body_can_be_read_from_both_receipts() {
     }
     guard.close();
     assert!(is_authentic(&house));
+}
+
+/// What was true at the decision is asked again when the body begins, however long that took.
+#[test]
+fn an_agent_that_ended_between_decision_and_body_does_not_begin() {
+    type Happens = fn(&House);
+    let cases: [(&str, Happens); 4] = [
+        ("certificate.revoked", |house| house.publish(2, &[RevocationReason::KeyCompromise])),
+        ("certificate.held", |house| house.publish(2, &[RevocationReason::CertificateHold])),
+        // Longer than any list or certificate lives, asleep or stopped.
+        ("certificate.expired", |house| house.clock.sleep(400 * 24 * 3_600_000)),
+        ("certificate.expired", |house| house.clock.advance(400 * 24 * 3_600_000)),
+    ];
+    for (code, happens) in cases {
+        let house = House::new();
+        let guard = house.guard();
+        for _ in 0..4 {
+            guard.admit(&pay("100.00")).unwrap().begin().unwrap().returned();
+        }
+        let pass = guard.admit(&pay("100.00")).unwrap();
+        let receipt = pass.receipt();
+        happens(&house);
+        // A second later at the latest, also without any look in between.
+        house.clock.advance(1_100);
+        let denied = pass.begin().unwrap_err();
+        assert_eq!((denied.code(), denied.action(), denied.receipt()), (code, "payments:send", receipt));
+        let all = statements(&house);
+        let ends = all.iter().filter_map(|statement| match &statement.event {
+            Event::Outcome { outcome, .. } => Some(*outcome),
+            _ => None,
+        });
+        let ends: Vec<_> = ends.collect();
+        assert_eq!(ends.len(), 5);
+        assert_eq!(ends.last(), Some(&Outcome::NotExecuted));
+        guard.close();
+        assert!(is_authentic(&house), "{code}");
+    }
+    // What was reserved is room again: the window takes five.
+    let house = House::new();
+    let guard = house.guard();
+    for _ in 0..4 {
+        guard.admit(&pay("100.00")).unwrap().begin().unwrap().returned();
+    }
+    let pass = guard.admit(&pay("100.00")).unwrap();
+    house.publish(2, &[RevocationReason::CertificateHold]);
+    house.clock.advance(1_100);
+    assert_eq!(pass.begin().unwrap_err().code(), "certificate.held");
+    house.publish(3, &[]);
+    house.clock.advance(1_100);
+    assert_eq!(ask(&guard, &pay("100.00")), "allow");
+}
+
+#[test]
+fn a_pass_ends_with_its_guard() {
+    let house = House::new();
+    let guard = house.guard();
+    let pass = guard.admit(&pay("1")).unwrap();
+    guard.close();
+    assert!(pass.begin().is_err());
 }
 
 #[test]

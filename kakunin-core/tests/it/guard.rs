@@ -97,7 +97,7 @@ impl House {
     }
 
     /// Publishes list `number` of the issuing authority.
-    fn publish(&self, number: u8, entries: &[RevocationReason]) {
+    pub(crate) fn publish(&self, number: u8, entries: &[RevocationReason]) {
         self.publish_with(number, entries, |_| {});
     }
 
@@ -215,7 +215,7 @@ pub(crate) fn pay(amount: &str) -> ActionRequest<'_> {
 pub(crate) fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
     match admit(guard, request) {
         Ok(pass) => {
-            pass.begin().returned();
+            pass.begin().unwrap().returned();
             "allow"
         }
         Err(denied) => denied.code(),
@@ -456,10 +456,10 @@ fn what_did_not_run_is_room_again_and_what_ended_unknown_is_spent() {
     let guard = house.guard();
     for _ in 0..20 {
         drop(guard.admit(&pay("100.00")).unwrap());
-        guard.admit(&pay("100.00")).unwrap().begin().not_executed();
+        guard.admit(&pay("100.00")).unwrap().begin().unwrap().not_executed();
     }
     for end in 0..5 {
-        let running = guard.admit(&pay("100.00")).unwrap().begin();
+        let running = guard.admit(&pay("100.00")).unwrap().begin().unwrap();
         match end {
             0 => running.returned(),
             1 => running.raised(),
@@ -812,7 +812,7 @@ fn a_thousand_answers_name_a_thousand_receipts() {
     for _ in 0..1000 {
         let pass = admit(&guard, &ActionRequest::new("read:a")).unwrap();
         receipts.insert(pass.receipt().unwrap());
-        pass.begin().returned();
+        pass.begin().unwrap().returned();
     }
     assert_eq!(receipts.len(), 1000);
 }
@@ -862,7 +862,7 @@ fn child_that_ticks_until_it_is_killed() {
     let mut acks = fs::OpenOptions::new().create(true).append(true).open(acks).unwrap();
     loop {
         if let Ok(pass) = guard.admit(&ActionRequest::new("tick")) {
-            let running = pass.begin();
+            let running = pass.begin().unwrap();
             std::io::Write::write_all(&mut acks, b".").unwrap();
             running.returned();
         }
@@ -892,7 +892,7 @@ fn a_budget_file_lost_or_cut_under_a_running_guard_makes_no_room() {
         let path = house.state().join("budget.seg");
         assert_eq!(ask(&guard, &pay("100")), "allow");
         let before = fs::read(&path).unwrap();
-        let running = guard.admit(&pay("100")).unwrap().begin();
+        let running = guard.admit(&pay("100")).unwrap().begin().unwrap();
         for _ in 0..3 {
             assert_eq!(ask(&guard, &pay("100")), "allow");
         }

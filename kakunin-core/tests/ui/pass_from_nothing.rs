@@ -1,7 +1,7 @@
 use kakunin_core::decision::{Decision, Permit};
-use kakunin_core::guard::{Pass, Running};
+use kakunin_core::guard::{Denied, Pass, Running};
 
-fn run(permit: Permit) -> Running {
+fn run(permit: Permit) -> Result<Running, Denied> {
     Pass(None).begin()
 }
 

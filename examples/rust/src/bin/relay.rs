@@ -54,7 +54,7 @@ fn open(dir: &str) -> Result<Guard, Failure> {
 fn ask(place: SocketAddr, guard: &Guard) -> Result<(), Failure> {
     let chain = Guard::new_chain().ok_or("the system gives no randomness")?;
     let begun = CallContext { chain: Some(chain), ..CallContext::default() };
-    let running = guard.admit_in(&payment(), &begun)?.begin();
+    let running = guard.admit_in(&payment(), &begun)?.begin()?;
     // The body of a guarded action: its link names the decision that runs.
     let link = running.link().ok_or("the decision is in no chain")?;
     let mut request = TcpStream::connect(place)?;
@@ -86,7 +86,7 @@ fn serve(listener: &TcpListener, guard: &Guard) -> Result<(), Failure> {
     };
     match guard.admit_in(&payment(), &context) {
         Ok(pass) => {
-            let running = pass.begin();
+            let running = pass.begin()?;
             writeln!(connection, "HTTP/1.1 204 No Content\r\n\r")?;
             running.returned();
         }
