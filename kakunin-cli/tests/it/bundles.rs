@@ -21,6 +21,33 @@ fn work(desk: &Desk) -> String {
     answer.get("log").and_then(|it| it.as_str()).unwrap().to_owned()
 }
 
+/// The lists of a new issuing authority are counted from the beginning, below those of the one before.
+#[test]
+fn an_agent_that_runs_on_through_a_rotation_leaves_a_complete_trail() {
+    let desk = Desk::with_billing();
+    for _ in 0..4 {
+        desk.yes(&["crl"]);
+    }
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions::default()).unwrap();
+    let asked = ActionRequest::new("payments:send").amount("12.50", "EUR").counterparty("acme");
+    guard.admit(&asked).unwrap().begin().unwrap().returned();
+    desk.yes(&["rotate"]);
+    desk.yes(&["agent", "renew", "billing"]);
+    guard.refresh();
+    guard.admit(&asked).unwrap().begin().unwrap().returned();
+    guard.close();
+    let logged = desk.yes(&["log", "--journal", "agents/billing"]);
+    let key = logged["log"].as_str().unwrap();
+    desk.yes(&["export", "--out", "all.zip"]);
+    let words = ["verify", "all.zip", "--root", ".kakunin/public/ca.pem", "--log-key", key, "--timeline"];
+    let answer = desk.yes(&words);
+    assert_eq!(answer["verdict"], "COMPLETE");
+    assert_eq!(answer["counts"]["allowed"].as_u64(), Some(2));
+    let rotated = |step: &serde_json::Value| step.to_string().contains("renewed certificate");
+    assert!(answer["timeline"].as_array().unwrap().iter().any(rotated), "{answer}");
+}
+
 #[test]
 fn a_bundle_is_complete_by_root_and_log_key_when_everything_else_is_gone() {
     let desk = Desk::with_billing();

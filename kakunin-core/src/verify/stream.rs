@@ -27,7 +27,8 @@ pub(super) struct StreamCheck {
     pub(super) next: u64,
     previous: Option<Digest>,
     certificate: Option<Digest>,
-    last_list: Option<ListUse>,
+    /// The list of each issuing key that was named last: a new authority counts from the beginning.
+    last_lists: HashMap<Digest, ListUse>,
     chains: HashMap<ChainId, u64>,
     waiting: HashMap<ReceiptHash, u64>,
     unsigned: Vec<u64>,
@@ -78,7 +79,7 @@ impl StreamCheck {
             next: 0,
             previous: None,
             certificate: None,
-            last_list: None,
+            last_lists: HashMap::new(),
             chains: HashMap::new(),
             waiting: HashMap::new(),
             unsigned: Vec::new(),
@@ -187,14 +188,15 @@ impl StreamCheck {
         Ok(())
     }
 
-    /// A list that a receipt names: known, and no older than the one named before.
+    /// A list that a receipt names: known, and no older than the one named before of the same `issuer`, a key's id.
     pub(super) fn list(
         &mut self,
         named: &ListUse,
         checked: Option<CheckedList>,
+        issuer: Digest,
     ) -> Result<CheckedList, Code> {
         let checked = checked.ok_or("receipt.list")?;
-        if let Some(last) = self.last_list {
+        if let Some(last) = self.last_lists.get(&issuer) {
             if named.number < last.number {
                 return Err("receipt.list_number");
             }
@@ -202,7 +204,7 @@ impl StreamCheck {
                 return Err("receipt.list");
             }
         }
-        self.last_list = Some(*named);
+        self.last_lists.insert(issuer, *named);
         self.not_before = self.not_before.max(Some(named.this_update));
         Ok(checked)
     }

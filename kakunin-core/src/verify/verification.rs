@@ -298,7 +298,7 @@ impl Pass<'_, '_, '_> {
         let list = match statement.event.list() {
             Some(named) => {
                 let checked = self.papers.list(named, &signatory);
-                Some(check.list(named, checked)?)
+                Some(check.list(named, checked, path.issuing().decoded().key().key_id())?)
             }
             None => None,
         };
