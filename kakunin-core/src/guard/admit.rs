@@ -135,13 +135,30 @@ impl Inner {
         context: &CallContext<'_>,
         refused: &mut Refused,
     ) -> Option<Pass> {
+        for _ in 0..MOST_VIEWS {
+            if let Answered::Yes(answer) = self.answer(request, context, refused) {
+                return answer;
+            }
+        }
+        refused.note = Some("lists change faster than decisions are written".to_owned());
+        None
+    }
+
+    /// Decides by the view there is now, and records it unless there is another by then.
+    #[inline]
+    fn answer(
+        self: &Arc<Self>,
+        request: &ActionRequest<'_>,
+        context: &CallContext<'_>,
+        refused: &mut Refused,
+    ) -> Answered {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         let mut current = self.current.load();
         if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
             drop(current);
             if !self.prepare() {
                 refused.note = Some(ENDLESS_LOOK.to_owned());
-                return None;
+                return Answered::Yes(None);
             }
             (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
             current = self.current.load();
@@ -155,7 +172,7 @@ impl Inner {
                 Decision::Deny(denial) => denial,
             };
             refused.note = current.note();
-            return None;
+            return Answered::Yes(None);
         };
         let mut reservation = None;
         if let (Decision::Allow(permit), View::Ready(snapshot)) = (&decision, &current.view)
@@ -169,7 +186,7 @@ impl Inner {
         }
         #[cfg(feature = "null-journal")]
         if self.null_journal {
-            return match &decision {
+            return Answered::Yes(match &decision {
                 Decision::Allow(_) if reservation.is_none() => Some(Pass(None)),
                 Decision::Allow(_) => Some(self.pass(runtime, request.action, None, reservation)),
                 Decision::Deny(denial) => {
@@ -178,9 +195,9 @@ impl Inner {
                     refused.denial = *denial;
                     None
                 }
-            };
+            });
         }
-        let recorded = runtime.journal.decision(&DecisionEntry {
+        let entry = DecisionEntry {
             decision: &decision,
             request,
             list: match &current.view {
@@ -192,8 +209,19 @@ impl Inner {
             parents: context.parents,
             trace: context.trace,
             stamp: self.times.stamp(wall, mono),
-        });
-        match (&decision, recorded) {
+        };
+        let still = || Arc::ptr_eq(&current, &self.current.load());
+        let recorded = match runtime.journal.decision_if(&entry, still) {
+            Ok(Some(recorded)) => Ok(recorded),
+            Ok(None) => {
+                if let Some(reservation) = reservation {
+                    runtime.release(reservation);
+                }
+                return Answered::Outdated;
+            }
+            Err(reason) => Err(reason),
+        };
+        Answered::Yes(match (&decision, recorded) {
             (Decision::Allow(_), Ok(recorded)) => {
                 Some(self.pass(runtime, request.action, Some(recorded), reservation))
             }
@@ -217,7 +245,7 @@ impl Inner {
                 refused.denial = *denial;
                 None
             }
-        }
+        })
     }
 
     fn pass(
@@ -249,6 +277,15 @@ impl Inner {
         reason.map_or(Ok(()), |reason| Err((reason, current.note())))
     }
 }
+
+/// Whether there is an answer, or the view that it was made by has been followed by another.
+enum Answered {
+    Yes(Option<Pass>),
+    Outdated,
+}
+
+/// A view follows another when a list or certificate was taken up, four times a second at most.
+const MOST_VIEWS: usize = 8;
 
 const ENDLESS_LOOK: &str = "another look at clocks and lists does not end";
 

@@ -214,15 +214,28 @@ impl Journal {
     /// The denial that takes the decision's place: another process, a journal that cannot be written, a signer too
     /// far behind.
     pub fn decision(&self, entry: &DecisionEntry<'_>) -> Result<Recorded, DenialReason> {
+        self.decision_if(entry, || true)?.ok_or(DenialReason::Internal)
+    }
+
+    /// As [`Journal::decision`], if `still` holds when it is this decision's turn to be written. Decisions come from many
+    /// threads; one that was made by an older list must not stand behind one that was made by a newer.
+    pub(crate) fn decision_if(
+        &self,
+        entry: &DecisionEntry<'_>,
+        still: impl FnOnce() -> bool,
+    ) -> Result<Option<Recorded>, DenialReason> {
         let parents = Parents::of(entry.parents).ok_or(DenialReason::Internal)?;
         let Some(shared) = &self.shared else {
             let hash = ReceiptHash::from_digest(Digest::from_bytes([0; 32]));
-            return Ok(Recorded { hash, chain: None, level: Level::default() });
+            return Ok(Some(Recorded { hash, chain: None, level: Level::default() }));
         };
         let level = self.levels.of(entry.request.action);
         let writer = self.enter(shared)?;
         let mut writer = shared.wait_for_room(writer, entry.stamp.mono_nanos)?;
         writer.usable()?;
+        if !still() {
+            return Ok(None);
+        }
         let recorded = writer.write_decision(entry, parents, level);
         if recorded.is_err() {
             writer.failed = Some(DenialReason::JournalUnavailable);
@@ -232,7 +245,7 @@ impl Journal {
             writer = shared.persist(writer)?;
         }
         shared.wake(writer)?;
-        Ok(Recorded { hash, chain: entry.chain, level })
+        Ok(Some(Recorded { hash, chain: entry.chain, level }))
     }
 
     /// Records how the action of `decision` ended, with a commitment to its result if there is one.

@@ -1218,6 +1218,34 @@ fn nobody_looks_while_the_process_forks_and_the_child_goes_on() {
     }
 }
 
+/// Calls queue for the journal, and while they do another list is taken up.
+#[test]
+fn no_decision_stands_behind_one_by_a_newer_list() {
+    let house = House::new();
+    let guard = house.guard();
+    assert_eq!(ask(&guard, &ActionRequest::new("read:a")), "allow");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let answer = ask(&guard, &ActionRequest::new("read:a"));
+                    assert!(matches!(answer, "allow" | "journal.unsigned_backlog"), "{answer}");
+                }
+            });
+        }
+        for number in 2..60 {
+            house.publish(number, &[]);
+            guard.refresh();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    guard.close();
+    let anchors = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
+    let report = verify::journal(&house.dir(), &anchors).unwrap();
+    assert!(matches!(report.verdict(), verify::Verdict::AuthenticNotComplete(_)), "{:?}", report.verdict());
+}
+
 /// A clock that holds the first look after it is armed inside, until it is let go.
 #[derive(Debug)]
 struct Holding {
