@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::id::SerialNumber;
 use crate::key::PublicKey;
 use crate::receipt::ListUse;
-use crate::revocation::{ListIssuer, RevocationList, Standing, UnverifiedList};
+use crate::revocation::{ListIssuer, ListNumber, RevocationList, Standing, UnverifiedList};
 use crate::time::UnixTime;
 
 /// A certificate that signs receipts, its path to a root, and the end of it.
@@ -100,8 +100,8 @@ impl<'a> Papers<'a> {
 
     /// The earliest time from which the agent or its issuer was revoked.
     fn revocation(&self, path: &AgentPath) -> Option<UnixTime> {
-        let mut agent = Fate::new(path.issuing().list_issuer(), path.agent().decoded().serial());
-        let mut issuer = Fate::new(path.root().list_issuer(), path.issuing().decoded().serial());
+        let mut agent = Fate::new(path.issuing().list_issuer(), path.agent().decoded());
+        let mut issuer = Fate::new(path.root().list_issuer(), path.issuing().decoded());
         for der in self.every_list() {
             agent.read(&der);
             issuer.read(&der);
@@ -176,30 +176,42 @@ impl<'a> Papers<'a> {
 struct Fate<'a> {
     issuer: ListIssuer<'a>,
     serial: SerialNumber,
-    revoked: Option<UnixTime>,
-    good: Option<UnixTime>,
+    not_after: UnixTime,
+    /// The lowest number of a list that revokes it, and the earliest date on any of them.
+    revoked: Option<(ListNumber, UnixTime)>,
+    good: Vec<(ListNumber, UnixTime)>,
 }
 
 impl<'a> Fate<'a> {
-    const fn new(issuer: ListIssuer<'a>, serial: SerialNumber) -> Self {
-        Self { issuer, serial, revoked: None, good: None }
+    fn new(issuer: ListIssuer<'a>, certificate: &Decoded) -> Self {
+        let (serial, not_after) = (certificate.serial(), certificate.validity().not_after);
+        Self { issuer, serial, not_after, revoked: None, good: Vec::new() }
     }
 
     fn read(&mut self, der: &[u8]) {
         let Some(list) = verified(der, &self.issuer) else { return };
+        let number = list.number().clone();
         match list.revoked_at(&self.serial) {
-            Some(date) => self.revoked = Some(self.revoked.map_or(date, |known| known.min(date))),
-            None if list.standing(&self.serial) == Standing::Good => {
-                self.good = self.good.max(Some(list.this_update()));
+            Some(date) => {
+                self.revoked = Some(match self.revoked.take() {
+                    Some((first, known)) => (first.min(number), known.min(date)),
+                    None => (number, date),
+                });
+            }
+            // A list of after the end of the certificate need not name it any more, so it calls nothing good.
+            None if list.standing(&self.serial) == Standing::Good && list.this_update() <= self.not_after => {
+                self.good.push((number, list.this_update()));
             }
             None => {}
         }
     }
 
     /// Since when it was revoked. A date that the issuer set back counts from the last list that still called it good:
-    /// whoever acted by that list was right.
+    /// whoever acted by that list was right. Later lists without the entry forgot it: a revocation is final.
     fn end(&self) -> Option<UnixTime> {
-        self.revoked.map(|date| self.good.map_or(date, |good| date.max(good)))
+        let (first, date) = self.revoked.as_ref()?;
+        let good = self.good.iter().filter(|(number, _)| number < first).map(|(_, at)| *at);
+        Some(good.fold(*date, UnixTime::max))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::house::{decide, entry, request, stamp};
 const DAY: i64 = 24 * 3600;
 
 /// Keeps a list of `owner` in its journal, as a guard does that takes it up.
-fn keep(owner: &Owner, journal: &Journal, list: &[u8]) -> ListUse {
+pub(crate) fn keep(owner: &Owner, journal: &Journal, list: &[u8]) -> ListUse {
     let verified = owner.house.verified();
     let issuer: ListIssuer<'_> = verified.path().issuing().list_issuer();
     let list = UnverifiedList::decode(list).unwrap().verify(&issuer).unwrap();
@@ -20,7 +20,7 @@ fn keep(owner: &Owner, journal: &Journal, list: &[u8]) -> ListUse {
 }
 
 /// An allowance of `owner` by `list`, `seconds` after noon of the 23rd, which follows from `parents`.
-fn allow(
+pub(crate) fn allow(
     owner: &Owner,
     journal: &Journal,
     list: ListUse,
@@ -185,28 +185,6 @@ fn a_list_that_was_left_out_counts_when_the_verifier_brings_it() {
     let foreign = [world.bank.house.revoked_on_24th.clone(), b"no list".to_vec(), house.later_list.clone()];
     let report = by(&foreign);
     assert_eq!((report.verdict(), report.foreign_lists()), (Verdict::Complete, 2));
-}
-
-#[test]
-fn a_revocation_that_was_set_back_counts_from_the_last_list_that_called_the_agent_good() {
-    // The list of the 20th revokes from the 20th on; the one of the 22nd, which is newer, calls it good.
-    let world = World::new();
-    let journal = world.support.open();
-    let house = &world.support.house;
-    let list = keep(&world.support, &journal, &house.later_list);
-    allow(&world.support, &journal, list, 10, &[]);
-    journal.close(stamp(20_000)).unwrap();
-    world.support.log();
-    world.see(&world.support, 3600);
-    let policy = [world.policy()];
-    let judged = |lists: &[Vec<u8>]| {
-        verify_journals(&world, &[&world.support], &world.terms().witnesses(&policy).lists(lists))
-    };
-    let back = house.revoking_list.clone();
-    // By the list it names it was good, at a time that is later than the date alone.
-    assert!(matches!(judged(std::slice::from_ref(&back)).verdict(), Verdict::AuthenticNotComplete(_)));
-    // A list of the 25th that calls it good moves the revocation behind what the witness saw.
-    assert_eq!(judged(&[back, house.good_on_25th.clone()]).verdict(), Verdict::Complete);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use kakunin_core::time::UnixTime;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 
 /// Noon of a Monday on which every certificate and list of the house is good.
@@ -55,6 +55,14 @@ pub(crate) struct House {
     pub(crate) good_on_25th: Vec<u8>,
     /// The agent is revoked, says a list of the 26th too.
     pub(crate) revoked_on_26th: Vec<u8>,
+    /// The agent is held from the 24th on.
+    pub(crate) held_on_24th: Vec<u8>,
+    /// A list of the 26th after which the agent was revoked on the 20th.
+    pub(crate) set_back_on_26th: Vec<u8>,
+    /// What follows when the agent's certificate has ended, in December: nobody is named.
+    pub(crate) after_the_end: Vec<u8>,
+    /// And another: the agent was revoked from the 24th on.
+    pub(crate) kept_after_the_end: Vec<u8>,
 }
 
 impl House {
@@ -94,7 +102,16 @@ impl House {
             later_list: list(&issuing_issuer, 9, 22, None),
             revoked_on_24th: list(&issuing_issuer, 10, 24, Some(serial.clone())),
             good_on_25th: list(&issuing_issuer, 11, 25, None),
-            revoked_on_26th: list(&issuing_issuer, 12, 26, Some(serial)),
+            revoked_on_26th: list(&issuing_issuer, 12, 26, Some(serial.clone())),
+            held_on_24th: dated(
+                &issuing_issuer,
+                10,
+                (11, 24),
+                Some((serial.clone(), 24, Some(RevocationReason::CertificateHold))),
+            ),
+            set_back_on_26th: dated(&issuing_issuer, 13, (11, 26), Some((serial.clone(), 20, None))),
+            after_the_end: dated(&issuing_issuer, 14, (12, 2), None),
+            kept_after_the_end: dated(&issuing_issuer, 15, (12, 3), Some((serial, 24, None))),
         }
     }
 
@@ -119,10 +136,14 @@ impl House {
             revoked_on_24th: read("revoked_on_24th"),
             good_on_25th: read("good_on_25th"),
             revoked_on_26th: read("revoked_on_26th"),
+            held_on_24th: read("held_on_24th"),
+            set_back_on_26th: read("set_back_on_26th"),
+            after_the_end: read("after_the_end"),
+            kept_after_the_end: read("kept_after_the_end"),
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[u8]); 12] {
+    fn parts(&self) -> [(&'static str, &[u8]); 16] {
         [
             ("root", &self.root),
             ("issuing", &self.issuing),
@@ -136,6 +157,10 @@ impl House {
             ("revoked_on_24th", &self.revoked_on_24th),
             ("good_on_25th", &self.good_on_25th),
             ("revoked_on_26th", &self.revoked_on_26th),
+            ("held_on_24th", &self.held_on_24th),
+            ("set_back_on_26th", &self.set_back_on_26th),
+            ("after_the_end", &self.after_the_end),
+            ("kept_after_the_end", &self.kept_after_the_end),
         ]
     }
 
@@ -260,18 +285,28 @@ fn usages() -> Vec<ExtendedKeyUsagePurpose> {
 
 /// A list of the day `day`; what it revokes is revoked from then on.
 fn list(issuer: &Issuer<'_, KeyPair>, number: u8, day: u8, revoked: Option<SerialNumber>) -> Vec<u8> {
-    let revocation = |serial_number| RevokedCertParams {
+    dated(issuer, number, (11, day), revoked.map(|serial| (serial, day, None)))
+}
+
+/// A list of a month and day; what it names is dated by a day of November.
+fn dated(
+    issuer: &Issuer<'_, KeyPair>,
+    number: u8,
+    (month, day): (u8, u8),
+    named: Option<(SerialNumber, u8, Option<RevocationReason>)>,
+) -> Vec<u8> {
+    let entry = |(serial_number, day, reason_code)| RevokedCertParams {
         serial_number,
         revocation_time: date_time_ymd(2026, 11, day),
-        reason_code: None,
+        reason_code,
         invalidity_date: None,
     };
     let params = CertificateRevocationListParams {
-        this_update: date_time_ymd(2026, 11, day),
-        next_update: date_time_ymd(2026, 11, 27),
+        this_update: date_time_ymd(2026, month, day),
+        next_update: date_time_ymd(2026, month, if month == 11 { 27 } else { 9 }),
         crl_number: SerialNumber::from_slice(&[number]),
         issuing_distribution_point: None,
-        revoked_certs: revoked.map(revocation).into_iter().collect(),
+        revoked_certs: named.map(entry).into_iter().collect(),
         key_identifier_method: KeyIdMethod::Sha256,
     };
     params.signed_by(issuer).unwrap().der().to_vec()

@@ -13,6 +13,7 @@ mod arbitrary;
 mod authority;
 mod bundle;
 mod bundle_faults;
+mod bundle_revoked;
 mod bundle_time;
 mod certificate;
 mod chains;

@@ -1,0 +1,98 @@
+//! Since when somebody is revoked, by all the lists that there are.
+
+use kakunin_core::verify::{Reason, Report, Verdict};
+
+use crate::bundle::{World, invalid, verify_journals};
+use crate::bundle_time::{allow, keep};
+use crate::house::{House, stamp};
+
+const DAY: i64 = 24 * 3600;
+
+/// One allowance of ten past noon of the 23rd, logged, and what a witness says of it.
+struct Case(World);
+
+impl Case {
+    /// By the list `named`, seen `seconds` after that noon.
+    fn of(named: impl Fn(&House) -> &Vec<u8>, seconds: i64) -> Self {
+        let world = World::new();
+        let journal = world.support.open();
+        let list = keep(&world.support, &journal, named(&world.support.house));
+        allow(&world.support, &journal, list, 10, &[]);
+        journal.close(stamp(20_000)).unwrap();
+        world.support.log();
+        world.see(&world.support, seconds);
+        Self(world)
+    }
+
+    fn house(&self) -> &House {
+        &self.0.support.house
+    }
+
+    fn judged(&self, lists: &[&Vec<u8>]) -> Report {
+        let lists: Vec<Vec<u8>> = lists.iter().map(|list| (*list).clone()).collect();
+        let policy = [self.0.policy()];
+        verify_journals(&self.0, &[&self.0.support], &self.0.terms().witnesses(&policy).lists(&lists))
+    }
+
+    /// How far behind the revocation it may be; `None` if it is good.
+    fn lag(&self, lists: &[&Vec<u8>]) -> Option<i64> {
+        match self.judged(lists).verdict() {
+            Verdict::Complete => None,
+            Verdict::AuthenticNotComplete([Reason::TimeUnproven { lag, .. }]) => *lag,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_revocation_that_was_set_back_counts_from_the_last_list_that_called_the_agent_good() {
+    // The list of the 26th revokes from the 20th on; that of the 22nd, by which it was allowed, calls it good.
+    let case = Case::of(|house| &house.later_list, DAY * 3 / 2);
+    let house = case.house();
+    assert_eq!(case.lag(&[&house.set_back_on_26th]), Some(3 * DAY));
+    // One of the 25th that calls it good moves the revocation up to what the witness saw, in whatever order they come.
+    assert_eq!(case.lag(&[&house.set_back_on_26th, &house.good_on_25th]), None);
+    assert_eq!(case.lag(&[&house.good_on_25th, &house.set_back_on_26th]), None);
+}
+
+#[test]
+fn an_authority_that_forgets_a_revocation_takes_nothing_back() {
+    // Written after the revocation of the 24th, and seen on the 25th: later lists without the entry change nothing.
+    let case = Case::of(|house| &house.issuing_list, DAY * 2);
+    let house = case.house();
+    let revoked = Some(DAY * 3 / 2);
+    for forgot in [vec![], vec![&house.good_on_25th], vec![&house.good_on_25th, &house.after_the_end]] {
+        let mut lists = vec![&house.revoked_on_24th];
+        lists.extend(forgot);
+        assert_eq!(case.lag(&lists), revoked);
+        lists.reverse();
+        assert_eq!(case.lag(&lists), revoked);
+        lists.push(&house.held_on_24th);
+        assert_eq!(case.lag(&lists), revoked, "nor does a hold");
+    }
+    // Whoever acts by the list that forgot acts after the revocation.
+    let case = Case::of(|house| &house.later_list, 3600);
+    assert_eq!(invalid(&case.judged(&[&case.house().revoking_list])), "receipt.revoked");
+}
+
+#[test]
+fn a_list_of_after_the_end_of_a_certificate_calls_it_not_good() {
+    // An authority may drop what has ended. Here the dropping list comes even before the one that still has the entry.
+    let case = Case::of(|house| &house.issuing_list, DAY * 2);
+    let house = case.house();
+    let revoked = Some(DAY * 3 / 2);
+    assert_eq!(case.lag(&[&house.kept_after_the_end]), revoked);
+    assert_eq!(case.lag(&[&house.after_the_end, &house.kept_after_the_end]), revoked);
+    assert_eq!(case.lag(&[&house.revoked_on_24th, &house.after_the_end]), revoked);
+}
+
+#[test]
+fn a_hold_is_no_revocation_and_its_end_is_good_standing() {
+    let case = Case::of(|house| &house.issuing_list, DAY * 3 / 2);
+    let house = case.house();
+    assert_eq!(case.lag(&[&house.held_on_24th]), None);
+    assert_eq!(case.lag(&[&house.held_on_24th, &house.good_on_25th]), None);
+    // A list on which it was held does not call it good; the one after the hold does.
+    assert_eq!(case.lag(&[&house.held_on_24th, &house.set_back_on_26th]), Some(5 * DAY));
+    assert_eq!(case.lag(&[&house.held_on_24th, &house.good_on_25th, &house.set_back_on_26th]), None);
+}
