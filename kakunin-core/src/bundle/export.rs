@@ -71,6 +71,12 @@ pub fn export_watched(
     out: &Path,
     read: &mut dyn FnMut(),
 ) -> Result<Exported, ExportError> {
+    for (place, log) in logs.iter().enumerate() {
+        let key = log.checkpoint().log();
+        if logs.iter().take(place).any(|other| other.checkpoint().log() == key) {
+            return Err(ExportError::LogTwice { name: key.name().to_owned() });
+        }
+    }
     let found = Found::in_journals(journals)?;
     let selection = Selection::of(chain, &found, read)?;
     let folder = match out.parent() {
@@ -548,6 +554,12 @@ pub enum ExportError {
     Twice {
         /// The stream.
         stream: StreamId,
+    },
+    /// Two logs have one key: one is a copy of the other, or a fork.
+    #[error("the log `{name}` is given twice; one of them is a copy, leave it out")]
+    LogTwice {
+        /// The log's name.
+        name: String,
     },
     /// A journal cannot be read.
     #[error(transparent)]

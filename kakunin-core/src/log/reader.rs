@@ -71,6 +71,30 @@ impl LogReader {
         Ok(reader)
     }
 
+    /// Of each log the longest that is here, once.
+    ///
+    /// # Errors
+    /// [`LogError::Forked`] when two of one key have other pasts, and whatever keeps them from being compared.
+    pub(crate) fn each_once(logs: Vec<Self>) -> Result<Vec<Self>, LogError> {
+        let mut each: Vec<Self> = Vec::with_capacity(logs.len());
+        for mut log in logs {
+            let Some(known) = each.iter_mut().find(|known| known.head.log() == log.head.log()) else {
+                each.push(log);
+                continue;
+            };
+            let longer = log.size() > known.size();
+            let (long, short) = if longer { (&mut log, &mut *known) } else { (&mut *known, &mut log) };
+            let size = short.size();
+            if long.root_at(size)? != *short.head.root() {
+                return Err(LogError::Forked { path: short.folder.clone(), size });
+            }
+            if longer {
+                *known = log;
+            }
+        }
+        Ok(each)
+    }
+
     /// The key that lies beside the log in `folder`, for whoever copies a log. It believes nothing more than the folder:
     /// a verifier has the key from elsewhere.
     ///

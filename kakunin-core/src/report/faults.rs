@@ -30,7 +30,7 @@ const WORDS: &[(&str, &str)] = &[
     ("journal.segment", "a segment is missing, or is another's"),
     ("journal.signature", "a signature for no receipt"),
     ("log.checkpoint", "a checkpoint that the given key did not sign"),
-    ("log.consistency", "a checkpoint that does not continue the one before"),
+    ("log.consistency", "a checkpoint that does not continue the one before; one log twice in a bundle"),
     ("log.equivocation", "the log holds another receipt of this stream and number, signed by the same key"),
     ("log.fork", "one log with two pasts"),
     ("log.inclusion", "a path that does not lead from the receipt to the checkpoint"),

@@ -96,7 +96,23 @@ impl KnownLogs {
     /// What is wrong with a log whose key was given.
     pub(super) fn open(shown: &[ShownLog], terms: &Verification<'_>) -> Result<Self, Invalid> {
         let logs: Result<Vec<_>, _> = shown.iter().map(|log| open(log, terms)).collect();
-        Ok(Self { logs: logs? })
+        let known = Self { logs: logs? };
+        match known.twice() {
+            Some(code) => Err(Invalid { code, place: Place::Evidence }),
+            None => Ok(known),
+        }
+    }
+
+    /// What is wrong where one log is shown twice: nothing joins the two, so each may be another past.
+    fn twice(&self) -> Option<&'static str> {
+        let pairs = || {
+            let each = self.iter().enumerate();
+            each.flat_map(|(place, log)| self.iter().skip(place + 1).map(move |other| (log, other)))
+        };
+        if pairs().any(|(log, other)| log.contradicts(other)) {
+            return Some("log.fork");
+        }
+        pairs().any(|(log, other)| log.key == other.key).then_some("log.consistency")
     }
 
     pub(super) fn get(&self, log: usize) -> Option<&KnownLog> {

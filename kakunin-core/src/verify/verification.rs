@@ -23,7 +23,7 @@ use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
 use crate::id::{AgentId, StreamId};
 use crate::journal::{Proof, locate};
-use crate::log::{LogReader, VerifierKey, WitnessPolicy};
+use crate::log::{LogError, LogReader, VerifierKey, WitnessPolicy};
 use crate::receipt::{Answer, Event, ReceiptHash};
 use crate::scope::NameLists;
 use crate::time::UnixTime;
@@ -108,6 +108,13 @@ impl<'a> Verification<'a> {
         logs: Vec<LogReader>,
         watch: &mut dyn Watch,
     ) -> io::Result<Report> {
+        let logs = match LogReader::each_once(logs) {
+            Ok(logs) => logs,
+            Err(LogError::Forked { .. }) => {
+                return Ok(Report::refused(Invalid { code: "log.fork", place: Place::Evidence }));
+            }
+            Err(error) => return Err(io::Error::other(error)),
+        };
         let logs = Rc::new(RefCell::new(logs));
         let mut sources = Vec::with_capacity(paths.len());
         for path in paths {

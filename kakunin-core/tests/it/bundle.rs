@@ -81,7 +81,12 @@ impl Owner {
 
     /// Puts entries into the log, whatever they are.
     pub(crate) fn append(&self, entries: &[String]) {
-        let mut log = Log::open(&self.log, log_key(self.key.name(), &self.signer)).unwrap();
+        self.append_to(&self.log, entries);
+    }
+
+    /// Puts entries into the log in `folder`, which has the same key.
+    pub(crate) fn append_to(&self, folder: &Path, entries: &[String]) {
+        let mut log = Log::open(folder, log_key(self.key.name(), &self.signer)).unwrap();
         log.append(entries).unwrap();
     }
 

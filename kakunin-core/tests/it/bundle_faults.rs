@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use kakunin_core::bundle::{Bundle, export};
+use kakunin_core::bundle::{Bundle, ExportError, export};
 use kakunin_core::digest::Digest;
 use kakunin_core::journal::{JournalOptions, Sealing, StreamReader};
+use kakunin_core::log::LogReader;
 use kakunin_core::receipt::Outcome;
 use kakunin_core::verify::{Report, Verdict, Verification};
 use serde_json::{Value, json};
@@ -455,6 +456,65 @@ fn proofs_of_others_logs_and_of_other_receipts_prove_nothing() {
     let size = note.lines().nth(1).unwrap();
     let grown = note.replacen(&format!("\n{size}\n"), "\n99\n", 1);
     assert_eq!(invalid(&pieces.put("logs/0/checkpoints", grown).listed().judge(&world)), "log.checkpoint");
+}
+
+/// The log of the support agent, and beside it another past of the same length under the same key.
+fn forked(world: &World) -> (LogReader, LogReader) {
+    let journal = world.support.open();
+    world.support.pay(&journal, CHAIN, &[], 10);
+    journal.close(stamp(90)).unwrap();
+    let fork = world.path("fork.log");
+    crate::journal::copy(&world.support.log, &fork);
+    world.support.log();
+    let mut reader = world.support.reader();
+    let mut entries: Vec<String> = (0..reader.size())
+        .map(|index| String::from_utf8(reader.entry(index).unwrap().to_vec()).unwrap())
+        .collect();
+    entries.pop();
+    entries.insert(0, "what the other past has".to_owned());
+    world.support.append_to(&fork, &entries);
+    (reader, LogReader::open(&fork, &world.support.key).unwrap())
+}
+
+#[test]
+fn one_log_shown_twice_is_refused_and_two_pasts_are_a_fork() {
+    let world = World::new();
+    let (log, fork) = forked(&world);
+    let journals = [world.support.journal.as_path()];
+    let twice =
+        export(&journals, &mut [world.support.reader(), world.support.reader()], None, &world.path("x"));
+    assert!(matches!(twice, Err(ExportError::LogTwice { .. })));
+    let mut bundles = Vec::new();
+    for (name, log) in [("one.zip", log), ("two.zip", fork)] {
+        export(&journals, &mut [log], None, &world.path(name)).unwrap();
+        bundles.push(Pieces::of(&world.path(name)));
+    }
+    assert_eq!(bundles[0].judge(&world).verdict(), Verdict::Complete);
+    let beside = |other: &Pieces| {
+        let mut both = bundles[0].clone();
+        let end = both.0.iter().rposition(|(name, _)| name.starts_with("logs/0/")).unwrap() + 1;
+        let parts = other.0.iter().filter(|(name, _)| name.starts_with("logs/0/"));
+        let parts = parts.map(|(name, octets)| (name.replace("logs/0/", "logs/1/"), octets.clone()));
+        both.0.splice(end..end, parts.collect::<Vec<_>>());
+        let both = both.manifest(|manifest| {
+            let log = manifest["logs"][0].clone();
+            manifest["logs"].as_array_mut().unwrap().push(log);
+        });
+        both.listed().judge(&world)
+    };
+    assert_eq!(invalid(&beside(&bundles[1])), "log.fork");
+    assert_eq!(invalid(&beside(&bundles[0])), "log.consistency");
+    // The same with journals and logs: a copy that is behind is no other past.
+    let (behind, fork) =
+        (world.support.reader(), LogReader::open(&world.path("fork.log"), &world.support.key));
+    let judge = |logs| world.terms().journals(&journals, logs, &mut ()).unwrap();
+    let both = judge(vec![world.support.reader(), fork.unwrap()]);
+    assert_eq!(invalid(&both), "log.fork");
+    assert_eq!(judge(vec![world.support.reader(), world.support.reader()]).verdict(), Verdict::Complete);
+    world.support.append(&["more".to_owned()]);
+    assert_eq!(judge(vec![behind, world.support.reader()]).verdict(), Verdict::Complete);
+    let fork = LogReader::open(&world.path("fork.log"), &world.support.key).unwrap();
+    assert_eq!(invalid(&judge(vec![fork, world.support.reader()])), "log.fork", "of other lengths");
 }
 
 #[test]
