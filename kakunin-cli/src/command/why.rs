@@ -106,10 +106,10 @@ impl Gone {
         for journal in journals {
             let erasures = Erasures::of(journal);
             let roots: BTreeSet<Digest> =
-                absent.iter().filter_map(|(_, commitment)| erasures.root_of(commitment).copied()).collect();
+                absent.iter().flat_map(|(_, commitment)| erasures.roots_of(commitment)).copied().collect();
             told.extend(receipts(journal, &roots));
             for (name, commitment) in &absent {
-                if erasures.root_of(commitment).is_some_and(|root| told.iter().any(|(its, ..)| its == root)) {
+                if erasures.roots_of(commitment).any(|root| told.iter().any(|(its, ..)| its == root)) {
                     gone.erased.push(name);
                 }
             }

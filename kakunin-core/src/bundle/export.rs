@@ -214,8 +214,8 @@ impl Collected {
         };
         self.receipts.line(&text)?;
         // An erasure that is not finished yet is meant all the same.
-        let disclosures: Vec<&Disclosure> =
-            entry.disclosures().iter().filter(|it| erasures.root_of(it.digest()).is_none()).collect();
+        let is_meant = |it: &&Disclosure| erasures.roots_of(it.digest()).next().is_none();
+        let disclosures: Vec<&Disclosure> = entry.disclosures().iter().filter(is_meant).collect();
         if !disclosures.is_empty() {
             self.disclosures.line(&DisclosureLine::of(line, &disclosures).write())?;
         }

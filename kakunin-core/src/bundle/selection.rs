@@ -124,8 +124,9 @@ impl Chain {
             return false;
         }
         self.touched.insert(statement.stream);
-        let commitments = statement.event.commitments();
-        self.erased.extend(commitments.filter_map(|(_, commitment)| self.erasures.root_of(&commitment)));
+        for (_, commitment) in statement.event.commitments() {
+            self.erased.extend(self.erasures.roots_of(&commitment));
+        }
         if !is_beside(self.extent, statement) {
             wanted.extend(&statement.parents);
         }

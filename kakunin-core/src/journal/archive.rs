@@ -47,13 +47,13 @@ impl Archive {
     /// The certificate whose SHA-256 is `name`; `None` if it is not here or its bytes are others.
     #[must_use]
     pub fn certificate(&self, name: &Digest) -> Option<Vec<u8>> {
-        fs::read(self.path(name, "cert")).ok().filter(|der| Digest::of(der) == *name)
+        self.read(name, "cert").ok().filter(|der| Digest::of(der) == *name)
     }
 
     /// The list kept under `tbs`; the caller checks that its TBSCertList has that hash.
     #[must_use]
     pub fn list(&self, tbs: &Digest) -> Option<Vec<u8>> {
-        fs::read(self.path(tbs, "crl")).ok()
+        self.read(tbs, "crl").ok()
     }
 
     /// Every certificate kept here, in the order of their names.
@@ -90,7 +90,7 @@ impl Archive {
 
     /// The commitments kept under `root`, strictly ascending; `None` if they are not here or are others.
     pub(crate) fn erased(&self, root: &Digest) -> Option<Vec<Digest>> {
-        let octets = file::read(&self.path(root, ERASED), MOST_OCTETS_ERASED).ok()?;
+        let octets = self.read(root, ERASED).ok()?;
         let (commitments, rest) = octets.as_chunks::<32>();
         let commitments: Vec<Digest> = commitments.iter().copied().map(Digest::from_bytes).collect();
         let ascends = commitments.iter().zip(commitments.iter().skip(1)).all(|(one, next)| one < next);
@@ -128,9 +128,14 @@ impl Archive {
         self.dir.join(format!("{name}.{kind}"))
     }
 
+    fn read(&self, name: &Digest, kind: &str) -> io::Result<Vec<u8>> {
+        let most = if kind == ERASED { MOST_OCTETS_ERASED } else { MOST_OCTETS };
+        file::read(&self.path(name, kind), most)
+    }
+
     fn keep(&self, name: &Digest, kind: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
         let path = self.path(name, kind);
-        if fs::read(&path).is_ok_and(|kept| kept == bytes) {
+        if self.read(name, kind).is_ok_and(|kept| kept == bytes) {
             return Ok(());
         }
         self.write(&path, bytes).map_err(|source| ArchiveError { path, source })
@@ -156,6 +161,9 @@ pub(crate) fn erased_root(commitments: &[Digest]) -> Digest {
 /// Values that one receipt says were erased; of more, several say it.
 pub(crate) const MOST_ERASED: usize = 16_384;
 const MOST_OCTETS_ERASED: u64 = 32 * MOST_ERASED as u64;
+
+/// What a list may have at most, wherever one is read.
+const MOST_OCTETS: u64 = 64 << 20;
 
 const ERASED: &str = "erased";
 
@@ -185,5 +193,33 @@ mod tests {
         assert_eq!(archive.list(&name).as_deref(), Some(&b"list"[..]));
         let left = fs::read_dir(dir.path().join("archive")).unwrap().count();
         assert_eq!(left, 2, "no temporary file stays");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_or_too_long_is_not_read_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::of(dir.path());
+        let name = archive.keep_certificate(b"certificate").unwrap();
+        for kind in ["cert", "crl", ERASED] {
+            let path = archive.path(&name, kind);
+            let _ = fs::remove_file(&path);
+            rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        }
+        assert_eq!(
+            (archive.certificate(&name), archive.list(&name), archive.erased(&name)),
+            (None, None, None)
+        );
+        for kind in ["cert", "crl", ERASED] {
+            let path = archive.path(&name, kind);
+            fs::remove_file(&path).unwrap();
+            File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        }
+        assert_eq!(
+            (archive.certificate(&name), archive.list(&name), archive.erased(&name)),
+            (None, None, None)
+        );
+        // What is in the way is replaced, not read.
+        assert_eq!(archive.keep_certificate(b"certificate").unwrap(), name);
+        assert_eq!(archive.certificate(&name).as_deref(), Some(&b"certificate"[..]));
     }
 }

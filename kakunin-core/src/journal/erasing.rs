@@ -197,11 +197,11 @@ impl Place {
 /// Reads a segment as it is when nobody is in the middle of overwriting a part of it.
 pub(super) fn read_segment(folder: &Path, stream: StreamId, index: u32) -> io::Result<Vec<u8>> {
     let path = folder.join(segment_name(index));
-    let Some(journal) = folder.parent() else { return fs::read(path) };
+    let Some(journal) = folder.parent() else { return file::read(&path, MAX_SEGMENT) };
     let mut octets = Vec::new();
     for _ in 0..LOOKS {
         let before = changed(journal)?;
-        octets = fs::read(&path)?;
+        octets = file::read(&path, MAX_SEGMENT)?;
         // A record that cannot be read heals nothing: what is damaged stays damaged.
         if let Ok(Some(record)) = Record::read(journal) {
             record.heal(stream, index, &mut octets);
@@ -250,6 +250,8 @@ const MAGIC: &[u8] = b"kakunin erasing 1";
 const LOOKS: usize = 4;
 /// At 41 octets for the values of one receipt, more than one erasure names.
 const MAX_RECORD: u64 = 64 << 20;
+/// Far above what a writer lets a segment become before it begins the next.
+const MAX_SEGMENT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

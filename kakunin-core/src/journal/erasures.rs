@@ -1,5 +1,6 @@
 //! Which values were erased, by their commitments.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::archive::Archive;
@@ -12,6 +13,8 @@ pub struct Erasures {
     /// Each commitment with the place of its root in `roots`, ascending.
     commitments: Vec<(Digest, usize)>,
     roots: Vec<Digest>,
+    /// How many commitments each root is over.
+    sizes: HashMap<Digest, u64>,
 }
 
 impl Erasures {
@@ -23,12 +26,19 @@ impl Erasures {
         Self::from_iter(kept)
     }
 
-    /// The root of the erasure that the value of `commitment` fell to.
+    /// The roots of the erasures that name `commitment`. Nobody has to believe the first: whoever can write beside a journal
+    /// can lay down another that names it too.
+    pub fn roots_of(&self, commitment: &Digest) -> impl Iterator<Item = &Digest> {
+        let first = self.commitments.partition_point(|(known, _)| known < commitment);
+        let of_it = self.commitments.get(first..).unwrap_or_default();
+        let known = *commitment;
+        of_it.iter().take_while(move |(its, _)| *its == known).filter_map(|(_, root)| self.roots.get(*root))
+    }
+
+    /// How many values the erasure `root` names, if its commitments are here.
     #[must_use]
-    pub fn root_of(&self, commitment: &Digest) -> Option<&Digest> {
-        let place = self.commitments.partition_point(|(known, _)| known < commitment);
-        let (_, root) = self.commitments.get(place).filter(|(known, _)| known == commitment)?;
-        self.roots.get(*root)
+    pub fn size_of(&self, root: &Digest) -> Option<u64> {
+        self.sizes.get(root).copied()
     }
 }
 
@@ -38,6 +48,7 @@ impl FromIterator<(Digest, Vec<Digest>)> for Erasures {
         for (root, commitments) in erasures {
             let place = all.roots.len();
             all.roots.push(root);
+            all.sizes.insert(root, commitments.len() as u64);
             all.commitments.extend(commitments.into_iter().map(|commitment| (commitment, place)));
         }
         all.commitments.sort_unstable();

@@ -253,6 +253,14 @@ pub enum Reason {
         /// How many.
         count: u64,
     },
+    /// Erasures that proven receipts state and whose commitments are not here: what they erased may be shown as if they had
+    /// not.
+    ErasureMissing {
+        /// The stream of the receipts.
+        stream: StreamId,
+        /// How many.
+        count: u64,
+    },
     /// Receipts that others follow from and that are not here.
     DanglingParents {
         /// How many.
@@ -295,6 +303,7 @@ impl Reason {
             Self::OutcomeMissing { .. } => "outcome.missing",
             Self::Redacted { .. } => "disclosure.missing",
             Self::Lingering { .. } => "disclosure.not_erased",
+            Self::ErasureMissing { .. } => "erasure.missing",
             Self::DanglingParents { .. } => "parent.missing",
             Self::TimeUnproven { .. } => "time.unproven",
             Self::TimeOutOfBracket { .. } => "time.out_of_bracket",
@@ -314,6 +323,7 @@ impl Reason {
             | Self::OutcomeMissing { stream, .. }
             | Self::Redacted { stream, .. }
             | Self::Lingering { stream, .. }
+            | Self::ErasureMissing { stream, .. }
             | Self::TimeUnproven { stream, .. }
             | Self::TimeOutOfBracket { stream, .. }
             | Self::ChainLengthUnproven { stream } => Some(*stream),
@@ -365,6 +375,9 @@ impl fmt::Display for Reason {
                 f,
                 "{count} values of stream {stream} are here although a receipt says that they were erased"
             ),
+            Self::ErasureMissing { stream, count } => {
+                write!(f, "what {count} erasures erased that stream {stream} states is not shown")
+            }
             Self::DanglingParents { count } => {
                 write!(f, "{count} receipts that others follow from are not here")
             }

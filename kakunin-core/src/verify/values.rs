@@ -1,12 +1,12 @@
 //! Values that receipts commit to: which are shown, which were erased and a receipt says so, which are not here.
 //!
 //! What an erasure erased is known by its commitments, which lie beside the receipts under the root that the receipt of the
-//! erasure states; they count only if that receipt is proven and of the same agent. It may lie anywhere in the source, so
-//! what is missing is counted by erasure while receipts go by, and judged at the end.
+//! erasure states; they count only if that receipt is proven, of the same agent and of as many. It may lie anywhere in the
+//! source, so what is missing is counted by the erasures that name it while receipts go by, and judged at the end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::report::{Reason, Shown, ValueCount};
+use super::report::{Extent, Reason, Shown, ValueCount};
 use super::source::{Item, Source};
 use super::stream::Code;
 use crate::digest::Digest;
@@ -20,8 +20,12 @@ pub(super) struct Values {
     erasures: Erasures,
     /// Erasures that a proven receipt states.
     stated: HashSet<(AgentId, Digest)>,
+    /// Proven receipts of erasures whose commitments are not shown, where all have to be.
+    unshown: BTreeMap<StreamId, u64>,
     streams: Vec<Tally>,
     shown: Shown,
+    /// Of one chain only the erasures of its own values are shown.
+    is_whole: bool,
 }
 
 /// The values of one stream, by erasure.
@@ -30,8 +34,8 @@ struct Tally {
     agent: AgentId,
     disclosed: u64,
     missing: u64,
-    /// Not here, and still here, by the root of the erasure.
-    of: HashMap<Digest, (u64, u64)>,
+    /// Not here, and still here, by the roots of the erasures that name them.
+    of: HashMap<Vec<Digest>, (u64, u64)>,
 }
 
 impl Values {
@@ -43,32 +47,36 @@ impl Values {
         let shown = source.erasures().into_iter();
         let erasures: Option<Erasures> = shown.map(|root| Some((root, source.erased(&root)?))).collect();
         let erasures = erasures.ok_or("journal.archive")?;
-        Ok(Self { erasures, shown: source.shown(), ..Self::default() })
+        let is_whole = source.extent() == Extent::Streams;
+        Ok(Self { erasures, shown: source.shown(), is_whole, ..Self::default() })
     }
 
     /// Takes note of a receipt whose values and proof were looked at; `missing` are the commitments without a value.
     pub(super) fn pass(&mut self, item: &Item, missing: &[Digest]) {
         let statement = item.receipt.statement();
-        if let Event::Control(Control::Erased { digest, .. }) = statement.event
+        if let Event::Control(Control::Erased { digest, count, .. }) = statement.event
             && item.proof != Proof::Unsigned
         {
-            self.stated.insert((statement.agent, digest));
+            if self.erasures.size_of(&digest) == Some(count) {
+                self.stated.insert((statement.agent, digest));
+            } else if self.is_whole {
+                *self.unshown.entry(statement.stream).or_default() += 1;
+            }
         }
         if missing.is_empty() && item.disclosures.is_empty() {
             return;
         }
-        let erasure = |commitment| self.erasures.root_of(commitment).copied();
+        let erasure = |commitment| -> Vec<Digest> { self.erasures.roots_of(commitment).copied().collect() };
         let here = item.disclosures.iter().map(|disclosure| (erasure(disclosure.digest()), true));
         let gone = missing.iter().map(|commitment| (erasure(commitment), false));
         let counted: Vec<_> = here.chain(gone).collect();
         let Some(tally) = self.tally(statement.stream, statement.agent) else { return };
-        for (erasure, here) in counted {
-            let (absent, present) = match erasure {
-                Some(root) => {
-                    let (absent, present) = tally.of.entry(root).or_default();
-                    (absent, present)
-                }
-                None => (&mut tally.missing, &mut tally.disclosed),
+        for (erasures, here) in counted {
+            let (absent, present) = if erasures.is_empty() {
+                (&mut tally.missing, &mut tally.disclosed)
+            } else {
+                let (absent, present) = tally.of.entry(erasures).or_default();
+                (absent, present)
             };
             *(if here { present } else { absent }) += 1;
         }
@@ -87,8 +95,8 @@ impl Values {
     pub(super) fn judge(self, count: &mut ValueCount, reasons: &mut Vec<Reason>) {
         for mut tally in self.streams {
             let (mut lingering, stream) = (0, tally.stream);
-            for (root, (absent, present)) in tally.of {
-                let stated = self.stated.contains(&(tally.agent, root));
+            for (roots, (absent, present)) in tally.of {
+                let stated = roots.into_iter().any(|root| self.stated.contains(&(tally.agent, root)));
                 tally.disclosed += present;
                 if stated {
                     count.erased += absent;
@@ -109,5 +117,7 @@ impl Values {
                 reasons.push(Reason::Lingering { stream, count: lingering });
             }
         }
+        reasons
+            .extend(self.unshown.into_iter().map(|(stream, count)| Reason::ErasureMissing { stream, count }));
     }
 }

@@ -245,6 +245,79 @@ fn values_that_nobody_says_were_erased_are_told_apart() {
     assert!(!secrets(untouched.path()).iter().take(10).any(|secret| holds(out.path(), secret)));
 }
 
+/// A root over commitments, as RFC 6962 has it.
+fn root_over(leaves: &[[u8; 32]]) -> [u8; 32] {
+    let two = |octets: &[&[u8]]| *kakunin_core::digest::Digest::of(&octets.concat()).as_bytes();
+    match leaves {
+        [leaf] => two(&[&[0], leaf]),
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            two(&[&[1], &root_over(left), &root_over(right)])
+        }
+    }
+}
+
+#[test]
+fn an_erasure_that_is_left_out_or_overshadowed_is_told() {
+    let (house, dir) = (house(), tempfile::tempdir().unwrap());
+    paid(&house, dir.path());
+    let untouched = tempfile::tempdir().unwrap();
+    copy(dir.path(), untouched.path());
+    let stolen = segment(dir.path());
+    forget(&house, dir.path(), &acme()).unwrap();
+    let name = stolen.strip_prefix(dir.path()).unwrap();
+    fs::copy(untouched.path().join(name), &stolen).unwrap();
+    assert!(!reasons(&house, dir.path()).contains(&"erasure.missing"));
+    let archive = files(&dir.path().join("archive"));
+    let kept = archive.iter().find(|file| file.extension().is_some_and(|end| end == "erased")).unwrap();
+    let octets = fs::read(kept).unwrap();
+    let root = kakunin_core::digest::Digest::from_hex(kept.file_stem().unwrap().to_str().unwrap()).unwrap();
+    // Another erasure that nobody states names the same values, under a smaller root and under a larger one.
+    let (mut smaller, mut larger, mut number) = (false, false, 0_u32);
+    while !(smaller && larger) {
+        let mut leaves: Vec<[u8; 32]> = octets.as_chunks::<32>().0.to_vec();
+        leaves.push(*kakunin_core::digest::Digest::of(&number.to_le_bytes()).as_bytes());
+        leaves.sort_unstable();
+        let shadow = root_over(&leaves);
+        number += 1;
+        let seen = if shadow < *root.as_bytes() { &mut smaller } else { &mut larger };
+        if !std::mem::replace(seen, true) {
+            let name = kakunin_core::digest::Digest::from_bytes(shadow).to_hex();
+            fs::write(dir.path().join("archive").join(format!("{name}.erased")), leaves.concat()).unwrap();
+        }
+    }
+    assert!(reasons(&house, dir.path()).contains(&"disclosure.not_erased"));
+    // The commitments left out: which values they were, nobody can say any more, but that there were some.
+    fs::remove_file(kept).unwrap();
+    let found = reasons(&house, dir.path());
+    assert!(found.contains(&"erasure.missing") && !found.contains(&"disclosure.not_erased"), "{found:?}");
+    let out = tempfile::tempdir().unwrap();
+    let bundle = out.path().join("whole.zip");
+    export(&[dir.path()], &mut [], None, &bundle).unwrap();
+    assert!(report_reasons(&judge(&house, &bundle)).contains(&"erasure.missing"));
+}
+
+#[test]
+fn a_receipt_that_counts_other_values_than_its_root_is_over_erases_none() {
+    let (house, dir) = (house(), tempfile::tempdir().unwrap());
+    paid(&house, dir.path());
+    let twin = tempfile::tempdir().unwrap();
+    copy(dir.path(), twin.path());
+    forget(&house, dir.path(), &acme()).unwrap();
+    let archive = files(&dir.path().join("archive"));
+    let kept = archive.iter().find(|file| file.extension().is_some_and(|end| end == "erased")).unwrap();
+    let digest = kakunin_core::digest::Digest::from_hex(kept.file_stem().unwrap().to_str().unwrap()).unwrap();
+    let stolen = segment(twin.path());
+    fs::copy(dir.path().join(stolen.strip_prefix(twin.path()).unwrap()), &stolen).unwrap();
+    fs::copy(kept, twin.path().join("archive").join(kept.file_name().unwrap())).unwrap();
+    let journal = house.journal(twin.path());
+    let claim = kakunin_core::receipt::Control::Erased { count: 9, digest, reason: ErasureReason::Retention };
+    journal.control(claim, stamp(9000)).unwrap();
+    journal.close(stamp(9001)).unwrap();
+    let found = reasons(&house, twin.path());
+    assert!(found.contains(&"disclosure.missing") && found.contains(&"erasure.missing"), "{found:?}");
+}
+
 #[test]
 fn another_agents_receipt_erases_nothing_and_a_bundle_may_withhold() {
     let (one, other) = (house(), House::build(kakunin_core::id::AgentId::from_random([0x22; 16])));
@@ -300,7 +373,7 @@ fn no_dictionary_finds_an_erased_value() {
         assert!(commitments.iter().all(|(_, commitment)| *commitment != digest));
     }
     let erasures = Erasures::of(dir.path());
-    assert!(commitments.iter().all(|(_, commitment)| erasures.root_of(commitment).is_some()));
+    assert!(commitments.iter().all(|(_, commitment)| erasures.roots_of(commitment).next().is_some()));
 }
 
 /// Tells others to stop when it goes.

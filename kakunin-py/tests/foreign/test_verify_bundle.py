@@ -221,6 +221,12 @@ def test_an_erased_value_is_found_as_erased_by_both(tmp_path):
     word, reasons = verdict(fewer, **known)
     assert (theirs["verdict"], theirs["values"]["withheld"]) == (word, reasons["disclosure.missing"])
     assert reasons["disclosure.missing"] == 3
+    # None at all: that something is not shown, the receipt of the erasure says.
+    none = put_together({name: octets for name, octets in members.items() if name != "erased"})
+    for data in (fewer, none):
+        told = {reason["code"] for reason in command_line(data, tmp_path, **known)[1]["reasons"]}
+        assert told == set(verdict(data, **known)[1])
+        assert "erasure.missing" in told
     for wrong in (" ".join(reversed(words)) + "\n", ""):
         other = put_together({**members, "erased": wrong.encode()})
         assert verdict(other, **known)[0] == "INVALID"

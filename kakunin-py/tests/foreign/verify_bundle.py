@@ -300,7 +300,7 @@ class Stream:
 
 
 def erased_in(members, receipts):
-    """The commitments of each agent that a receipt of its own says were erased."""
+    """What receipts of each agent say was erased, and how many of them do not show what."""
     lines = lines_of(members["erased"]) if "erased" in members else []
     sets = {}
     for line in lines:
@@ -309,12 +309,16 @@ def erased_in(members, receipts):
         sets[root_of([leaf(each) for each in hashes])] = {b64url(each) for each in hashes}
     need(list(sets) == sorted(sets) and len(sets) == len(lines), "erasures in another order")
     need(lines or "erased" not in members, "a member for no erasure")
-    said = {}
+    said, unshown = {}, 0
     for receipt in receipts:
         note = receipt.says.get("ctl", {})
         if note.get("kind") == "erased" and receipt.signed:
-            said.setdefault(receipt.says["sub"], set()).update(sets.get(from_b64url(note["digest"]), ()))
-    return said
+            found = sets.get(from_b64url(note["digest"]), set())
+            if len(found) == note["count"]:
+                said.setdefault(receipt.says["sub"], set()).update(found)
+            else:
+                unshown += 1
+    return said, unshown
 
 
 def verify(data, roots, keys):
@@ -348,7 +352,8 @@ def verify(data, roots, keys):
         reasons.update(filter(None, found))
     rows = [from_json(row.encode()) for row in lines_of(members["disclosures.jsonl"])]
     opened = {row["line"]: {b64url(sha256(text.encode())) for text in row["disclosures"]} for row in rows}
-    known, erased = {receipt.hash for receipt in receipts}, erased_in(members, receipts)
+    known, (erased, unshown) = {receipt.hash for receipt in receipts}, erased_in(members, receipts)
+    reasons["erasure.missing"] += 0 if manifest.get("chain") else unshown
     for line, receipt in enumerate(receipts):
         says, serial = receipt.says, receipt.certificate.serial_number
         committed = {*says.get("in", {}).values(), *says.get("tgt", {}).values()}
