@@ -74,6 +74,15 @@ impl Archive {
         Ok(root)
     }
 
+    /// Takes away what was kept for an erasure that never was.
+    pub(super) fn forget_erased(&self, root: &Digest) -> io::Result<()> {
+        match fs::remove_file(self.path(root, ERASED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Err(_) => Ok(()),
+            Ok(()) => File::open(&self.dir)?.sync_all(),
+        }
+    }
+
     /// The names of what erasures erased, ascending.
     pub(crate) fn erasures(&self) -> Vec<Digest> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };

@@ -5,11 +5,13 @@
 //! appends. In this order, for up to 16,384 values at a time:
 //!
 //! 1. the segments are put on the disk, so that what lies at a place stays there;
-//! 2. the commitments are kept in the archive, and the places in the record `erasing` ([`super::erasing`]);
+//! 2. the places are kept in the record `erasing` ([`super::erasing`]), and the commitments in the archive;
 //! 3. a receipt `erased`, signed, in a stream of its own, is put on the disk;
 //! 4. the octets are overwritten, put on the disk, and the record is removed.
 //!
-//! Whoever dies in between leaves a record, and the next opening of the journal finishes.
+//! Whoever dies in between leaves a record, and the next opening of the journal finishes what its receipt states. A record
+//! alone is an order that nobody signed: nothing was destroyed by it yet, and it is taken back. So who can write beside
+//! a journal, and has no key, gets no agent to sign an erasure.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{IFlags, ioctl_getflags};
 
-use super::archive::{Archive, ArchiveError, MOST_ERASED};
+use super::archive::{Archive, ArchiveError, MOST_ERASED, erased_root};
 use super::erasing::{Place, Record, lock, open_for_overwriting};
 use super::handle::{Identity, Journal, JournalError};
 use super::read::{Proof, ReadError, StreamReader};
@@ -103,7 +105,7 @@ fn erase_all(
     reason: ErasureReason,
     announcer: &mut Announcer<'_>,
 ) -> Result<Erased, EraseError> {
-    let finished_earlier = finish(journal, announcer)?;
+    let finished_earlier = finish(journal)?;
     // What dead processes left half written is cut before, so that no value hides in it.
     for stream in streams(journal).map_err(|source| io_at(journal, source))? {
         let _ = recover(journal, stream, announcer.identity, (announcer.stamp)());
@@ -127,10 +129,15 @@ fn erase_all(
         places.sort_unstable();
         // Whoever cannot sign or write leaves no order to destroy.
         announcer.open()?;
-        let root = Archive::of(journal).keep_erased(&commitments)?;
-        let pieces = std::mem::take(&mut pieces);
-        let record = Record { count: commitments.len() as u64, root, reason, places, pieces };
+        let (count, root) = (commitments.len() as u64, erased_root(&commitments));
+        let record = Record { count, root, reason, places, pieces: std::mem::take(&mut pieces) };
+        // First the record: as long as it is there, somebody knows which commitments no receipt states yet.
         record.keep(journal).map_err(|source| io_at(journal, source))?;
+        step();
+        if let Err(error) = Archive::of(journal).keep_erased(&commitments) {
+            take_back(journal, &record)?;
+            return Err(error.into());
+        }
         step();
         receipts.extend(announcer.announce(&record)?);
         step();
@@ -139,34 +146,45 @@ fn erase_all(
     Ok(Erased { survey, receipts, finished_earlier })
 }
 
-/// Finishes an erasure that was interrupted, if there is one.
+/// Finishes an erasure that was interrupted after its receipt was signed; takes back one that was interrupted before.
 ///
 /// # Errors
-/// As [`erase`].
-pub fn finish_erasure(journal: &Path, identity: &Identity, stamp: Stamp) -> Result<Finish, EraseError> {
+/// As [`erase`], and [`EraseError::Unstated`].
+pub fn finish_erasure(journal: &Path) -> Result<Finish, EraseError> {
     let failed = |source| io_at(journal, source);
     if Record::read(journal).is_ok_and(|record| record.is_none()) {
         return Ok(Finish::Nothing);
     }
     let Some(_lock) = lock(journal).map_err(failed)? else { return Ok(Finish::Busy) };
-    let mut announcer = Announcer { journal, identity, stamp: &|| stamp, open: None };
-    let done = finish(journal, &mut announcer);
-    let closed = announcer.close();
-    let done = done?;
-    closed?;
-    Ok(if done { Finish::Done } else { Finish::Nothing })
+    Ok(if finish(journal)? { Finish::Done } else { Finish::Nothing })
 }
 
-fn finish(journal: &Path, announcer: &mut Announcer<'_>) -> Result<bool, EraseError> {
+fn finish(journal: &Path) -> Result<bool, EraseError> {
     let Some(record) = Record::read(journal).map_err(|source| io_at(&journal.join("erasing"), source))?
     else {
         return Ok(false);
     };
-    if announced(journal, &record)?.is_none() {
-        announcer.announce(&record)?;
+    let is_stated = announced(journal, &record)?.is_some();
+    if is_stated {
+        carry_out(journal, &record)?;
+    } else {
+        take_back(journal, &record)?;
     }
-    carry_out(journal, &record)?;
-    Ok(true)
+    Ok(is_stated)
+}
+
+/// Undoes what was prepared for an erasure that no receipt states: nothing was destroyed yet.
+fn take_back(journal: &Path, record: &Record) -> Result<(), EraseError> {
+    for place in &record.places {
+        let path = segment_path(journal, place.stream, place.segment);
+        let whole = File::open(&path).and_then(|file| place.read(&file));
+        // Half-overwritten octets are told from damage by this record alone.
+        if !whole.is_ok_and(|octets| place.is_whole(&octets)) {
+            return Err(EraseError::Unstated { path: journal.join("erasing"), segment: path });
+        }
+    }
+    Archive::of(journal).forget_erased(&record.root).map_err(|source| io_at(journal, source))?;
+    Record::drop_from(journal).map_err(|source| io_at(journal, source))
 }
 
 /// Writes receipts of erasures, all into one stream that is opened for the first.
@@ -264,7 +282,20 @@ fn prepare(journal: &Path, places: &[Place], pieces: &[(StreamId, u32)]) -> Resu
 }
 
 /// Overwrites what `record` names, puts that on the disk, and takes the record away.
+///
+/// A receipt says which values go. A record that names others is none of its erasure, and nothing is touched then.
 fn carry_out(journal: &Path, record: &Record) -> Result<(), EraseError> {
+    let commitments = Archive::of(journal).erased(&record.root).filter(|it| it.len() as u64 == record.count);
+    for place in &record.places {
+        let path = segment_path(journal, place.stream, place.segment);
+        let there = open(&path)?;
+        let octets = place.read(&there).map_err(|source| io_at(&path, source))?;
+        let known = |commitment| commitments.iter().any(|all| all.binary_search(commitment).is_ok());
+        if !place.commitments(&octets).iter().all(known) {
+            let wrong = io::Error::other("it orders to erase values that its receipt is not about");
+            return Err(io_at(&journal.join("erasing"), wrong));
+        }
+    }
     let same = |one: &Place, other: &Place| (one.stream, one.segment) == (other.stream, other.segment);
     for of_one in record.places.chunk_by(same) {
         let Some(first) = of_one.first() else { continue };
@@ -359,6 +390,19 @@ pub enum EraseError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// What was to be erased is neither whole nor erased, and no receipt that can be read states its erasure.
+    #[error(
+        "`{}` orders an erasure that no receipt states, and `{}` holds neither the values nor what takes their place: \
+         somebody else wrote the order, or the stream of its receipt is damaged; run `kakunin verify`, and remove the \
+         file if it is not yours",
+        path.display(), segment.display()
+    )]
+    Unstated {
+        /// The record.
+        path: PathBuf,
+        /// Where the values should be.
+        segment: PathBuf,
     },
     /// The journal has receipts of another agent.
     #[error("the journal is not only agent {agent}'s, whose key would sign for it")]

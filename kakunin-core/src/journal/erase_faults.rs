@@ -27,7 +27,9 @@ mod tests {
     use crate::decision::Decision;
     use crate::digest::Digest;
     use crate::id::AgentId;
+    use crate::journal::erasing::{Place, Record};
     use crate::journal::faults::{Faults, FaultyDisk};
+    use crate::journal::search::{Search, search};
     use crate::journal::{
         Archive, DecisionEntry, Erased, Identity, Journal, JournalOptions, Proof, Sealing, StreamReader,
         Which, erase, survey,
@@ -94,8 +96,10 @@ mod tests {
             let of_acme = entry.disclosures().iter().any(|it| it.value() == "acme");
             *(if of_acme { &mut acme } else { &mut others }) += entry.disclosures().len();
             if let Event::Control(Control::Erased { count, digest, .. }) = entry.receipt().statement().event {
-                assert!(entry.proof() != Proof::Unsigned, "{count}");
-                erasures.push((count, digest));
+                // What the killed process wrote and did not sign states nothing.
+                if entry.proof() != Proof::Unsigned {
+                    erasures.push((count, digest));
+                }
             }
         }
         (acme, others, erasures)
@@ -132,14 +136,23 @@ mod tests {
             assert!(hashes(&journal).is_superset(&before), "{last}");
             assert_eq!(others, 12, "{last}");
             assert!(acme == 6 || !announced.is_empty(), "{last}: destroyed without a receipt");
+            let stated = !announced.is_empty();
             if finisher == "erase" {
                 let erased = erase_acme(home.path()).unwrap();
-                assert_eq!(erased.finished_earlier, !status.success(), "{last}");
-                assert_eq!(erased.survey.values, 0, "{last}");
+                assert_eq!(erased.finished_earlier, stated && !status.success(), "{last}");
+                assert_eq!(erased.survey.values, if stated { 0 } else { 6 }, "{last}");
             } else {
                 let next = Journal::open(&journal, identity(home.path()), at(40)).unwrap();
                 append(&next, "globex", at(41));
                 next.close(at(42)).unwrap();
+            }
+            assert!(!journal.join("erasing").exists());
+            assert!(hashes(&journal).is_superset(&before), "{last}");
+            if finisher == "guard" && !stated {
+                // Nobody signed the order: it is taken back whole.
+                assert_eq!(look(&journal), (6, 15, Vec::new()), "{last}");
+                assert!(Archive::of(&journal).erasures().is_empty(), "{last}");
+                continue;
             }
             assert_eq!(survey(&journal, &Which::Counterparty("acme".to_owned())).unwrap().values, 0);
             let (acme, _, announced) = look(&journal);
@@ -147,8 +160,6 @@ mod tests {
             let (count, root) = *announced.first().unwrap();
             assert_eq!(count, 6);
             assert_eq!(Archive::of(&journal).erased(&root).unwrap().len(), 6);
-            assert!(!journal.join("erasing").exists());
-            assert!(hashes(&journal).is_superset(&before), "{last}");
             if status.success() {
                 assert!(last >= 8, "{last} steps");
                 return;
@@ -205,6 +216,73 @@ mod tests {
         assert!(error.is_err());
         assert_eq!(look(&journal), (6, 12, Vec::new()));
         assert!(!journal.join("erasing").exists());
+    }
+
+    #[test]
+    fn an_erasure_that_fails_before_its_receipt_leaves_nothing_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = fill(home.path());
+        for blocked in ["erasing.tmp", "archive"] {
+            let path = journal.join(blocked);
+            let aside = home.path().join("aside");
+            if path.exists() {
+                fs::rename(&path, &aside).unwrap();
+                fs::write(&path, "in the way").unwrap();
+            } else {
+                fs::create_dir(&path).unwrap();
+            }
+            assert!(erase_acme(home.path()).is_err(), "{blocked}");
+            if aside.exists() {
+                fs::remove_file(&path).unwrap();
+                fs::rename(&aside, &path).unwrap();
+            } else {
+                fs::remove_dir(&path).unwrap();
+            }
+            assert_eq!(look(&journal), (6, 12, Vec::new()), "{blocked}");
+            assert!(Archive::of(&journal).erasures().is_empty(), "{blocked}");
+        }
+        // One more value, and everything is stated by one receipt.
+        let open = Journal::open(&journal, identity(home.path()), at(20)).unwrap();
+        append(&open, "acme", at(21));
+        open.close(at(22)).unwrap();
+        erase_acme(home.path()).unwrap();
+        let (acme, _, announced) = look(&journal);
+        let roots: Vec<Digest> = announced.iter().map(|(_, root)| *root).collect();
+        assert_eq!((acme, Archive::of(&journal).erasures()), (0, roots));
+    }
+
+    #[test]
+    fn a_planted_order_is_signed_by_nobody_and_destroys_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = fill(home.path());
+        // Whoever can write beside the journal: the commitments of all values, and the order to erase them.
+        let Search { chosen, .. } = search(&journal, &Which::Before(i64::MAX)).unwrap();
+        let mut commitments: Vec<Digest> = chosen.iter().flat_map(|it| it.commitments.clone()).collect();
+        commitments.sort_unstable();
+        let mut places: Vec<Place> = chosen.iter().map(|it| it.place).collect();
+        places.sort_unstable();
+        let (count, reason) = (commitments.len() as u64, ErasureReason::LegalOrder);
+        let plant = |count, root, places: &[Place]| {
+            let places = places.to_vec();
+            Record { count, root, reason, places, pieces: Vec::new() }.keep(&journal).unwrap();
+        };
+        let root = Archive::of(&journal).keep_erased(&commitments).unwrap();
+        let open_and_close = || {
+            let open = Journal::open(&journal, identity(home.path()), at(40)).unwrap();
+            open.close(at(42)).unwrap();
+        };
+        plant(count, root, &places);
+        open_and_close();
+        assert_eq!(look(&journal), (6, 12, Vec::new()));
+        assert!(!journal.join("erasing").exists() && Archive::of(&journal).erasures().is_empty());
+        // Under an erasure that a receipt states, an order to erase others as well.
+        erase_acme(home.path()).unwrap();
+        let (_, _, stated) = look(&journal);
+        let (count, root) = *stated.first().unwrap();
+        plant(count, root, &places);
+        open_and_close();
+        assert_eq!(look(&journal), (0, 12, stated));
+        assert!(erase_acme(home.path()).unwrap_err().to_string().contains("erasing"));
     }
 
     #[test]

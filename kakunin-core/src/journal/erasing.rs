@@ -2,8 +2,8 @@
 //!
 //! A segment only grows, except where disclosures are erased: there zeros of the same length take their place, while a
 //! guard may append behind and a verifier may read. Whatever is to be overwritten is named before in the file `erasing` of the
-//! journal, on the disk, so that an erasure that was interrupted is finished by whoever opens the journal next, and
-//! half-overwritten octets are told from damage by everybody until then.
+//! journal, on the disk, so that an erasure that was interrupted is finished, or taken back, by whoever opens the journal
+//! next, and half-overwritten octets are told from damage by everybody until then.
 //!
 //! ```text
 //! frames as crate::frame; the first body   "kakunin erasing 1" | u64 count | 32 octets root | reason
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::segment::{Frames, erased_frame, segment_name};
+use super::segment::{FrameKind, Frames, erased_frame, segment_name};
 use crate::digest::Digest;
 use crate::file;
 use crate::frame;
@@ -163,8 +163,26 @@ impl Place {
         Some(start..start.checked_add(usize::try_from(self.length).ok()?)?)
     }
 
+    /// What lies there in `segment`.
+    pub(super) fn read(&self, segment: &File) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.length).unwrap_or(usize::MAX);
+        // The record may be anybody's: no more is asked for than a segment can have.
+        if self.offset.saturating_add(u64::from(self.length)) > segment.metadata()?.len() {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        let mut there = vec![0; length];
+        segment.read_exact_at(&mut there, self.offset)?;
+        Ok(there)
+    }
+
+    /// The commitments of the disclosures in `octets` that can still be read.
+    pub(super) fn commitments(&self, octets: &[u8]) -> Vec<Digest> {
+        let frames = Frames::new(octets).filter(|frame| frame.kind == FrameKind::Disclosure);
+        frames.map(|frame| Digest::of(frame.content)).collect()
+    }
+
     /// Whether `octets` are whole frames, as before the erasure or after it.
-    fn is_whole(&self, octets: &[u8]) -> bool {
+    pub(super) fn is_whole(&self, octets: &[u8]) -> bool {
         let mut frames = Frames::new(octets);
         let fitting = frames.by_ref().all(|frame| frame.kind.belongs_to_the_next());
         fitting && frames.offset() == octets.len()
@@ -176,9 +194,8 @@ impl Place {
     /// The segment is shorter, or holds something else there: nothing of it is touched then.
     pub(super) fn overwrite(&self, segment: &File) -> io::Result<()> {
         let wrong = || io::Error::other("the record of the erasure is about another file");
-        let length = usize::try_from(self.length).map_err(|_| wrong())?;
-        let mut there = vec![0; length];
-        segment.read_exact_at(&mut there, self.offset)?;
+        let there = self.read(segment)?;
+        let length = there.len();
         // Half-overwritten octets begin with no readable frame, or with one of ours.
         if !Frames::new(&there).all(|frame| frame.kind.belongs_to_the_next()) {
             return Err(wrong());
@@ -255,7 +272,7 @@ const MAX_SEGMENT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
-    use super::super::segment::{FrameKind, push_frame};
+    use super::super::segment::push_frame;
     use super::*;
 
     fn record() -> Record {

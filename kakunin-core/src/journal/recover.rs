@@ -56,8 +56,8 @@ impl Abandoned {
     /// Recovers the next one; false when there are no more.
     pub(super) fn recover_next(&mut self) -> bool {
         if !std::mem::replace(&mut self.erased, true) {
-            // One that cannot be finished now stays announced in its record, and the next opening tries again.
-            let _ = finish_erasure(&self.journal, &self.identity, self.stamp);
+            // One that cannot be finished now stays in its record, and the next opening tries again.
+            let _ = finish_erasure(&self.journal);
             return true;
         }
         let left = self.left.get_or_insert_with(|| {
