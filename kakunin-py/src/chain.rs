@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::agent::{NativeAgent, error};
+use crate::current::imported_twice;
 
 /// A place in a chain: the receipts that whatever is called here follows from.
 #[pyclass(frozen, module = "kakunin._native")]
@@ -177,9 +178,7 @@ fn set(py: Python<'_>, place: &Py<Place>) -> PyResult<Py<PyAny>> {
 pub(crate) fn set_chain_context(variable: &Bound<'_, PyAny>) -> PyResult<()> {
     let method = |name| Ok::<_, PyErr>(variable.getattr(name)?.unbind());
     let methods = Variable { get: method("get")?, set: method("set")?, reset: method("reset")? };
-    VARIABLE
-        .set(variable.py(), methods)
-        .map_err(|_| PyRuntimeError::new_err("the context variable is set already"))
+    VARIABLE.set(variable.py(), methods).map_err(|_| imported_twice())
 }
 
 /// Says that the context variable is used from here on.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kakunin_core::decision::DenialReason;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyImportError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -60,9 +60,14 @@ fn of_context(py: Python<'_>) -> PyResult<Context> {
 #[pyfunction]
 pub(crate) fn set_context(variable: &Bound<'_, PyAny>) -> PyResult<()> {
     let get = variable.getattr("get")?.unbind();
-    CONTEXT
-        .set(variable.py(), get)
-        .map_err(|_| PyRuntimeError::new_err("the context variable is set already"))
+    CONTEXT.set(variable.py(), get).map_err(|_| imported_twice())
+}
+
+/// Only some interpreters are refused by PyO3 itself, so the second import finds what the first has set.
+pub(crate) fn imported_twice() -> PyErr {
+    PyImportError::new_err(
+        "kakunin is imported in this process already, by another interpreter or before a reload; it serves one import",
+    )
 }
 
 /// Says that the context variable is used from here on.
