@@ -145,9 +145,9 @@ pub(crate) fn give(outcome: Result<Answer, Failure>, json: bool) -> ExitCode {
         Ok(answer) => {
             let lines = match json {
                 true => answer.records.iter().map(Value::to_string).collect(),
-                false => answer.lines,
+                false => answer.lines.iter().map(|line| shown(line)).collect(),
             };
-            let warnings = answer.warnings.into_iter().map(|text| format!("kakunin: warning: {text}"));
+            let warnings = answer.warnings.iter().map(|text| format!("kakunin: warning: {}", shown(text)));
             (answer.exit, lines, warnings.collect())
         }
         Err(failure) => {
@@ -155,7 +155,7 @@ pub(crate) fn give(outcome: Result<Answer, Failure>, json: bool) -> ExitCode {
                 true => vec![json!({ "error": failure.message }).to_string()],
                 false => Vec::new(),
             };
-            (failure.exit, lines, vec![format!("kakunin: {}", failure.message)])
+            (failure.exit, lines, vec![format!("kakunin: {}", shown(&failure.message))])
         }
     };
     for warning in warnings {
@@ -167,5 +167,32 @@ pub(crate) fn give(outcome: Result<Answer, Failure>, json: bool) -> ExitCode {
         // A reader that has seen enough closes the pipe.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::CannotEvaluate.into(),
         _ => exit.into(),
+    }
+}
+
+/// Text as a terminal may show it. Some of it is the name of a file, of an agent or of a member of a bundle, which is
+/// anybody's: what a terminal would obey, or what turns the text around, is written out.
+fn shown(text: &str) -> String {
+    let obeyed = |letter: char| {
+        let turns =
+            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || (letter.is_control() && !matches!(letter, '\n' | '\t'))
+    };
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if obeyed(letter) { out.extend(letter.escape_debug()) } else { out.push(letter) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(shown("a\u{1b}[2J\u{9b}1m\u{202e}\r\u{7f}"), r"a\u{1b}[2J\u{9b}1m\u{202e}\r\u{7f}");
+        let plain = "Grüße, 日本\n\tzwei – `x` \"y\"";
+        assert_eq!(shown(plain), plain);
     }
 }

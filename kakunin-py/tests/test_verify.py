@@ -80,6 +80,11 @@ def test_what_was_found_is_typed_and_frozen(case, tmp_path):
     assert counts.witnessed == counts.logged == counts.receipts == len(verification.timeline)
     assert (verification.replay.same, verification.replay.open) == (5, 0)
     assert len({stream.agent for stream in verification.streams}) == 3
+    owners = {(stream.root, stream.agent) for stream in verification.streams}
+    assert {(step.root, step.agent) for step in verification.timeline} == owners
+    certificates = {stream.certificate for stream in verification.streams}
+    assert {step.certificate for step in verification.timeline} == certificates
+    assert all(len(digest) == 64 for digest in certificates.union(root for root, _ in owners))
     what = [step.what for step in verification.timeline]
     assert any(text.startswith("deny payments:refund 4900.00 EUR") for text in what)
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -197,6 +197,8 @@ fn stream(stream: &StreamSummary) -> Value {
     json!({
         "stream": stream.stream.to_string(),
         "agent": stream.agent.map(|agent| agent.to_string()),
+        "root": stream.root.map(|root| root.to_hex()),
+        "certificate": stream.certificate.map(|certificate| certificate.to_hex()),
         "receipts": stream.receipts,
         "allowed": stream.allowed,
         "denied": stream.denied,

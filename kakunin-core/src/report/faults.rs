@@ -26,7 +26,7 @@ const WORDS: &[(&str, &str)] = &[
     ("journal.duplicate_sequence", "two receipts of one number"),
     ("journal.duplicate_stream", "one stream twice, in two journals"),
     ("journal.frame", "unreadable bytes in front of readable ones, or in a segment that is not the last"),
-    ("journal.merged", "a stream of another agent"),
+    ("journal.merged", "a stream of another agent, or of an agent of the same id under another root"),
     ("journal.segment", "a segment is missing, or is another's"),
     ("journal.signature", "a signature for no receipt"),
     ("log.checkpoint", "a checkpoint that the given key did not sign"),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::journal::Proof;
 use crate::receipt::{Answer, Control, Disclosure, Event, ReceiptHash};
-use crate::verify::Step;
+use crate::verify::{OwnedAgent, Step};
 
 /// What a receipt says, with the values that are disclosed.
 #[must_use]
@@ -68,19 +68,22 @@ fn printable(text: &str) -> String {
 /// The first digits of a receipt's name, as `kakunin why` takes them.
 #[must_use]
 pub fn short(hash: &ReceiptHash) -> String {
-    hash.to_string().chars().take(8).collect()
+    hash.to_string().chars().take(SHORT).collect()
 }
 
 /// The story for a terminal.
 pub(super) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
-    let mut agents: Vec<String> = Vec::new();
+    let mut agents: Vec<OwnedAgent> = Vec::new();
     let mut lines = Vec::with_capacity(steps.len());
     for step in steps {
-        let agent = step.statement.agent.to_string();
-        let lane = agents.iter().position(|known| *known == agent).unwrap_or_else(|| {
-            agents.push(agent.clone());
-            agents.len() - 1
-        });
+        let agent = step.agent();
+        if !agents.contains(&agent) {
+            agents.push(agent);
+        }
+    }
+    for step in steps {
+        let agent = step.agent();
+        let lane = agents.iter().position(|known| *known == agent).unwrap_or_default();
         let mark = match step.proof {
             Proof::Unsigned => " UNSIGNED",
             _ => "",
@@ -91,7 +94,12 @@ pub(super) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
         };
         let from = if parents.is_empty() { String::new() } else { format!("  <- {}", parents.join(" ")) };
         let indent = "  ".repeat(lane.min(WIDEST));
-        let name: String = agent.chars().take(8).collect();
+        let mut name: String = agent.agent.to_string().chars().take(SHORT).collect();
+        // Of agents of one name only the root tells which it is.
+        if agents.iter().any(|other| other.agent == agent.agent && other.root != agent.root) {
+            name.push('/');
+            name.extend(agent.root.to_hex().chars().take(SHORT));
+        }
         lines.push(format!("{}  {name}  {indent}{}{from}{mark}", short(&step.hash), tell(step)));
     }
     if left_out > 0 {
@@ -106,6 +114,8 @@ pub(super) fn records(steps: &[Step]) -> Value {
         json!({
             "receipt": step.hash.to_string(),
             "agent": step.statement.agent.to_string(),
+            "root": step.agent().root.to_hex(),
+            "certificate": step.certificate.to_hex(),
             "stream": step.statement.stream.to_string(),
             "seq": step.statement.sequence,
             "what": tell(step),
@@ -118,6 +128,8 @@ pub(super) fn records(steps: &[Step]) -> Value {
     steps.iter().map(record).collect()
 }
 
+/// Digits by which a person knows a hash or an agent.
+const SHORT: usize = 8;
 /// Characters of one value.
 const LONGEST: usize = 64;
 /// Lanes that are still told apart by their indent.

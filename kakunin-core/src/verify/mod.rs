@@ -15,6 +15,7 @@ mod crew;
 mod links;
 mod logs;
 mod order;
+mod owned;
 mod papers;
 mod replay;
 mod report;
@@ -28,6 +29,7 @@ mod verification;
 pub(crate) use stream::is_beside;
 
 pub use logs::{OpenedLog, SeenCheckpoint};
+pub use owned::OwnedAgent;
 pub use report::{
     Extent, Invalid, Place, Reason, ReplayCount, Report, Shown, StreamSummary, ValueCount, Verdict,
 };

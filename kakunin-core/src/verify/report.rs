@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
 use crate::time::UnixTime;
 
@@ -188,7 +189,8 @@ impl fmt::Display for Invalid {
         match &self.place {
             Place::Receipt { stream, index } => write!(f, "{code} at receipt {index} of stream {stream}"),
             Place::Evidence => write!(f, "{code} in what lies beside the receipts"),
-            Place::Member(name) => write!(f, "{code} in member `{name}`"),
+            // A name in a bundle is anybody's, and may hold what a terminal obeys.
+            Place::Member(name) => write!(f, "{code} in member `{}`", name.escape_debug()),
         }
     }
 }
@@ -288,6 +290,15 @@ pub enum Reason {
         /// The stream.
         stream: StreamId,
     },
+    /// Several agents go by one name, which is no one's own: what each did is told by its root and its certificate.
+    AmbiguousAgent {
+        /// The name.
+        agent: AgentId,
+        /// Roots under which it stands.
+        roots: usize,
+        /// Agents that have it, as far as nothing joins them.
+        bearers: usize,
+    },
 }
 
 impl Reason {
@@ -308,10 +319,11 @@ impl Reason {
             Self::TimeUnproven { .. } => "time.unproven",
             Self::TimeOutOfBracket { .. } => "time.out_of_bracket",
             Self::ChainLengthUnproven { .. } => "chain.length_unproven",
+            Self::AmbiguousAgent { .. } => "agent.ambiguous",
         }
     }
 
-    /// The stream it is about; receipts that are not here are of no stream that is.
+    /// The stream it is about; receipts that are not here are of no stream that is, and a name is of several.
     #[must_use]
     pub const fn stream(&self) -> Option<StreamId> {
         match self {
@@ -327,7 +339,7 @@ impl Reason {
             | Self::TimeUnproven { stream, .. }
             | Self::TimeOutOfBracket { stream, .. }
             | Self::ChainLengthUnproven { stream } => Some(*stream),
-            Self::DanglingParents { .. } => None,
+            Self::DanglingParents { .. } | Self::AmbiguousAgent { .. } => None,
         }
     }
 
@@ -400,6 +412,13 @@ impl fmt::Display for Reason {
             Self::ChainLengthUnproven { stream } => {
                 write!(f, "how far the chain goes in stream {stream} is not shown")
             }
+            Self::AmbiguousAgent { agent, roots: 1, bearers } => write!(
+                f,
+                "{bearers} issuing authorities of one root call an agent {agent}, and nothing shows that it is the same"
+            ),
+            Self::AmbiguousAgent { agent, roots, .. } => {
+                write!(f, "{roots} roots call an agent {agent}: these are {roots} agents, and not one")
+            }
         }
     }
 }
@@ -427,6 +446,10 @@ pub struct StreamSummary {
     pub stream: StreamId,
     /// Whose it is, if it holds a receipt.
     pub agent: Option<AgentId>,
+    /// The key of the root that this agent is under: SHA-256 of its SubjectPublicKeyInfo.
+    pub root: Option<Digest>,
+    /// SHA-256 of the certificate that signed the first receipt.
+    pub certificate: Option<Digest>,
     /// All receipts.
     pub receipts: u64,
     /// Proven decisions that allowed.

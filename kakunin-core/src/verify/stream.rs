@@ -64,6 +64,8 @@ impl StreamCheck {
             summary: StreamSummary {
                 stream,
                 agent: None,
+                root: None,
+                certificate: None,
                 receipts: 0,
                 allowed: 0,
                 denied: 0,

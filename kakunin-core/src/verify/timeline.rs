@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::order::{Node, Part, order};
+use super::owned::OwnedAgent;
 use super::source::{LogPlace, Seen};
 use super::verification::Watch;
 use crate::certificate::AgentPath;
@@ -50,6 +51,14 @@ pub struct Step {
     pub not_after: Option<UnixTime>,
     /// The token, or what would be signed.
     pub token: String,
+}
+
+impl Step {
+    /// Whose it is.
+    #[must_use]
+    pub fn agent(&self) -> OwnedAgent {
+        OwnedAgent { root: self.path.root().decoded().key().key_id(), agent: self.statement.agent }
+    }
 }
 
 impl Timeline {

@@ -1,16 +1,18 @@
 //! Values that receipts commit to: which are shown, which were erased and a receipt says so, which are not here.
 //!
 //! What an erasure erased is known by its commitments, which lie beside the receipts under the root that the receipt of the
-//! erasure states; they count only if that receipt is proven, of the same agent and of as many. It may lie anywhere in the
-//! source, so what is missing is counted by the erasures that name it while receipts go by, and judged at the end.
+//! erasure states; they count only if that receipt is proven, of the same agent under the same root, and of as many. It may
+//! lie anywhere in the source, so what is missing is counted by the erasures that name it while receipts go by, and judged at
+//! the end.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::owned::OwnedAgent;
 use super::report::{Extent, Reason, Shown, ValueCount};
 use super::source::{Item, Source};
 use super::stream::Code;
 use crate::digest::Digest;
-use crate::id::{AgentId, StreamId};
+use crate::id::StreamId;
 use crate::journal::{Erasures, Proof};
 use crate::receipt::{Control, Event};
 
@@ -19,7 +21,7 @@ use crate::receipt::{Control, Event};
 pub(super) struct Values {
     erasures: Erasures,
     /// Erasures that a proven receipt states.
-    stated: HashSet<(AgentId, Digest)>,
+    stated: HashSet<(OwnedAgent, Digest)>,
     /// Proven receipts of erasures whose commitments are not shown, where all have to be.
     unshown: BTreeMap<StreamId, u64>,
     streams: Vec<Tally>,
@@ -31,7 +33,7 @@ pub(super) struct Values {
 /// The values of one stream, by erasure.
 struct Tally {
     stream: StreamId,
-    agent: AgentId,
+    agent: OwnedAgent,
     disclosed: u64,
     missing: u64,
     /// Not here, and still here, by the roots of the erasures that name them.
@@ -52,13 +54,13 @@ impl Values {
     }
 
     /// Takes note of a receipt whose values and proof were looked at; `missing` are the commitments without a value.
-    pub(super) fn pass(&mut self, item: &Item, missing: &[Digest]) {
+    pub(super) fn pass(&mut self, item: &Item, agent: OwnedAgent, missing: &[Digest]) {
         let statement = item.receipt.statement();
         if let Event::Control(Control::Erased { digest, count, .. }) = statement.event
             && item.proof != Proof::Unsigned
         {
             if self.erasures.size_of(&digest) == Some(count) {
-                self.stated.insert((statement.agent, digest));
+                self.stated.insert((agent, digest));
             } else if self.is_whole {
                 *self.unshown.entry(statement.stream).or_default() += 1;
             }
@@ -70,7 +72,7 @@ impl Values {
         let here = item.disclosures.iter().map(|disclosure| (erasure(disclosure.digest()), true));
         let gone = missing.iter().map(|commitment| (erasure(commitment), false));
         let counted: Vec<_> = here.chain(gone).collect();
-        let Some(tally) = self.tally(statement.stream, statement.agent) else { return };
+        let Some(tally) = self.tally(statement.stream, agent) else { return };
         for (erasures, here) in counted {
             let (absent, present) = if erasures.is_empty() {
                 (&mut tally.missing, &mut tally.disclosed)
@@ -83,7 +85,7 @@ impl Values {
     }
 
     /// Streams come one after another.
-    fn tally(&mut self, stream: StreamId, agent: AgentId) -> Option<&mut Tally> {
+    fn tally(&mut self, stream: StreamId, agent: OwnedAgent) -> Option<&mut Tally> {
         if self.streams.last().is_none_or(|tally| tally.stream != stream) {
             let of = HashMap::new();
             self.streams.push(Tally { stream, agent, disclosed: 0, missing: 0, of });

@@ -12,6 +12,7 @@ use super::again::{Look, Trail};
 use super::crew::{Crew, Job};
 use super::links::{Graph, Links};
 use super::logs::KnownLogs;
+use super::owned::{Bearers, OwnedAgent};
 use super::papers::{Papers, Signatory};
 use super::replay::Replay;
 use super::report::{Invalid, Place, Reason, Report};
@@ -21,10 +22,10 @@ use super::time::{Age, Bracket, Strata, Undecided};
 use super::values::Values;
 use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
-use crate::id::{AgentId, StreamId};
+use crate::id::StreamId;
 use crate::journal::{Proof, locate};
 use crate::log::{LogError, LogReader, VerifierKey, WitnessPolicy};
-use crate::receipt::{Answer, Event, ReceiptHash};
+use crate::receipt::{Answer, Control, Event, ReceiptHash};
 use crate::scope::NameLists;
 use crate::time::UnixTime;
 use crate::tree::InclusionProof;
@@ -143,6 +144,8 @@ impl<'a> Verification<'a> {
                 stream: None,
                 streams: HashSet::new(),
                 agent: None,
+                signatory: None,
+                bearers: Bearers::default(),
                 failure: None,
                 report: Report::default(),
                 watch,
@@ -204,7 +207,10 @@ struct Pass<'a, 'scope, 'w> {
     source: Option<&'a dyn Source>,
     stream: Option<StreamCheck>,
     streams: HashSet<StreamId>,
-    agent: Option<AgentId>,
+    agent: Option<OwnedAgent>,
+    /// The signatory of the receipt before in this stream.
+    signatory: Option<Arc<Signatory>>,
+    bearers: Bearers,
     failure: Option<Failure>,
     report: Report,
     watch: &'w mut dyn Watch,
@@ -223,6 +229,7 @@ impl Visitor for Pass<'_, '_, '_> {
             self.fail("journal.duplicate_stream", stream, 0);
         }
         self.stream = Some(check);
+        self.signatory = None;
         self.trail.begin(stream);
     }
 
@@ -287,7 +294,7 @@ impl Pass<'_, '_, '_> {
         check.place(statement, hash)?;
         // A journal is one agent's; another's streams were put in from elsewhere.
         let alone = self.source.is_some_and(Source::is_of_one_agent);
-        if alone && *self.agent.get_or_insert(statement.agent) != statement.agent {
+        if alone && self.agent.is_some_and(|first| first.agent != statement.agent) {
             return Err("journal.merged");
         }
         let missing = disclosures(&item)?;
@@ -296,6 +303,10 @@ impl Pass<'_, '_, '_> {
         let path = signatory.path();
         if path.agent().agent() != statement.agent {
             return Err("receipt.subject");
+        }
+        let agent = OwnedAgent { root: signatory.root(), agent: statement.agent };
+        if alone && *self.agent.get_or_insert(agent) != agent {
+            return Err("journal.merged");
         }
         check.opening(statement, path.agent().decoded().der())?;
         check.proof(&item)?;
@@ -323,7 +334,8 @@ impl Pass<'_, '_, '_> {
             replay.decide(&item, &signatory)?;
         }
         check.take(&item, sight);
-        self.values.pass(&item, &missing);
+        self.name(&item, agent, &signatory, check);
+        self.values.pass(&item, agent, &missing);
         self.watch.receipt(&Seen {
             item: &item,
             sight,
@@ -333,6 +345,18 @@ impl Pass<'_, '_, '_> {
         });
         self.hand(item, signatory);
         Ok(())
+    }
+
+    /// Whose name it bears, by which certificate. One that a recovery takes over with is announced by nobody.
+    fn name(&mut self, item: &Item, agent: OwnedAgent, signatory: &Arc<Signatory>, check: &mut StreamCheck) {
+        check.summary.root.get_or_insert(agent.root);
+        check.summary.certificate.get_or_insert(*item.receipt.certificate());
+        if self.signatory.as_ref().is_some_and(|before| Arc::ptr_eq(before, signatory)) {
+            return;
+        }
+        let recovered = matches!(item.receipt.statement().event, Event::Control(Control::Recovered { .. }));
+        let before = self.signatory.replace(Arc::clone(signatory)).filter(|_| !recovered);
+        self.bearers.meet(signatory, before.as_deref());
     }
 
     /// What the entry says about the age of checkpoints above it.
@@ -364,7 +388,17 @@ impl Pass<'_, '_, '_> {
         let signature = self.crew.finish()?;
         self.trail.end();
         let Self {
-            mut papers, replay, links, strata, trail, revoked, mut failure, mut report, order, ..
+            mut papers,
+            replay,
+            links,
+            strata,
+            trail,
+            revoked,
+            mut failure,
+            mut report,
+            order,
+            bearers,
+            ..
         } = self;
         report.replay = replay.map(|replay| replay.count);
         if let Some((order, invalid)) = signature
@@ -394,6 +428,7 @@ impl Pass<'_, '_, '_> {
         if graph.missing() > 0 {
             report.reasons.push(Reason::DanglingParents { count: graph.missing() });
         }
+        report.reasons.extend(bearers.ambiguous());
         report.foreign_lists = papers.foreign_lists();
         report.invalid = failure.map(|failure| failure.invalid);
         Ok(report)

@@ -112,8 +112,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of([1, 2])
+    }
+
+    /// The same with other agents.
+    pub(crate) fn of(agents: [u8; 2]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (support, bank) = (Owner::new(dir.path(), "support", 1), Owner::new(dir.path(), "bank", 2));
+        let [one, other] = agents;
+        let (support, bank) = (Owner::new(dir.path(), "support", one), Owner::new(dir.path(), "bank", other));
         let (_, witness_key) = SoftKey::generate(Algorithm::Ed25519).unwrap();
         let roots = [support.house.root.as_slice(), bank.house.root.as_slice()];
         Self {
@@ -129,7 +135,11 @@ impl World {
 
     /// Three payments of the chain in two journals, others around them, everything closed and logged.
     pub(crate) fn incident() -> Self {
-        let world = Self::new();
+        Self::incident_of([1, 2])
+    }
+
+    pub(crate) fn incident_of(agents: [u8; 2]) -> Self {
+        let world = Self::of(agents);
         let (support, bank) = (world.support.open(), world.bank.open());
         world.support.pay(&support, OTHER, &[], 1);
         let first = world.support.pay(&support, CHAIN, &[], 10);

@@ -12,6 +12,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::journal::{JournalOptions, Sealing, StreamReader};
 use kakunin_core::log::LogReader;
 use kakunin_core::receipt::Outcome;
+use kakunin_core::report::{Inquiry, Told};
 use kakunin_core::verify::{Report, Verdict, Verification};
 use serde_json::{Value, json};
 
@@ -515,6 +516,17 @@ fn one_log_shown_twice_is_refused_and_two_pasts_are_a_fork() {
     assert_eq!(judge(vec![behind, world.support.reader()]).verdict(), Verdict::Complete);
     let fork = LogReader::open(&world.path("fork.log"), &world.support.key).unwrap();
     assert_eq!(invalid(&judge(vec![fork, world.support.reader()])), "log.fork", "of other lengths");
+}
+
+#[test]
+fn a_members_name_tells_a_terminal_nothing() {
+    let (world, pieces) = incident();
+    let mut members: Vec<Crafted> = pieces.0.iter().map(|(name, data)| Crafted::stored(name, data)).collect();
+    members[1].name = b"\x1b[2J\x1b[1;1HCOMPLETE: 16 receipts\r".to_vec();
+    fs::write(world.path("term.zip"), craft(&members)).unwrap();
+    let account = Inquiry::by(world.anchors.clone()).of(&world.path("term.zip"), &[], &mut ()).unwrap();
+    let told = account.to_lines(Told::Always).concat() + &account.notes().concat();
+    assert!(told.contains(r"\u{1b}[2J") && !told.contains(char::is_control), "{told:?}");
 }
 
 #[test]

@@ -72,18 +72,42 @@ impl House {
 
     /// The same with other names in the certificates.
     pub(crate) fn named(agent: AgentId, name: &str, root: &str) -> Self {
-        let key = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let (root_key, issuing_key, agent_key) = (key(), key(), key());
+        let [house] = Self::tenants([agent], name, root, |_| key());
+        house
+    }
+
+    /// Houses under one root, each with an issuing authority of its own; `agent_key` gives the key of each agent.
+    pub(crate) fn tenants<const N: usize>(
+        agents: [AgentId; N],
+        name: &str,
+        root: &str,
+        mut agent_key: impl FnMut(usize) -> KeyPair,
+    ) -> [Self; N] {
+        let root_key = key();
         let root_params = authority(root, BasicConstraints::Unconstrained);
         let root = root_params.self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(root_params, root_key);
+        let mut number = 0;
+        agents.map(|agent| {
+            number += 1;
+            Self::issued(agent, name, root.der(), &root_issuer, agent_key(number))
+        })
+    }
 
+    fn issued(
+        agent: AgentId,
+        name: &str,
+        root: &[u8],
+        root_issuer: &Issuer<'_, KeyPair>,
+        agent_key: KeyPair,
+    ) -> Self {
+        let issuing_key = key();
         let mut issuing_params = authority("test issuing", BasicConstraints::Constrained(0));
         issuing_params.extended_key_usages = usages();
         issuing_params.use_authority_key_identifier_extension = true;
         let authority = SerialNumber::from_slice(&[0x42; 16]);
         issuing_params.serial_number = Some(authority.clone());
-        let issuing = issuing_params.signed_by(&issuing_key, &root_issuer).unwrap();
+        let issuing = issuing_params.signed_by(&issuing_key, root_issuer).unwrap();
         let issuing_issuer = Issuer::new(issuing_params, issuing_key);
 
         let serial = SerialNumber::from_slice(&[0x41; 16]);
@@ -91,14 +115,14 @@ impl House {
         let agent = agent_params.signed_by(&agent_key, &issuing_issuer).unwrap();
 
         Self {
-            root: root.der().to_vec(),
+            root: root.to_vec(),
             issuing: issuing.der().to_vec(),
             agent: agent.der().to_vec(),
             agent_key: agent_key.serialize_der(),
             issuing_list: list(&issuing_issuer, 7, 20, None),
-            root_list: list(&root_issuer, 1, 20, None),
+            root_list: list(root_issuer, 1, 20, None),
             revoking_list: list(&issuing_issuer, 8, 20, Some(serial.clone())),
-            revoking_root_list: list(&root_issuer, 2, 21, Some(authority)),
+            revoking_root_list: list(root_issuer, 2, 21, Some(authority)),
             later_list: list(&issuing_issuer, 9, 22, None),
             revoked_on_24th: list(&issuing_issuer, 10, 24, Some(serial.clone())),
             good_on_25th: list(&issuing_issuer, 11, 25, None),
@@ -274,6 +298,10 @@ fn agent_params(agent: AgentId, name: &str, serial: SerialNumber) -> Certificate
     params.custom_extensions =
         vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1, 1], scope)];
     params
+}
+
+pub(crate) fn key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()
 }
 
 fn usages() -> Vec<ExtendedKeyUsagePurpose> {

@@ -30,6 +30,7 @@ mod levels;
 mod log;
 mod log_oracles;
 mod loose;
+mod namesakes;
 mod page;
 mod reference;
 mod revocation;

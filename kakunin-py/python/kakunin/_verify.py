@@ -67,8 +67,13 @@ class Stream:
     """One stream, which is one opening of an agent."""
 
     stream: str
-    #: Whose it is; `None` where it holds no receipt.
+    #: Whose it is, by its id under `root`; all three are `None` where it holds no receipt.
     agent: str | None
+    #: The key of the root above it (SHA-256 of its SubjectPublicKeyInfo): the same id under another root
+    #: is another agent.
+    root: str | None
+    #: SHA-256 of the certificate that signed its first receipt.
+    certificate: str | None
     receipts: int
     allowed: int
     denied: int
@@ -114,6 +119,10 @@ class Step:
     #: Its name, 64 hexadecimal digits.
     receipt: str
     agent: str
+    #: The key of the root above the agent: the same id under another root is another agent.
+    root: str
+    #: SHA-256 of the certificate that signed it.
+    certificate: str
     stream: str
     #: Its number in the stream.
     seq: int

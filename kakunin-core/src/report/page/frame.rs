@@ -95,7 +95,7 @@ fn diagram(out: &mut Markup, page: &Page<'_>) {
             .raw("\"><b>")
             .foreign(&lane.name)
             .raw("</b><code>");
-        out.text(lane.agent).raw("</code><span class=\"of\">");
+        out.text(lane.agent.agent).raw("</code><span class=\"of\">");
         if let Some(owner) = page.lanes.owners.get(lane.owner) {
             out.raw("of ");
             top::owner(out, page, owner);

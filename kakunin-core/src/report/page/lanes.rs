@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use crate::certificate::AgentPath;
 use crate::digest::Digest;
-use crate::id::{AgentId, StreamId};
+use crate::id::StreamId;
 use crate::receipt::{Answer, Event, Mode, ReceiptHash};
-use crate::verify::Step;
+use crate::verify::{OwnedAgent, Step};
 
 /// The plan of a page.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Owner {
     pub(super) name: String,
     /// SHA-256 of the root.
     pub(super) root: Digest,
+    /// The key of the root, by which its agents are known.
+    key: Digest,
     /// How many lanes are its own.
     pub(super) lanes: usize,
 }
@@ -34,7 +36,7 @@ pub(super) struct Owner {
 /// An agent, by all its streams.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) agent: AgentId,
+    pub(super) agent: OwnedAgent,
     /// The name in its certificate.
     pub(super) name: String,
     /// Its owner's place.
@@ -87,12 +89,12 @@ impl Lanes {
     }
 
     /// Gives every agent a lane; of one owner they stand together, in the order in which each first appears.
-    fn stand(&mut self, steps: &[Step]) -> HashMap<AgentId, usize> {
-        let mut met: HashMap<AgentId, usize> = HashMap::new();
+    fn stand(&mut self, steps: &[Step]) -> HashMap<OwnedAgent, usize> {
+        let mut met: HashMap<OwnedAgent, usize> = HashMap::new();
         let mut lanes: Vec<Lane> = Vec::new();
         let mut streams: HashMap<StreamId, usize> = HashMap::new();
         for step in steps {
-            let (agent, stream) = (step.statement.agent, step.statement.stream);
+            let (agent, stream) = (step.agent(), step.statement.stream);
             let lane = *met.entry(agent).or_insert_with(|| {
                 let owner = self.owner(&step.path);
                 lanes.push(Lane { agent, name: name_of(&step.path), owner, streams: Vec::new() });
@@ -116,26 +118,27 @@ impl Lanes {
 
     fn owner(&mut self, path: &AgentPath) -> usize {
         let root = path.root().decoded();
-        let name = root.thumbprint();
-        self.owners.iter().position(|owner| owner.root == name).unwrap_or_else(|| {
-            self.owners.push(Owner { name: plain(&root.subject_text()), root: name, lanes: 0 });
+        let key = root.key().key_id();
+        self.owners.iter().position(|owner| owner.key == key).unwrap_or_else(|| {
+            let name = plain(&root.subject_text());
+            self.owners.push(Owner { name, root: root.thumbprint(), key, lanes: 0 });
             self.owners.len() - 1
         })
     }
 
-    fn place(&mut self, steps: &[Step], order: &HashMap<AgentId, usize>) {
+    fn place(&mut self, steps: &[Step], order: &HashMap<OwnedAgent, usize>) {
         let mut rows: HashMap<ReceiptHash, usize> = HashMap::new();
         for (place, step) in steps.iter().enumerate() {
             rows.insert(step.hash, place);
         }
         for (place, step) in steps.iter().enumerate() {
-            let lane = order.get(&step.statement.agent).copied().unwrap_or(0);
+            let lane = order.get(&step.agent()).copied().unwrap_or(0);
             let mut row = Row { lane, ..Row::default() };
             for hash in &step.statement.parents {
                 let parent = rows.get(hash).copied();
                 row.parents.push(parent.map_or(Parent::Elsewhere(*hash), Parent::Row));
                 let from = parent.and_then(|parent| steps.get(parent));
-                let from = from.and_then(|from| order.get(&from.statement.agent)).copied();
+                let from = from.and_then(|from| order.get(&from.agent())).copied();
                 if let Some(from) = from.filter(|from| *from != lane && !row.edges.contains(from)) {
                     row.edges.push(from);
                 }

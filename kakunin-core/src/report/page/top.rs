@@ -167,13 +167,24 @@ pub(super) fn streams(out: &mut Markup, page: &Page<'_>) {
     if streams.is_empty() {
         return;
     }
-    out.raw("<section aria-labelledby=\"streams\">\n<h2 id=\"streams\">Streams</h2>\n<p class=\"how\">A stream is what one opening of an agent wrote. Its times are the claims of its own clock.</p>\n<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>stream</th><th>agent</th><th>receipts</th><th>allowed</th><th>denied</th><th>outcomes</th><th>unsigned</th><th>in a log</th><th>witnessed</th><th>its end</th><th>claims</th></tr></thead><tbody>\n");
+    out.raw("<section aria-labelledby=\"streams\">\n<h2 id=\"streams\">Streams</h2>\n<p class=\"how\">A stream is what one opening of an agent wrote. Its times are the claims of its own clock.</p>\n<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>stream</th><th>agent</th><th>owner</th><th>receipts</th><th>allowed</th><th>denied</th><th>outcomes</th><th>unsigned</th><th>in a log</th><th>witnessed</th><th>its end</th><th>claims</th></tr></thead><tbody>\n");
     for stream in streams.iter().take(MOST_STREAMS) {
         out.raw("<tr><td><code>").text(stream.stream).raw("</code></td><td>");
         match page.lanes.of_stream(stream.stream).and_then(|lane| page.lanes.lanes.get(lane)) {
-            Some(lane) => out.foreign(&lane.name),
-            None => out.raw("–"),
-        };
+            Some(lane) => {
+                out.foreign(&lane.name).raw("</td><td>");
+                match page.lanes.owners.get(lane.owner) {
+                    Some(of) => owner(out, page, of),
+                    None => _ = out.raw("–"),
+                }
+            }
+            None => _ = out.raw("–</td><td>–"),
+        }
+        // Two roots may call themselves the same; their keys are not.
+        if let Some(root) = stream.root {
+            let digits: String = root.to_hex().chars().take(KEY_DIGITS).collect();
+            out.raw("<br><small>key <code>").text(digits).raw("</code></small>");
+        }
         out.raw("</td>");
         for count in [
             stream.receipts,
@@ -238,5 +249,7 @@ const FEW_REASONS: usize = 4;
 const MOST_REASONS: usize = 100;
 /// Rows that one reason links to.
 const MOST_ROWS: usize = 20;
+/// Digits of a root's key that stand beside its name.
+const KEY_DIGITS: usize = 16;
 /// Rows of the table of streams.
 const MOST_STREAMS: usize = 500;
