@@ -204,8 +204,7 @@ fn item(text: &str, disclosures: Option<DisclosureLine>, logged: Vec<Logged>) ->
     let disclosures: Result<Vec<_>, _> =
         texts.iter().map(|text| Disclosure::parse(text.as_bytes())).collect();
     let disclosures = disclosures.map_err(|_| "journal.disclosure")?;
-    // A bundle shows one entry for each receipt.
-    Ok(Item { receipt, proof, disclosures, logged, rivals: Vec::new() })
+    Ok(Item { receipt, proof, disclosures, logged })
 }
 
 impl Source for Bundle {

@@ -236,22 +236,37 @@ impl LogReader {
         Ok(None)
     }
 
-    /// Entries that claim the stream and number of this one, which is at `own`, and are others. Anybody who may append
-    /// can put one there; one that the same agent signed is the proof that it told two stories.
+    /// Reads every entry once, so that what is not found is not there: the index that lies beside the log is not asked any
+    /// more. It is kept as 64 octets for each run of receipts that follow one another.
     ///
     /// # Errors
-    /// As [`LogReader::find`].
-    pub fn rivals(&mut self, entry: &[u8], own: Option<u64>) -> Result<Vec<Vec<u8>>, LogError> {
-        let Some(place) = runs::place_of(entry) else { return Ok(Vec::new()) };
-        let mut rivals = Vec::new();
-        // Nearly always there is one place, and nothing is read.
-        for index in self.places(place.0, place.1)?.into_iter().filter(|index| Some(*index) != own) {
-            let other = self.entry(index)?;
-            if other != entry && runs::place_of(other) == Some(place) {
-                rivals.push(other.to_vec());
-            }
+    /// [`LogError`] when an entry cannot be read or is not the one that was signed.
+    pub fn read_through(&mut self) -> Result<(), LogError> {
+        if self.runs.as_ref().is_none_or(|runs| !runs.proven) {
+            self.runs = None;
+            self.runs = Some(Runs::of_entries(self)?);
         }
-        Ok(rivals)
+        Ok(())
+    }
+
+    /// Every place where an entry claims to be the receipt `sequence` of `stream`. Anybody who may append can put one there;
+    /// one that the same agent signed is the proof that it told two stories. Reads the log through.
+    ///
+    /// # Errors
+    /// As [`LogReader::read_through`].
+    pub fn claims(&mut self, stream: StreamId, sequence: u64) -> Result<Vec<u64>, LogError> {
+        self.read_through()?;
+        self.places(stream, sequence)
+    }
+
+    /// The same for every number from `sequence` on, ascending by number.
+    ///
+    /// # Errors
+    /// As [`LogReader::read_through`].
+    pub fn claims_from(&mut self, stream: StreamId, sequence: u64) -> Result<Vec<u64>, LogError> {
+        self.read_through()?;
+        let places = self.runs.as_ref().map(|runs| runs.from(stream, sequence)).unwrap_or_default();
+        Ok(places.into_iter().map(|(_, index)| index).collect())
     }
 
     fn places(&mut self, stream: StreamId, sequence: u64) -> Result<Vec<u64>, LogError> {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The file grows and can be made again from the entries, so it proves nothing and is not synced: what it says is
-//! compared with the entry, and what it does not cover is read from the entries.
+//! compared with the entry, and what it does not cover is read from the entries. Where it says that something is not
+//! there, nothing can be compared: who has to know that reads every entry ([`Runs::of_entries`]).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,9 +37,26 @@ pub(super) struct Runs {
     /// the same numbers.
     streams: HashMap<StreamId, Vec<(Run, u64)>>,
     covered: u64,
+    /// Whether every entry was read for it.
+    pub(super) proven: bool,
 }
 
 impl Runs {
+    /// What the entries say, each compared with the root that was signed; the file is not asked.
+    pub(super) fn of_entries(log: &mut LogReader) -> Result<Self, LogError> {
+        let mut runs = Self { proven: true, ..Self::default() };
+        let mut last = Vec::new();
+        for index in 0..log.size() {
+            extend(&mut last, index, place_of(log.entry(index)?));
+            if last.len() > 1 {
+                runs.add(last.swap_remove(0));
+            }
+        }
+        last.into_iter().for_each(|run| runs.add(run));
+        runs.streams.values_mut().for_each(|runs| sort(runs));
+        Ok(runs)
+    }
+
     /// What the file in `log` says, and for the entries it does not cover what they say themselves.
     pub(super) fn load(log: &mut LogReader) -> Result<Self, LogError> {
         let path = log.folder().join(RUNS);
@@ -69,6 +87,16 @@ impl Runs {
         let inside = reaching.filter(|(run, _)| run.numbers().contains(&sequence));
         let mut places: Vec<u64> =
             inside.map(|(run, _)| run.index + (sequence - run.numbers().start)).collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// Every entry that says it is a receipt of `stream` with the number `from` or a later one: the number and the place,
+    /// ascending.
+    pub(super) fn from(&self, stream: StreamId, from: u64) -> Vec<(u64, u64)> {
+        let runs = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
+        let each = runs.iter().flat_map(|(run, _)| run.numbers().zip(run.index..));
+        let mut places: Vec<(u64, u64)> = each.filter(|(sequence, _)| *sequence >= from).collect();
         places.sort_unstable();
         places
     }
@@ -225,5 +253,9 @@ mod tests {
             assert_eq!(known.find(stream, sequence), expected, "{sequence}");
         }
         assert!(known.find(StreamId::from_bytes([2; 16]), 0).is_empty());
+        assert!(known.from(StreamId::from_bytes([2; 16]), 0).is_empty());
+        let late = [(13, 3), (14, 4), (15, 8), (16, 9)];
+        assert_eq!(known.from(stream, 13)[..5], [&late[..], &[(17, 10)]].concat());
+        assert_eq!(known.from(stream, 114), [(114, 107)]);
     }
 }

@@ -31,7 +31,10 @@ const WORDS: &[(&str, &str)] = &[
     ("journal.signature", "a signature for no receipt"),
     ("log.checkpoint", "a checkpoint that the given key did not sign"),
     ("log.consistency", "a checkpoint that does not continue the one before; one log twice in a bundle"),
-    ("log.equivocation", "the log holds another receipt of this stream and number, signed by the same key"),
+    (
+        "log.equivocation",
+        "the log holds another receipt of this stream and number, or one behind its end, signed by a key of the stream",
+    ),
     ("log.fork", "one log with two pasts"),
     ("log.inclusion", "a path that does not lead from the receipt to the checkpoint"),
     (

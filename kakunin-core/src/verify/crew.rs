@@ -15,7 +15,6 @@ use super::report::{Invalid, Place};
 use super::source::log_entry;
 use crate::digest::Digest;
 use crate::journal::Proof;
-use crate::key::PublicKey;
 use crate::receipt::UnverifiedReceipt;
 use crate::tree::{InclusionProof, KnownNodes, leaf_hash};
 
@@ -30,8 +29,6 @@ pub(super) struct Job {
     pub(super) signatory: Arc<Signatory>,
     /// Paths to be checked, with the root that each has to lead to.
     pub(super) paths: Vec<(InclusionProof, Digest)>,
-    /// Other entries of a log under the same stream and number.
-    pub(super) rivals: Vec<Vec<u8>>,
 }
 
 impl Job {
@@ -52,25 +49,11 @@ impl Job {
             }
         }
         let (x5t, key) = (*self.receipt.certificate(), self.signatory.key());
-        if self.rivals.iter().any(|rival| contradicts(rival, &self.receipt, key)) {
-            return Err("log.equivocation");
-        }
         if let Proof::Signed(signature) = &self.proof {
             self.receipt.verify(&x5t, key, signature).map_err(|_| "receipt.signature")?;
         }
         Ok(())
     }
-}
-
-/// Whether `rival` is another receipt than this one, signed by the same certificate's key. What somebody else wrote into
-/// the log under this number is nobody's word, and a second signature of the same receipt is no second receipt.
-fn contradicts(rival: &[u8], receipt: &UnverifiedReceipt, key: &PublicKey) -> bool {
-    let Some((other, signature)) =
-        std::str::from_utf8(rival).ok().and_then(|text| UnverifiedReceipt::from_jws(text).ok())
-    else {
-        return false;
-    };
-    other.hash() != receipt.hash() && other.verify(receipt.certificate(), key, &signature).is_ok()
 }
 
 /// What a thread knows of the trees that paths lead to.

@@ -25,8 +25,6 @@ pub(crate) struct Item {
     pub(crate) disclosures: Vec<Disclosure>,
     /// Where it lies in the source's logs.
     pub(crate) logged: Vec<Logged>,
-    /// What else the source's logs hold under its stream and number, whoever put it there.
-    pub(crate) rivals: Vec<Vec<u8>>,
 }
 
 /// What a log holds for a receipt (WIRE 4.1); nothing for one that nothing proves.
@@ -119,6 +117,12 @@ pub(crate) trait Visitor {
     /// Its next receipt.
     fn item(&mut self, item: Item) -> Next;
 
+    /// It is read to its end, and a log of the source holds this entry under its name, whoever put it there; `shown` is the
+    /// receipt of that number here, if there is one. Asks for more of them or not.
+    fn other(&mut self, _entry: &[u8], _shown: Option<ReceiptHash>) -> Next {
+        Next::Stream
+    }
+
     /// It ends: after `torn` bytes of a torn write, or where a fault lies.
     fn end(&mut self, torn: u64, fault: Option<&'static str>);
 }
@@ -155,6 +159,13 @@ pub(crate) enum Next {
     Stream,
 }
 
+/// An entry of a log under the stream and number of a receipt that is `shown`.
+struct Other {
+    log: usize,
+    index: u64,
+    shown: ReceiptHash,
+}
+
 /// A journal folder, and logs that may hold its receipts.
 pub(crate) struct JournalSource {
     folder: PathBuf,
@@ -168,19 +179,52 @@ impl JournalSource {
         Self { archive: Archive::of(folder), folder: folder.to_owned(), logs }
     }
 
-    /// Where the logs hold a receipt, compared with what they hold there, and what else they hold in its name.
-    fn places(&self, entry: &Entry) -> Result<(Vec<Logged>, Vec<Vec<u8>>), LogError> {
-        let (mut places, mut rivals) = (Vec::new(), Vec::new());
+    /// Where the logs hold a receipt, compared with what they hold there. What else they hold in its name goes to `others`.
+    fn places(&self, entry: &Entry, others: &mut Vec<Other>) -> Result<Vec<Logged>, LogError> {
+        let mut places = Vec::new();
         let mut logs = self.logs.borrow_mut();
-        let Some(text) = entry.to_log_entry().filter(|_| !logs.is_empty()) else {
-            return Ok((places, rivals));
-        };
-        for (log, reader) in logs.iter_mut().enumerate() {
-            let index = reader.index_of(text.as_bytes())?;
-            places.extend(index.map(|index| Logged { log, index, path: None }));
-            rivals.extend(reader.rivals(text.as_bytes(), index)?);
+        if logs.is_empty() {
+            return Ok(places);
         }
-        Ok((places, rivals))
+        let (text, shown) = (entry.to_log_entry(), entry.receipt().hash());
+        let (stream, sequence) = (entry.receipt().statement().stream, entry.receipt().statement().sequence);
+        for (log, reader) in logs.iter_mut().enumerate() {
+            let claims = reader.claims(stream, sequence)?;
+            let own = match &text {
+                Some(text) if !claims.is_empty() => reader.index_of(text.as_bytes())?,
+                _ => None,
+            };
+            places.extend(own.map(|index| Logged { log, index, path: None }));
+            // Nearly always there is one place.
+            let claims = claims.into_iter().filter(|index| Some(*index) != own);
+            others.extend(claims.map(|index| Other { log, index, shown }));
+        }
+        Ok(places)
+    }
+
+    /// Leads `visitor` through what the logs hold in the name of a stream that has `receipts` receipts here, beside them.
+    fn others(
+        &self,
+        stream: StreamId,
+        receipts: u64,
+        others: &[Other],
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), LogError> {
+        let mut logs = self.logs.borrow_mut();
+        for Other { log, index, shown } in others {
+            let Some(reader) = logs.get_mut(*log) else { continue };
+            if visitor.other(reader.entry(*index)?, Some(*shown)) == Next::Stream {
+                return Ok(());
+            }
+        }
+        for reader in logs.iter_mut() {
+            for index in reader.claims_from(stream, receipts)? {
+                if visitor.other(reader.entry(index)?, None) == Next::Stream {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -194,7 +238,11 @@ impl Source for JournalSource {
     }
 
     fn logs(&self) -> Result<Vec<ShownLog>, Stop> {
-        self.logs.borrow_mut().iter_mut().map(|reader| Ok(show(reader, 0)?)).collect()
+        let shown = |reader: &mut LogReader| {
+            reader.read_through()?;
+            Ok(show(reader, 0)?)
+        };
+        self.logs.borrow_mut().iter_mut().map(shown).collect()
     }
 
     fn chain_length(&self, _: StreamId) -> Option<ChainLength> {
@@ -204,20 +252,23 @@ impl Source for JournalSource {
     fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop> {
         for mut reader in StreamReader::streams(&self.folder)? {
             visitor.begin(reader.stream());
-            let mut fault = None;
+            let (mut fault, mut receipts, mut others) = (None, 0, Vec::new());
             for entry in reader.by_ref() {
                 match entry {
                     Ok(entry) => {
-                        let (logged, rivals) = self.places(&entry)?;
+                        let logged = self.places(&entry, &mut others)?;
                         let (receipt, proof, disclosures) = entry.into_parts();
-                        if visitor.item(Item { receipt, proof, disclosures, logged, rivals }) == Next::Stream
-                        {
+                        if visitor.item(Item { receipt, proof, disclosures, logged }) == Next::Stream {
                             break;
                         }
+                        receipts += 1;
                     }
                     Err(ReadError::Io(error)) => return Err(error.into()),
                     Err(ReadError::Fault { code, .. }) => fault = Some(code),
                 }
+            }
+            if fault.is_none() {
+                self.others(reader.stream(), receipts, &others, visitor)?;
             }
             visitor.end(reader.torn(), fault);
         }

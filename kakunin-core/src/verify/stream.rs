@@ -269,6 +269,13 @@ impl StreamCheck {
         }
     }
 
+    /// Whether the stream, as far as it was read, may have a receipt that goes on like this: it has no end, and does not
+    /// contradict the beginning of what follows.
+    pub(super) fn may_go_on_with(&self, statement: &Statement) -> bool {
+        let next = statement.sequence == self.next;
+        !self.summary.closed && (!next || self.previous.is_none_or(|last| last == statement.previous))
+    }
+
     /// Whether it is a note that the one chain did not make.
     pub(super) fn is_beside(&self, statement: &Statement) -> bool {
         is_beside(self.extent, statement)

@@ -16,6 +16,7 @@ use super::owned::{Bearers, OwnedAgent};
 use super::papers::{Papers, Signatory};
 use super::replay::Replay;
 use super::report::{Invalid, Place, Reason, Report};
+use super::rivals::Rivals;
 use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow};
 use super::time::{Age, Bracket, Strata, Undecided};
@@ -136,6 +137,7 @@ impl<'a> Verification<'a> {
                 logs: KnownLogs::default(),
                 values: Values::default(),
                 links: Links::default(),
+                rivals: Rivals::default(),
                 strata: Strata::default(),
                 trail: Trail::default(),
                 revoked: false,
@@ -198,6 +200,7 @@ struct Pass<'a, 'scope, 'w> {
     logs: KnownLogs,
     values: Values,
     links: Links,
+    rivals: Rivals,
     strata: Strata,
     trail: Trail,
     /// Whether something was allowed under a certificate whose revocation is known.
@@ -230,6 +233,7 @@ impl Visitor for Pass<'_, '_, '_> {
         }
         self.stream = Some(check);
         self.signatory = None;
+        self.rivals = Rivals::default();
         self.trail.begin(stream);
     }
 
@@ -247,6 +251,19 @@ impl Visitor for Pass<'_, '_, '_> {
                 Next::Stream
             }
         }
+    }
+
+    fn other(&mut self, entry: &[u8], shown: Option<ReceiptHash>) -> Next {
+        let Some(check) = self.stream.as_ref().filter(|_| self.failure.is_none()) else {
+            return Next::Stream;
+        };
+        let Some(other) = self.rivals.signed(entry, shown) else { return Next::Receipt };
+        let statement = other.statement();
+        if shown.is_none() && check.may_go_on_with(statement) {
+            return Next::Receipt;
+        }
+        self.fail("log.equivocation", statement.stream, statement.sequence);
+        Next::Stream
     }
 
     fn end(&mut self, torn: u64, fault: Option<Code>) {
@@ -300,6 +317,7 @@ impl Pass<'_, '_, '_> {
         let missing = disclosures(&item)?;
         check.signer(&item)?;
         let signatory = self.papers.signatory(item.receipt.certificate()).ok_or("receipt.certificate")?;
+        self.rivals.knows(&signatory);
         let path = signatory.path();
         if path.agent().agent() != statement.agent {
             return Err("receipt.subject");
@@ -371,17 +389,17 @@ impl Pass<'_, '_, '_> {
 
     /// What takes long is done elsewhere.
     fn hand(&mut self, item: Item, signatory: Arc<Signatory>) {
-        let Item { receipt, proof, logged, rivals, .. } = item;
+        let Item { receipt, proof, logged, .. } = item;
         let paths = logged.into_iter().filter_map(|place| {
             let log = self.logs.get(place.log)?;
             Some((InclusionProof { index: place.index, size: log.size, path: place.path? }, log.root))
         });
         let paths: Vec<_> = paths.collect();
-        if paths.is_empty() && rivals.is_empty() && !matches!(proof, Proof::Signed(_)) {
+        if paths.is_empty() && !matches!(proof, Proof::Signed(_)) {
             return;
         }
         let index = receipt.statement().sequence;
-        self.crew.hand(Job { order: self.order, index, receipt, proof, signatory, paths, rivals });
+        self.crew.hand(Job { order: self.order, index, receipt, proof, signatory, paths });
     }
 
     fn finish(mut self, sources: &[&dyn Source], logs: &[KnownLogs]) -> io::Result<Report> {

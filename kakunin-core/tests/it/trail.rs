@@ -8,11 +8,14 @@ use std::process::Command;
 use kakunin_core::bundle::export;
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
-use kakunin_core::journal::{DecisionEntry, Journal, Recovery, StreamReader, recover};
+use kakunin_core::journal::{
+    DecisionEntry, Journal, JournalOptions, Recovery, Sealing, StreamReader, recover,
+};
 use kakunin_core::receipt::{ListUse, Outcome, Stamp};
 use kakunin_core::revocation::UnverifiedList;
 use kakunin_core::tree;
 use kakunin_core::verify::{Report, Verdict, Verification, journal as verify};
+use serde_json::json;
 
 use crate::bundle::{CHAIN, Owner, World, invalid, reasons, verify_journals};
 use crate::house::{House, decide, entry, key, request, stamp};
@@ -246,6 +249,96 @@ fn whoever_has_the_agents_key_cannot_change_what_was_logged() {
 }
 
 #[test]
+fn a_second_history_hidden_in_the_index_of_the_log_is_found() {
+    let world = World::new();
+    let journal = world.support.open();
+    world.support.pay(&journal, CHAIN, &[], 10);
+    journal.close(stamp(90)).unwrap();
+    world.support.log();
+    let path = segment(&world.support.journal);
+    let whole = Segment::read(&path);
+    whole.write(&path);
+    let other = whole.signed_again(&world.support.house, |says| {
+        if says["seq"] == 2 {
+            says["res"] = "not_executed".into();
+        }
+    });
+    let entries: Vec<String> = other.units.iter().skip(2).map(Unit::entry).collect();
+    world.support.append(&entries);
+    let judge = || verify_journals(&world, &[&world.support], &world.terms());
+    assert_eq!(invalid(&judge()), "log.equivocation");
+    // The index of a log that has something else in the place of the other history.
+    let clean = World::new();
+    clean.support.append(&whole.units.iter().map(Unit::entry).collect::<Vec<_>>());
+    clean.support.append(&vec!["nothing to see".to_owned(); entries.len()]);
+    fs::copy(clean.support.log.join("runs"), world.support.log.join("runs")).unwrap();
+    assert_eq!(invalid(&judge()), "log.equivocation");
+    // Nor does one help that hides everything, or one that names places of its own.
+    fs::write(world.support.log.join("runs"), []).unwrap();
+    assert_eq!(invalid(&judge()), "log.equivocation");
+}
+
+#[test]
+fn a_second_history_that_is_sealed_is_found_whichever_is_shown() {
+    let world = World::new();
+    let (house, options) = (
+        &world.support.house,
+        JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() },
+    );
+    let journal = house.journal_as(house.identity(), &world.support.journal, options);
+    world.support.pay(&journal, CHAIN, &[], 10);
+    journal.close(stamp(90)).unwrap();
+    world.support.log();
+    let path = segment(&world.support.journal);
+    let (sealed, octets) = (Segment::read_sealed(&path), fs::read(&path).unwrap());
+    assert!(sealed.units[1].signature.is_empty());
+    let judge = || verify_journals(&world, &[&world.support], &world.terms());
+    assert_eq!(judge().verdict(), Verdict::Complete);
+    // Another history, without an end: the first seal in the log does not go on from its last receipt.
+    let seal = sealed.units.iter().skip(1).position(|unit| !unit.signature.is_empty()).unwrap() + 1;
+    let begun = sealed.with(sealed.units.iter().take(seal).cloned().collect());
+    let begun = begun.signed_again(house, |says| {
+        if says["seq"] != 0 {
+            says["ts"] = (says["ts"].as_i64().unwrap() + 1).into();
+        }
+    });
+    begun.write(&path);
+    assert_eq!(invalid(&judge()), "log.equivocation");
+    // It was opened and closed, says the other history: where it has its end, the first has a receipt without a signature
+    // of its own.
+    let ends = [sealed.units[0].clone(), sealed.units.last().unwrap().clone()];
+    let short = sealed.with(ends.to_vec()).signed_again(house, |says| {
+        if says["seq"] != 0 {
+            says["seq"] = 1.into();
+            let root = tree::root([&b""[..]; 0]).to_base64url();
+            says["end"] = json!({ "allow": 0, "chains": 0, "deny": 0, "outcome": 0, "root": root });
+        }
+    });
+    world.support.append(&[short.units[1].entry()]);
+    short.write(&path);
+    assert_eq!(invalid(&judge()), "log.equivocation");
+    fs::write(&path, octets).unwrap();
+    assert_eq!(invalid(&judge()), "log.equivocation");
+}
+
+#[test]
+fn a_copy_that_is_older_than_the_log_tells_no_second_story() {
+    let world = World::new();
+    let journal = world.support.open();
+    world.support.pay(&journal, CHAIN, &[], 10);
+    journal.close(stamp(90)).unwrap();
+    world.support.log();
+    let path = segment(&world.support.journal);
+    let whole = Segment::read(&path);
+    for length in 1..whole.units.len() {
+        let units = whole.units.iter().take(length).cloned().collect();
+        whole.with(units).write(&path);
+        let told = reasons(&verify_journals(&world, &[&world.support], &world.terms()));
+        assert!(told.starts_with(&["tail.not_witnessed", "stream.open"]), "{length}: {told:?}");
+    }
+}
+
+#[test]
 fn what_others_write_into_a_log_under_our_numbers_counts_for_nothing() {
     let world = World::new();
     let journal = world.support.open();
@@ -260,6 +353,10 @@ fn what_others_write_into_a_log_under_our_numbers_counts_for_nothing() {
         let signing_input = String::from_utf8(unit.signing_input.clone()).unwrap();
         format!("{signing_input}.")
     }));
+    // The same behind the end.
+    let behind =
+        forged.signed_again(&house(), |says| says["seq"] = (says["seq"].as_u64().unwrap() + 10).into());
+    entries.extend(behind.units.iter().map(Unit::entry));
     world.support.append(&entries);
     world.support.log();
     world.support.append(&entries);
