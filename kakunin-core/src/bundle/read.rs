@@ -35,6 +35,8 @@ use crate::verify::{
 pub struct Bundle {
     zip: Zip,
     plan: Plan,
+    /// Where each member is, and its SHA-256.
+    members: HashMap<String, (usize, Digest)>,
     certificates: HashMap<Digest, Vec<u8>>,
     logs: Vec<(String, String)>,
     totals: HashMap<StreamId, ChainLength>,
@@ -72,7 +74,13 @@ impl Bundle {
             return Err(refuse(TOTALS));
         }
         let totals = totals.into_iter().map(|line| (line.stream, line.length)).collect();
-        let mut bundle = Self { certificates, logs, totals, erasures: BTreeMap::new(), plan, zip };
+        let places: HashMap<&str, usize> =
+            zip.members().iter().enumerate().map(|(at, member)| (member.name.as_str(), at)).collect();
+        let members = plan.members.iter();
+        let members = members
+            .filter_map(|(name, digest, _)| Some((name.clone(), (*places.get(name.as_str())?, *digest))))
+            .collect();
+        let mut bundle = Self { members, certificates, logs, totals, erasures: BTreeMap::new(), plan, zip };
         bundle.erasures = bundle.read_erasures()?;
         let seals = bundle.lines(SEALS).and_then(|lines| Seals::new(lines)?.end())?;
         if bundle.plan.chain.is_none() && seals > 0 { Err(refuse(SEALS)) } else { Ok(bundle) }
@@ -108,14 +116,14 @@ impl Bundle {
         terms.run(&[self], watch)
     }
 
-    fn member(&self, name: &str) -> Option<&Member> {
-        self.zip.members().iter().find(|member| member.name == name)
+    /// A member that the manifest lists, and the SHA-256 that it must have.
+    fn member(&self, name: &str) -> Option<(&Member, Digest)> {
+        let (at, digest) = *self.members.get(name)?;
+        Some((self.zip.members().get(at)?, digest))
     }
 
     fn lines(&self, name: &str) -> Result<Lines, Stop> {
-        let missing = || invalid("bundle.member", name);
-        let member = self.member(name).ok_or_else(missing)?;
-        let digest = self.plan.digest(name).ok_or_else(missing)?;
+        let (member, digest) = self.member(name).ok_or_else(|| invalid("bundle.member", name))?;
         Ok(Lines::of(name, self.zip.reader(member, 0), digest))
     }
 
@@ -255,11 +263,11 @@ impl Source for Bundle {
     }
 
     fn list(&self, name: &Digest) -> Option<Vec<u8>> {
-        let member = self.member(&list_member(name))?;
+        let (member, digest) = self.member(&list_member(name))?;
         let mut der = Vec::new();
         self.zip.reader(member, 0).read_to_end(&mut der).ok()?;
         // What was changed since the bundle was opened is not there.
-        Some(der).filter(|der| self.plan.digest(&member.name) == Some(Digest::of(der)))
+        Some(der).filter(|der| digest == Digest::of(der))
     }
 
     fn shown(&self) -> Shown {

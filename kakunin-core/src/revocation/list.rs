@@ -130,6 +130,11 @@ impl<'a> UnverifiedList<'a> {
         self.issuer == other.issuer && self.issuer_key_id == other.issuer_key_id
     }
 
+    /// The name and the key identifier it gives for its issuer.
+    pub(crate) fn issuer_named(&self) -> (&[u8], &[u8]) {
+        (self.issuer, &self.issuer_key_id)
+    }
+
     /// The list's number.
     #[must_use]
     pub const fn number(&self) -> &ListNumber {
@@ -217,15 +222,22 @@ impl RevocationList {
             return None;
         }
         let mut earliest = None;
-        // INVARIANT: these bytes were read when the list was verified; if they could not be now, the list itself dates it.
+        self.each_entry(&mut |named, standing, date| {
+            if named == *serial && standing == Standing::Revoked {
+                earliest = Some(earliest.map_or(date, |known: UnixTime| known.min(date)));
+            }
+        });
+        earliest.or(Some(self.this_update))
+    }
+
+    /// Every entry as it stands there: of what certificate, what it says, and its date.
+    pub(crate) fn each_entry(&self, each: &mut dyn FnMut(SerialNumber, Standing, UnixTime)) {
+        // INVARIANT: these bytes were read when the list was verified.
         let entries = UnverifiedList::decode(&self.der).map_or(&[][..], |list| list.entries);
         let mut reader = SliceReader::new(entries).ok();
         while let Some(entry) = reader.as_mut().and_then(|reader| read_entry(reader).ok()) {
-            if entry.serial == *serial && entry.standing == Standing::Revoked {
-                earliest = Some(earliest.map_or(entry.date, |known: UnixTime| known.min(entry.date)));
-            }
+            each(entry.serial, entry.standing, entry.date);
         }
-        earliest.or(Some(self.this_update))
     }
 
     /// How many certificates are listed.

@@ -14,6 +14,7 @@
 mod again;
 mod crew;
 mod links;
+mod lists;
 mod logs;
 mod order;
 mod owned;

@@ -3,16 +3,17 @@
 //! A path is proven from what the sources hold to the caller's roots; a list counts when the issuer on such a path signed
 //! it. What each certificate's issuers ever said about it is looked up over all lists there are, whichever a receipt names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::lists::{Issuer, Lists, Said};
 use super::source::Source;
 use crate::certificate::{AgentCertificate, AgentPath, Decoded, TrustAnchors};
 use crate::digest::Digest;
-use crate::id::SerialNumber;
+use crate::id::{AgentId, SerialNumber};
 use crate::key::PublicKey;
 use crate::receipt::ListUse;
-use crate::revocation::{ListIssuer, ListNumber, RevocationList, Standing, UnverifiedList};
+use crate::revocation::Standing;
 use crate::time::UnixTime;
 
 /// A certificate that signs receipts, its path to a root, and the end of it.
@@ -56,9 +57,13 @@ pub(super) struct Papers<'a> {
     anchors: &'a TrustAnchors,
     /// Lists that the caller brought.
     brought: &'a [Vec<u8>],
-    pool: Vec<Vec<u8>>,
+    /// What each source had when its papers were last looked through.
+    names: Vec<(Vec<Digest>, Vec<Digest>)>,
+    pool: Pool,
+    lists: Lists<'a>,
+    paths: HashMap<Digest, Option<Arc<AgentPath>>>,
+    revoked: HashMap<Bearer, Option<UnixTime>>,
     signatories: HashMap<Digest, Option<Arc<Signatory>>>,
-    lists: HashMap<(Digest, Digest), Option<CheckedList>>,
 }
 
 impl<'a> Papers<'a> {
@@ -67,13 +72,30 @@ impl<'a> Papers<'a> {
         anchors: &'a TrustAnchors,
         brought: &'a [Vec<u8>],
     ) -> Self {
-        let mut pool: Vec<Vec<u8>> = Vec::new();
-        for source in sources {
-            pool.extend(source.papers().0.iter().filter_map(|name| source.certificate(name)));
+        let names: Vec<_> = sources.iter().map(|source| source.papers()).collect();
+        let (pool, lists) = (Pool::of(sources, &names), Lists::of(sources, brought, &names));
+        let (paths, revoked, signatories) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { sources, anchors, brought, names, pool, lists, paths, revoked, signatories }
+    }
+
+    /// Looks through the papers again if a journal got new ones since; says whether it did.
+    fn look_again(&mut self) -> bool {
+        let names: Vec<_> = self.sources.iter().map(|source| source.papers()).collect();
+        if names == self.names {
+            return false;
         }
-        pool.sort_unstable();
-        pool.dedup();
-        Self { sources, anchors, brought, pool, signatories: HashMap::new(), lists: HashMap::new() }
+        self.pool = Pool::of(self.sources, &names);
+        self.lists = Lists::of(self.sources, self.brought, &names);
+        self.names = names;
+        self.paths.retain(|_, path| path.is_some());
+        self.revoked.clear();
+        // What is known of each issuer so far is asked of the new lists.
+        let known: Vec<_> =
+            self.signatories.values().flatten().map(|known| Arc::clone(&known.path)).collect();
+        for path in known {
+            self.ask(&path);
+        }
+        true
     }
 
     /// The certificate named `x5t` with its path. Whether it was valid at some time is judged by what was decided.
@@ -81,145 +103,171 @@ impl<'a> Papers<'a> {
         if let Some(known) = self.signatories.get(x5t) {
             return known.clone();
         }
-        let proven = self.prove(x5t).map(Arc::new);
+        if !self.pool.places.contains_key(x5t) {
+            self.look_again();
+        }
+        let proven = self.path(x5t).map(|path| {
+            let (root, revoked) = (path.root().decoded().key().key_id(), self.revocation(&path));
+            Arc::new(Signatory { path, root, revoked })
+        });
         self.signatories.insert(*x5t, proven.clone());
         proven
     }
 
-    fn prove(&self, x5t: &Digest) -> Option<Signatory> {
-        let der = self.sources.iter().find_map(|source| source.certificate(x5t))?;
-        let certificate = AgentCertificate::decode(&der).ok()?;
+    fn path(&mut self, x5t: &Digest) -> Option<Arc<AgentPath>> {
+        if let Some(known) = self.paths.get(x5t) {
+            return known.clone();
+        }
+        let path = self.prove(x5t).map(Arc::new);
+        self.paths.insert(*x5t, path.clone());
+        path
+    }
+
+    /// Each candidate by itself: however many authorities bear the name of the issuer, the one that signed is among them.
+    fn prove(&self, x5t: &Digest) -> Option<AgentPath> {
+        let certificate = AgentCertificate::decode(self.pool.get(x5t)?).ok()?;
         // Every certificate of the path is valid at the agent's first second, since validity nests.
         let at = certificate.decoded().validity().not_before;
-        let issuers = self.pool.iter().map(Vec::as_slice).filter(|other| issued(other, &certificate));
-        let path = certificate.clone().verify_path(issuers, self.anchors, at).ok()?;
-        let revoked = self.revocation(&path);
-        let root = path.root().decoded().key().key_id();
-        Some(Signatory { path: Arc::new(path), root, revoked })
+        let mut issuers = self.pool.subjects.get(certificate.decoded().issuer()).into_iter().flatten();
+        issuers.find_map(|issuer| {
+            certificate.clone().verify_path([self.pool.get(issuer)?], self.anchors, at).ok()
+        })
     }
 
-    /// The earliest time from which the agent or its issuer was revoked.
-    fn revocation(&self, path: &AgentPath) -> Option<UnixTime> {
-        let mut agent = Fate::new(path.issuing().list_issuer(), path.agent().decoded());
-        let mut issuer = Fate::new(path.root().list_issuer(), path.issuing().decoded());
-        for der in self.every_list() {
-            agent.read(&der);
-            issuer.read(&der);
+    /// The earliest time from which the agent or its issuer was revoked: under any certificate that the same authority gave
+    /// the same agent for the same key, since whoever holds the key may sign under each of them.
+    fn revocation(&mut self, path: &AgentPath) -> Option<UnixTime> {
+        let bearer = Bearer::of(path);
+        if let Some(known) = self.revoked.get(&bearer) {
+            return *known;
         }
-        [agent.end(), issuer.end()].into_iter().flatten().min()
+        let beside: Vec<Digest> = self.pool.keys.get(&bearer.key).cloned().unwrap_or_default();
+        let (mut agent, mut issuing) = (Ends::default(), Ends::default());
+        for beside in beside {
+            let Some(beside) = self.path(&beside).filter(|beside| Bearer::of(beside) == bearer) else {
+                continue;
+            };
+            agent.add(beside.agent().decoded());
+            issuing.add(beside.issuing().decoded());
+        }
+        let (of_issuing, of_root) = self.ask(path);
+        let ends = [agent.end(&of_issuing), issuing.end(&of_root)];
+        let revoked = ends.into_iter().flatten().min();
+        self.revoked.insert(bearer, revoked);
+        revoked
     }
 
-    fn every_list(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.sources
-            .iter()
-            .flat_map(|source| source.papers().1.into_iter().filter_map(|name| source.list(&name)))
-            .chain(self.brought.iter().cloned())
+    /// What the issuing authority and the root of `path` say on their lists.
+    fn ask(&mut self, path: &AgentPath) -> (Arc<Said>, Arc<Said>) {
+        let serials = &self.pool.serials;
+        (
+            self.lists.said(&path.issuing().list_issuer(), serials),
+            self.lists.said(&path.root().list_issuer(), serials),
+        )
     }
 
     /// How many of the lists that the caller brought no issuer here signed.
     pub(super) fn foreign_lists(&self) -> usize {
-        let issuers = self.issuers();
-        let signed = |der: &&Vec<u8>| issuers.iter().any(|issuer| verified(der, issuer).is_some());
-        self.brought.len() - self.brought.iter().filter(signed).count()
-    }
-
-    /// The issuers of lists on the paths that were proven.
-    fn issuers(&self) -> Vec<ListIssuer<'_>> {
-        let known = self.signatories.values().flatten();
-        known
-            .flat_map(|known| [known.path.issuing().list_issuer(), known.path.root().list_issuer()])
-            .collect()
+        self.lists.foreign()
     }
 
     /// The list that a receipt of `signatory` names: here, signed by its issuer, and as described.
     pub(super) fn list(&mut self, named: &ListUse, signatory: &Signatory) -> Option<CheckedList> {
         let path = signatory.path();
-        let key = (named.digest, path.agent().decoded().thumbprint());
-        let checked = match self.lists.get(&key) {
-            Some(known) => *known,
-            None => {
-                let checked = self.sources.iter().find_map(|source| {
-                    let list = verified(&source.list(&named.digest)?, &path.issuing().list_issuer())?;
-                    let standing = list.standing(&path.agent().decoded().serial());
-                    Some(CheckedList { list: ListUse::of(&list), standing })
-                });
-                self.lists.insert(key, checked);
-                checked
-            }
-        };
+        let serial = path.agent().decoded().serial();
+        let mut checked = self.ask(path).0.list(&named.digest, &serial);
+        if checked.is_none() && self.look_again() {
+            checked = self.ask(path).0.list(&named.digest, &serial);
+        }
         checked.filter(|checked| checked.list == *named)
     }
 
     /// Whether everything the sources hold is what its name says, used or not, and signed by its issuer as far as that
     /// issuer signed a certificate here.
-    pub(super) fn are_whole(&self) -> bool {
-        let issuers = self.issuers();
-        let is_list = |source: &dyn Source, name: &Digest| {
-            let Some(der) = source.list(name) else { return false };
-            UnverifiedList::decode(&der).is_ok_and(|list| {
-                let issuer = issuers.iter().find(|issuer| list.names(issuer));
-                list.digest() == *name && issuer.is_none_or(|issuer| list.verify(issuer).is_ok())
-            })
+    pub(super) fn are_whole(&mut self) -> bool {
+        self.look_again();
+        let certificate = |source: &dyn Source, name: &Digest| {
+            source.certificate(name).is_some_and(|der| Digest::of(&der) == *name)
         };
-        self.sources.iter().all(|source| {
-            let (certificates, lists) = source.papers();
-            !source.has_strangers()
-                && certificates
-                    .iter()
-                    .all(|name| source.certificate(name).is_some_and(|der| Digest::of(&der) == *name))
-                && lists.iter().all(|name| is_list(*source, name))
-        })
+        self.sources.iter().all(|source| !source.has_strangers())
+            && self
+                .sources
+                .iter()
+                .zip(&self.names)
+                .all(|(source, (certificates, _))| certificates.iter().all(|name| certificate(*source, name)))
+            && self.lists.are_whole(&self.names)
     }
 }
 
-/// What all lists of one issuer say about one certificate.
-struct Fate<'a> {
-    issuer: ListIssuer<'a>,
-    serial: SerialNumber,
-    not_after: UnixTime,
-    /// The lowest number of a list that revokes it, and the earliest date on any of them.
-    revoked: Option<(ListNumber, UnixTime)>,
-    good: Vec<(ListNumber, UnixTime)>,
+/// Who holds a key: the agent it was certified for, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Bearer {
+    key: Digest,
+    agent: AgentId,
+    issuing: Issuer,
+    root: Issuer,
 }
 
-impl<'a> Fate<'a> {
-    fn new(issuer: ListIssuer<'a>, certificate: &Decoded) -> Self {
-        let (serial, not_after) = (certificate.serial(), certificate.validity().not_after);
-        Self { issuer, serial, not_after, revoked: None, good: Vec::new() }
-    }
-
-    fn read(&mut self, der: &[u8]) {
-        let Some(list) = verified(der, &self.issuer) else { return };
-        let number = list.number().clone();
-        match list.revoked_at(&self.serial) {
-            Some(date) => {
-                self.revoked = Some(match self.revoked.take() {
-                    Some((first, known)) => (first.min(number), known.min(date)),
-                    None => (number, date),
-                });
-            }
-            // A list of after the end of the certificate need not name it any more, so it calls nothing good.
-            None if list.standing(&self.serial) == Standing::Good && list.this_update() <= self.not_after => {
-                self.good.push((number, list.this_update()));
-            }
-            None => {}
+impl Bearer {
+    fn of(path: &AgentPath) -> Self {
+        Self {
+            key: path.agent().decoded().key().key_id(),
+            agent: path.agent().agent(),
+            issuing: Issuer::of(&path.issuing().list_issuer()),
+            root: Issuer::of(&path.root().list_issuer()),
         }
     }
+}
 
-    /// Since when it was revoked. A date that the issuer set back counts from the last list that still called it good:
-    /// whoever acted by that list was right. Later lists without the entry forgot it: a revocation is final.
-    fn end(&self) -> Option<UnixTime> {
-        let (first, date) = self.revoked.as_ref()?;
-        let good = self.good.iter().filter(|(number, _)| number < first).map(|(_, at)| *at);
-        Some(good.fold(*date, UnixTime::max))
+/// The certificates of one key, and the last second of any.
+#[derive(Default)]
+struct Ends {
+    serials: HashSet<SerialNumber>,
+    not_after: Option<UnixTime>,
+}
+
+impl Ends {
+    fn add(&mut self, certificate: &Decoded) {
+        self.serials.insert(certificate.serial());
+        self.not_after = self.not_after.max(Some(certificate.validity().not_after));
+    }
+
+    fn end(&self, said: &Said) -> Option<UnixTime> {
+        said.end(&self.serials, self.not_after?)
     }
 }
 
-fn verified(der: &[u8], issuer: &ListIssuer<'_>) -> Option<RevocationList> {
-    UnverifiedList::decode(der).ok()?.verify(issuer).ok()
+/// The certificates of all sources, each once, and where those of a subject and of a key are.
+struct Pool {
+    ders: Vec<Vec<u8>>,
+    places: HashMap<Digest, usize>,
+    subjects: HashMap<Vec<u8>, Vec<Digest>>,
+    keys: HashMap<Digest, Vec<Digest>>,
+    serials: HashSet<SerialNumber>,
 }
 
-/// Candidates for the issuer, so that a long-lived archive stays within the bounds of path building.
-fn issued(other: &[u8], certificate: &AgentCertificate) -> bool {
-    Decoded::from_der(other).is_ok_and(|other| other.subject() == certificate.decoded().issuer())
+impl Pool {
+    fn of(sources: &[&dyn Source], names: &[(Vec<Digest>, Vec<Digest>)]) -> Self {
+        let mut ders: Vec<Vec<u8>> = Vec::new();
+        for (source, (certificates, _)) in sources.iter().zip(names) {
+            ders.extend(certificates.iter().filter_map(|name| source.certificate(name)));
+        }
+        ders.sort_unstable();
+        ders.dedup();
+        let places = ders.iter().enumerate().map(|(at, der)| (Digest::of(der), at)).collect();
+        let (subjects, keys, serials) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut pool = Self { ders, places, subjects, keys, serials };
+        for der in &pool.ders {
+            let Ok(certificate) = Decoded::from_der(der) else { continue };
+            let name = certificate.thumbprint();
+            pool.subjects.entry(certificate.subject().to_vec()).or_default().push(name);
+            pool.keys.entry(certificate.key().key_id()).or_default().push(name);
+            pool.serials.insert(certificate.serial());
+        }
+        pool
+    }
+
+    fn get(&self, name: &Digest) -> Option<&[u8]> {
+        self.ders.get(*self.places.get(name)?).map(Vec::as_slice)
+    }
 }

@@ -1,8 +1,11 @@
 //! Since when somebody is revoked, by all the lists that there are.
 
+use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::id::AgentId;
+use kakunin_core::journal::Archive;
 use kakunin_core::verify::{Reason, Report, Verdict};
 
-use crate::bundle::{World, invalid, verify_journals};
+use crate::bundle::{CHAIN, World, invalid, verify_journals};
 use crate::bundle_time::{allow, keep};
 use crate::house::{House, stamp};
 
@@ -95,4 +98,56 @@ fn a_hold_is_no_revocation_and_its_end_is_good_standing() {
     // A list on which it was held does not call it good; the one after the hold does.
     assert_eq!(case.lag(&[&house.held_on_24th, &house.set_back_on_26th]), Some(5 * DAY));
     assert_eq!(case.lag(&[&house.held_on_24th, &house.good_on_25th, &house.set_back_on_26th]), None);
+}
+
+#[test]
+fn a_revocation_counts_for_every_certificate_of_the_key() {
+    let case = Case::of(|house| &house.issuing_list, DAY * 2);
+    let house = case.house();
+    let archive = Archive::of(&case.0.support.journal);
+    // Another certificate of the same agent and key is revoked: whoever has the key signs under either.
+    assert_eq!(case.lag(&[&house.earlier_revoked]), None, "nobody knows that it is of this key");
+    archive.keep_certificate(&house.earlier).unwrap();
+    assert_eq!(case.lag(&[]), None);
+    assert_eq!(case.lag(&[&house.earlier_revoked]), Some(DAY * 3 / 2));
+    assert_eq!(case.lag(&[&house.earlier_revoked, &house.good_on_25th]), Some(DAY * 3 / 2));
+    // Another agent that was given this key says nothing about ours, nor does a certificate that nobody here issued.
+    let case = Case::of(|house| &house.issuing_list, DAY * 2);
+    let (house, archive) = (case.house(), Archive::of(&case.0.support.journal));
+    archive.keep_certificate(&house.namesake).unwrap();
+    let elsewhere = House::build(AgentId::from_random([1; 16]));
+    archive.keep_certificate(&elsewhere.earlier).unwrap();
+    assert_eq!(case.lag(&[&house.namesake_revoked, &house.earlier_revoked]), None);
+}
+
+/// A world in which the bank's authority bears name and key identifier of the support agent's.
+fn posing() -> World {
+    let mut world = World::new();
+    world.bank.house = House::posing(AgentId::from_random([2; 16]), &world.support.house);
+    let roots = [world.support.house.root.as_slice(), world.bank.house.root.as_slice()];
+    world.anchors = TrustAnchors::new(roots).unwrap();
+    world
+}
+
+#[test]
+fn an_authority_that_bears_the_name_of_another_says_nothing_for_it() {
+    let world = posing();
+    let (support, bank) = (world.support.open(), world.bank.open());
+    let first = world.support.pay(&support, CHAIN, &[], 10);
+    world.bank.pay(&bank, CHAIN, &[first], 20);
+    keep(&world.bank, &bank, &world.bank.house.revoked_on_24th);
+    support.close(stamp(30)).unwrap();
+    bank.close(stamp(31)).unwrap();
+    world.support.log();
+    world.bank.log();
+    world.see(&world.support, DAY);
+    world.see(&world.bank, 3600);
+    let policy = [world.policy()];
+    // Again and again, since what is looked up in no order comes out one way or the other.
+    for turn in 0..12 {
+        let mut owners = world.owners();
+        owners.rotate_left(turn % 2);
+        let report = verify_journals(&world, &owners, &world.terms().witnesses(&policy));
+        assert_eq!(report.verdict(), Verdict::Complete, "{turn} {:?}", report.verdict());
+    }
 }

@@ -63,6 +63,12 @@ pub(crate) struct House {
     pub(crate) after_the_end: Vec<u8>,
     /// And another: the agent was revoked from the 24th on.
     pub(crate) kept_after_the_end: Vec<u8>,
+    /// The agent's key in a certificate of its own before, and of another agent.
+    pub(crate) earlier: Vec<u8>,
+    pub(crate) namesake: Vec<u8>,
+    /// Each of these revoked from the 24th on.
+    pub(crate) earlier_revoked: Vec<u8>,
+    pub(crate) namesake_revoked: Vec<u8>,
 }
 
 impl House {
@@ -76,6 +82,20 @@ impl House {
         house
     }
 
+    /// A house of other keys whose issuing authority bears the name and the key identifier of `other`'s.
+    pub(crate) fn posing(agent: AgentId, other: &Self) -> Self {
+        let other = other.verified();
+        let key_id = other.path().issuing().list_issuer().key_id.to_vec();
+        let (root, root_issuer) = Self::rooted("test root");
+        Self::issued(agent, "billing", &root, &root_issuer, key(), KeyIdMethod::PreSpecified(key_id))
+    }
+
+    fn rooted(name: &str) -> (Vec<u8>, Authority<'static>) {
+        let (root_key, params) = (key(), authority(name, BasicConstraints::Unconstrained));
+        let root = params.self_signed(&root_key).unwrap().der().to_vec();
+        (root, (Issuer::new(params, root_key), KeyIdMethod::Sha256))
+    }
+
     /// Houses under one root, each with an issuing authority of its own; `agent_key` gives the key of each agent.
     pub(crate) fn tenants<const N: usize>(
         agents: [AgentId; N],
@@ -83,14 +103,11 @@ impl House {
         root: &str,
         mut agent_key: impl FnMut(usize) -> KeyPair,
     ) -> [Self; N] {
-        let root_key = key();
-        let root_params = authority(root, BasicConstraints::Unconstrained);
-        let root = root_params.self_signed(&root_key).unwrap();
-        let root_issuer = Issuer::new(root_params, root_key);
+        let (root, root_issuer) = Self::rooted(root);
         let mut number = 0;
         agents.map(|agent| {
             number += 1;
-            Self::issued(agent, name, root.der(), &root_issuer, agent_key(number))
+            Self::issued(agent, name, &root, &root_issuer, agent_key(number), KeyIdMethod::Sha256)
         })
     }
 
@@ -98,21 +115,28 @@ impl House {
         agent: AgentId,
         name: &str,
         root: &[u8],
-        root_issuer: &Issuer<'_, KeyPair>,
+        root_issuer: &Authority<'_>,
         agent_key: KeyPair,
+        key_id: KeyIdMethod,
     ) -> Self {
         let issuing_key = key();
         let mut issuing_params = authority("test issuing", BasicConstraints::Constrained(0));
         issuing_params.extended_key_usages = usages();
+        issuing_params.key_identifier_method = key_id.clone();
         issuing_params.use_authority_key_identifier_extension = true;
         let authority = SerialNumber::from_slice(&[0x42; 16]);
         issuing_params.serial_number = Some(authority.clone());
-        let issuing = issuing_params.signed_by(&issuing_key, root_issuer).unwrap();
-        let issuing_issuer = Issuer::new(issuing_params, issuing_key);
+        let issuing = issuing_params.signed_by(&issuing_key, &root_issuer.0).unwrap();
+        let issuing_issuer = (Issuer::new(issuing_params, issuing_key), key_id);
 
         let serial = SerialNumber::from_slice(&[0x41; 16]);
-        let agent_params = agent_params(agent, name, serial.clone());
-        let agent = agent_params.signed_by(&agent_key, &issuing_issuer).unwrap();
+        let certify = |agent, serial: &SerialNumber| {
+            agent_params(agent, name, serial.clone()).signed_by(&agent_key, &issuing_issuer.0).unwrap()
+        };
+        let (before, others) = (SerialNumber::from_slice(&[0x43; 16]), SerialNumber::from_slice(&[0x44; 16]));
+        let (earlier, namesake) =
+            (certify(agent, &before), certify(AgentId::from_random([0x77; 16]), &others));
+        let agent = certify(agent, &serial);
 
         Self {
             root: root.to_vec(),
@@ -136,6 +160,10 @@ impl House {
             set_back_on_26th: dated(&issuing_issuer, 13, (11, 26), Some((serial.clone(), 20, None))),
             after_the_end: dated(&issuing_issuer, 14, (12, 2), None),
             kept_after_the_end: dated(&issuing_issuer, 15, (12, 3), Some((serial, 24, None))),
+            earlier: earlier.der().to_vec(),
+            namesake: namesake.der().to_vec(),
+            earlier_revoked: list(&issuing_issuer, 10, 24, Some(before)),
+            namesake_revoked: list(&issuing_issuer, 10, 24, Some(others)),
         }
     }
 
@@ -164,10 +192,14 @@ impl House {
             set_back_on_26th: read("set_back_on_26th"),
             after_the_end: read("after_the_end"),
             kept_after_the_end: read("kept_after_the_end"),
+            earlier: read("earlier"),
+            namesake: read("namesake"),
+            earlier_revoked: read("earlier_revoked"),
+            namesake_revoked: read("namesake_revoked"),
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[u8]); 16] {
+    fn parts(&self) -> [(&'static str, &[u8]); 20] {
         [
             ("root", &self.root),
             ("issuing", &self.issuing),
@@ -185,6 +217,10 @@ impl House {
             ("set_back_on_26th", &self.set_back_on_26th),
             ("after_the_end", &self.after_the_end),
             ("kept_after_the_end", &self.kept_after_the_end),
+            ("earlier", &self.earlier),
+            ("namesake", &self.namesake),
+            ("earlier_revoked", &self.earlier_revoked),
+            ("namesake_revoked", &self.namesake_revoked),
         ]
     }
 
@@ -311,14 +347,17 @@ fn usages() -> Vec<ExtendedKeyUsagePurpose> {
     ]
 }
 
+/// Who signs lists, and how its key identifier is made.
+type Authority<'a> = (Issuer<'a, KeyPair>, KeyIdMethod);
+
 /// A list of the day `day`; what it revokes is revoked from then on.
-fn list(issuer: &Issuer<'_, KeyPair>, number: u8, day: u8, revoked: Option<SerialNumber>) -> Vec<u8> {
+fn list(issuer: &Authority<'_>, number: u8, day: u8, revoked: Option<SerialNumber>) -> Vec<u8> {
     dated(issuer, number, (11, day), revoked.map(|serial| (serial, day, None)))
 }
 
 /// A list of a month and day; what it names is dated by a day of November.
 fn dated(
-    issuer: &Issuer<'_, KeyPair>,
+    (issuer, key_id): &Authority<'_>,
     number: u8,
     (month, day): (u8, u8),
     named: Option<(SerialNumber, u8, Option<RevocationReason>)>,
@@ -335,7 +374,7 @@ fn dated(
         crl_number: SerialNumber::from_slice(&[number]),
         issuing_distribution_point: None,
         revoked_certs: named.map(entry).into_iter().collect(),
-        key_identifier_method: KeyIdMethod::Sha256,
+        key_identifier_method: key_id.clone(),
     };
     params.signed_by(issuer).unwrap().der().to_vec()
 }

@@ -1,0 +1,187 @@
+//! What the lists say about the certificates that are here.
+//!
+//! Each list is read once, and verified once for each issuer that it names; what is kept of it is a few words. A name and a
+//! key identifier are nobody's own, so another owner's authority may bear those of ours: a list is of every issuer that it
+//! names and whose key signed it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::papers::CheckedList;
+use super::source::Source;
+use crate::digest::Digest;
+use crate::id::SerialNumber;
+use crate::receipt::ListUse;
+use crate::revocation::{ListIssuer, RevocationList, Standing, UnverifiedList};
+use crate::time::UnixTime;
+
+/// The name and the key identifier that a list gives for its issuer.
+type Named = (Vec<u8>, Vec<u8>);
+
+/// An issuer of lists: what it is called, its key, and whether it may sign them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Issuer {
+    named: Named,
+    key: Digest,
+    may_sign: bool,
+}
+
+impl Issuer {
+    pub(super) fn of(issuer: &ListIssuer<'_>) -> Self {
+        Self {
+            named: (issuer.name.to_vec(), issuer.key_id.to_vec()),
+            key: issuer.key.key_id(),
+            may_sign: issuer.may_sign_lists,
+        }
+    }
+}
+
+/// All the lists there are.
+pub(super) struct Lists<'a> {
+    sources: &'a [&'a dyn Source],
+    /// Lists that the caller brought.
+    brought: &'a [Vec<u8>],
+    places: HashMap<Named, Vec<Spot>>,
+    said: HashMap<Issuer, Arc<Said>>,
+    /// The SHA-256 of each list that an issuer here signed.
+    signed: HashSet<Digest>,
+}
+
+/// Where a list is.
+#[derive(Clone, Copy)]
+enum Spot {
+    Source(usize, Digest),
+    Brought(usize),
+}
+
+impl<'a> Lists<'a> {
+    pub(super) fn of(
+        sources: &'a [&'a dyn Source],
+        brought: &'a [Vec<u8>],
+        names: &[(Vec<Digest>, Vec<Digest>)],
+    ) -> Self {
+        let (places, said, signed) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut lists = Self { sources, brought, places, said, signed };
+        let mut known = HashSet::new();
+        let kept = names.iter().enumerate();
+        let kept = kept.flat_map(|(at, (_, lists))| lists.iter().map(move |name| Spot::Source(at, *name)));
+        for spot in kept.chain((0..brought.len()).map(Spot::Brought)) {
+            let Some(der) = lists.read(spot).filter(|der| known.insert(Digest::of(der))) else { continue };
+            if let Ok(list) = UnverifiedList::decode(&der) {
+                let (name, key_id) = list.issuer_named();
+                lists.places.entry((name.to_vec(), key_id.to_vec())).or_default().push(spot);
+            }
+        }
+        lists
+    }
+
+    fn read(&self, spot: Spot) -> Option<Vec<u8>> {
+        match spot {
+            Spot::Source(at, name) => self.sources.get(at)?.list(&name),
+            Spot::Brought(at) => self.brought.get(at).cloned(),
+        }
+    }
+
+    /// What `issuer` says about the certificates with one of `serials`.
+    pub(super) fn said(&mut self, issuer: &ListIssuer<'_>, serials: &HashSet<SerialNumber>) -> Arc<Said> {
+        let key = Issuer::of(issuer);
+        if let Some(known) = self.said.get(&key) {
+            return Arc::clone(known);
+        }
+        let mut said = Said::default();
+        for spot in self.places.get(&key.named).into_iter().flatten() {
+            let Some(der) = self.read(*spot) else { continue };
+            let list = UnverifiedList::decode(&der).ok().and_then(|list| list.verify(issuer).ok());
+            if let Some(list) = list {
+                self.signed.insert(Digest::of(&der));
+                said.take(&list, matches!(spot, Spot::Source(..)), serials);
+            }
+        }
+        let said = Arc::new(said);
+        self.said.insert(key, Arc::clone(&said));
+        said
+    }
+
+    /// How many of the lists that the caller brought no issuer here signed.
+    pub(super) fn foreign(&self) -> usize {
+        self.brought.iter().filter(|der| !self.signed.contains(&Digest::of(der))).count()
+    }
+
+    /// Whether each list of the sources, `names`, is what its name says, and signed by one of the issuers here that it
+    /// names, if there is one.
+    pub(super) fn are_whole(&self, names: &[(Vec<Digest>, Vec<Digest>)]) -> bool {
+        let here: HashSet<(&[u8], &[u8])> =
+            self.said.keys().map(|issuer| (&*issuer.named.0, &*issuer.named.1)).collect();
+        let is_whole = |at: usize, name: &Digest| {
+            let Some(der) = self.read(Spot::Source(at, *name)) else { return false };
+            UnverifiedList::decode(&der).is_ok_and(|list| {
+                let signed = || self.signed.contains(&Digest::of(&der));
+                list.digest() == *name && (!here.contains(&list.issuer_named()) || signed())
+            })
+        };
+        names.iter().enumerate().all(|(at, (_, lists))| lists.iter().all(|name| is_whole(at, name)))
+    }
+}
+
+/// What one issuer's lists say.
+#[derive(Default)]
+pub(super) struct Said {
+    lists: Vec<ListUse>,
+    /// Those that the sources have, by name.
+    names: HashMap<Digest, usize>,
+    /// For each certificate that is here and on a list: on which, ascending, and if it is revoked there, since when.
+    named: HashMap<SerialNumber, Vec<(usize, Option<UnixTime>)>>,
+}
+
+impl Said {
+    fn take(&mut self, list: &RevocationList, is_kept: bool, serials: &HashSet<SerialNumber>) {
+        let at = self.lists.len();
+        self.lists.push(ListUse::of(list));
+        if is_kept {
+            self.names.entry(list.digest()).or_insert(at);
+        }
+        list.each_entry(&mut |serial, standing, date| {
+            if !serials.contains(&serial) {
+                return;
+            }
+            let revoked = (standing == Standing::Revoked).then_some(date);
+            let on = self.named.entry(serial).or_default();
+            match on.last_mut() {
+                // Of an entry that is there twice, the more restrictive one counts.
+                Some((last, known)) if *last == at => {
+                    *known = [*known, revoked].into_iter().flatten().min();
+                }
+                _ => on.push((at, revoked)),
+            }
+        });
+    }
+
+    /// The list `name` and what it says about `serial`.
+    pub(super) fn list(&self, name: &Digest, serial: &SerialNumber) -> Option<CheckedList> {
+        let at = *self.names.get(name)?;
+        let on = self.named.get(serial).map_or(&[][..], Vec::as_slice);
+        let entry = on.binary_search_by_key(&at, |(list, _)| *list).ok().and_then(|entry| on.get(entry));
+        let standing = match entry {
+            None => Standing::Good,
+            Some((_, None)) => Standing::Held,
+            Some((_, Some(_))) => Standing::Revoked,
+        };
+        Some(CheckedList { list: *self.lists.get(at)?, standing })
+    }
+
+    /// Since when certificates of one key, which end by `not_after`, are revoked. A date that the issuer set back counts
+    /// from the last list that still called them good: whoever acted by that list was right. Later lists without the entry
+    /// forgot it, since a revocation is final, and one of after `not_after` need not name it any more.
+    pub(super) fn end(&self, serials: &HashSet<SerialNumber>, not_after: UnixTime) -> Option<UnixTime> {
+        let on = || serials.iter().filter_map(|serial| self.named.get(serial)).flatten();
+        let revoking = || on().filter_map(|(at, date)| Some((self.lists.get(*at)?, (*date)?)));
+        let date = revoking().map(|(_, date)| date).min()?;
+        let first = revoking().map(|(list, _)| list.number).min()?;
+        let on: HashSet<usize> = on().map(|(at, _)| *at).collect();
+        let good =
+            self.lists.iter().enumerate().filter(|(at, list)| {
+                list.number < first && list.this_update <= not_after && !on.contains(at)
+            });
+        Some(good.map(|(_, list)| list.this_update).fold(date, UnixTime::max))
+    }
+}
