@@ -12,7 +12,6 @@ use super::source::{Item, Next, Source, Stop, Visitor};
 use super::stream::Code;
 use crate::digest::Digest;
 use crate::id::StreamId;
-use crate::time::UnixTime;
 
 /// What the first pass saw, stream by stream.
 #[derive(Default)]
@@ -91,14 +90,17 @@ pub(super) trait Look {
     /// What comes is of the source `number`.
     fn source(&mut self, _number: usize) {}
 
-    /// The next receipt, which is not older than `not_before`.
-    fn item(&mut self, item: &Item, not_before: Option<UnixTime>);
+    /// A stream begins.
+    fn begin(&mut self);
+
+    /// The next receipt.
+    fn item(&mut self, item: &Item);
 }
 
 struct Follower<'t, 'l> {
     left: std::slice::Iter<'t, Trace>,
     expected: Option<&'t Trace>,
-    seen: Option<(Trace<Context>, Option<UnixTime>)>,
+    seen: Option<Trace<Context>>,
     look: &'l mut dyn Look,
     changed: bool,
 }
@@ -106,7 +108,7 @@ struct Follower<'t, 'l> {
 impl Follower<'_, '_> {
     /// A stream ends, or reading it did.
     fn settle(&mut self) {
-        if let (Some(expected), Some((seen, _))) = (self.expected.take(), self.seen.take()) {
+        if let (Some(expected), Some(seen)) = (self.expected.take(), self.seen.take()) {
             let seen = seen.end();
             self.changed |= (seen.receipts, seen.names) != (expected.receipts, expected.names);
         }
@@ -120,21 +122,17 @@ impl Visitor for Follower<'_, '_> {
         if self.expected.is_some() {
             self.left.next();
         }
-        self.seen = Some((Trace::begin(stream), None));
+        self.seen = Some(Trace::begin(stream));
+        self.look.begin();
     }
 
     fn item(&mut self, item: Item) -> Next {
-        let (Some(expected), Some((seen, not_before))) = (self.expected, &mut self.seen) else {
-            return Next::Stream;
-        };
+        let (Some(expected), Some(seen)) = (self.expected, &mut self.seen) else { return Next::Stream };
         if seen.receipts >= expected.receipts {
             return Next::Stream;
         }
         seen.pass(&item);
-        if let Some(list) = item.receipt.statement().event.list() {
-            *not_before = (*not_before).max(Some(list.this_update));
-        }
-        self.look.item(&item, *not_before);
+        self.look.item(&item);
         if seen.receipts < expected.receipts { Next::Receipt } else { Next::Stream }
     }
 

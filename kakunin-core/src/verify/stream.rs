@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::logs::Sight;
+use super::owned::OwnedAgent;
 use super::papers::CheckedList;
 use super::report::{Extent, Reason, StreamSummary};
 use super::source::{ChainLength, Item};
-use super::time::{Bracket, CLOCK_TOLERANCE, Recent};
+use super::time::{Bracket, CLOCK_TOLERANCE, Floor, Recent};
 use crate::certificate::AgentPath;
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
@@ -36,8 +37,10 @@ pub(super) struct StreamCheck {
     found: tree::Growing,
     seals: Vec<ReceiptHash>,
     pub(super) recent: Recent,
-    /// The latest thisUpdate that this or an earlier receipt of the stream names.
-    pub(super) not_before: Option<UnixTime>,
+    /// Whose stream it is.
+    owner: Option<OwnedAgent>,
+    /// What the lists say that this or an earlier receipt of the stream names.
+    floor: Floor,
     /// The log that the agent runs itself.
     pub(super) own_log: Option<Digest>,
     /// What the closing receipt counts.
@@ -88,7 +91,8 @@ impl StreamCheck {
             found: tree::Growing::default(),
             seals: Vec::new(),
             recent: Recent::default(),
-            not_before: None,
+            owner: None,
+            floor: Floor::default(),
             own_log: None,
             closing: None,
             settled: false,
@@ -140,6 +144,11 @@ impl StreamCheck {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A stream is one agent's, under one root: nobody goes on with another's, nor ends it.
+    pub(super) fn owned(&mut self, agent: OwnedAgent) -> Result<(), Code> {
+        if *self.owner.get_or_insert(agent) == agent { Ok(()) } else { Err("receipt.certificate") }
     }
 
     /// The first receipt names this certificate and its own nonce as what came before.
@@ -207,7 +216,6 @@ impl StreamCheck {
             }
         }
         self.last_lists.insert(issuer, *named);
-        self.not_before = self.not_before.max(Some(named.this_update));
         Ok(checked)
     }
 
@@ -281,16 +289,17 @@ impl StreamCheck {
         is_beside(self.extent, statement)
     }
 
-    /// What bounds the time of the receipt that is just being read.
-    pub(super) const fn bracket(&self, sight: Sight) -> Bracket {
-        Bracket { not_before: self.not_before, not_after: sight.not_after }
+    /// What bounds the time of the receipt that is just being read, which is under `root`.
+    pub(super) fn bracket(&mut self, item: &Item, root: Digest, sight: Sight) -> Bracket {
+        raise(&mut self.floor, item, root);
+        Bracket { not_before: self.floor.under(&root), not_after: sight.not_after }
     }
 
     /// The receipt is taken: it counts if it is proven.
-    pub(super) fn take(&mut self, item: &Item, sight: Sight) {
+    pub(super) fn take(&mut self, item: &Item, bracket: Bracket, sight: Sight) {
         let (statement, hash) = (item.receipt.statement(), item.receipt.hash());
         let at = statement.stamp.time();
-        if self.bracket(sight).excludes(at) {
+        if bracket.excludes(at) {
             self.outside.push(statement.sequence);
         }
         let summary = &mut self.summary;
@@ -378,6 +387,13 @@ impl StreamCheck {
 pub(crate) fn is_beside(extent: Extent, statement: &Statement) -> bool {
     let Extent::Chain(only) = extent else { return false };
     matches!(statement.event, Event::Control(_)) && statement.chain.is_none_or(|(chain, _)| chain != only)
+}
+
+/// Lets the list that `item` names say how old it and what follows at most are. What nobody signed says nothing.
+pub(super) fn raise(floor: &mut Floor, item: &Item, root: Digest) {
+    if let (Some(named), true) = (item.receipt.statement().event.list(), item.proof != Proof::Unsigned) {
+        floor.raise(root, named.this_update);
+    }
 }
 
 /// Each disclosure must be one the receipt commits to; gives the commitments that have none.

@@ -35,6 +35,26 @@ impl Bracket {
     }
 }
 
+/// The latest thisUpdate that the receipts of one stream named so far, for each root the lists are under. A stream has
+/// one owner; what was put together otherwise must not date one owner's receipts by another's lists.
+#[derive(Debug, Default)]
+pub(super) struct Floor(Vec<(Digest, UnixTime)>);
+
+impl Floor {
+    /// A receipt that is proven names a list under `root`.
+    pub(super) fn raise(&mut self, root: Digest, this_update: UnixTime) {
+        match self.0.iter_mut().find(|(known, _)| *known == root) {
+            Some((_, time)) => *time = this_update.max(*time),
+            None => self.0.push((root, this_update)),
+        }
+    }
+
+    /// Receipts under `root` that come now are not older than this.
+    pub(super) fn under(&self, root: &Digest) -> Option<UnixTime> {
+        self.0.iter().find(|(known, _)| known == root).map(|(_, time)| *time)
+    }
+}
+
 /// An allowance whose certificate was revoked at some time.
 #[derive(Clone, Debug)]
 pub(super) struct Undecided {
@@ -231,6 +251,19 @@ mod tests {
             graph.pass(*hash, Some(at(*start)), *root, &[*parent]);
         }
         graph
+    }
+
+    #[test]
+    fn a_floor_is_of_one_root() {
+        let mut floor = Floor::default();
+        for (root, time) in [(theirs(), 300), (ours(), 50), (ours(), 40)] {
+            floor.raise(root, at(time));
+        }
+        let nobody = Digest::of(b"nobody");
+        assert_eq!(
+            [ours(), theirs(), nobody].map(|root| floor.under(&root)),
+            [Some(at(50)), Some(at(300)), None]
+        );
     }
 
     #[test]

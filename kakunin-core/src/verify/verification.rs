@@ -18,8 +18,8 @@ use super::replay::Replay;
 use super::report::{Invalid, Place, Reason, Report};
 use super::rivals::Rivals;
 use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
-use super::stream::{Code, StreamCheck, disclosures, may_allow};
-use super::time::{Age, Bracket, Strata, Undecided};
+use super::stream::{Code, StreamCheck, disclosures, may_allow, raise};
+use super::time::{Age, Bracket, Floor, Strata, Undecided};
 use super::values::Values;
 use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
@@ -28,7 +28,6 @@ use crate::journal::{Proof, locate};
 use crate::log::{LogError, LogReader, VerifierKey, WitnessPolicy};
 use crate::receipt::{Answer, Control, Event, ReceiptHash};
 use crate::scope::NameLists;
-use crate::time::UnixTime;
 use crate::tree::InclusionProof;
 
 /// Verifies the journal of an agent's directory, of its state directory, or the journal folder itself, by its roots alone.
@@ -323,6 +322,7 @@ impl Pass<'_, '_, '_> {
             return Err("receipt.subject");
         }
         let agent = OwnedAgent { root: signatory.root(), agent: statement.agent };
+        check.owned(agent)?;
         if alone && *self.agent.get_or_insert(agent) != agent {
             return Err("journal.merged");
         }
@@ -339,7 +339,7 @@ impl Pass<'_, '_, '_> {
             None => None,
         };
         let sight = self.logs.sight(&item.logged, check.own_log.as_ref());
-        let bracket = check.bracket(sight);
+        let bracket = check.bracket(&item, signatory.root(), sight);
         for parent in elsewhere(&item, check) {
             self.links.name(parent, hash, bracket);
         }
@@ -351,7 +351,7 @@ impl Pass<'_, '_, '_> {
         if let Some(replay) = &mut self.replay {
             replay.decide(&item, &signatory)?;
         }
-        check.take(&item, sight);
+        check.take(&item, bracket, sight);
         self.name(&item, agent, &signatory, check);
         self.values.pass(&item, agent, &missing);
         self.watch.receipt(&Seen {
@@ -427,15 +427,17 @@ impl Pass<'_, '_, '_> {
         let named = !links.is_empty();
         let mut graph = links.sorted();
         if named && (failure.is_none() || revoked) {
-            trail.follow(sources, &mut Names { graph: &mut graph, papers: &mut papers })?;
+            let mut names = Names { graph: &mut graph, papers: &mut papers, floor: Floor::default() };
+            trail.follow(sources, &mut names)?;
         }
         if revoked {
             let end = failure.as_ref().map_or(u64::MAX, |failure| failure.order);
             let claimed = report.reasons.iter().filter_map(unwitnessed).collect();
             let (papers, graph, report) = (&mut papers, &graph, &mut report);
-            let strata = &strata;
+            let (strata, floor) = (&strata, Floor::default());
+            let (source, order, after) = (0, 0, None);
             let mut ages =
-                Ages { papers, graph, strata, logs, report, claimed, source: 0, order: 0, end, after: None };
+                Ages { papers, graph, strata, floor, logs, report, claimed, source, order, end, after };
             trail.follow(sources, &mut ages)?;
             failure = ages.after.or(failure);
         }
@@ -457,13 +459,21 @@ impl Pass<'_, '_, '_> {
 struct Names<'g, 'a> {
     graph: &'g mut Graph,
     papers: &'g mut Papers<'a>,
+    floor: Floor,
 }
 
 impl Look for Names<'_, '_> {
-    fn item(&mut self, item: &Item, not_before: Option<UnixTime>) {
+    fn begin(&mut self) {
+        self.floor = Floor::default();
+    }
+
+    fn item(&mut self, item: &Item) {
         if let Some(signatory) = self.papers.signatory(item.receipt.certificate()) {
-            let parents = &item.receipt.statement().parents;
-            self.graph.pass(item.receipt.hash(), not_before, signatory.root(), parents);
+            let (root, parents) = (signatory.root(), &item.receipt.statement().parents);
+            raise(&mut self.floor, item, root);
+            // What nobody signed is there, and says nothing about times.
+            let not_before = self.floor.under(&root).filter(|_| item.proof != Proof::Unsigned);
+            self.graph.pass(item.receipt.hash(), not_before, root, parents);
         }
     }
 }
@@ -473,6 +483,7 @@ struct Ages<'p, 'a> {
     papers: &'p mut Papers<'a>,
     graph: &'p Graph,
     strata: &'p Strata,
+    floor: Floor,
     logs: &'p [KnownLogs],
     report: &'p mut Report,
     /// The streams whose times are claims, as the report says of them.
@@ -490,14 +501,19 @@ impl Look for Ages<'_, '_> {
         self.source = number;
     }
 
-    fn item(&mut self, item: &Item, not_before: Option<UnixTime>) {
+    fn begin(&mut self) {
+        self.floor = Floor::default();
+    }
+
+    fn item(&mut self, item: &Item) {
         let order = self.order;
         self.order += 1;
         let statement = item.receipt.statement();
+        let Some(signatory) = self.papers.signatory(item.receipt.certificate()) else { return };
+        raise(&mut self.floor, item, signatory.root());
         if order >= self.end || !matches!(statement.event, Event::Decision { answer: Answer::Allow, .. }) {
             return;
         }
-        let Some(signatory) = self.papers.signatory(item.receipt.certificate()) else { return };
         let Some(revoked) = signatory.revoked() else { return };
         let logs = self.logs.get(self.source);
         let sight = logs.map(|logs| logs.sight(&item.logged, None)).unwrap_or_default();
@@ -505,7 +521,7 @@ impl Look for Ages<'_, '_> {
             hash: item.receipt.hash(),
             claimed: statement.stamp.time(),
             revoked,
-            bracket: Bracket { not_before, not_after: sight.not_after },
+            bracket: Bracket { not_before: self.floor.under(&signatory.root()), not_after: sight.not_after },
             parents: statement.parents.clone(),
             anchor: statement.anchor.and_then(|anchor| logs?.anchor(&anchor)),
             root: signatory.root(),

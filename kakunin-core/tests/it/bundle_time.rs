@@ -1,12 +1,16 @@
 //! The time rule: who says when, and what a revocation makes of it.
 
-use kakunin_core::journal::Journal;
+use std::fs;
+
+use kakunin_core::digest::Digest;
+use kakunin_core::journal::{Identity, Journal, StreamReader};
 use kakunin_core::receipt::{ListUse, Outcome, ReceiptHash};
 use kakunin_core::revocation::{ListIssuer, UnverifiedList};
-use kakunin_core::verify::{Reason, Report, Verdict};
+use kakunin_core::verify::{Place, Reason, Report, Verdict};
 
 use crate::bundle::{CHAIN, Owner, World, invalid, reasons, verify_journals};
 use crate::house::{decide, entry, request, stamp};
+use crate::journal::{SIGNATURE, frames, segment};
 
 const DAY: i64 = 24 * 3600;
 
@@ -163,6 +167,37 @@ fn another_owner_cannot_date_a_receipt_behind_its_revocation() {
             assert!(!matches!(report.verdict(), Verdict::Invalid(_)), "{seen:?} {:?}", report.verdict());
             assert_eq!(reasons(&report).contains(&"time.unproven"), !complete, "{seen:?}");
         }
+    }
+}
+
+/// Without any key of the support agent's: the bank announces the support agent's own certificate as its next, and what
+/// follows under that name nobody signed.
+#[test]
+fn another_owner_that_rotates_to_our_certificate_dates_nothing_of_ours() {
+    let world = World::new();
+    let journal = world.bank.open();
+    let stream = journal.stream().unwrap();
+    let list = keep(&world.bank, &journal, &world.bank.house.good_on_25th);
+    allow(&world.bank, &journal, list, 2 * DAY, &[]);
+    let ours = world.support.house.identity();
+    journal.rotate(&Identity { signer: world.bank.house.identity().signer, ..ours }, stamp(20)).unwrap();
+    journal.close(stamp(30)).unwrap();
+    drop(journal);
+    let path = segment(&world.bank.journal);
+    let bytes = fs::read(&path).unwrap();
+    let (start, end, _) = frames(&bytes).into_iter().rfind(|frame| frame.2 == SIGNATURE).unwrap();
+    fs::write(&path, [&bytes[..start], &bytes[end..]].concat()).unwrap();
+    let last = StreamReader::open(&world.bank.journal, stream).unwrap().map(Result::unwrap).last().unwrap();
+    assert_eq!(last.receipt().certificate(), &Digest::of(&world.support.house.agent));
+    support(&world, 10, &[last.receipt().hash()]);
+    world.see(&world.support, 3600);
+    for owners in [[&world.support, &world.bank], [&world.bank, &world.support]] {
+        let report = judge(&world, &owners);
+        let Verdict::Invalid(wrong) = report.verdict() else { panic!("{:?}", report.verdict()) };
+        assert_eq!(
+            (wrong.code, wrong.place.clone()),
+            ("journal.merged", Place::Receipt { stream, index: 4 })
+        );
     }
 }
 

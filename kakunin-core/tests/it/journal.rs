@@ -14,7 +14,7 @@ use kakunin_core::receipt::{Control, Event, Mode, Outcome, Statement, Unverified
 use kakunin_core::request::ActionRequest;
 use kakunin_core::verify::{Reason, Report, Verdict, journal as verify};
 
-use crate::house::{House, decide, entry, now, request, stamp};
+use crate::house::{House, decide, entry, key, now, request, stamp};
 
 pub(crate) fn house() -> House {
     House::build(AgentId::from_random([0x11; 16]))
@@ -390,8 +390,9 @@ fn what_nothing_proves_counts_nowhere_and_closes_nothing() {
 
 #[test]
 fn a_new_certificate_that_only_an_unsigned_receipt_announces_is_refused() {
-    let (house, dir) = (house(), tempfile::tempdir().unwrap());
-    let other = self::house();
+    let dir = tempfile::tempdir().unwrap();
+    let [house, other] =
+        House::tenants([AgentId::from_random([0x11; 16]); 2], "billing", "test root", |_| key());
     let journal = house.journal(dir.path());
     journal.rotate(&other.identity(), stamp(5)).unwrap();
     drop(other.journal(dir.path()));
@@ -399,8 +400,7 @@ fn a_new_certificate_that_only_an_unsigned_receipt_announces_is_refused() {
     let path = dir.path().join(journal.stream().unwrap().to_string()).join("0001.seg");
     let bytes = fs::read(&path).unwrap();
     let (start, end, _) = frames(&bytes).into_iter().filter(|frame| frame.2 == SIGNATURE).nth(1).unwrap();
-    let anchors = [house.root.as_slice(), other.root.as_slice()];
-    let anchors = kakunin_core::certificate::TrustAnchors::new(anchors).unwrap();
+    let anchors = house.anchors();
     assert_eq!(verify(dir.path(), &anchors).unwrap().verdict().exit_code(), 3);
     fs::write(&path, [&bytes[..start], &bytes[end..]].concat()).unwrap();
     let report = verify(dir.path(), &anchors).unwrap();
@@ -475,10 +475,9 @@ fn an_allowance_without_outcome_is_result_unknown() {
 
 #[test]
 fn a_renewed_certificate_is_announced_by_the_old_key() {
-    let (house, dir) = (house(), tempfile::tempdir().unwrap());
-    // A renewal under the same root needs the same authorities; the same agent of a second house stands in, and
-    // both roots are trusted.
-    let renewed = self::house();
+    let dir = tempfile::tempdir().unwrap();
+    let [house, renewed] =
+        House::tenants([AgentId::from_random([0x11; 16]); 2], "billing", "test root", |_| key());
     let journal = house.journal(dir.path());
     append(&house, &journal, 1);
     journal.rotate(&renewed.identity(), stamp(5)).unwrap();
@@ -486,9 +485,7 @@ fn a_renewed_certificate_is_announced_by_the_old_key() {
     journal.archive_list(lists.lists().issuing().der(), &lists.lists().issuing().digest()).unwrap();
     drop(renewed.journal(dir.path()));
     journal.close(stamp(6)).unwrap();
-    let anchors = [house.root.as_slice(), renewed.root.as_slice()];
-    let anchors = kakunin_core::certificate::TrustAnchors::new(anchors).unwrap();
-    let report = verify(dir.path(), &anchors).unwrap();
+    let report = verify(dir.path(), &house.anchors()).unwrap();
     assert!(matches!(report.verdict(), Verdict::AuthenticNotComplete(_)), "{:?}", report.verdict());
     let signers: HashSet<_> = StreamReader::open(dir.path(), journal.stream().unwrap())
         .unwrap()

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kakunin_core::certificate::TrustAnchors;
-use kakunin_core::id::StreamId;
+use kakunin_core::id::{AgentId, StreamId};
 use kakunin_core::journal::{
     DecisionEntry, Identity, Journal, JournalOptions, Proof, Recovery, Sealing, StreamReader, recover,
 };
@@ -16,7 +15,7 @@ use kakunin_core::key::{KeyProvider, PublicKey, SignError, SignInput, Signature,
 use kakunin_core::receipt::{Control, Event, UnverifiedReceipt};
 use kakunin_core::verify::{Verdict, journal as verify};
 
-use crate::house::{House, decide, entry, request, stamp};
+use crate::house::{House, decide, entry, key, request, stamp};
 use crate::journal::{SIGNATURE, append, child, copy, frames, hashes, house, invalid, reasons, segment};
 
 /// A key store behind a network: every signature takes its time.
@@ -178,8 +177,9 @@ fn every_flipped_byte_of_a_sealed_stream_is_found() {
 
 #[test]
 fn a_renewed_key_begins_behind_a_seal_of_the_old_one() {
-    let (house, dir) = (house(), tempfile::tempdir().unwrap());
-    let renewed = self::house();
+    let dir = tempfile::tempdir().unwrap();
+    let agents = [AgentId::from_random([0x11; 16]); 2];
+    let [house, renewed] = House::tenants(agents, "billing", "test root", |_| key());
     let (identity, asked) = distant(&house, Duration::from_millis(10));
     let journal = house.journal_as(identity, dir.path(), sealed());
     append(&house, &journal, 1);
@@ -202,8 +202,7 @@ fn a_renewed_key_begins_behind_a_seal_of_the_old_one() {
         .collect();
     let expected = ["signed", "sealed", "sealed", "sealed", "seal", "rotate", "sealed", "seal", "signed"];
     assert_eq!(kinds, expected);
-    let anchors = TrustAnchors::new([house.root.as_slice(), renewed.root.as_slice()]).unwrap();
-    let report = verify(dir.path(), &anchors).unwrap();
+    let report = verify(dir.path(), &house.anchors()).unwrap();
     assert!(matches!(report.verdict(), Verdict::AuthenticNotComplete(_)), "{:?}", report.verdict());
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kakunin_core::bundle::export;
+use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::journal::{
@@ -120,6 +121,30 @@ fn no_flipped_byte_of_fifty_receipts_is_complete() {
 }
 
 #[test]
+fn another_owner_cannot_end_a_stream_by_recovering_it() {
+    // Under another root that is trusted too, a certificate with the same agent in it.
+    let (other, dir) = (house(), tempfile::tempdir().unwrap());
+    let agents = [AgentId::from_random([0x11; 16]); 2];
+    let [house, renewed] = House::tenants(agents, "billing", "test root", |_| key());
+    let anchors = TrustAnchors::new([house.root.as_slice(), other.root.as_slice()]).unwrap();
+    for (thief, found) in [(&renewed, false), (&other, true)] {
+        let journal = house.journal(dir.path());
+        append(&house, &journal, 1);
+        journal.quiesce().unwrap();
+        let stream = journal.stream().unwrap();
+        drop(journal);
+        recover(dir.path(), stream, &thief.identity(), stamp(50)).unwrap();
+        drop(thief.journal(&dir.path().join("beside")));
+        copy(&dir.path().join("beside/archive"), &dir.path().join("archive"));
+        let report = verify(dir.path(), &anchors).unwrap();
+        match found {
+            false => assert!(reasons(&report).contains(&"stream.recovered")),
+            true => assert_eq!(invalid(&report), "receipt.certificate"),
+        }
+    }
+}
+
+#[test]
 fn a_copied_directory_that_is_continued_twice_is_found_by_whoever_sees_both() {
     let (house, dir) = (house(), tempfile::tempdir().unwrap());
     let (left, right) = (dir.path().join("left"), dir.path().join("right"));
@@ -155,7 +180,6 @@ fn a_rotation_that_is_dropped_moved_or_signed_by_the_new_key_is_found() {
     let journal = old.journal(dir.path());
     append(&old, &journal, 1);
     journal.rotate(&new.identity(), stamp(15)).unwrap();
-    drop(new.journal(dir.path()));
     let wrong = request("99999.00");
     let denied = decide(&new.leash(), &wrong);
     let unlisted = DecisionEntry { list: None, ..entry(&denied, &wrong, new.list_use(), stamp(20)) };
