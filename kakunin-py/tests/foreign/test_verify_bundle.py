@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from verify_bundle import laid_out, members_of, sha256, verify
+from verify_bundle import from_b64url, laid_out, members_of, sha256, verify
 
 INCIDENT = Path(os.environ["KAKUNIN_INCIDENT"])
 ROOTS = [INCIDENT / "shop.pem", INCIDENT / "bank.pem"]
@@ -231,3 +231,32 @@ def test_an_erased_value_is_found_as_erased_by_both(tmp_path):
         other = put_together({**members, "erased": wrong.encode()})
         assert verdict(other, **known)[0] == "INVALID"
         assert command_line(other, tmp_path, **known)[1]["verdict"] == "INVALID"
+
+
+def test_a_hundred_lines_come_to_the_same(tmp_path):
+    program = Path(__file__).with_name("hundred_lines.py")
+    assert len(program.read_text().splitlines()) <= 100
+
+    def ends(bundle, *words):
+        file = tmp_path / "bundle.zip"
+        file.write_bytes(bundle)
+        command = [sys.executable, program, file, *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = ends(BUNDLE, *ROOTS, *KEYS)
+    assert (done.returncode, done.stdout) == (0, "COMPLETE: 15 receipts in 3 streams\n"), done.stderr
+    for words in ((ROOTS[0], *KEYS), (*ROOTS, KEYS[0]), ROOTS):
+        assert ends(BUNDLE, *words).returncode
+    members = members_of(BUNDLE)[1]
+    said = [json.loads(from_b64url(line.split(".")[1])) for line in members["receipts.jws"].decode().split()]
+    lists = tuple(from_b64url(it["crl"]["h"]).hex() + ".crl" for it in said if it.get("dec") == "allow")
+    for name, body in members.items():
+        if name.endswith((".jws", ".pem", *lists, "proofs", "checkpoints")):
+            for place in range(len(body) // 7, len(body), len(body) // 3):
+                changed = bytearray(body)
+                changed[place] ^= 4
+                assert ends(put_together({**members, name: bytes(changed)}), *ROOTS, *KEYS).returncode, name
+    for line in range(15):
+        lines = members["receipts.jws"].splitlines(keepends=True)
+        del lines[line]
+        assert ends(put_together({**members, "receipts.jws": b"".join(lines)}), *ROOTS, *KEYS).returncode
