@@ -50,6 +50,8 @@ pub(super) struct ManifestStream {
 pub(super) struct Plan {
     pub(super) chain: Option<ChainId>,
     pub(super) logs: Vec<String>,
+    /// The size of each log at its last checkpoint.
+    pub(super) sizes: Vec<u64>,
     pub(super) members: Vec<(String, Digest, u64)>,
     pub(super) streams: Vec<(StreamId, u64)>,
 }
@@ -82,9 +84,10 @@ impl Manifest {
             streams.map(|stream| Some((StreamId::parse(&stream.stream)?, stream.receipts))).collect();
         let streams = streams?;
         let ascending = streams.iter().zip(streams.iter().skip(1)).all(|(one, next)| one.0 < next.0);
-        let logs: Vec<String> = manifest.logs.into_iter().map(|log| log.origin).collect();
+        let (logs, sizes): (Vec<_>, Vec<_>) =
+            manifest.logs.into_iter().map(|log| (log.origin, log.size)).unzip();
         (ascending && logs.len() <= MAX_LOGS && streams.iter().all(|(_, receipts)| *receipts > 0))
-            .then_some(Plan { chain, logs, members: members?, streams })
+            .then_some(Plan { chain, logs, sizes, members: members?, streams })
     }
 }
 

@@ -24,6 +24,7 @@ use crate::file;
 use crate::id::StreamId;
 use crate::journal::{Proof, erased_root};
 use crate::key::Signature;
+use crate::log::Checkpoint;
 use crate::receipt::{Disclosure, UnverifiedReceipt};
 use crate::verify::{
     ChainLength, Extent, Invalid, Item, Logged, Next, Place, Report, Shown, ShownLog, Source, Stop,
@@ -64,7 +65,16 @@ impl Bundle {
         for log in 0..plan.logs.len() {
             let checkpoints = log_member(log, CHECKPOINTS);
             let parts = (bundle(&checkpoints)?, bundle(&log_member(log, CONSISTENCY))?);
-            read_log(&parts.0, &parts.1).ok_or_else(|| refuse(&checkpoints))?;
+            let shown = read_log(&parts.0, &parts.1).ok_or_else(|| refuse(&checkpoints))?;
+            // Whoever verifies is asked for keys by these names, before anybody has checked a signature.
+            let last = shown.checkpoints.last().and_then(|note| Checkpoint::parse(note.text()).ok());
+            let same = |last: &Checkpoint| {
+                plan.logs.get(log) == Some(&last.origin) && plan.sizes.get(log) == Some(&last.size)
+            };
+            if !last.as_ref().is_some_and(same) {
+                let what = "its last checkpoint is of another log or size than the manifest says";
+                return Err(BundleError::refuse("bundle.manifest", &checkpoints, what));
+            }
             logs.push(parts);
         }
         let totals = read_lines::<TotalLine>(&bundle(TOTALS)?).ok_or_else(|| refuse(TOTALS))?;

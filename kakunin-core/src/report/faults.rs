@@ -10,7 +10,10 @@ pub fn what(code: &str) -> Option<&'static str> {
 const WORDS: &[(&str, &str)] = &[
     ("bundle.digest", "a member is not what the manifest says"),
     ("bundle.form", "a member is not in its one spelling"),
-    ("bundle.manifest", "the manifest is none, or lists other members"),
+    (
+        "bundle.manifest",
+        "the manifest is none, lists other members, or says another name or size of a log than its last checkpoint",
+    ),
     ("bundle.member", "another member than a bundle has, or in another place, or too large"),
     ("bundle.receipts", "another number of receipts than the manifest says"),
     ("bundle.zip", "any other file than the one that these members make"),

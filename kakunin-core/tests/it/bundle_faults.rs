@@ -456,7 +456,8 @@ fn proofs_of_others_logs_and_of_other_receipts_prove_nothing() {
     let note = pieces.text("logs/0/checkpoints");
     let size = note.lines().nth(1).unwrap();
     let grown = note.replacen(&format!("\n{size}\n"), "\n99\n", 1);
-    assert_eq!(invalid(&pieces.put("logs/0/checkpoints", grown).listed().judge(&world)), "log.checkpoint");
+    let grown = pieces.put("logs/0/checkpoints", grown).manifest(|all| all["logs"][0]["size"] = 99.into());
+    assert_eq!(invalid(&grown.listed().judge(&world)), "log.checkpoint");
 }
 
 /// The log of the support agent, and beside it another past of the same length under the same key.
@@ -516,6 +517,25 @@ fn one_log_shown_twice_is_refused_and_two_pasts_are_a_fork() {
     assert_eq!(judge(vec![behind, world.support.reader()]).verdict(), Verdict::Complete);
     let fork = LogReader::open(&world.path("fork.log"), &world.support.key).unwrap();
     assert_eq!(invalid(&judge(vec![fork, world.support.reader()])), "log.fork", "of other lengths");
+}
+
+#[test]
+fn what_the_manifest_says_of_a_log_is_what_its_checkpoint_says() {
+    let (world, pieces) = incident();
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [Change<'_>; 3] = [
+        &|log| log["origin"] = "log.example/other".into(),
+        &|log| log["size"] = (log["size"].as_u64().unwrap() + 1).into(),
+        &|log| log["size"] = 0.into(),
+    ];
+    for change in cases {
+        let changed = pieces.clone().manifest(|manifest| change(&mut manifest["logs"][0]));
+        // Whoever has none of the keys is told as well.
+        for terms in [world.terms(), Verification::by(&world.anchors)] {
+            fs::write(world.path("changed.zip"), changed.zip()).unwrap();
+            assert_eq!(invalid(&verify(&world.path("changed.zip"), &terms)), "bundle.manifest");
+        }
+    }
 }
 
 #[test]
