@@ -268,13 +268,14 @@ pub enum Reason {
         /// How many.
         count: usize,
     },
-    /// Allowances of a certificate that was revoked, or whose issuer was, of which nobody shows that they are older.
+    /// Allowances of a certificate that was revoked, or whose issuer was, of which nobody shows that they are older; or that
+    /// were witnessed only after their certificate had ended.
     TimeUnproven {
         /// The stream.
         stream: StreamId,
         /// Which ones.
         indices: Vec<u64>,
-        /// How long after the revocation the latest of them may be, in seconds: by a witness where there is one, else
+        /// How long after the revocation or the end the latest of them may be, in seconds: by a witness where there is one, else
         /// as claimed; `None` if nothing bounds it.
         lag: Option<i64>,
     },
@@ -396,11 +397,11 @@ impl fmt::Display for Reason {
             Self::TimeUnproven { stream, indices, lag } => {
                 write!(
                     f,
-                    "TIME-UNPROVEN: allowed under a revoked certificate in stream {stream}: {}; ",
+                    "TIME-UNPROVEN: allowed under a certificate that was revoked or had ended in stream {stream}: {}; ",
                     Indices(indices)
                 )?;
                 match lag {
-                    Some(lag) => write!(f, "up to {lag} s after the revocation"),
+                    Some(lag) => write!(f, "up to {lag} s after that"),
                     None => f.write_str("nobody witnessed when"),
                 }
             }

@@ -55,12 +55,15 @@ impl Floor {
     }
 }
 
-/// An allowance whose certificate was revoked at some time.
+/// An allowance whose certificate was revoked at some time, or that was witnessed after its end.
 #[derive(Clone, Debug)]
 pub(super) struct Undecided {
     pub(super) hash: ReceiptHash,
     pub(super) claimed: UnixTime,
-    pub(super) revoked: UnixTime,
+    /// When its certificate was revoked, if it was.
+    pub(super) revoked: Option<UnixTime>,
+    /// When its certificate ends: whoever has its key has it then too, and no list names it any more.
+    pub(super) ends: UnixTime,
     pub(super) bracket: Bracket,
     /// What it follows from in other streams.
     pub(super) parents: Vec<ReceiptHash>,
@@ -77,23 +80,32 @@ impl Undecided {
         let follows = links.not_before(&self.parents);
         let own = follows.get(&self.root).copied();
         let not_before = self.bracket.not_before.max(own).max(anchored);
-        if not_before.is_some_and(|start| start > self.revoked) {
+        if self.revoked.is_some_and(|revoked| not_before.is_some_and(|start| start > revoked)) {
             return Age::AfterRevocation;
         }
         let not_after = [self.bracket.not_after, links.not_after(&self.hash)].into_iter().flatten().min();
-        let lag = |end: UnixTime| end.seconds().saturating_sub(self.revoked.seconds());
+        let since = |what: UnixTime, end: UnixTime| end.seconds().saturating_sub(what.seconds());
         if let Some(end) = not_after {
-            return if end <= self.revoked { Age::BeforeRevocation } else { Age::Unproven { lag: lag(end) } };
+            let revoked = self.revoked.filter(|revoked| end > *revoked);
+            let over = revoked.or(Some(self.ends).filter(|ends| is_late(end, *ends)));
+            return over.map_or(Age::BeforeRevocation, |over| Age::Unproven { lag: since(over, end) });
         }
+        let Some(revoked) = self.revoked else { return Age::BeforeRevocation };
         // Nobody saw it: the claim is all there is, and another owner may contradict it.
         let latest = follows.into_values().fold(self.claimed, UnixTime::max);
-        if latest <= self.revoked { Age::ClaimedBefore } else { Age::Unproven { lag: lag(latest) } }
+        if latest <= revoked { Age::ClaimedBefore } else { Age::Unproven { lag: since(revoked, latest) } }
     }
+}
+
+/// Whether what was witnessed at `end` may be younger than the end of its certificate.
+pub(super) fn is_late(end: UnixTime, ends: UnixTime) -> bool {
+    end > ends.plus(CLOCK_TOLERANCE)
 }
 
 /// What is proven about the age of an allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
+    /// Older than revocation and end.
     BeforeRevocation,
     AfterRevocation,
     /// It says so, and nobody saw it.
@@ -180,7 +192,8 @@ mod tests {
         Undecided {
             hash: hash("allowance"),
             claimed: at(90),
-            revoked: at(100),
+            revoked: Some(at(100)),
+            ends: at(2_000_000),
             bracket,
             parents: vec![hash("parent")],
             anchor: None,
@@ -217,6 +230,18 @@ mod tests {
         }
         let late = Undecided { claimed: at(130), ..allowance(ends(Some(50), None)) };
         assert_eq!(late.decide(&none, &Strata::default()), Age::Unproven { lag: 30 });
+        // The end of a certificate puts into doubt what was seen later, and makes nothing invalid.
+        for (revoked, end, age) in [
+            (None, Some(320), Age::BeforeRevocation),
+            (None, Some(321), Age::Unproven { lag: 121 }),
+            (None, None, Age::BeforeRevocation),
+            (Some(100), Some(321), Age::AfterRevocation),
+            (Some(400), Some(390), Age::Unproven { lag: 190 }),
+        ] {
+            let bracket = ends(Some(150), end);
+            let ended = Undecided { revoked: revoked.map(at), ends: at(200), ..allowance(bracket) };
+            assert_eq!(ended.decide(&none, &Strata::default()), age, "{revoked:?} {end:?}");
+        }
     }
 
     #[test]

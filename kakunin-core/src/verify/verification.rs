@@ -19,7 +19,7 @@ use super::report::{Invalid, Place, Reason, Report};
 use super::rivals::Rivals;
 use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow, raise};
-use super::time::{Age, Bracket, Floor, Strata, Undecided};
+use super::time::{Age, Bracket, Floor, Strata, Undecided, is_late};
 use super::values::Values;
 use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
@@ -139,7 +139,7 @@ impl<'a> Verification<'a> {
                 rivals: Rivals::default(),
                 strata: Strata::default(),
                 trail: Trail::default(),
-                revoked: false,
+                doubtful: false,
                 order: 0,
                 source: None,
                 stream: None,
@@ -202,8 +202,8 @@ struct Pass<'a, 'scope, 'w> {
     rivals: Rivals,
     strata: Strata,
     trail: Trail,
-    /// Whether something was allowed under a certificate whose revocation is known.
-    revoked: bool,
+    /// Whether something was allowed under a certificate whose revocation is known, or seen only after its end.
+    doubtful: bool,
     /// How many receipts went by.
     order: u64,
     source: Option<&'a dyn Source>,
@@ -346,7 +346,9 @@ impl Pass<'_, '_, '_> {
         self.lay(&item, bracket, signatory.root());
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
             may_allow(bracket.judged(statement.stamp.time()), path, list)?;
-            self.revoked |= signatory.revoked().is_some();
+            let ends = path.agent().decoded().validity().not_after;
+            let late = bracket.not_after.is_some_and(|end| is_late(end, ends));
+            self.doubtful |= late || signatory.revoked().is_some();
         }
         if let Some(replay) = &mut self.replay {
             replay.decide(&item, &signatory)?;
@@ -411,7 +413,7 @@ impl Pass<'_, '_, '_> {
             links,
             strata,
             trail,
-            revoked,
+            doubtful,
             mut failure,
             mut report,
             order,
@@ -426,11 +428,11 @@ impl Pass<'_, '_, '_> {
         }
         let named = !links.is_empty();
         let mut graph = links.sorted();
-        if named && (failure.is_none() || revoked) {
+        if named && (failure.is_none() || doubtful) {
             let mut names = Names { graph: &mut graph, papers: &mut papers, floor: Floor::default() };
             trail.follow(sources, &mut names)?;
         }
-        if revoked {
+        if doubtful {
             let end = failure.as_ref().map_or(u64::MAX, |failure| failure.order);
             let claimed = report.reasons.iter().filter_map(unwitnessed).collect();
             let (papers, graph, report) = (&mut papers, &graph, &mut report);
@@ -478,7 +480,7 @@ impl Look for Names<'_, '_> {
     }
 }
 
-/// Judges the allowances of certificates that were revoked.
+/// Judges the allowances of certificates that were revoked, and what was witnessed after the end of its certificate.
 struct Ages<'p, 'a> {
     papers: &'p mut Papers<'a>,
     graph: &'p Graph,
@@ -514,13 +516,17 @@ impl Look for Ages<'_, '_> {
         if order >= self.end || !matches!(statement.event, Event::Decision { answer: Answer::Allow, .. }) {
             return;
         }
-        let Some(revoked) = signatory.revoked() else { return };
         let logs = self.logs.get(self.source);
         let sight = logs.map(|logs| logs.sight(&item.logged, None)).unwrap_or_default();
+        let (revoked, ends) = (signatory.revoked(), signatory.path().agent().decoded().validity().not_after);
+        if revoked.is_none() && !sight.not_after.is_some_and(|end| is_late(end, ends)) {
+            return;
+        }
         let undecided = Undecided {
             hash: item.receipt.hash(),
             claimed: statement.stamp.time(),
             revoked,
+            ends,
             bracket: Bracket { not_before: self.floor.under(&signatory.root()), not_after: sight.not_after },
             parents: statement.parents.clone(),
             anchor: statement.anchor.and_then(|anchor| logs?.anchor(&anchor)),

@@ -102,6 +102,30 @@ fn a_late_witness_never_makes_an_honest_receipt_invalid() {
     assert!(!reasons(&report).contains(&"time.unproven"), "{:?}", report.verdict());
 }
 
+/// Whoever has the key of a certificate that ended, renewed or not, writes what it likes; no list names it any more.
+#[test]
+fn what_a_witness_saw_after_the_end_of_its_certificate_is_unproven() {
+    // The certificate ends on the 1st of December, seven days and a half after noon.
+    let end = 7 * DAY + DAY / 2;
+    for (seen, over) in
+        [(end, None), (end + 120, None), (end + 121, Some(121)), (40 * DAY, Some(40 * DAY - end))]
+    {
+        let world = World::new();
+        let journal = world.support.open();
+        allow(&world.support, &journal, world.support.house.list_use(), 10, &[]);
+        journal.close(stamp(20_000)).unwrap();
+        world.support.log();
+        // As long as no witness says more, the claim is judged.
+        assert_eq!(judge(&world, &[&world.support]).verdict(), Verdict::Complete);
+        world.see(&world.support, seen);
+        let report = judge(&world, &[&world.support]);
+        match over {
+            None => assert_eq!(report.verdict(), Verdict::Complete, "{seen}"),
+            Some(_) => assert_eq!(lag(&report), over, "{seen}"),
+        }
+    }
+}
+
 #[test]
 fn a_backdated_receipt_is_unproven_and_a_log_alone_says_no_time() {
     // Whoever stole the key writes on the 25th what claims to be of the 23rd.
@@ -154,13 +178,13 @@ fn another_owner_cannot_date_a_receipt_behind_its_revocation() {
         world.bank.log();
         ahead
     };
-    for (seen, complete) in [(Some(3600), true), (Some(40 * DAY), false), (None, false)] {
+    for (seen, complete) in [(Some(3600), true), (Some(7 * DAY), false), (None, false)] {
         let world = World::new();
         let ahead = bank(&world);
         support(&world, 10, &[ahead]);
         if let Some(seconds) = seen {
             world.see(&world.support, seconds);
-            world.see(&world.bank, 40 * DAY);
+            world.see(&world.bank, 7 * DAY);
         }
         for owners in [[&world.support, &world.bank], [&world.bank, &world.support]] {
             let report = judge(&world, &owners);
