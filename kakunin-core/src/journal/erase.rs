@@ -21,15 +21,16 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{IFlags, ioctl_getflags};
 
+use super::announce::{Announcer, announced};
 use super::archive::{Archive, ArchiveError, MOST_ERASED, erased_root};
 use super::erasing::{Place, Record, lock, open_for_overwriting};
-use super::handle::{Identity, Journal, JournalError};
-use super::read::{Proof, ReadError, StreamReader};
+use super::handle::{Identity, JournalError};
+use super::read::StreamReader;
 use super::recover::{recover, streams};
 use super::search::{Search, Survey, Which, piece_path, search, segment_path};
 use crate::id::{AgentId, StreamId};
 use crate::reason::DenialReason;
-use crate::receipt::{Control, ErasureReason, Event, ReceiptHash, Stamp};
+use crate::receipt::{ErasureReason, ReceiptHash, Stamp};
 
 /// What was erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub fn erase(
 ) -> Result<Erased, EraseError> {
     let _lock = wait_for_lock(journal)?;
     is_of(journal, identity.agent)?;
-    let mut announcer = Announcer { journal, identity, stamp, open: None };
+    let mut announcer = Announcer::new(journal, identity, stamp);
     let erased = erase_all(journal, which, reason, &mut announcer);
     // After a failure as well: a stream without an end is what a process leaves that died.
     let closed = announcer.close();
@@ -187,85 +188,6 @@ fn take_back(journal: &Path, record: &Record) -> Result<(), EraseError> {
     Record::drop_from(journal).map_err(|source| io_at(journal, source))
 }
 
-/// Writes receipts of erasures, all into one stream that is opened for the first.
-struct Announcer<'a> {
-    journal: &'a Path,
-    identity: &'a Identity,
-    stamp: &'a dyn Fn() -> Stamp,
-    open: Option<Journal>,
-}
-
-impl Announcer<'_> {
-    /// The stream, opened when it is first wanted.
-    fn open(&mut self) -> Result<&Journal, EraseError> {
-        let journal = match self.open.take() {
-            Some(journal) => journal,
-            None => Journal::open(self.journal, self.identity.clone(), (self.stamp)())?,
-        };
-        Ok(self.open.insert(journal))
-    }
-
-    /// The receipt is signed and on the disk when this returns.
-    fn announce(&mut self, record: &Record) -> Result<Option<ReceiptHash>, EraseError> {
-        let stamp = (self.stamp)();
-        let journal = self.open()?;
-        let Record { count, root, reason, .. } = *record;
-        let control = Control::Erased { count, digest: root, reason };
-        journal.control(control, stamp).map_err(EraseError::Refused)?;
-        step();
-        journal.quiesce().map_err(EraseError::Refused)?;
-        let health = journal.health();
-        if let Some(reason) = health.failed {
-            return Err(EraseError::Refused(reason));
-        }
-        if health.unsigned > 0 {
-            return Err(JournalError::Unsigned(health.unsigned).into());
-        }
-        journal.persist().map_err(EraseError::Refused)?;
-        let stream = journal.stream();
-        let reader = stream.map(|stream| StreamReader::open(self.journal, stream)).transpose();
-        let reader = reader.map_err(|source| io_at(self.journal, source))?;
-        // What was just written is read back before anything is destroyed.
-        match reader.map(|reader| announced_in(reader, record)).transpose()?.flatten() {
-            Some(receipt) => Ok(Some(receipt)),
-            None => Err(EraseError::Refused(DenialReason::JournalUnavailable)),
-        }
-    }
-
-    fn close(self) -> Result<(), EraseError> {
-        let Some(journal) = self.open else { return Ok(()) };
-        Ok(journal.close((self.stamp)())?)
-    }
-}
-
-/// The signed receipt of the erasure that `record` is about, if it was written.
-fn announced(journal: &Path, record: &Record) -> Result<Option<ReceiptHash>, EraseError> {
-    for reader in StreamReader::streams(journal).map_err(|source| io_at(journal, source))? {
-        if let Some(receipt) = announced_in(reader, record)? {
-            return Ok(Some(receipt));
-        }
-    }
-    Ok(None)
-}
-
-fn announced_in(reader: StreamReader, record: &Record) -> Result<Option<ReceiptHash>, EraseError> {
-    let folder = PathBuf::from(reader.stream().to_string());
-    for entry in reader {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(ReadError::Io(source)) => return Err(io_at(&folder, source)),
-            Err(ReadError::Fault { .. }) => break,
-        };
-        let Event::Control(Control::Erased { count, digest, .. }) = entry.receipt().statement().event else {
-            continue;
-        };
-        if (count, digest) == (record.count, record.root) && entry.proof() != Proof::Unsigned {
-            return Ok(Some(entry.receipt().hash()));
-        }
-    }
-    Ok(None)
-}
-
 /// Opens everything that will be overwritten and puts it on the disk: a place that could move is no place, and what cannot
 /// be overwritten must not be announced.
 fn prepare(journal: &Path, places: &[Place], pieces: &[(StreamId, u32)]) -> Result<(), EraseError> {
@@ -292,8 +214,9 @@ fn carry_out(journal: &Path, record: &Record) -> Result<(), EraseError> {
         let octets = place.read(&there).map_err(|source| io_at(&path, source))?;
         let known = |commitment| commitments.iter().any(|all| all.binary_search(commitment).is_ok());
         if !place.commitments(&octets).iter().all(known) {
-            let wrong = io::Error::other("it orders to erase values that its receipt is not about");
-            return Err(io_at(&journal.join("erasing"), wrong));
+            let wrong =
+                "it orders to erase values that its receipt is not about; remove it if it is not yours";
+            return Err(io_at(&journal.join("erasing"), io::Error::other(wrong)));
         }
     }
     let same = |one: &Place, other: &Place| (one.stream, one.segment) == (other.stream, other.segment);
@@ -358,7 +281,7 @@ pub(super) fn io_at(path: &Path, source: io::Error) -> EraseError {
 }
 
 /// Tests end the process here.
-fn step() {
+pub(super) fn step() {
     #[cfg(test)]
     super::erase_faults::step(|| {});
 }

@@ -7,6 +7,7 @@
 //! On disk (WIRE 8): `STATE/journal/<stream>/NNNN.seg` with a `lock` beside, and `STATE/journal/archive/` with every
 //! certificate and list that was used, by hash, so that a journal verifies by itself.
 
+mod announce;
 mod archive;
 mod erase;
 #[cfg(test)]
