@@ -20,15 +20,14 @@ use super::manifest::{
     ManifestMember, ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member,
     log_member,
 };
+use super::papers;
 use super::selection::Selection;
 use super::zip::{Crc, ZipWriter};
-use crate::certificate::Decoded;
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
 use crate::journal::{Archive, Entry, Erasures, Proof, ReadError, StreamReader, locate};
 use crate::log::{LogError, LogReader};
 use crate::receipt::{Control, Disclosure, Event, ReceiptHash, Seal, Totals};
-use crate::revocation::UnverifiedList;
 use crate::tree::{HashSource, InclusionProof, leaf_hash, node_hash};
 use crate::verify::{ChainLength, show};
 
@@ -253,11 +252,10 @@ impl Collected {
         chain: Option<ChainId>,
         out: &Path,
     ) -> Result<u64, ExportError> {
-        let mut parts = vec![
-            self.receipts.part(RECEIPTS)?,
-            Part::of(CERTIFICATES, certificates_pem(&certificates(found, &self.certificates))),
-        ];
-        for (name, der) in lists(found, &self.lists) {
+        let certificates = papers::certificates(found, &self.certificates);
+        let mut parts =
+            vec![self.receipts.part(RECEIPTS)?, Part::of(CERTIFICATES, certificates_pem(&certificates))];
+        for (name, der) in papers::lists(found, &self.lists, &certificates) {
             parts.push(Part::of(&list_member(&name), der));
         }
         parts.push(self.disclosures.part(DISCLOSURES)?);
@@ -373,68 +371,6 @@ impl HashSource for Leaves {
         }
         let left = self.complete(height - 1, index * 2)?;
         Ok(node_hash(&left, &self.complete(height - 1, index * 2 + 1)?))
-    }
-}
-
-/// The certificates named by receipts, and those that issued them, as far as the journals have them.
-fn certificates(found: &Found, used: &HashSet<Digest>) -> HashMap<Digest, Vec<u8>> {
-    let mut known: HashMap<Digest, Vec<u8>> = HashMap::new();
-    for archive in found.archives() {
-        known.extend(archive.certificates().into_iter().map(|der| (Digest::of(&der), der)));
-    }
-    let mut taken: HashMap<Digest, Vec<u8>> = HashMap::new();
-    let mut open: Vec<Digest> = used.iter().copied().collect();
-    while let Some(name) = open.pop() {
-        let Some(der) = known.get(&name).filter(|_| !taken.contains_key(&name)) else { continue };
-        taken.insert(name, der.clone());
-        let Ok(certificate) = Decoded::from_der(der) else { continue };
-        let issued =
-            |other: &[u8]| Decoded::from_der(other).is_ok_and(|it| it.subject() == certificate.issuer());
-        open.extend(known.iter().filter(|(_, other)| issued(other)).map(|(name, _)| *name));
-    }
-    taken
-}
-
-/// The lists that receipts name, and the newest of each issuer, ascending by name.
-fn lists(found: &Found, named: &HashSet<Digest>) -> BTreeMap<Digest, Vec<u8>> {
-    let mut taken: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
-    let mut newest: Vec<(Digest, Vec<u8>)> = Vec::new();
-    for archive in found.archives() {
-        for name in archive.names().1 {
-            let Some(der) = archive.list(&name) else { continue };
-            let Ok(list) = UnverifiedList::decode(&der).map(|list| (list.number().clone(), list.digest()))
-            else {
-                continue;
-            };
-            if list.1 != name {
-                continue;
-            }
-            let rival = newest.iter_mut().find(|(_, other)| is_beside(&der, other));
-            match rival {
-                Some(known) if is_newer(&der, &known.1) => *known = (name, der.clone()),
-                Some(_) => {}
-                None => newest.push((name, der.clone())),
-            }
-            if named.contains(&name) {
-                taken.insert(name, der);
-            }
-        }
-    }
-    taken.extend(newest);
-    taken
-}
-
-fn is_beside(one: &[u8], other: &[u8]) -> bool {
-    match (UnverifiedList::decode(one), UnverifiedList::decode(other)) {
-        (Ok(one), Ok(other)) => one.is_beside(&other),
-        _ => false,
-    }
-}
-
-fn is_newer(one: &[u8], other: &[u8]) -> bool {
-    match (UnverifiedList::decode(one), UnverifiedList::decode(other)) {
-        (Ok(one), Ok(other)) => one.number() > other.number(),
-        _ => false,
     }
 }
 

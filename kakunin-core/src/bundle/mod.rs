@@ -8,7 +8,7 @@
 //! manifest.json              what is in here: digests, chain, streams, logs
 //! receipts.jws               one log entry a line, ascending by stream and number
 //! certs.pem                  certificates; a root among them is not trusted
-//! crls/<TBS SHA-256>.crl     revocation lists that receipts name, and the newest of each issuer
+//! crls/<TBS SHA-256>.crl     revocation lists that receipts name, the newest of each issuer, and those that revoke
 //! disclosures.jsonl          values behind the commitments, by line of receipts.jws
 //! erased                     commitments of each erasure, if there was one
 //! logs/<k>/checkpoints       signed notes with their cosignatures, ascending
@@ -23,6 +23,7 @@ mod export;
 mod form;
 mod lines;
 mod manifest;
+mod papers;
 mod read;
 mod seals;
 mod selection;

@@ -147,6 +147,14 @@ impl<'a> UnverifiedList<'a> {
         Digest::of(self.tbs)
     }
 
+    /// Every entry up to the first that is none.
+    pub(crate) fn each_entry(&self, each: &mut dyn FnMut(SerialNumber, Standing, UnixTime)) {
+        let mut reader = SliceReader::new(self.entries).ok();
+        while let Some(entry) = reader.as_mut().and_then(|reader| read_entry(reader).ok()) {
+            each(entry.serial, entry.standing, entry.date);
+        }
+    }
+
     /// Checks issuer and signature, then reads the entries.
     ///
     /// # Errors
@@ -233,10 +241,8 @@ impl RevocationList {
     /// Every entry as it stands there: of what certificate, what it says, and its date.
     pub(crate) fn each_entry(&self, each: &mut dyn FnMut(SerialNumber, Standing, UnixTime)) {
         // INVARIANT: these bytes were read when the list was verified.
-        let entries = UnverifiedList::decode(&self.der).map_or(&[][..], |list| list.entries);
-        let mut reader = SliceReader::new(entries).ok();
-        while let Some(entry) = reader.as_mut().and_then(|reader| read_entry(reader).ok()) {
-            each(entry.serial, entry.standing, entry.date);
+        if let Ok(list) = UnverifiedList::decode(&self.der) {
+            list.each_entry(each);
         }
     }
 

@@ -5,7 +5,7 @@ use kakunin_core::id::AgentId;
 use kakunin_core::journal::Archive;
 use kakunin_core::verify::{Reason, Report, Verdict};
 
-use crate::bundle::{CHAIN, World, invalid, verify_journals};
+use crate::bundle::{CHAIN, World, invalid, reasons, verify, verify_journals};
 use crate::bundle_time::{allow, keep};
 use crate::house::{House, stamp};
 
@@ -150,4 +150,52 @@ fn an_authority_that_bears_the_name_of_another_says_nothing_for_it() {
         let report = verify_journals(&world, &owners, &world.terms().witnesses(&policy));
         assert_eq!(report.verdict(), Verdict::Complete, "{turn} {:?}", report.verdict());
     }
+}
+
+#[test]
+fn a_bundle_has_the_lists_that_revoke_though_newer_ones_forgot() {
+    for forgets in [true, false] {
+        let world = World::new();
+        let (support, bank) = (world.support.open(), world.bank.open());
+        let house = &world.support.house;
+        world.support.pay(&support, CHAIN, &[], 10);
+        for list in [&house.revoked_on_24th, &house.revoked_on_26th, &house.after_the_end] {
+            if forgets {
+                keep(&world.support, &support, list);
+            }
+        }
+        support.close(stamp(30)).unwrap();
+        bank.close(stamp(31)).unwrap();
+        world.support.log();
+        world.see(&world.support, 2 * DAY);
+        world.export(None, "revoked.zip").unwrap();
+        let policy = [world.policy()];
+        let report = verify(&world.path("revoked.zip"), &world.terms().witnesses(&policy));
+        assert_eq!(reasons(&report).contains(&"time.unproven"), forgets, "{:?}", report.verdict());
+    }
+}
+
+#[test]
+fn another_owners_archive_displaces_no_list_of_ours() {
+    let world = posing();
+    let (support, bank) = (world.support.open(), world.bank.open());
+    world.support.pay(&support, CHAIN, &[], 10);
+    keep(&world.support, &support, &world.support.house.revoked_on_24th);
+    // Of a higher number, and of an authority that is called as ours is; one that nobody signed lies there as well.
+    let newer = keep(&world.bank, &bank, &world.bank.house.after_the_end);
+    let mut forged = world.support.house.kept_after_the_end.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let name = kakunin_core::revocation::UnverifiedList::decode(&forged).unwrap().digest();
+    Archive::of(&world.bank.journal).keep_list(&name, &forged).unwrap();
+    assert_eq!(newer.number[19], 14);
+    support.close(stamp(30)).unwrap();
+    bank.close(stamp(31)).unwrap();
+    world.support.log();
+    world.bank.log();
+    world.see(&world.support, 2 * DAY);
+    world.see(&world.bank, 3600);
+    world.export(None, "ours.zip").unwrap();
+    let policy = [world.policy()];
+    let report = verify(&world.path("ours.zip"), &world.terms().witnesses(&policy));
+    assert_eq!(reasons(&report), ["time.unproven"]);
 }
