@@ -367,11 +367,13 @@ impl Pass<'_, '_, '_> {
         Ok(())
     }
 
-    /// Whose name it bears, by which certificate. One that a recovery takes over with is announced by nobody.
+    /// Whose name it bears, by which certificate. One that a recovery takes over with is announced by nobody, and what
+    /// nobody signed joins nothing: anybody can write it under any certificate.
     fn name(&mut self, item: &Item, agent: OwnedAgent, signatory: &Arc<Signatory>, check: &mut StreamCheck) {
         check.summary.root.get_or_insert(agent.root);
         check.summary.certificate.get_or_insert(*item.receipt.certificate());
-        if self.signatory.as_ref().is_some_and(|before| Arc::ptr_eq(before, signatory)) {
+        let same = self.signatory.as_ref().is_some_and(|before| Arc::ptr_eq(before, signatory));
+        if same || item.proof == Proof::Unsigned {
             return;
         }
         let recovered = matches!(item.receipt.statement().event, Event::Control(Control::Recovered { .. }));
