@@ -6,7 +6,7 @@ use kakunin_core::certificate::AgentCertificate;
 use kakunin_core::guard::SystemClock;
 use kakunin_core::home::AgentHome;
 use kakunin_core::id::ChainId;
-use kakunin_core::journal::{EraseError, Erased, Identity, Survey, Which, erase, locate, survey};
+use kakunin_core::journal::{EraseError, Erased, Identity, Survey, Unsearched, Which, erase, locate, survey};
 use kakunin_core::key::Signer;
 use kakunin_core::receipt::ErasureReason;
 use kakunin_core::time::UnixTime;
@@ -178,7 +178,7 @@ fn told(survey: &Survey, erased: Option<(&Erased, ErasureReason)>) -> Answer {
         "pieces": survey.pieces,
         "unsearchable": survey.unsearchable,
         "unsearched": survey.unsearched.iter().map(|it| json!({
-            "stream": it.stream.to_string(), "segment": it.segment,
+            "stream": it.stream.to_string(), "segment": it.segment, "torn": it.torn,
         })).collect::<Vec<Value>>(),
         "erased": erased.is_some(),
         "reason": erased.map(|(_, reason)| reason.word()),
@@ -203,10 +203,15 @@ fn told(survey: &Survey, erased: Option<(&Erased, ErasureReason)>) -> Answer {
         ));
     }
     for place in &survey.unsearched {
-        answer = answer.exit(Exit::CannotEvaluate).warn(format!(
-            "stream {} is damaged in segment {}: what lies behind was not searched",
-            place.stream, place.segment
-        ));
+        let Unsearched { stream, segment, torn } = place;
+        answer = answer.exit(Exit::CannotEvaluate).warn(if *torn {
+            format!(
+                "stream {stream} ends in segment {segment} within a write that was torn: whose values are in it, nobody can \
+                 say; once no process holds the stream, the next erasure overwrites and cuts it"
+            )
+        } else {
+            format!("stream {stream} is damaged in segment {segment}: what lies behind was not searched")
+        });
     }
     answer
 }

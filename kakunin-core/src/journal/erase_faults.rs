@@ -29,7 +29,10 @@ mod tests {
     use crate::id::AgentId;
     use crate::journal::erasing::{Place, Record};
     use crate::journal::faults::{Faults, FaultyDisk};
+    use crate::journal::recover::streams;
     use crate::journal::search::{Search, search};
+    use crate::journal::segment::{FrameKind, Frames, Tail};
+    use crate::journal::sink::is_marked_closed;
     use crate::journal::{
         Archive, DecisionEntry, Erased, Identity, Journal, JournalOptions, Proof, Sealing, StreamReader,
         Which, erase, survey,
@@ -165,6 +168,57 @@ mod tests {
                 return;
             }
         }
+    }
+
+    /// Cuts the stream that nobody closed within its last receipt, whose values stay in front; gives its folder, and how
+    /// much of the segment is whole.
+    fn tear(journal: &Path) -> (PathBuf, usize) {
+        let mut folders = streams(journal).unwrap().into_iter().map(|it| journal.join(it.to_string()));
+        let folder = folders.find(|folder| !is_marked_closed(folder)).unwrap();
+        let octets = fs::read(folder.join("0001.seg")).unwrap();
+        let mut frames = Frames::new(&octets);
+        let (mut end, mut whole, mut before) = (0, 0, 0);
+        while let Some(frame) = frames.next() {
+            if frame.kind == FrameKind::Disclosure {
+                (end, whole) = (frames.offset(), before);
+            } else {
+                before = frames.offset();
+            }
+        }
+        fs::write(folder.join("0001.seg"), octets.get(..end + 20).unwrap_or_default()).unwrap();
+        (folder, whole)
+    }
+
+    #[test]
+    fn what_a_torn_write_left_is_told_while_somebody_holds_it_and_overwritten_before_it_is_cut() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = fill(home.path());
+        let (folder, whole) = tear(&journal);
+        let held = crate::journal::sink::lock(&folder).unwrap().unwrap();
+        let erased = erase_acme(home.path()).unwrap();
+        let [unsearched] = &erased.survey.unsearched[..] else { panic!("{erased:?}") };
+        assert!(unsearched.torn && folder.ends_with(unsearched.stream.to_string()));
+        assert_eq!(erased.survey.values, 6);
+        drop(held);
+        // Killed between the two: the values are gone already, and what is left is still torn.
+        let before = fs::read(folder.join("0001.seg")).unwrap();
+        let (kept, tail) = before.split_at(whole);
+        assert!(tail.iter().any(|octet| *octet != 0));
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["journal::erase_faults::tests::child_that_erases_until_it_is_killed", "--exact"])
+            .env("KAKUNIN_TEST_ERASE", home.path())
+            .env("KAKUNIN_TEST_DIE_AT", "0")
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(status.signal(), Some(9));
+        let after = fs::read(folder.join("0001.seg")).unwrap();
+        assert!(after == [kept, &vec![0; tail.len()]].concat());
+        let mut frames = Frames::new(&after);
+        frames.by_ref().for_each(drop);
+        assert_eq!((frames.whole(), frames.tail()), (whole, Tail::Torn { bytes: tail.len() as u64 }));
+        let erased = erase_acme(home.path()).unwrap();
+        assert_eq!((erased.survey.unsearched, is_marked_closed(&folder)), (Vec::new(), true));
     }
 
     #[test]

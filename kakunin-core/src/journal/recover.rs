@@ -2,7 +2,7 @@
 //!
 //! Takes the lock of a stream that nobody holds and nobody closed, cuts a torn tail, and ends it with two signed
 //! receipts: how many receipts were found unsigned (their number and digest, never a signature for them), and the
-//! close. A stream that is damaged anywhere but at its tail is left as it is: that is for the verifier to say.
+//! close. What is cut is overwritten before. A stream that is damaged anywhere but at its tail is left as it is: that is for the verifier to say.
 //!
 //! After a loss of power the tail may be there in pieces, since the kernel wrote what was not asked for in any order. Then
 //! it is cut at the first piece that is missing, and what could be read behind is put aside: only if the machine was
@@ -11,10 +11,11 @@
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::erase::finish_erasure;
-use super::erasing::read_segment;
+use super::erasing::{open_for_overwriting, read_segment};
 use super::handle::Identity;
 use super::pen::Pen;
 use super::segment::{
@@ -22,6 +23,7 @@ use super::segment::{
     segment_index, segment_name,
 };
 use super::sink::{is_marked_closed, lock, mark_closed, write_once};
+use crate::file;
 use crate::id::StreamId;
 use crate::key::SignError;
 use crate::modes;
@@ -217,7 +219,14 @@ pub fn recover(
         let signature = pen.signer.sign(signing_input)?;
         push_signature(&mut frames, written.sequence, signature.as_bytes());
     }
-    let file = OpenOptions::new().append(true).open(folder.join(segment_name(last)))?;
+    let path = folder.join(segment_name(last));
+    if cut > 0 {
+        // It may hold values, which no erasure would find once the disk has the blocks back.
+        blacken(&open_for_overwriting(&path)?, length, cut)?;
+        #[cfg(test)]
+        super::erase_faults::step(|| {});
+    }
+    let file = OpenOptions::new().append(true).open(&path)?;
     file.set_len(length)?;
     write_once(&file, &frames)?;
     file.sync_data()?;
@@ -225,9 +234,34 @@ pub fn recover(
     Ok(Recovery::Recovered { cut, unsigned })
 }
 
+/// Puts zeros over the `cut` octets behind `length`, on the disk. From the end to the beginning, a block at a time: whoever
+/// is killed in between leaves a tail that is torn where it was and has nothing readable behind.
+fn blacken(file: &File, length: u64, cut: u64) -> io::Result<()> {
+    let mut end = length.saturating_add(cut);
+    while end > length {
+        let start = ((end - 1) / BLOCK * BLOCK).max(length);
+        // INVARIANT: at most a block.
+        let octets = usize::try_from(end - start).unwrap_or_default();
+        file.write_all_at(ZEROS.get(..octets).unwrap_or_default(), start)?;
+        end = start;
+    }
+    file.sync_data()
+}
+
+const BLOCK: u64 = 4096;
+static ZEROS: [u8; 4096] = [0; 4096];
+
 /// Keeps what could be read behind a piece that is missing: nobody answers for it, and somebody may want to see it.
 fn put_aside(folder: &Path, index: u32, pieces: &[u8]) -> io::Result<()> {
-    let mut aside = modes::make_file(&folder.join(segment_name(index)).with_extension("cut"))?;
+    let path = folder.join(segment_name(index)).with_extension("cut");
+    // Whoever was killed while overwriting them has left fewer here than were put aside before.
+    let is_there = |kept: &[u8]| {
+        kept.len() == pieces.len() && kept.iter().zip(pieces).all(|(kept, here)| *here == 0 || here == kept)
+    };
+    if file::read(&path, pieces.len() as u64).is_ok_and(|kept| is_there(&kept)) {
+        return Ok(());
+    }
+    let mut aside = modes::make_file(&path)?;
     aside.write_all(pieces)?;
     aside.sync_all()?;
     File::open(folder)?.sync_all()

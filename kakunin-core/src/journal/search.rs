@@ -5,8 +5,9 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::erase::{EraseError, io_at};
 use super::erasing::{Place, read_segment};
@@ -54,6 +55,9 @@ pub struct Unsearched {
     pub stream: StreamId,
     /// Its segment in which reading ended.
     pub segment: u32,
+    /// Whether it ends there within a write that was torn, and is not damaged. What such a write left belongs to no receipt,
+    /// and may hold values; the next opening or erasure after its process has ended overwrites and cuts it.
+    pub torn: bool,
 }
 
 /// Says what [`super::erase()`] would erase; changes nothing.
@@ -92,10 +96,15 @@ pub(super) fn search<'w>(journal: &Path, which: &'w Which) -> Result<Search<'w>,
     for stream in streams(journal).map_err(|source| io_at(journal, source))? {
         let folder = journal.join(stream.to_string());
         for segment in segments(&folder).map_err(|source| io_at(&folder, source))? {
-            let read = read_segment(&folder, stream, segment);
+            let read = read_settled(&folder, stream, segment);
             let octets = read.map_err(|source| io_at(&segment_path(journal, stream, segment), source))?;
-            if !search.segment(&octets, stream, segment) {
-                search.survey.unsearched.push(Unsearched { stream, segment });
+            let torn = match search.segment(&octets, stream, segment) {
+                Tail::Clean => continue,
+                Tail::Torn { .. } => true,
+                Tail::Damaged => false,
+            };
+            search.survey.unsearched.push(Unsearched { stream, segment, torn });
+            if !torn {
                 break;
             }
         }
@@ -117,9 +126,26 @@ pub(super) fn search<'w>(journal: &Path, which: &'w Which) -> Result<Search<'w>,
     Ok(search)
 }
 
+/// Reads a segment when no write to it is going on, or as it is when one does not end.
+fn read_settled(folder: &Path, stream: StreamId, segment: u32) -> io::Result<Vec<u8>> {
+    for _ in 0..LOOKS {
+        let octets = read_segment(folder, stream, segment)?;
+        let mut frames = Frames::new(&octets);
+        frames.by_ref().for_each(drop);
+        if !matches!(frames.tail(), Tail::Torn { .. }) {
+            return Ok(octets);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    read_segment(folder, stream, segment)
+}
+
+/// A write takes microseconds; one that is still not whole after a quarter of a second was torn.
+const LOOKS: usize = 25;
+
 impl Search<'_> {
-    /// Whether the segment could be read to its end.
-    fn segment(&mut self, octets: &[u8], stream: StreamId, segment: u32) -> bool {
+    /// How the segment ends; damaged also where it holds what no segment does.
+    fn segment(&mut self, octets: &[u8], stream: StreamId, segment: u32) -> Tail {
         let mut frames = Frames::new(octets);
         let mut disclosures: Vec<Disclosure> = Vec::new();
         // Where the disclosures begin that wait for their receipt, and where they end.
@@ -130,11 +156,11 @@ impl Search<'_> {
             let heading =
                 frame.kind == FrameKind::Control && is_segment_header(frame.content, &stream, segment);
             if std::mem::take(&mut first) != heading {
-                return false;
+                return Tail::Damaged;
             }
             match frame.kind {
                 FrameKind::Disclosure => {
-                    let Ok(disclosure) = Disclosure::parse(frame.content) else { return false };
+                    let Ok(disclosure) = Disclosure::parse(frame.content) else { return Tail::Damaged };
                     if disclosures.is_empty() {
                         start = before;
                     }
@@ -143,7 +169,7 @@ impl Search<'_> {
                 }
                 FrameKind::Receipt => {
                     let Ok(receipt) = UnverifiedReceipt::from_signing_input(frame.content) else {
-                        return false;
+                        return Tail::Damaged;
                     };
                     if self.takes(receipt.statement(), receipt.hash(), &disclosures)
                         && !disclosures.is_empty()
@@ -163,8 +189,8 @@ impl Search<'_> {
                 FrameKind::Signature | FrameKind::Control | FrameKind::Synced | FrameKind::Erased => {}
             }
         }
-        // A write that is going on, or was torn, belongs to nobody yet.
-        frames.tail() != Tail::Damaged
+        // What a torn write left belongs to no receipt, so nobody can say whose values are in it.
+        frames.tail()
     }
 
     /// Whether the values of a receipt are to be erased.
