@@ -296,10 +296,10 @@ impl StreamCheck {
     }
 
     /// The receipt is taken: it counts if it is proven.
-    pub(super) fn take(&mut self, item: &Item, bracket: Bracket, sight: Sight) {
+    pub(super) fn take(&mut self, item: &Item, outside: bool, sight: Sight) {
         let (statement, hash) = (item.receipt.statement(), item.receipt.hash());
         let at = statement.stamp.time();
-        if bracket.excludes(at) {
+        if outside {
             self.outside.push(statement.sequence);
         }
         let summary = &mut self.summary;
@@ -409,8 +409,15 @@ pub(super) fn disclosures(item: &Item) -> Result<Vec<Digest>, Code> {
 }
 
 /// An allowance needs a certificate and a list that were good at the time, and that list's word.
-pub(super) fn may_allow(at: UnixTime, path: &AgentPath, list: Option<CheckedList>) -> Result<(), Code> {
+pub(super) fn may_allow(
+    claimed: UnixTime,
+    bracket: Bracket,
+    path: &AgentPath,
+    list: Option<CheckedList>,
+) -> Result<(), Code> {
     let validity = path.agent().decoded().validity();
+    let start = list.map_or(validity.not_before, |checked| checked.list.this_update.max(validity.not_before));
+    let at = bracket.judged(claimed, start);
     if at.plus(CLOCK_TOLERANCE) < validity.not_before || at > validity.not_after {
         return Err("receipt.validity");
     }

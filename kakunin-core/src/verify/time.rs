@@ -23,14 +23,21 @@ pub(super) struct Bracket {
 }
 
 impl Bracket {
-    /// The claimed time, or the end of the bracket if it lies behind.
-    pub(super) fn judged(&self, claimed: UnixTime) -> UnixTime {
-        self.not_after.map_or(claimed, |end| claimed.min(end))
+    /// The claimed time, or the end of the bracket if it lies behind. An end in front of `start`, before which what the
+    /// receipt names was not there, is a clock that is behind, and says nothing.
+    pub(super) fn judged(&self, claimed: UnixTime, start: UnixTime) -> UnixTime {
+        self.not_after.filter(|_| !self.ends_before(start)).map_or(claimed, |end| claimed.min(end))
     }
 
-    /// Whether the claim lies outside, by more than clocks are allowed to differ.
+    /// Whether the end lies in front of `start`, by more than clocks are allowed to differ.
+    pub(super) fn ends_before(&self, start: UnixTime) -> bool {
+        self.not_after.is_some_and(|end| end.plus(CLOCK_TOLERANCE) < start)
+    }
+
+    /// Whether the claim lies outside, by more than clocks are allowed to differ; outside of nothing lies everything.
     pub(super) fn excludes(&self, claimed: UnixTime) -> bool {
-        self.not_after.is_some_and(|end| claimed > end.plus(CLOCK_TOLERANCE))
+        self.not_before.is_some_and(|start| self.ends_before(start))
+            || self.not_after.is_some_and(|end| claimed > end.plus(CLOCK_TOLERANCE))
             || self.not_before.is_some_and(|start| claimed.plus(CLOCK_TOLERANCE) < start)
     }
 }
@@ -311,10 +318,20 @@ mod tests {
     #[test]
     fn a_claim_behind_its_bracket_is_judged_at_the_end_and_told() {
         let bracket = ends(Some(1000), Some(2000));
-        assert_eq!([500, 1500, 2500].map(|claimed| bracket.judged(at(claimed))), [500, 1500, 2000].map(at));
-        assert_eq!(Bracket::default().judged(at(7)), at(7));
+        let judged = |claimed| bracket.judged(at(claimed), at(1000));
+        assert_eq!([500, 1500, 2500].map(judged), [500, 1500, 2000].map(at));
+        assert_eq!(Bracket::default().judged(at(7), at(0)), at(7));
         for (claimed, outside) in [(879, true), (880, false), (2120, false), (2121, true)] {
             assert_eq!(bracket.excludes(at(claimed)), outside, "{claimed}");
+        }
+    }
+
+    #[test]
+    fn an_end_in_front_of_the_beginning_is_told_and_judges_nothing() {
+        for (end, contradicts) in [(880, false), (879, true)] {
+            let bracket = ends(Some(1000), Some(end));
+            assert_eq!(bracket.judged(at(1010), at(1000)), if contradicts { at(1010) } else { at(end) });
+            assert_eq!(bracket.excludes(at(995)), contradicts, "{end}");
         }
     }
 

@@ -271,7 +271,7 @@ impl Visitor for Pass<'_, '_, '_> {
         let (stream, index) = (check.summary.stream, check.next);
         if let Some(code) = fault {
             self.fail(code, stream, index);
-        } else if index > 0 {
+        } else if index > 0 || torn > 0 {
             let length = self.source.and_then(|source| source.chain_length(stream));
             match check.end(torn, length.as_ref()) {
                 Ok(reasons) => self.report.reasons.extend(reasons),
@@ -345,7 +345,7 @@ impl Pass<'_, '_, '_> {
         }
         self.lay(&item, bracket, signatory.root());
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
-            may_allow(bracket.judged(statement.stamp.time()), path, list)?;
+            may_allow(statement.stamp.time(), bracket, path, list)?;
             let ends = path.agent().decoded().validity().not_after;
             let late = bracket.not_after.is_some_and(|end| is_late(end, ends));
             self.doubtful |= late || signatory.revoked().is_some();
@@ -353,7 +353,9 @@ impl Pass<'_, '_, '_> {
         if let Some(replay) = &mut self.replay {
             replay.decide(&item, &signatory)?;
         }
-        check.take(&item, bracket, sight);
+        let begins = path.agent().decoded().validity().not_before;
+        let outside = bracket.excludes(statement.stamp.time()) || bracket.ends_before(begins);
+        check.take(&item, outside, sight);
         self.name(&item, agent, &signatory, check);
         self.values.pass(&item, agent, &missing);
         self.watch.receipt(&Seen {

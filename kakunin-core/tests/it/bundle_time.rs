@@ -127,6 +127,23 @@ fn what_a_witness_saw_after_the_end_of_its_certificate_is_unproven() {
 }
 
 #[test]
+fn a_witness_whose_clock_is_behind_makes_nothing_invalid() {
+    // The list is of midnight before the 22nd, the certificate of midnight before the 1st of November.
+    for (seen, told) in [(-5 * 3600, true), (-36 * 3600 - 121, true), (-30 * DAY, true), (60, false)] {
+        let world = World::new();
+        let journal = world.support.open();
+        let list = keep(&world.support, &journal, &world.support.house.later_list);
+        allow(&world.support, &journal, list, 10, &[]);
+        journal.close(stamp(20_000)).unwrap();
+        world.support.log();
+        world.see(&world.support, seen);
+        let report = judge(&world, &[&world.support]);
+        let expected: &[&str] = if told { &["time.out_of_bracket"] } else { &[] };
+        assert_eq!(reasons(&report), expected, "{seen}");
+    }
+}
+
+#[test]
 fn a_backdated_receipt_is_unproven_and_a_log_alone_says_no_time() {
     // Whoever stole the key writes on the 25th what claims to be of the 23rd.
     let (world, _) = revoked(10, &[]);

@@ -121,6 +121,29 @@ fn no_flipped_byte_of_fifty_receipts_is_complete() {
 }
 
 #[test]
+fn a_stream_whose_first_write_is_torn_is_told_beside_whole_ones() {
+    let world = World::new();
+    let journal = world.support.open();
+    world.support.pay(&journal, CHAIN, &[], 10);
+    journal.close(stamp(90)).unwrap();
+    world.support.log();
+    let other = world.support.open();
+    let stream = other.stream().unwrap();
+    other.close(stamp(95)).unwrap();
+    world.support.log();
+    let judge = || verify_journals(&world, &[&world.support], &world.terms());
+    assert_eq!(judge().verdict(), Verdict::Complete);
+    let path = world.support.journal.join(stream.to_string()).join("0001.seg");
+    let whole = fs::read(&path).unwrap();
+    let (_, end, _) = crate::journal::frames(&whole)[1];
+    for octets in [whole[..end - 1].to_vec(), vec![0x5a; 64]] {
+        fs::write(&path, octets).unwrap();
+        let codes = reasons(&judge());
+        assert!(codes.contains(&"stream.torn") && codes.contains(&"stream.open"), "{codes:?}");
+    }
+}
+
+#[test]
 fn another_owner_cannot_end_a_stream_by_recovering_it() {
     // Under another root that is trusted too, a certificate with the same agent in it.
     let (other, dir) = (house(), tempfile::tempdir().unwrap());
