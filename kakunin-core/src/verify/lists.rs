@@ -185,3 +185,99 @@ impl Said {
         Some(good.map(|(_, list)| list.this_update).fold(date, UnixTime::max))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer as Signing,
+        KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
+    };
+
+    use super::super::report::{Extent, Shown};
+    use super::super::source::{ChainLength, ShownLog, Stop, Visitor};
+    use super::*;
+    use crate::id::StreamId;
+    use crate::key::PublicKey;
+
+    /// Lists of one issuer, and how often one was read.
+    struct Shelf {
+        lists: Vec<(Digest, Vec<u8>)>,
+        read: Cell<usize>,
+    }
+
+    impl Source for Shelf {
+        fn extent(&self) -> Extent {
+            Extent::Streams
+        }
+        fn is_of_one_agent(&self) -> bool {
+            true
+        }
+        fn logs(&self) -> Result<Vec<ShownLog>, Stop> {
+            Ok(Vec::new())
+        }
+        fn chain_length(&self, _: StreamId) -> Option<ChainLength> {
+            None
+        }
+        fn walk(&self, _: &mut dyn Visitor) -> Result<(), Stop> {
+            Ok(())
+        }
+        fn papers(&self) -> (Vec<Digest>, Vec<Digest>) {
+            (Vec::new(), self.lists.iter().map(|(name, _)| *name).collect())
+        }
+        fn certificate(&self, _: &Digest) -> Option<Vec<u8>> {
+            None
+        }
+        fn list(&self, name: &Digest) -> Option<Vec<u8>> {
+            self.read.set(self.read.get() + 1);
+            self.lists.iter().find(|(known, _)| known == name).map(|(_, der)| der.clone())
+        }
+        fn shown(&self) -> Shown {
+            Shown::All
+        }
+        fn erasures(&self) -> Vec<Digest> {
+            Vec::new()
+        }
+        fn erased(&self, _: &Digest) -> Option<Vec<Digest>> {
+            None
+        }
+        fn has_strangers(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_once_for_each_issuer_however_many_certificates_ask() {
+        let key = KeyPair::generate().unwrap();
+        let public = PublicKey::from_spki(&key.subject_public_key_info()).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::CrlSign];
+        let signing = Signing::new(params, key);
+        let list = |number: u8| {
+            let params = CertificateRevocationListParams {
+                this_update: date_time_ymd(2026, 11, 20),
+                next_update: date_time_ymd(2026, 11, 27),
+                crl_number: rcgen::SerialNumber::from_slice(&[number]),
+                issuing_distribution_point: None,
+                revoked_certs: Vec::new(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            let der = params.signed_by(&signing).unwrap().der().to_vec();
+            (UnverifiedList::decode(&der).unwrap().digest(), der)
+        };
+        let shelf = Shelf { lists: (1..=20).map(list).collect(), read: Cell::new(0) };
+        let first = shelf.lists[0].1.clone();
+        let named = UnverifiedList::decode(&first).unwrap();
+        let (name, key_id) = named.issuer_named();
+        let issuer = ListIssuer { name, key_id, key: &public, may_sign_lists: true };
+        let (sources, names) = ([&shelf as &dyn Source], [shelf.papers()]);
+        let mut lists = Lists::of(&sources, &[], &names);
+        for _ in 0..1000 {
+            assert_eq!(lists.said(&issuer, &HashSet::new()).lists.len(), 20);
+        }
+        assert_eq!(shelf.read.get(), 40, "once to see whose it is, once to verify it");
+        assert!(lists.are_whole(&names));
+    }
+}
