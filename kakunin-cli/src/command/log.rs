@@ -64,16 +64,16 @@ fn locate(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Appends what the log does not have of one stream; gives the damage that reading stopped at.
-fn take(log: &mut OwnerLog, stream: StreamReader) -> Result<Option<ReadError>, Failure> {
+fn take(log: &mut OwnerLog, mut stream: StreamReader) -> Result<Option<ReadError>, Failure> {
     let mut batch = Batch::default();
     // What came after the first receipt without a proof: logged if the stream turns out to be over.
     let mut behind = Batch::default();
     let (mut waiting, mut over) = (false, false);
-    for entry in stream {
+    while let Some(entry) = stream.next() {
         let entry = match entry {
             Ok(entry) => entry,
             Err(fault) => {
-                batch.append(log)?;
+                batch.append(log, &stream)?;
                 return Ok(Some(fault));
             }
         };
@@ -81,14 +81,14 @@ fn take(log: &mut OwnerLog, stream: StreamReader) -> Result<Option<ReadError>, F
         match entry.to_log_entry() {
             Some(entry) if log.reader().index_of(entry.as_bytes())?.is_some() => {}
             Some(entry) if waiting => behind.entries.push(entry),
-            Some(entry) => batch.push(log, entry)?,
+            Some(entry) => batch.push(log, entry, &stream)?,
             None => waiting = true,
         }
     }
     if over {
         batch.entries.append(&mut behind.entries);
     }
-    batch.append(log)?;
+    batch.append(log, &stream)?;
     Ok(None)
 }
 
@@ -99,12 +99,18 @@ struct Batch {
 }
 
 impl Batch {
-    fn push(&mut self, log: &mut OwnerLog, entry: String) -> Result<(), Failure> {
+    fn push(&mut self, log: &mut OwnerLog, entry: String, stream: &StreamReader) -> Result<(), Failure> {
         self.entries.push(entry);
-        if self.entries.len() < BATCH { Ok(()) } else { self.append(log) }
+        if self.entries.len() < BATCH { Ok(()) } else { self.append(log, stream) }
     }
 
-    fn append(&mut self, log: &mut OwnerLog) -> Result<(), Failure> {
+    /// The journal goes to the disk first: a log must not know receipts that the loss of power takes out of it.
+    fn append(&mut self, log: &mut OwnerLog, stream: &StreamReader) -> Result<(), Failure> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        let lost = |error| Failure::cannot(format!("stream {}: {error}", stream.stream()));
+        stream.sync().map_err(lost)?;
         log.append(&std::mem::take(&mut self.entries))?;
         Ok(())
     }

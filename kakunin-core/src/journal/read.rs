@@ -4,12 +4,13 @@
 //! whose proof has not come yet. Reading takes no lock: a stream that is being written simply ends somewhere.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::recover::{segments, streams};
 use super::scan::SegmentReader;
-use super::segment::{FrameKind, Tail, is_empty_of_values, is_segment_header, read_signature};
+use super::segment::{FrameKind, Tail, is_empty_of_values, is_segment_header, read_signature, segment_name};
 use crate::id::StreamId;
 use crate::key::Signature;
 use crate::receipt::{Control, Disclosure, Event, ReceiptHash, UnverifiedReceipt, to_jws};
@@ -146,6 +147,19 @@ impl StreamReader {
     #[must_use]
     pub const fn torn(&self) -> u64 {
         self.torn
+    }
+
+    /// Puts what was read on the disk. Whoever tells others of a receipt does this before: one that the journal then loses
+    /// with the power is known to them, and its number is given to another.
+    ///
+    /// # Errors
+    /// The disk does not take it, or a segment cannot be opened.
+    pub fn sync(&self) -> io::Result<()> {
+        for segment in segments(&self.folder)? {
+            File::open(self.folder.join(segment_name(segment)))?.sync_data()?;
+        }
+        File::open(&self.folder)?.sync_all()?;
+        self.folder.parent().map_or(Ok(()), |journal| File::open(journal)?.sync_all())
     }
 
     /// Reads the next frame; false when there is none.
@@ -339,7 +353,7 @@ mod tests {
 
     use super::*;
     use crate::id::AgentId;
-    use crate::journal::segment::{Frames, push_frame, segment_name};
+    use crate::journal::segment::{Frames, push_frame};
     use crate::journal::{Identity, Journal, JournalOptions, Sealing};
     use crate::key::{Algorithm, Signer, SoftKey};
     use crate::receipt::Stamp;
