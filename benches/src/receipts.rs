@@ -232,7 +232,7 @@ impl FloorJournal {
         let value = |name, value: &str| ("0123456789abcdefghijkl".to_owned(), name, value.to_owned());
         let values =
             [value("amount", "125.00"), value("currency", "EUR"), value("counterparties", "vendor-0007")];
-        let file = OpenOptions::new().append(true).create_new(true).open(agent.place("floor"))?;
+        let file = OpenOptions::new().append(true).create(true).open(agent.place("floor"))?;
         Ok(Self { file, buffer: Vec::with_capacity(4096), payload, values })
     }
 
