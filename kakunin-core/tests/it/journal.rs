@@ -262,10 +262,16 @@ fn each_way_to_cut_a_journal_is_told_apart() {
             other => panic!("cut at {length}: {other:?}"),
         }
     }
-    // A receipt taken out of the middle, with its signature and without.
+    // A receipt taken out of the middle, with its signature and without. Signatures follow from
+    // another thread: whether this one stood before the next receipt says which is missed first.
     let (start, end, _) = of_kind(RECEIPT).nth(2).unwrap();
-    write(&[&original[..start], &original[end..]]);
+    let (from, to, _) = of_kind(SIGNATURE).nth(2).unwrap();
+    write(&[&original[..start], &original[end..from], &original[to..]]);
     assert_eq!(invalid(&house, dir.path()), "receipt.sequence");
+    write(&[&original[..start], &original[end..]]);
+    let next = of_kind(RECEIPT).nth(3).unwrap().0;
+    let missed = if from < next { "journal.signature" } else { "receipt.sequence" };
+    assert_eq!(invalid(&house, dir.path()), missed);
     // A signature taken out: the receipt is named.
     let (start, end, _) = of_kind(SIGNATURE).nth(1).unwrap();
     write(&[&original[..start], &original[end..]]);
