@@ -34,6 +34,8 @@ pub(super) struct Faults {
     ops: Mutex<Vec<Op>>,
     pub(super) fail_sync: AtomicBool,
     pub(super) fail_write: AtomicBool,
+    /// No file can be made: no descriptors are left, or no inodes.
+    pub(super) fail_create: AtomicBool,
     pub(super) syncs: AtomicUsize,
     segment_size: Option<u64>,
     gate: (Mutex<bool>, Condvar),
@@ -79,6 +81,9 @@ struct FaultyFile {
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn Medium>> {
+        if self.0.fail_create.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(24));
+        }
         let file = Files.create(path)?;
         let path = named(path);
         self.0.note(Op::Create(path.clone()));
@@ -545,6 +550,37 @@ mod tests {
             recover(dir.path(), stream, &identity, at(1, 3)).unwrap();
             let mut entries = StreamReader::open(dir.path(), stream).unwrap().map(Result::unwrap);
             assert!(entries.any(|entry| entry.receipt().hash() == kept), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_begun_is_the_end_and_leaves_no_gap() {
+        for sealing in [Sealing::Each, Sealing::Groups] {
+            let (identity, dir) = (identity(), fast());
+            let faults = Faults::with_segments_of(2000);
+            let journal = open(&faults, dir.path(), &identity, sealing);
+            faults.fail_create.store(true, Ordering::SeqCst);
+            let mut kept = Vec::new();
+            while let Ok(recorded) = append(&journal, "mail:a") {
+                kept.push(recorded.hash());
+            }
+            // There is room again, and the guard looks four times a second.
+            faults.fail_create.store(false, Ordering::SeqCst);
+            let _ = journal.still_in_place();
+            assert!(append(&journal, "mail:b").is_err());
+            assert!(journal.close(at(1, 2)).is_err());
+            let stream = journal.stream().unwrap();
+            drop(journal);
+            recover(dir.path(), stream, &identity, at(1, 3)).unwrap();
+            let entries: Vec<_> = StreamReader::open(dir.path(), stream)
+                .unwrap()
+                .map(|entry| entry.unwrap_or_else(|fault| panic!("{sealing:?}: {fault}")))
+                .collect();
+            let decisions = entries
+                .iter()
+                .filter(|entry| matches!(entry.receipt().statement().event, Event::Decision { .. }));
+            let found: Vec<_> = decisions.map(|entry| entry.receipt().hash()).collect();
+            assert_eq!(found, kept, "what was denied was recorded all the same");
         }
     }
 }

@@ -98,6 +98,8 @@ pub(super) struct SegmentFile {
     durable: u64,
     /// Up to where the present segment is on the disk, if the segment does not say it yet.
     mark: Option<u64>,
+    /// Whether a write failed: what it left must remain the last, so nothing is written behind it, nor into another segment.
+    broken: bool,
     // Held, never read: the kernel releases it when the last copy of this descriptor closes.
     _lock: File,
 }
@@ -123,6 +125,7 @@ impl SegmentFile {
             accepted: 0,
             durable: 0,
             mark: None,
+            broken: false,
             _lock: lock,
         })
     }
@@ -164,7 +167,7 @@ impl SegmentFile {
             return Ok(());
         }
         if self.is_full() {
-            self.next_segment()?;
+            self.unless_broken(Self::next_segment)?;
         }
         let mut held = std::mem::take(&mut self.held);
         if let Some(length) = self.mark.take() {
@@ -180,9 +183,19 @@ impl SegmentFile {
     }
 
     fn write(&mut self, frames: &[u8]) -> io::Result<()> {
-        write_once(&*self.file, frames)?;
+        self.unless_broken(|segment| write_once(&*segment.file, frames))?;
         self.length += frames.len() as u64;
         Ok(())
+    }
+
+    /// Whoever was refused once is refused from then on, though there may be room again: the caller was told no.
+    fn unless_broken(&mut self, act: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        let done = act(self);
+        self.broken = done.is_err();
+        done
     }
 
     fn is_full(&self) -> bool {
@@ -194,10 +207,11 @@ impl SegmentFile {
         self.file.sync()?;
         self.durable = self.accepted.saturating_sub(self.held.len() as u64);
         self.mark = None;
-        self.index = self.index.checked_add(1).ok_or_else(|| io::Error::other("too many segments"))?;
-        (self.file, self.length) = create_segment(&*self.disk, &self.folder, &self.stream, self.index)?;
-        self.file.sync()?;
+        let index = self.index.checked_add(1).ok_or_else(|| io::Error::other("too many segments"))?;
+        let (file, length) = create_segment(&*self.disk, &self.folder, &self.stream, index)?;
+        file.sync()?;
         self.disk.sync_folder(&self.folder)?;
+        (self.index, self.file, self.length) = (index, file, length);
         self.path = self.folder.join(segment_name(self.index));
         Ok(())
     }
@@ -247,6 +261,7 @@ impl Sink {
             accepted: 0,
             durable: 0,
             mark: None,
+            broken: false,
             _lock: open(),
             path,
         })
