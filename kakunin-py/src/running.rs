@@ -58,6 +58,12 @@ impl Running {
         self.end(py, drop);
     }
 
+    /// Whether it was said how it ended.
+    #[getter]
+    fn ended(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Whether the body is in a decision chain, so that a generator has to say when it is left and entered.
     #[getter]
     fn in_chain(&self) -> bool {

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import Context
 
 import kakunin
@@ -106,6 +106,65 @@ def test_the_same_in_coroutines_generators_and_tasks(payer, body):
     assert body.ran == 3
     with assert_denied("budget.window"):
         asyncio.run(pay("0.30"))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_thrown_into_a_generator_is_not_its_own_word(payer, body, chained, several):
+    guard, third, rest = pays, "0.30", "0.10"
+    if several:
+        both = {"required_scopes": ["pay:x", "pay:x"], "amount": "total", "currency": "EUR"}
+        guard, third, rest = verify_agent_scope(None, payer.agent_id, **both), "0.15", "0.05"
+
+    @contextmanager
+    @guard
+    def paying(total):
+        body()
+        yield
+
+    @asynccontextmanager
+    @guard
+    async def paying_later(total):
+        body()
+        yield
+
+    @pays
+    def around(total):
+        with paying(third):
+            raise NotExecuted
+
+    async def later():
+        async with paying_later(third):
+            raise NotExecuted
+
+    def block():
+        with paying(third):
+            raise NotExecuted
+
+    with kakunin.chain() if chained else nullcontext():
+        # The function around says it for itself, and has its part back.
+        for act in (block, lambda: asyncio.run(later()), lambda: around("0.10")):
+            with pytest.raises(NotExecuted):
+                act()
+        assert body.ran == 3
+        with assert_denied("budget.window"):
+            block()
+        with paying(rest):
+            pass
+
+
+def test_a_generator_may_say_itself_that_nothing_happened(payer):
+    @contextmanager
+    @pays
+    def paying(total):
+        try:
+            yield
+        except NotExecuted as error:
+            raise NotExecuted from error
+
+    for _ in range(3):
+        with pytest.raises(NotExecuted), paying("1.00"):
+            raise NotExecuted
 
 
 # Objects that show one thing and hold another.

@@ -119,6 +119,10 @@ class Together:
         self._admitted = admitted
         self.in_chain = any(running.in_chain for running in admitted)
 
+    @property
+    def ended(self) -> bool:
+        return all(running.ended for running in self._admitted)
+
     def resume(self) -> None:
         for running in self._admitted:
             running.resume()

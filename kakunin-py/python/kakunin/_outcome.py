@@ -32,6 +32,9 @@ def settle(running: Running) -> None:
 
 def conclude(running: Running, error: BaseException | None) -> None:
     """Records the outcome: `error`, or none."""
+    if running.ended:
+        # The first word counts, and this one may be another action's.
+        return
     if error is None:
         running.returned()
     elif isinstance(error, NotExecuted) and not error._taken:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import _native
 from ._outcome import follow, goes_on, settle
 from ._selector import Resolver
-from .errors import Decision
+from .errors import Decision, NotExecuted
 
 if TYPE_CHECKING:
     from ._native import Running
@@ -108,7 +108,12 @@ def {make}({outer}):
                     except {p}anything as {p}error:
                         if {p}chained:
                             {p}pass.resume()
-                        {p}item = await {p}inner.athrow({p}error)
+                        try:
+                            {p}item = await {p}inner.athrow({p}error)
+                        except {p}not_executed as {p}out:
+                            if {p}pass is not None and {p}out is {p}error:
+                                {p}pass.raised()
+                            raise
                     else:
                         if {p}chained:
                             {p}pass.resume()
@@ -172,6 +177,7 @@ def generate(
         f"{prefix}anything": BaseException,
         f"{prefix}exit": GeneratorExit,
         f"{prefix}end": StopAsyncIteration,
+        f"{prefix}not_executed": NotExecuted,
         **resolver.values,
     }
     source = (template + PROBE).format(
@@ -200,29 +206,40 @@ def generate(
 
 
 def steps(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """`inner`; if it is in a decision chain, then only while it runs and not while its caller does."""
-    return _stepwise(running, inner) if running.in_chain else inner
-
-
-def _stepwise(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """`inner`, which is in its place in a decision chain only while it runs and not while its caller does."""
+    chained = running.in_chain
     try:
         item = next(inner)
         while True:
-            running.suspend()
+            if chained:
+                running.suspend()
             try:
                 sent = yield item
             except GeneratorExit:
-                running.resume()
+                if chained:
+                    running.resume()
                 inner.close()
                 raise
             except BaseException as error:
-                running.resume()
-                item = inner.throw(error)
+                if chained:
+                    running.resume()
+                item = _throw(running, inner, error)
             else:
-                running.resume()
+                if chained:
+                    running.resume()
                 item = inner.send(sent)
     except StopIteration as end:
         return end.value
+
+
+def _throw(running: Running, inner: Generator[Any, Any, Any], error: BaseException) -> Any:
+    try:
+        return inner.throw(error)
+    except NotExecuted as out:
+        if out is error:
+            # The caller's word about what the caller did, as from the block of a context manager.
+            running.raised()
+        raise
 
 
 def _template(function: Callable[..., Any]) -> str:

@@ -44,7 +44,8 @@ class NotExecuted(KakuninError):
 
     Every other exception leaves the reservation spent, because nobody can know how far the body came.
     It counts for the innermost guarded function that it leaves; for one around that it is an exception like
-    others, unless that function raises one of its own.
+    others, unless that function raises one of its own. So it is for a generator into which its caller throws
+    one, as the block of a context manager does: the action before the block happened.
     """
 
     #: Whether an action was taken back for it.
