@@ -4,6 +4,7 @@
 //! same way: recorded in the store, signed, written to `public/` by rename, and only then answered. Nothing here
 //! listens on a network or reads a clock: the caller says what time it is.
 
+pub mod access;
 pub mod agent;
 #[cfg(feature = "home")]
 pub mod archive;

@@ -1,8 +1,10 @@
 //! What the authority remembers, at the level of its own words.
 //!
-//! [`Store`] is the seam: agents, certificates, numbers of lists. Each method is one transaction and durable when
-//! it returns. SQLite is the first store behind it.
+//! [`Store`] is the seam: agents, certificates, numbers of lists; [`Access`] and [`AuditLog`] are parts of it. Each
+//! method is one transaction and durable when it returns. SQLite is the first store behind it.
 
+mod access;
+mod audit;
 mod sqlite;
 
 use std::fmt;
@@ -12,15 +14,18 @@ use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 
+use crate::access::{KeyPrefix, TenantId};
 use crate::agent::AgentName;
 use crate::files::FileError;
 pub use crate::standing::ListedCertificate;
 use crate::standing::{Reason, Standing};
 
+pub use access::{Access, ApiKeyRecord};
+pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome};
 pub use sqlite::SqliteStore;
 
 /// The durable records of one authority.
-pub trait Store {
+pub trait Store: Access + AuditLog {
     /// Adds authorities, all or none; the root is [`IssuerId::ROOT`], the others follow in order.
     ///
     /// # Errors
@@ -295,6 +300,56 @@ pub enum StoreError {
         found: u32,
         /// This program's.
         known: u32,
+    },
+    /// The store was not brought up to this program's version yet.
+    #[error(
+        "the store has version {found}, this program needs {known}; run any `kakunin` command on its home once"
+    )]
+    TooOld {
+        /// The store's version.
+        found: u32,
+        /// This program's.
+        known: u32,
+    },
+    /// The store was made by other instructions than this program's.
+    #[error(
+        "migration {number} of the store is another one than this program's; use the program that made it"
+    )]
+    ChangedMigration {
+        /// The first one that differs.
+        number: u32,
+    },
+    /// The prefix is another API key's.
+    #[error("an API key with the prefix `{prefix}` exists already; make another one")]
+    KeyTaken {
+        /// The prefix.
+        prefix: KeyPrefix,
+    },
+    /// Nobody's.
+    #[error("there is no tenant `{tenant}`")]
+    UnknownTenant {
+        /// Who was meant.
+        tenant: TenantId,
+    },
+    /// No intent has this number.
+    #[error("the audit log has no order {id}")]
+    UnknownIntent {
+        /// The number.
+        id: AuditId,
+    },
+    /// An order has one outcome.
+    #[error("the audit log has the outcome of order {id} already")]
+    OutcomeKnown {
+        /// The number.
+        id: AuditId,
+    },
+    /// The chain of the audit log does not hold.
+    #[error(
+        "the audit log was changed: row {row} is missing or not as it was written; keep the file as evidence"
+    )]
+    AuditBroken {
+        /// The first row that is wrong.
+        row: u64,
     },
     /// A record that makes no sense.
     #[error("the store holds a damaged {what}; restore it from a backup")]

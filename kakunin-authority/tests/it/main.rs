@@ -9,4 +9,5 @@ mod office;
 mod passphrases;
 mod standard_tools;
 mod standing;
+mod store;
 mod watching;

@@ -106,7 +106,7 @@ impl Office {
 pub(crate) const RENEW: Renew<'static> =
     Renew { directory: None, days: Days::WEEK, scope: None, any: AnyAction::Refuse, budgets: Budgets::Keep };
 
-fn nobody(_: &str) -> io::Result<Option<Zeroizing<String>>> {
+pub(crate) fn nobody(_: &str) -> io::Result<Option<Zeroizing<String>>> {
     Ok(None)
 }
 

@@ -1,7 +1,10 @@
 //! The records in one SQLite file: write-ahead log, every commit synced.
 //!
-//! Migrations only go forward: each is a text that is never changed once released, and the file's
-//! `user_version` counts how many were applied.
+//! One connection is one side: whoever reads beside the writer opens a second one with [`SqliteStore::reader`].
+
+mod access;
+mod audit;
+mod migrate;
 
 use std::fs::OpenOptions;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,12 +16,13 @@ use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::{
     AgentRecord, CertificateRecord, EventRecord, IssuerId, IssuerRecord, ListRecord, ListedCertificate,
     StandingChange, Store, StoreError,
 };
+use crate::access::TenantId;
 use crate::agent::AgentName;
 use crate::files::FileError;
 use crate::standing::{Reason, Standing};
@@ -40,34 +44,37 @@ impl SqliteStore {
         let made = options.write(true).create(true).truncate(false).mode(0o600).open(path);
         made.map_err(|error| FileError::new("open", path, error))?;
         let mut connection = Connection::open(path)?;
-        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        migrate(&mut connection)?;
+        migrate::migrate(&mut connection)?;
         Ok(Self { connection })
     }
-}
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let version =
-        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    if version(connection)? == known {
-        return Ok(());
+    /// Opens one more connection to the file at `path` that reads what is committed while another one writes.
+    /// Whatever would write fails.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file does not exist or is not of this program's version: [`SqliteStore::open`] comes
+    /// first.
+    pub fn reader(path: &Path) -> Result<Self, StoreError> {
+        // Not SQLITE_OPEN_READ_ONLY: a reader of a file with a write-ahead log may have to make the shared index.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.pragma_update(None, "query_only", true)?;
+        migrate::check_current(&connection)?;
+        Ok(Self { connection })
     }
-    // Read again under the write lock: another process may have migrated in between.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: u32 = version(&transaction)?;
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
+
+    /// Does what one verb does, durably or not at all.
+    fn write<T>(&mut self, verb: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = verb(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
     }
-    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()?;
-    Ok(())
 }
 
 impl Store for SqliteStore {
@@ -323,6 +330,21 @@ fn serial(row: &Row<'_>, column: usize) -> rusqlite::Result<SerialNumber> {
     SerialNumber::from_der_content(&bytes).ok_or_else(|| damaged(column, Type::Blob))
 }
 
+fn tenant(row: &Row<'_>, column: usize) -> rusqlite::Result<TenantId> {
+    let text: String = row.get(column)?;
+    TenantId::parse(&text).ok_or_else(|| damaged(column, Type::Text))
+}
+
+/// Which rule of the tables a statement broke, as SQLite's extended code.
+fn broken_rule<T>(result: &rusqlite::Result<T>) -> Option<i32> {
+    match result {
+        Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
+            Some(error.extended_code)
+        }
+        _ => None,
+    }
+}
+
 fn damaged(column: usize, kind: Type) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "damaged".into(), kind)
 }
@@ -333,59 +355,5 @@ fn one_row(changed: usize) -> Result<(), StoreError> {
 
 const AGENTS: &str = "SELECT id, name, created, standing, scope FROM agents";
 
-const MIGRATIONS: [&str; 1] = ["
-CREATE TABLE issuers (
-  id INTEGER PRIMARY KEY,
-  der BLOB NOT NULL,
-  revoked INTEGER
-) STRICT;
-CREATE TABLE agents (
-  id BLOB PRIMARY KEY CHECK (length(id) = 16),
-  name TEXT NOT NULL UNIQUE,
-  created INTEGER NOT NULL,
-  standing TEXT NOT NULL CHECK (standing IN ('good', 'held', 'revoked')),
-  scope BLOB NOT NULL
-) STRICT;
-CREATE TABLE names (
-  root BLOB PRIMARY KEY CHECK (length(root) = 32),
-  text TEXT NOT NULL
-) STRICT;
-CREATE TABLE certificates (
-  serial BLOB NOT NULL UNIQUE,
-  issuer INTEGER NOT NULL REFERENCES issuers,
-  agent BLOB NOT NULL REFERENCES agents,
-  key BLOB NOT NULL CHECK (length(key) = 32),
-  not_before INTEGER NOT NULL,
-  not_after INTEGER NOT NULL,
-  standing TEXT NOT NULL CHECK (standing IN ('good', 'held', 'revoked')),
-  since INTEGER NOT NULL,
-  reason INTEGER NOT NULL,
-  tbs BLOB,
-  der BLOB
-) STRICT;
-CREATE INDEX certificates_of_agent ON certificates (agent);
-CREATE INDEX certificates_listed ON certificates (issuer, serial) WHERE standing <> 'good';
-CREATE INDEX certificates_end ON certificates (issuer, not_after);
-CREATE TABLE list_numbers (
-  issuer INTEGER PRIMARY KEY REFERENCES issuers,
-  number INTEGER NOT NULL
-) STRICT;
-CREATE TABLE lists (
-  issuer INTEGER PRIMARY KEY REFERENCES issuers,
-  number INTEGER NOT NULL,
-  this_update INTEGER NOT NULL,
-  next_update INTEGER NOT NULL,
-  der BLOB NOT NULL
-) STRICT;
-CREATE TABLE directories (
-  path BLOB NOT NULL UNIQUE,
-  agent BLOB NOT NULL REFERENCES agents
-) STRICT;
-CREATE TABLE events (
-  number INTEGER PRIMARY KEY,
-  at INTEGER NOT NULL,
-  agent BLOB NOT NULL REFERENCES agents,
-  what TEXT NOT NULL,
-  text TEXT NOT NULL
-) STRICT;
-"];
+/// How long to wait for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,83 @@
+//! How a file becomes one of this version: numbered texts, forward only.
+//!
+//! A text is never changed once it is released. `user_version` counts how many a file has seen, and from the second
+//! on the file keeps the SHA-256 of each: a program that brings another text under the same number is refused, because
+//! its words would then mean other tables.
+
+use std::cmp::Ordering;
+
+use kakunin_core::digest::Digest;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::store::StoreError;
+
+/// Brings the file up to date, all of it or nothing.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    if version(connection)? != known() {
+        // Read again under the write lock: another process may have migrated in between.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = version(&transaction)?;
+        if found > known() {
+            return Err(StoreError::TooNew { found, known: known() });
+        }
+        check(&transaction, found)?;
+        for (_, text) in numbered().filter(|(number, _)| *number > found) {
+            transaction.execute_batch(text)?;
+        }
+        // The first text knew no table of checksums; its own comes with the second's.
+        let kept = if found < FIRST_KEPT { 0 } else { found };
+        for (number, text) in numbered().filter(|(number, _)| *number > kept) {
+            let sql = "INSERT INTO migrations (number, checksum) VALUES (?1, ?2)";
+            transaction.execute(sql, params![number, Digest::of(text.as_bytes()).as_bytes()])?;
+        }
+        transaction.pragma_update(None, "user_version", known())?;
+        transaction.commit()?;
+    }
+    check(connection, known())
+}
+
+/// Whether the file is of this program's version, for whoever may not change it.
+pub(super) fn check_current(connection: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, known());
+    match found.cmp(&known) {
+        Ordering::Less => Err(StoreError::TooOld { found, known }),
+        Ordering::Equal => check(connection, known),
+        Ordering::Greater => Err(StoreError::TooNew { found, known }),
+    }
+}
+
+/// Compares the checksums in the file with those of this program's texts.
+fn check(connection: &Connection, found: u32) -> Result<(), StoreError> {
+    if found < FIRST_KEPT {
+        return Ok(());
+    }
+    let mut statement = connection.prepare("SELECT checksum FROM migrations ORDER BY number")?;
+    let kept = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<[u8; 32]>, _>>()?;
+    let mut kept = kept.into_iter();
+    for (number, text) in numbered().take_while(|(number, _)| *number <= found) {
+        if kept.next() != Some(*Digest::of(text.as_bytes()).as_bytes()) {
+            return Err(StoreError::ChangedMigration { number });
+        }
+    }
+    match kept.next() {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Damaged { what: "list of migrations" }),
+    }
+}
+
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+fn numbered() -> impl Iterator<Item = (u32, &'static str)> {
+    (1..).zip(MIGRATIONS)
+}
+
+/// The text that makes the table of checksums.
+const FIRST_KEPT: u32 = 2;
+
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];

@@ -1,0 +1,154 @@
+//! Stores of earlier versions: `tests/old/N` has a home as the last program with N migrations left it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+
+use kakunin_authority::authority::Hours;
+use kakunin_authority::signer::PassphraseSources;
+use kakunin_authority::standing::{Order, Standing};
+use kakunin_authority::store::{IssuerId, SqliteStore, Store, StoreError};
+use kakunin_authority::{AgentName, Authority, Home, Who};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{at, fresh};
+use crate::office::nobody;
+
+#[test]
+fn a_home_of_the_first_version_goes_on_with_all_it_held() {
+    let (folder, home) = old_home();
+    let passphrase = folder.path().join("passphrase");
+    fs::write(&passphrase, "correct horse\n").unwrap();
+    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+    let sources =
+        PassphraseSources { named: Some(&passphrase), own: Path::new("/nonexistent"), ask: &nobody };
+    let mut authority = Authority::open(&home, sources).unwrap();
+
+    let name = |text| Who::Name(AgentName::parse(text).unwrap());
+    let billing = authority.find(&name("billing")).unwrap();
+    let support = authority.find(&name("support")).unwrap();
+    assert_eq!((billing.standing, support.standing), (Standing::Held, Standing::Revoked));
+    assert_eq!(billing.id.to_string(), "ddb6eb46-ff58-4307-9773-8fbb9a3e1026");
+    let records = authority.records();
+    let standings = |agent| -> Vec<_> {
+        records.certificates(agent).unwrap().iter().map(|held| (held.issuer, held.standing)).collect()
+    };
+    let first = IssuerId::ROOT.next();
+    assert_eq!(standings(billing.id), [(first, Standing::Held), (first.next(), Standing::Held)]);
+    assert_eq!(standings(support.id), [(first, Standing::Revoked)]);
+    let texts: Vec<_> = records.events(billing.id).unwrap().into_iter().map(|event| event.text).collect();
+    assert_eq!(texts, ["audit of the quarter", "found nothing", "again"]);
+    assert_eq!(records.directories(billing.id).unwrap().len(), 2);
+    assert_eq!(records.newest_list(first).unwrap().unwrap().number, 9);
+
+    // It signs on with its old keys, under the next numbers.
+    let ordered = authority.order(&name("billing"), Order::Resume, "", Hours::default(), at(AFTER)).unwrap();
+    assert_eq!(ordered.agent.standing, Standing::Good);
+    assert_eq!(ordered.publication.number, 4);
+    assert_eq!(authority.records().newest_list(first).unwrap().unwrap().number, 10);
+    assert_eq!(authority.records().check_audit(None).unwrap(), None);
+}
+
+#[test]
+fn a_store_that_came_a_long_way_has_the_tables_of_a_new_one() {
+    let (_folder, home) = old_home();
+    drop(SqliteStore::open(&home.store()).unwrap());
+    let (folder, _store) = fresh();
+    let old = schema(&home.store());
+    assert_eq!(old, schema(&folder.path().join("store.sqlite")));
+    assert!(old.iter().any(|sql| sql.contains("CREATE TABLE audit")));
+}
+
+#[test]
+fn the_texts_of_migrations_are_what_released_stores_hold() {
+    let (folder, _store) = fresh();
+    let connection = Connection::open(folder.path().join("store.sqlite")).unwrap();
+    let sql = "SELECT lower(hex(checksum)) FROM migrations ORDER BY number";
+    let mut statement = connection.prepare(sql).unwrap();
+    let kept: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(kept, RELEASED);
+}
+
+#[test]
+fn a_store_made_by_other_instructions_or_a_newer_program_is_refused() {
+    for (sql, expected) in [
+        ("UPDATE migrations SET checksum = zeroblob(32) WHERE number = 2", "ChangedMigration { number: 2 }"),
+        ("UPDATE migrations SET checksum = zeroblob(32) WHERE number = 1", "ChangedMigration { number: 1 }"),
+        ("DELETE FROM migrations WHERE number = 1", "ChangedMigration { number: 1 }"),
+        ("INSERT INTO migrations VALUES (99, zeroblob(32))", "Damaged"),
+        ("PRAGMA user_version = 99", "TooNew { found: 99"),
+    ] {
+        let (folder, store) = fresh();
+        drop(store);
+        let path = folder.path().join("store.sqlite");
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        for refused in [SqliteStore::open(&path), SqliteStore::reader(&path)] {
+            let refused = format!("{:?}", refused.unwrap_err());
+            assert!(refused.starts_with(expected), "{sql}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_store_as_it_was() {
+    let (_folder, home) = old_home();
+    let connection = Connection::open(home.store()).unwrap();
+    connection.execute_batch("CREATE TABLE audit (somebody TEXT)").unwrap();
+    let before = schema(&home.store());
+    assert!(matches!(SqliteStore::open(&home.store()), Err(StoreError::Database(_))));
+    assert!(matches!(SqliteStore::reader(&home.store()), Err(StoreError::TooOld { found: 1, .. })));
+    assert_eq!(schema(&home.store()), before);
+    connection.execute_batch("DROP TABLE audit").unwrap();
+    assert_eq!(SqliteStore::open(&home.store()).unwrap().agents().unwrap().len(), 2);
+}
+
+#[test]
+fn many_processes_may_be_the_first_to_open_an_old_store() {
+    let (_folder, home) = old_home();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(SqliteStore::open(&home.store()).unwrap().agents().unwrap().len(), 2));
+        }
+    });
+}
+
+/// The home of `tests/old/1`: passphrase `correct horse`.
+fn old_home() -> (TempDir, Home) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("home");
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old/1");
+    for part in ["", "root", "issuing", "public"] {
+        fs::create_dir(path.join(part)).unwrap();
+    }
+    for part in ["root", "issuing"] {
+        for entry in fs::read_dir(old.join(part)).unwrap() {
+            let file = entry.unwrap();
+            let to = path.join(part).join(file.file_name());
+            fs::copy(file.path(), &to).unwrap();
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+    let home = Home::at(&path);
+    let sql = fs::read_to_string(old.join("store.sql")).unwrap();
+    Connection::open(home.store()).unwrap().execute_batch(&sql).unwrap();
+    (folder, home)
+}
+
+fn schema(path: &Path) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let sql = "SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// A minute after the home was left.
+const AFTER: i64 = 1_795_624_700;
+
+/// Never change one: homes keep these, and refuse a program that brings others.
+const RELEASED: [&str; 2] = [
+    "62ff7b5a425d267baa8c6184312aec82cb97885e5d017b67a22f72cb0a8f3c63",
+    "1b786a14c354ff6cf538cc34781f1c8128cf1c8b16900046b3e64930f8c20c59",
+];
