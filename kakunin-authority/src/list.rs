@@ -6,8 +6,9 @@
 use der::asn1::{OctetString, Uint};
 use der::oid::AssociatedOid;
 use der::{Encode, Length};
-use kakunin_core::certificate::CaCertificate;
+use kakunin_core::certificate::{CaCertificate, oids};
 use kakunin_core::key::{SignError, Signer};
+use kakunin_core::revocation::ListPolicy;
 use kakunin_core::time::UnixTime;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
@@ -32,6 +33,8 @@ pub struct ListHeader<'a> {
     pub this_update: UnixTime,
     /// Until when it may be used.
     pub next_update: UnixTime,
+    /// What it says about the feed. With a policy nobody decides by the list alone; only the issuing authority's has one.
+    pub policy: Option<ListPolicy>,
 }
 
 impl ListWriter {
@@ -90,9 +93,13 @@ fn extensions(header: &ListHeader<'_>) -> der::Result<Vec<u8>> {
     let authority = AuthorityKeyIdentifier { key_identifier: Some(id), ..Default::default() };
     let number = CrlNumber(Uint::new(&header.number.to_be_bytes())?);
     let mut out = Vec::new();
-    for (extn_id, value) in
-        [(AuthorityKeyIdentifier::OID, authority.to_der()?), (CrlNumber::OID, number.to_der()?)]
-    {
+    let policy = header.policy.map(|policy| policy.to_der()).transpose()?;
+    let rows = [
+        Some((AuthorityKeyIdentifier::OID, authority.to_der()?)),
+        Some((CrlNumber::OID, number.to_der()?)),
+        policy.map(|value| (oids::LIST_POLICY, value)),
+    ];
+    for (extn_id, value) in rows.into_iter().flatten() {
         Extension { extn_id, critical: false, extn_value: OctetString::new(value)? }
             .encode_to_vec(&mut out)?;
     }

@@ -184,10 +184,22 @@ impl MemoryAuthority {
         }
         let header = |ca: &'_ Ca, next: i64| (ca.certificate.clone(), now.plus(next));
         let (issuer, next_update) = header(&self.issuing, hours * 3600);
-        let own = ListHeader { issuer: &issuer, number: records.number, this_update: now, next_update };
+        let own = ListHeader {
+            issuer: &issuer,
+            number: records.number,
+            this_update: now,
+            next_update,
+            policy: None,
+        };
         let own = writer.sign(&own, &self.issuing.signer)?;
         let (issuer, next_update) = header(&self.root, 400 * DAY);
-        let root = ListHeader { issuer: &issuer, number: records.number, this_update: now, next_update };
+        let root = ListHeader {
+            issuer: &issuer,
+            number: records.number,
+            this_update: now,
+            next_update,
+            policy: None,
+        };
         let root = ListWriter::default().sign(&root, &self.root.signer)?;
         let pem =
             |der: &[u8]| encode_string("X509 CRL", LineEnding::LF, der).map_err(|_| MemoryError::Encoding);

@@ -64,7 +64,7 @@ pub(crate) fn sign_list(
     let this_update = period.now.max(last_update);
     let next_update = this_update.plus(period.seconds);
     let number = store.next_list_number(id)?;
-    let header = ListHeader { issuer, number, this_update, next_update };
+    let header = ListHeader { issuer, number, this_update, next_update, policy: None };
     let list = ListRecord { number, this_update, next_update, der: writer.sign(&header, signer)? };
     store.keep_list(id, &list)?;
     Ok(list)

@@ -633,6 +633,25 @@ fn lists(v: &mut Vectors, ours: &Authority, payments: &Setup<'_>) {
             der.extensions().push(Der::list(0x30, vec![oid, Der::leaf(1, vec![0xff]), value]));
         }),
     );
+    let asking = |change: &dyn Fn(&mut Der), serial: &[u8]| {
+        let mut der = Der::parse(&ours.list(By::Issuing, |l| l.revoked_certs = vec![entry(serial, None)]));
+        let digest = if serial == SERIAL { vec![0x5c; 32] } else { vec![0; 32] };
+        let epoch = u8::from(serial == SERIAL);
+        let fields = vec![Der::integer(1), Der::integer(60), Der::integer(epoch), Der::leaf(4, digest)];
+        let mut policy = Der::list(0x30, fields);
+        change(&mut policy);
+        let oid = Der::leaf(6, oids::LIST_POLICY.as_bytes().to_vec());
+        der.extensions().push(Der::list(0x30, vec![oid, Der::leaf(4, policy.encode())]));
+        ours.resign(der, By::Issuing)
+    };
+    v.list("issuing.feed", &asking(&|_| {}, &[9]));
+    v.list("issuing.feed_revoked", &asking(&|_| {}, &SERIAL));
+    v.list("issuing.feed_version_2", &asking(&|policy| *policy.child(0) = Der::integer(2), &[9]));
+    v.list("issuing.feed_without_age", &asking(&|policy| *policy.child(1) = Der::integer(0), &[9]));
+    v.list("issuing.feed_epoch_without_digest", &asking(&|policy| *policy.child(2) = Der::integer(1), &[9]));
+    let mut roots = Der::parse(&ours.list(By::Root, |_| {}));
+    roots.extensions().push(Der::parse(&asking(&|_| {}, &[9])).extension("1.3.6.1.4.1.32473.1.6").clone());
+    v.list("root.feed", &ours.resign(roots, By::Root));
     let mut badly = ours.list(By::Issuing, |_| {});
     *badly.last_mut().unwrap() ^= 1;
     v.list("issuing.badly_signed", &badly);
@@ -675,6 +694,16 @@ fn lists(v: &mut Vectors, ours: &Authority, payments: &Setup<'_>) {
         ("held_and_revoked", &["issuing.held_and_revoked", "root.good"], "certificate.revoked"),
         ("stale_still_revokes", &["issuing.stale_and_revoked", "root.good"], "certificate.revoked"),
         ("others_revoked", &["issuing.others", "root.good"], "allow"),
+        ("feed_without_the_feed", &["issuing.feed", "root.good"], "revocation.stale"),
+        ("feed_revoked", &["issuing.feed_revoked", "root.good"], "certificate.revoked"),
+        ("feed_version_2", &["issuing.feed_version_2", "root.good"], "revocation.invalid"),
+        ("feed_without_age", &["issuing.feed_without_age", "root.good"], "revocation.invalid"),
+        (
+            "feed_epoch_without_digest",
+            &["issuing.feed_epoch_without_digest", "root.good"],
+            "revocation.invalid",
+        ),
+        ("feed_of_the_root", &["issuing.good", "root.feed"], "revocation.invalid"),
         ("serial_on_the_roots_list", &["issuing.good", "root.agents_serial"], "allow"),
         ("issuing_authority_revoked", &["issuing.good", "root.revoked"], "certificate.revoked"),
         ("issuing_authority_held", &["issuing.good", "root.held"], "certificate.held"),

@@ -51,6 +51,10 @@ impl PathLists {
             }
         }
         match (newest(of_issuing), newest(of_root)) {
+            // A feed is of the issuing authority; of what the root's says nobody here would hear.
+            (_, Some(root)) if root.policy().is_some() => {
+                Err(ListSelectError::Invalid(ListError::Unusable("the root's list asks for a feed")))
+            }
             (Some(issuing), Some(root)) => Ok(Self { issuing, root }),
             // A foreign list where ours should be says more than "missing": somebody published the wrong one.
             _ if foreign => Err(ListSelectError::Invalid(ListError::OtherIssuer)),
@@ -144,7 +148,11 @@ impl AgentPath {
         // A held authority holds its agents; the greater severity of the two counts.
         let agent = lists.issuing.standing(&self.agent().decoded().serial());
         let standing = agent.max(lists.root.standing(&self.issuing().decoded().serial()));
-        let last_list_second = lists.next_update().plus(-1);
+        // WIRE 3: a list with a policy says nothing good without the feed, however fresh the file is.
+        let last_list_second = match lists.issuing.policy() {
+            None => lists.next_update().plus(-1),
+            Some(_) => NEVER,
+        };
         let good_until = self.not_after().min(last_list_second);
         Ok(VerifiedAgent { path: self, lists, standing, good_until })
     }
@@ -169,7 +177,8 @@ impl VerifiedAgent {
         self.standing
     }
 
-    /// The last second at which this is proven: the least of certificate ends and nextUpdate.
+    /// The last second at which this is proven: the least of certificate ends and nextUpdate. The year 1970 if the list
+    /// asks for a feed and there is none.
     #[must_use]
     pub const fn good_until(&self) -> UnixTime {
         self.good_until
@@ -187,7 +196,7 @@ impl VerifiedAgent {
             Some(DenialReason::CertificateRevoked)
         } else if self.standing == Standing::Held {
             Some(DenialReason::CertificateHeld)
-        } else if now >= self.lists.next_update() {
+        } else if now > self.good_until {
             Some(DenialReason::RevocationStale)
         } else {
             None
@@ -233,6 +242,9 @@ impl ListSelectError {
         }
     }
 }
+
+/// Before every decision.
+const NEVER: UnixTime = UnixTime::from_seconds(0);
 
 /// notBefore and thisUpdate tolerate clocks that lag by this many seconds.
 const CLOCK_TOLERANCE: i64 = 120;

@@ -46,6 +46,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("receipt.chain", "a gap in the counter of a chain"),
     ("receipt.close", "totals that do not agree, or none without a recovery"),
+    ("receipt.feed", "an allow by a list that asks for the feed, without what the feed said"),
     (
         "receipt.list",
         "the list is not archived, not signed by the agent's issuer, not as described, or missing from an allow",

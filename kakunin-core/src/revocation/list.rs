@@ -12,6 +12,7 @@ use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged}
 use x509_cert::time::Time;
 
 use super::index::Index;
+use super::policy::ListPolicy;
 use super::standing::Standing;
 use crate::digest::{Digest, hex};
 use crate::id::SerialNumber;
@@ -33,6 +34,7 @@ pub struct UnverifiedList<'a> {
     number: ListNumber,
     this_update: UnixTime,
     next_update: UnixTime,
+    policy: Option<ListPolicy>,
     entries: &'a [u8],
 }
 
@@ -57,6 +59,7 @@ pub struct RevocationList {
     number: ListNumber,
     this_update: UnixTime,
     next_update: UnixTime,
+    policy: Option<ListPolicy>,
     index: Arc<Index>,
 }
 
@@ -100,7 +103,7 @@ impl<'a> UnverifiedList<'a> {
         if next_update <= this_update {
             return Err(ListError::Unusable("nextUpdate is not after thisUpdate"));
         }
-        let (number, issuer_key_id) = list_extensions(extensions)?;
+        let Said { number, issuer_key_id, policy } = list_extensions(extensions)?;
         let signature =
             outer.signature.as_bytes().ok_or(ListError::Unusable("a signature with unused bits"))?;
         let algorithm = inner.oid;
@@ -114,6 +117,7 @@ impl<'a> UnverifiedList<'a> {
             number,
             this_update,
             next_update,
+            policy,
             entries,
         })
     }
@@ -179,6 +183,7 @@ impl<'a> UnverifiedList<'a> {
             number: self.number,
             this_update: self.this_update,
             next_update: self.next_update,
+            policy: self.policy,
             index: Arc::new(index),
         })
     }
@@ -213,6 +218,12 @@ impl RevocationList {
     #[must_use]
     pub const fn next_update(&self) -> UnixTime {
         self.next_update
+    }
+
+    /// What it says about the feed beside it: with a policy, the list alone allows nothing.
+    #[must_use]
+    pub const fn policy(&self) -> Option<ListPolicy> {
+        self.policy
     }
 
     /// What the list says about `serial`.
@@ -426,8 +437,15 @@ fn extensions<'a>(
     if seen.is_empty() { Err(ListError::Unusable("an empty list of extensions")) } else { Ok(()) }
 }
 
-fn list_extensions(sequence: &[u8]) -> Result<(ListNumber, Vec<u8>), ListError> {
-    let (mut number, mut key_id) = (None, None);
+/// What the extensions of a list say.
+struct Said {
+    number: ListNumber,
+    issuer_key_id: Vec<u8>,
+    policy: Option<ListPolicy>,
+}
+
+fn list_extensions(sequence: &[u8]) -> Result<Said, ListError> {
+    let (mut number, mut key_id, mut policy) = (None, None, None);
     extensions(sequence, |extension| {
         match (extension.oid, extension.critical) {
             (CRL_NUMBER, false) => {
@@ -441,6 +459,7 @@ fn list_extensions(sequence: &[u8]) -> Result<(ListNumber, Vec<u8>), ListError> 
                 let id = x509_cert::ext::pkix::AuthorityKeyIdentifier::from_der(extension.value.as_bytes())?;
                 key_id = id.key_identifier.map(|id| id.as_bytes().to_vec());
             }
+            (LIST_POLICY, false) => policy = Some(ListPolicy::from_der(extension.value.as_bytes())?),
             // Critical and unknown, or partitioned and indirect lists, which must be critical: nothing is decided.
             (_, true) | (ISSUING_DISTRIBUTION_POINT | DELTA_INDICATOR, false) => {
                 return Err(ListError::Unusable("an extension this reader cannot honour"));
@@ -449,10 +468,11 @@ fn list_extensions(sequence: &[u8]) -> Result<(ListNumber, Vec<u8>), ListError> 
         }
         Ok(())
     })?;
-    Ok((
-        number.ok_or(ListError::Unusable("no number"))?,
-        key_id.ok_or(ListError::Unusable("no authority key identifier"))?,
-    ))
+    Ok(Said {
+        number: number.ok_or(ListError::Unusable("no number"))?,
+        issuer_key_id: key_id.ok_or(ListError::Unusable("no authority key identifier"))?,
+        policy,
+    })
 }
 
 fn read_entries(content: &[u8]) -> Result<Vec<(SerialNumber, Standing)>, ListError> {
@@ -510,3 +530,5 @@ const REASON_CODE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.21");
 const DELTA_INDICATOR: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.27");
 const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.28");
 const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
+/// [`crate::certificate::oids::LIST_POLICY`], which stands a floor above.
+const LIST_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.32473.1.6");

@@ -1,6 +1,7 @@
 //! What a guard remembers of the lists it accepted, so that none of them can be taken back.
 
 use super::list::{ListNumber, RevocationList};
+use super::policy::FeedHead;
 use super::standing::Standing;
 use crate::digest::Digest;
 use crate::id::SerialNumber;
@@ -12,19 +13,25 @@ pub struct ListMark {
     number: ListNumber,
     this_update: UnixTime,
     digest: Digest,
+    feed: Option<FeedHead>,
 }
 
 impl ListMark {
     /// The mark of `list`.
     #[must_use]
     pub fn of(list: &RevocationList) -> Self {
-        Self { number: list.number().clone(), this_update: list.this_update(), digest: list.digest() }
+        Self {
+            number: list.number().clone(),
+            this_update: list.this_update(),
+            digest: list.digest(),
+            feed: list.policy().map(|policy| policy.head()),
+        }
     }
 
     /// Checks that `next` may follow the list of this mark.
     ///
     /// # Errors
-    /// [`Contradiction`] when it is older, or has the same number and says something else.
+    /// [`Contradiction`] when it is older, has the same number and says something else, or knows less of the feed.
     pub fn allows(&self, next: &RevocationList) -> Result<(), Contradiction> {
         if *next.number() == self.number {
             let same = next.digest() == self.digest;
@@ -38,8 +45,26 @@ impl ListMark {
             let (offered, seen) = (next.number().clone(), self.number.clone());
             return Err(Contradiction::Rollback { offered, seen });
         }
-        Ok(())
+        match (self.feed, next.policy().map(|policy| policy.head())) {
+            (Some(seen), Some(offered)) => follows(seen, offered),
+            // An authority may begin a feed, and end one: its own newer list says so.
+            _ => Ok(()),
+        }
     }
+}
+
+/// Checks that a feed that had come to `seen` may have come to `offered`.
+///
+/// # Errors
+/// [`Contradiction`] for a lower epoch, and for another change of the same epoch.
+pub(crate) fn follows(seen: FeedHead, offered: FeedHead) -> Result<(), Contradiction> {
+    if offered.epoch() < seen.epoch() {
+        return Err(Contradiction::FeedRollback { offered: offered.epoch(), seen: seen.epoch() });
+    }
+    if offered.epoch() == seen.epoch() && offered != seen {
+        return Err(Contradiction::FeedEquivocation { epoch: seen.epoch() });
+    }
+    Ok(())
 }
 
 /// Checks that `next` still revokes `serial` if `kept` did: a revocation is final while the certificate lives.
@@ -94,5 +119,19 @@ pub enum Contradiction {
     Forgotten {
         /// Its serial number.
         serial: SerialNumber,
+    },
+    /// The feed was further than is said now.
+    #[error("the feed is said to be at epoch {offered} after epoch {seen} was accepted")]
+    FeedRollback {
+        /// The epoch that is said.
+        offered: u64,
+        /// The epoch that was accepted.
+        seen: u64,
+    },
+    /// Two different changes of one number.
+    #[error("two different changes of the feed carry epoch {epoch}")]
+    FeedEquivocation {
+        /// The epoch of both.
+        epoch: u64,
     },
 }

@@ -127,6 +127,8 @@ impl<'a> Lists<'a> {
 #[derive(Default)]
 pub(super) struct Said {
     lists: Vec<ListUse>,
+    /// Which of them ask for the feed.
+    with_feed: HashSet<usize>,
     /// Those that the sources have, by name.
     names: HashMap<Digest, usize>,
     /// For each certificate that is here and on a list: on which, ascending, and if it is revoked there, since when.
@@ -137,6 +139,9 @@ impl Said {
     fn take(&mut self, list: &RevocationList, is_kept: bool, serials: &HashSet<SerialNumber>) {
         let at = self.lists.len();
         self.lists.push(ListUse::of(list));
+        if list.policy().is_some() {
+            self.with_feed.insert(at);
+        }
         if is_kept {
             self.names.entry(list.digest()).or_insert(at);
         }
@@ -166,7 +171,7 @@ impl Said {
             Some((_, None)) => Standing::Held,
             Some((_, Some(_))) => Standing::Revoked,
         };
-        Some(CheckedList { list: *self.lists.get(at)?, standing })
+        Some(CheckedList { list: *self.lists.get(at)?, standing, wants_feed: self.with_feed.contains(&at) })
     }
 
     /// Since when certificates of one key, which end by `not_after`, are revoked. A date that the issuer set back counts

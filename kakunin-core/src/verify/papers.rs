@@ -49,6 +49,8 @@ impl Signatory {
 pub(super) struct CheckedList {
     pub(super) list: ListUse,
     pub(super) standing: Standing,
+    /// Whether it asks for the feed: alone it allows nothing.
+    pub(super) wants_feed: bool,
 }
 
 /// Everything that is known from the sources' certificates and lists.

@@ -425,6 +425,9 @@ pub(super) fn may_allow(
     if at.plus(CLOCK_TOLERANCE) < checked.list.this_update || at >= checked.list.next_update {
         return Err("receipt.list_stale");
     }
+    if checked.wants_feed {
+        return Err("receipt.feed");
+    }
     if checked.standing == Standing::Good { Ok(()) } else { Err("receipt.standing") }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors, VerifiedAgent};
+use kakunin_core::certificate::{AgentCertificate, PathLists, TrustAnchors, VerifiedAgent, oids};
 use kakunin_core::decision::Decision;
 use kakunin_core::id::AgentId;
 use kakunin_core::journal::{DecisionEntry, Identity, Journal, JournalOptions};
@@ -12,13 +12,16 @@ use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::leash::Leash;
 use kakunin_core::receipt::{ListUse, Mode, Stamp};
 use kakunin_core::request::ActionRequest;
+use kakunin_core::revocation::{FeedHead, ListPolicy};
 use kakunin_core::scope::{DraftScope, NameLists};
 use kakunin_core::time::UnixTime;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    RevocationReason, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber, SigningKey as _, date_time_ymd,
 };
+
+use crate::authority::Der;
 
 /// Noon of a Monday on which every certificate and list of the house is good.
 pub(crate) fn now() -> UnixTime {
@@ -69,6 +72,8 @@ pub(crate) struct House {
     /// Each of these revoked from the 24th on.
     pub(crate) earlier_revoked: Vec<u8>,
     pub(crate) namesake_revoked: Vec<u8>,
+    /// A list of the 22nd on which nobody is, and which asks for the feed.
+    pub(crate) asking_for_feed: Vec<u8>,
 }
 
 impl House {
@@ -164,6 +169,7 @@ impl House {
             namesake: namesake.der().to_vec(),
             earlier_revoked: list(&issuing_issuer, 10, 24, Some(before)),
             namesake_revoked: list(&issuing_issuer, 10, 24, Some(others)),
+            asking_for_feed: with_policy(&issuing_issuer, &list(&issuing_issuer, 9, 22, None)),
         }
     }
 
@@ -196,10 +202,11 @@ impl House {
             namesake: read("namesake"),
             earlier_revoked: read("earlier_revoked"),
             namesake_revoked: read("namesake_revoked"),
+            asking_for_feed: read("asking_for_feed"),
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[u8]); 20] {
+    fn parts(&self) -> [(&'static str, &[u8]); 21] {
         [
             ("root", &self.root),
             ("issuing", &self.issuing),
@@ -221,6 +228,7 @@ impl House {
             ("namesake", &self.namesake),
             ("earlier_revoked", &self.earlier_revoked),
             ("namesake_revoked", &self.namesake_revoked),
+            ("asking_for_feed", &self.asking_for_feed),
         ]
     }
 
@@ -377,4 +385,15 @@ fn dated(
         key_identifier_method: key_id.clone(),
     };
     params.signed_by(issuer).unwrap().der().to_vec()
+}
+
+/// `list` with a feed policy: 60 s, no change yet.
+fn with_policy((issuer, _): &Authority<'_>, list: &[u8]) -> Vec<u8> {
+    let mut list = Der::parse(list);
+    let policy = ListPolicy::new(60, FeedHead::START).unwrap().to_der().unwrap();
+    let oid = Der::leaf(6, oids::LIST_POLICY.as_bytes().to_vec());
+    list.extensions().push(Der::list(0x30, vec![oid, Der::leaf(4, policy)]));
+    let signature = issuer.key().sign(&list.child(0).encode()).unwrap();
+    *list.child(2) = Der::leaf(3, [&[0], signature.as_slice()].concat());
+    list.encode()
 }

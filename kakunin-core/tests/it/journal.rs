@@ -468,6 +468,24 @@ fn allowances_outside_the_certificates_time_are_invalid_and_denials_are_not() {
     }
 }
 
+/// C130: a guard never allows by such a list alone.
+#[test]
+fn an_allowance_by_a_list_that_asks_for_the_feed_names_it_or_is_none() {
+    let house = house();
+    let asking = House { issuing_list: house.asking_for_feed.clone(), ..house };
+    for (amount, expected) in [("1.00", Err("receipt.feed")), ("99999.00", Ok(()))] {
+        let (asked, dir) = (request(amount), tempfile::tempdir().unwrap());
+        let journal = asking.journal(dir.path());
+        let decision = decide(&asking.leash(), &asked);
+        drop(journal.decision(&entry(&decision, &asked, asking.list_use(), stamp(1))).unwrap());
+        journal.close(stamp(2)).unwrap();
+        match expected {
+            Err(code) => assert_eq!(invalid(&asking, dir.path()), code),
+            Ok(()) => assert_eq!(reasons(&asking, dir.path()), ["tail.not_witnessed"]),
+        }
+    }
+}
+
 #[test]
 fn an_allowance_without_outcome_is_result_unknown() {
     let (house, dir) = (house(), tempfile::tempdir().unwrap());

@@ -6,7 +6,8 @@ use kakunin_core::certificate::{AgentCertificate, ListSelectError, PathLists, Tr
 use kakunin_core::id::SerialNumber as Serial;
 use kakunin_core::reason::DenialReason as Why;
 use kakunin_core::revocation::{
-    Contradiction, ListError, ListMark, ListNumber, RevocationList, Standing, UnverifiedList,
+    Contradiction, FeedHead, ListError, ListMark, ListNumber, ListPolicy, RevocationList, Standing,
+    UnverifiedList,
 };
 use kakunin_core::scope::{Pattern, Scope, ScopeParts};
 use rcgen::{
@@ -491,6 +492,112 @@ fn ten_thousand_entries_are_found_again() {
     let standing = |n| list.standing(&Serial::from_der_content(&serial(n)).unwrap());
     assert!((0..10_000).all(|n| standing(n) == Standing::Revoked));
     assert!((10_000..11_000).all(|n| standing(n) == Standing::Good));
+}
+
+/// C130: a list that asks for a feed says nothing good without it; what it revokes, it revokes.
+#[test]
+fn a_list_that_asks_for_a_feed_allows_nothing_by_itself() {
+    let scene = Scene::new();
+    let with_policy = |serial: &[u8], reason| {
+        let mut der = Der::parse(&scene.list(|list| list.revoked_certs = vec![entry(serial, reason)]));
+        der.extensions().push(policy_extension(60, 0));
+        scene.authority.resign(der, By::Issuing)
+    };
+    assert_eq!(scene.verdict(&with_policy(&[9], None)), Err(Why::RevocationStale));
+    assert_eq!(scene.verdict(&with_policy(&SERIAL, None)), Err(Why::CertificateRevoked));
+    let hold = Some(RevocationReason::CertificateHold);
+    assert_eq!(scene.verdict(&with_policy(&SERIAL, hold)), Err(Why::CertificateHeld));
+    let read = scene.read(&with_policy(&[9], None));
+    assert_eq!(read.policy(), ListPolicy::new(60, FeedHead::START));
+    assert_eq!(scene.read(&scene.list(|_| {})).policy(), None);
+    // The feed is of the issuing authority: of the root's nobody would hear.
+    let mut root = Der::parse(&scene.authority.list(By::Root, |_| {}));
+    root.extensions().push(policy_extension(60, 0));
+    let root = scene.authority.resign(root, By::Root);
+    assert_eq!(scene.verdicts(&[scene.list(|_| {}), root]), Err(Why::RevocationInvalid));
+}
+
+/// C130: the policy has one encoding, once, and is not critical.
+#[test]
+fn a_feed_policy_in_another_form_makes_the_list_unusable() {
+    let scene = Scene::new();
+    let read = |change: &dyn Fn(&mut Der)| {
+        let mut der = Der::parse(&scene.list(|_| {}));
+        der.extensions().push(policy_extension(60, 7));
+        change(&mut der);
+        scene.verdict(&scene.authority.resign(der, By::Issuing))
+    };
+    let value = |change: &dyn Fn(&mut Der)| read(&|der| der.edit_extension(POLICY, |value| change(value)));
+    assert_eq!(value(&|_| {}), Err(Why::RevocationStale), "as it should be");
+    let wrong: [Change<'_>; 19] = [
+        ("version 2", &|v| *v.child(0).content() = vec![2]),
+        ("version 0", &|v| *v.child(0).content() = vec![0]),
+        ("no age", &|v| *v.child(1).content() = vec![0]),
+        ("an age of over a day", &|v| *v.child(1).content() = vec![1, 0x51, 0x81]),
+        ("a negative age", &|v| *v.child(1).content() = vec![0xff]),
+        ("a padded age", &|v| *v.child(1).content() = vec![0, 60]),
+        ("a negative epoch", &|v| *v.child(2).content() = vec![0x80]),
+        ("a padded epoch", &|v| *v.child(2).content() = vec![0, 7]),
+        ("an epoch of 2^53", &|v| *v.child(2).content() = vec![0x20, 0, 0, 0, 0, 0, 0]),
+        ("an epoch of 72 bits", &|v| *v.child(2).content() = vec![0x20; 9]),
+        ("epoch 0 with a digest", &|v| *v.child(2).content() = vec![0]),
+        ("an epoch without a digest", &|v| *v.child(3).content() = vec![0; 32]),
+        ("a head of 31 octets", &|v| v.child(3).content().truncate(31)),
+        ("a head of 33 octets", &|v| v.child(3).content().push(1)),
+        ("a head of another type", &|v| v.child(3).set_tag(3)),
+        ("no head", &|v| drop(v.children().pop())),
+        ("no epoch", &|v| drop(v.children().remove(2))),
+        ("a field more", &|v| v.children().push(Der::integer(1))),
+        ("a SET", &|v| v.set_tag(0x31)),
+    ];
+    for (what, change) in wrong {
+        assert_eq!(value(change), Err(Why::RevocationInvalid), "{what}");
+    }
+    let outside: [Change<'_>; 4] = [
+        ("critical", &|der| der.extension(POLICY).children().insert(1, Der::leaf(1, vec![0xff]))),
+        ("twice", &|der| der.extensions().push(policy_extension(60, 7))),
+        ("bytes after it", &|der| der.extension(POLICY).child(1).content().extend([5, 0])),
+        ("empty", &|der| der.extension(POLICY).child(1).content().clear()),
+    ];
+    for (what, change) in outside {
+        assert_eq!(read(change), Err(Why::RevocationInvalid), "{what}");
+    }
+}
+
+/// C130: what a list says about its feed never goes back, and never changes for one epoch.
+#[test]
+fn a_list_never_sets_its_feed_back() {
+    let scene = Scene::new();
+    let list = |number: u8, epoch: Option<u8>| {
+        let mut der = Der::parse(&scene.list(|list| list.crl_number = SerialNumber::from(vec![number])));
+        der.extensions().extend(epoch.map(|epoch| policy_extension(60, epoch)));
+        scene.read(&scene.authority.resign(der, By::Issuing))
+    };
+    let serial = Serial::from_der_content(&SERIAL).unwrap();
+    let follows = |next: &RevocationList, kept: &RevocationList| {
+        (next.may_follow(kept, &serial), ListMark::of(kept).allows(next))
+    };
+    let kept = list(5, Some(7));
+    for next in [list(6, Some(7)), list(6, Some(8)), list(6, None)] {
+        assert_eq!(follows(&next, &kept), (Ok(()), Ok(())));
+    }
+    assert_eq!(follows(&list(6, Some(7)), &list(5, None)), (Ok(()), Ok(())), "a feed may begin");
+    let back = Err(Contradiction::FeedRollback { offered: 6, seen: 7 });
+    assert_eq!(follows(&list(6, Some(6)), &kept), (back.clone(), back));
+    let mut other = Der::parse(list(6, Some(7)).der());
+    other.edit_extension(POLICY, |value| value.child(3).content()[0] ^= 1);
+    let other = scene.read(&scene.authority.resign(other, By::Issuing));
+    let two = Err(Contradiction::FeedEquivocation { epoch: 7 });
+    assert_eq!(follows(&other, &kept), (two.clone(), two));
+}
+
+const POLICY: &str = "1.3.6.1.4.1.32473.1.6";
+
+/// The extension as another writer would make it.
+fn policy_extension(max_age: u8, epoch: u8) -> Der {
+    let head = if epoch == 0 { vec![0; 32] } else { vec![epoch; 32] };
+    let fields = vec![Der::integer(1), Der::integer(max_age), Der::integer(epoch), Der::leaf(4, head)];
+    extension(POLICY, false, &Der::list(0x30, fields))
 }
 
 /// What is broken in a list, and how.
