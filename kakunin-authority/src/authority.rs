@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use kakunin_core::certificate::{CaCertificate, CaRole, CertificateError};
 use kakunin_core::id::SerialNumber;
@@ -21,7 +22,7 @@ use crate::issue::IssueError;
 use crate::keys::Keys;
 use crate::list::ListError;
 use crate::profile::{Kind, Subject, signed, to_be_signed};
-use crate::publish::{self, Period, Publication, sign_list, to_pem};
+use crate::publish::{self, Period, Publication, Published, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
 use crate::standing::{Order, Reason, Standing, StandingError};
 use crate::store::{
@@ -39,6 +40,7 @@ pub struct Authority<'a> {
     pub(crate) root: CaCertificate,
     pub(crate) issuing: Vec<Issuing>,
     pub(crate) keys: Keys<'a>,
+    published: Option<Arc<Published>>,
     _lock: HomeLock,
 }
 
@@ -98,7 +100,8 @@ impl<'a> Authority<'a> {
         let open = HashMap::from([(IssuerId::ROOT, root_key), (first, issuing_key)]);
         let keys = Keys { home: home.clone(), sources, passphrase: Some(passphrase), open };
         let issuing = vec![Issuing { id: first, certificate: issuing, revoked: false }];
-        let mut authority = Self { home: home.clone(), store, root, issuing, keys, _lock: lock };
+        let mut authority =
+            Self { home: home.clone(), store, root, issuing, keys, published: None, _lock: lock };
         let publication = authority.publish(hours, now)?;
         Ok((authority, publication))
     }
@@ -122,7 +125,7 @@ impl<'a> Authority<'a> {
         }
         let root = root.ok_or_else(|| HomeError::NoAuthority { path: home.path().to_owned() })?;
         let keys = Keys { home: home.clone(), sources, passphrase: None, open: HashMap::new() };
-        Ok(Self { home: home.clone(), store, root, issuing, keys, _lock: lock })
+        Ok(Self { home: home.clone(), store, root, issuing, keys, published: None, _lock: lock })
     }
 
     /// Its records.
@@ -199,20 +202,36 @@ impl<'a> Authority<'a> {
         };
         let current = self.current()?.id;
         let mut lists = vec![root.der];
-        let mut publication = None;
+        let mut newest = None;
         for id in self.live(now)? {
             let Some(issuing) = self.issuing.iter().find(|issuing| issuing.id == id) else { continue };
             let period = Period { now, seconds: i64::from(hours.0) * 3600 };
             let signer = self.keys.signer(id)?;
             let list = sign_list(&mut self.store, id, &issuing.certificate, signer, period)?;
+            lists.push(list.der.clone());
             if id == current {
-                publication = Some((list.number, list.next_update));
+                newest = Some(list);
             }
-            lists.push(list.der);
         }
-        publish::write(&self.home, self.root.decoded().der(), self.issuing()?.decoded().der(), &lists)?;
-        let (number, next_update) = publication.ok_or(AuthorityError::NoIssuer)?;
+        let list = newest.ok_or(AuthorityError::NoIssuer)?;
+        let (number, next_update) = (list.number, list.next_update);
+        let published = Published::new(&self.root, self.issuing()?, list, &lists)?;
+        publish::write(&self.home, &published)?;
+        // Only what is on the disk is shown.
+        self.published = Some(Arc::new(published));
         Ok(Publication { number, next_update, path: self.home.lists()? })
+    }
+
+    /// What was last published since this home was opened.
+    #[must_use]
+    pub const fn published(&self) -> Option<&Arc<Published>> {
+        self.published.as_ref()
+    }
+
+    /// The directory it works in.
+    #[must_use]
+    pub const fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The newest list of the current issuing authority.

@@ -6,11 +6,13 @@
 //! H/store.sqlite                    agents, certificates, lists
 //! H/passphrase                      only if nobody gave one
 //! H/lock                            held by whoever changes something
+//! H/serving                         the address of the service that holds it, locked as long as that runs
 //! H/log/                            the owner's transparency log with its key, made when it is first used
 //! H/public/ca.pem chain.pem lists.pem   what everyone may read
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -112,6 +114,35 @@ impl Home {
         Ok(())
     }
 
+    /// Says where the service is that holds this home, until the mark is dropped or its process ends.
+    ///
+    /// # Errors
+    /// [`HomeError::File`] when it cannot be written.
+    pub fn mark_served(&self, url: &str) -> Result<ServingMark, HomeError> {
+        let path = self.path.join(SERVING);
+        let fail = |source| FileError::new("write", &path, source);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
+        let mut file = file.map_err(fail)?;
+        file.lock().map_err(fail)?;
+        file.set_len(0).and_then(|()| file.write_all(url.as_bytes())).map_err(fail)?;
+        Ok(ServingMark { file })
+    }
+
+    /// The address of the service that holds this home now.
+    ///
+    /// Only the lock counts: what a service that was killed left in the file means nothing.
+    #[must_use]
+    pub fn served(&self) -> Option<String> {
+        let mut file = File::open(self.path.join(SERVING)).ok()?;
+        if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return None;
+        }
+        let mut url = String::new();
+        let read = Read::by_ref(&mut file).take(MAX_URL).read_to_string(&mut url);
+        (read.is_ok() && !url.is_empty()).then_some(url)
+    }
+
     /// Waits until no other process changes this home.
     pub(crate) fn lock(&self) -> Result<HomeLock, HomeError> {
         let path = self.path.join("lock");
@@ -124,6 +155,10 @@ impl Home {
             match file.try_lock() {
                 Ok(()) => return Ok(HomeLock { _file: file }),
                 Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                    // A service does not end by waiting for it.
+                    if let Some(url) = self.served() {
+                        return Err(HomeError::Served { path: self.path.clone(), url });
+                    }
                     thread::sleep(Duration::from_millis(20));
                 }
                 Err(TryLockError::WouldBlock) => return Err(HomeError::Busy { path: self.path.clone() }),
@@ -137,6 +172,19 @@ impl Home {
 #[derive(Debug)]
 pub(crate) struct HomeLock {
     _file: File,
+}
+
+/// Says that a home is being served; released when dropped, also by a crash.
+#[derive(Debug)]
+pub struct ServingMark {
+    file: File,
+}
+
+impl Drop for ServingMark {
+    fn drop(&mut self) {
+        // For people who look: to programs only the lock says something.
+        let _ = self.file.set_len(0);
+    }
 }
 
 /// A directory that cannot be used as an authority.
@@ -161,6 +209,14 @@ pub enum HomeError {
         /// The directory.
         path: PathBuf,
     },
+    /// A service holds it as long as it runs.
+    #[error("{} is being served at {url}; pass --url {url}, or stop the service first", path.display())]
+    Served {
+        /// The directory.
+        path: PathBuf,
+        /// Where.
+        url: String,
+    },
     /// A file of it.
     #[error(transparent)]
     File(#[from] FileError),
@@ -171,3 +227,6 @@ pub enum HomeError {
 
 /// How long to wait for another command: longer than the slowest of them takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+const SERVING: &str = "serving";
+/// No address of a service is longer.
+const MAX_URL: u64 = 4096;

@@ -1,8 +1,8 @@
 //! Kakunin's certificate authority as a library: it names agents, signs their certificates and says how they stand.
 //!
 //! A [`Home`] is a directory, an [`Authority`] is that directory locked and able to sign. Every change goes the
-//! same way: recorded in the store, signed, written to `public/` by rename, and only then answered. Nothing here
-//! listens on a network or reads a clock: the caller says what time it is.
+//! same way: recorded in the store, signed, written to `public/` by rename, and only then answered. Nothing here but
+//! the room `http` listens on a network, and nothing reads a clock: the caller says what time it is.
 
 pub mod access;
 pub mod agent;
@@ -18,6 +18,8 @@ mod enrol;
 pub mod files;
 #[cfg(feature = "home")]
 pub mod home;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "home")]
 pub mod issue;
 #[cfg(feature = "home")]

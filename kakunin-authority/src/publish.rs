@@ -29,6 +29,89 @@ pub struct Publication {
     pub path: PathBuf,
 }
 
+/// What everyone may read, as it was last written to `public/`.
+#[derive(Debug)]
+pub struct Published {
+    root: CaCertificate,
+    issuing: CaCertificate,
+    list: ListRecord,
+    root_pem: String,
+    issuing_pem: String,
+    list_pem: String,
+    lists_pem: String,
+}
+
+impl Published {
+    pub(crate) fn new(
+        root: &CaCertificate,
+        issuing: &CaCertificate,
+        list: ListRecord,
+        lists: &[Vec<u8>],
+    ) -> Result<Self, AuthorityError> {
+        let mut lists_pem = String::new();
+        for der in lists {
+            lists_pem.push_str(&to_pem("X509 CRL", der)?);
+        }
+        Ok(Self {
+            root_pem: to_pem("CERTIFICATE", root.decoded().der())?,
+            issuing_pem: to_pem("CERTIFICATE", issuing.decoded().der())?,
+            list_pem: to_pem("X509 CRL", &list.der)?,
+            lists_pem,
+            root: root.clone(),
+            issuing: issuing.clone(),
+            list,
+        })
+    }
+
+    /// The anchor.
+    #[must_use]
+    pub const fn root(&self) -> &CaCertificate {
+        &self.root
+    }
+
+    /// The current issuing authority.
+    #[must_use]
+    pub const fn issuing(&self) -> &CaCertificate {
+        &self.issuing
+    }
+
+    /// The list of the current issuing authority.
+    #[must_use]
+    pub const fn list(&self) -> &ListRecord {
+        &self.list
+    }
+
+    /// Until when the list of the current issuing authority may be used.
+    #[must_use]
+    pub const fn next_update(&self) -> UnixTime {
+        self.list.next_update
+    }
+
+    /// The anchor: `ca.pem`.
+    #[must_use]
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// The current issuing authority: `chain.pem`.
+    #[must_use]
+    pub fn issuing_pem(&self) -> &str {
+        &self.issuing_pem
+    }
+
+    /// The list of the current issuing authority.
+    #[must_use]
+    pub fn list_pem(&self) -> &str {
+        &self.list_pem
+    }
+
+    /// Every list that someone can still need: `lists.pem`.
+    #[must_use]
+    pub fn lists_pem(&self) -> &str {
+        &self.lists_pem
+    }
+}
+
 /// Signs the next list of one authority and keeps it.
 ///
 /// # Errors
@@ -90,28 +173,19 @@ pub(crate) struct Period {
 }
 
 /// Writes the public files, lists last: whoever sees them finds the certificates they belong to.
-pub(crate) fn write(
-    home: &Home,
-    root: &[u8],
-    issuing: &[u8],
-    lists: &[Vec<u8>],
-) -> Result<(), AuthorityError> {
+pub(crate) fn write(home: &Home, published: &Published) -> Result<(), AuthorityError> {
     let public = home.public();
-    let mut text = String::new();
-    for der in lists {
-        text.push_str(&to_pem("X509 CRL", der)?);
-    }
-    for (name, bytes) in [
-        ("ca.pem", to_pem("CERTIFICATE", root)?),
-        ("chain.pem", to_pem("CERTIFICATE", issuing)?),
-        ("lists.pem", text),
+    for (name, text) in [
+        ("ca.pem", published.root_pem()),
+        ("chain.pem", published.issuing_pem()),
+        ("lists.pem", published.lists_pem()),
     ] {
         let path = public.join(name);
         // Certificates rarely change; lists always do.
-        if files::read(&path).is_ok_and(|old| old == bytes.as_bytes()) {
+        if files::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             continue;
         }
-        files::replace(&path, bytes.as_bytes(), Readers::Everyone)?;
+        files::replace(&path, text.as_bytes(), Readers::Everyone)?;
     }
     Ok(())
 }

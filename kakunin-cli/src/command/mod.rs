@@ -14,6 +14,8 @@ mod log;
 mod resume;
 mod revoke;
 mod rotate;
+#[cfg(feature = "serve")]
+mod serve;
 mod standing;
 mod suspend;
 mod verify;
@@ -29,6 +31,8 @@ use crate::context::Common;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Init(init::Init),
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
     #[command(subcommand)]
     Agent(agent::Agent),
     Suspend(suspend::Suspend),
@@ -55,6 +59,8 @@ impl Command {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         match self {
             Self::Init(command) => command.run(common),
+            #[cfg(feature = "serve")]
+            Self::Serve(command) => command.run(common),
             Self::Agent(command) => command.run(common),
             Self::Suspend(command) => command.run(common),
             Self::Resume(command) => command.run(common),

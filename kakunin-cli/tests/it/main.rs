@@ -12,4 +12,6 @@ mod logs;
 mod manners;
 mod progress;
 mod receipts;
+#[cfg(feature = "serve")]
+mod service;
 mod verdicts;

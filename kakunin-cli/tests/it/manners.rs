@@ -2,8 +2,9 @@
 
 use crate::desk::{Desk, texts};
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 21] = [
     &["init"],
+    &["serve"],
     &["agent"],
     &["agent", "create"],
     &["agent", "certify"],

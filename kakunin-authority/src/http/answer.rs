@@ -1,0 +1,51 @@
+//! Answers that are yes: the envelope, text for tools, and what a cache may do with it.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kakunin_core::digest::Digest;
+use serde_json::{Value, json};
+
+/// `{"data": ...}`.
+pub(crate) fn data(value: &Value) -> Response {
+    json_text(StatusCode::OK, json!({ "data": value }).to_string())
+}
+
+/// A JSON document as it is.
+pub(crate) fn json_text(status: StatusCode, text: String) -> Response {
+    typed(status, "application/json", Body::from(text))
+}
+
+/// A body of one media type.
+pub(crate) fn typed(status: StatusCode, media: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = (status, body.into()).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// Bytes that everyone may read. A cache has to ask each time, because a revocation is in effect when it is
+/// published and not when a cache ends; asking is cheap, because what is unchanged is not sent again.
+pub(crate) fn public(asked: &HeaderMap, media: &'static str, body: Vec<u8>) -> Response {
+    let tag = format!("\"{}\"", Digest::of(&body).to_hex());
+    let known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let same = known.flat_map(|list| list.split(',')).any(|known| known.trim() == tag);
+    let mut response = match same {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => typed(StatusCode::OK, media, body),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Whether the client names one of `media` in `Accept`. `*/*` names none: it gets what is sent by default.
+pub(crate) fn accepts(asked: &HeaderMap, media: &[&str]) -> bool {
+    let named = asked.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types =
+        named.flat_map(|list| list.split(',')).map(|one| one.split(';').next().unwrap_or("").trim());
+    types.any(|one| media.iter().any(|wanted| one.eq_ignore_ascii_case(wanted)))
+}

@@ -1,0 +1,116 @@
+//! Refusals as a client reads them.
+//!
+//! The body is `{"error": text, "code": code, "request_id": id}`. Clients of the hosted service read `error`; `code`
+//! is stable and `request_id` is the one in the log and in the header. A refusal travels as an extension of its
+//! response until the outermost layer, which knows the id, writes the body.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::sequencer::NoAnswer;
+use crate::authority::AuthorityError;
+use crate::home::HomeError;
+use crate::store::StoreError;
+
+/// An answer that is no.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) text: String,
+    /// Whole seconds after which trying again makes sense.
+    pub(crate) retry_after: Option<u64>,
+    /// What really happened, for the log alone.
+    pub(crate) cause: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
+        Self { status, code, text: text.into(), retry_after: None, cause: None }
+    }
+
+    /// A request that breaks a rule of its form.
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "request.invalid", text)
+    }
+
+    /// Nothing there, or nothing that this caller may know of: the two are one answer.
+    pub(crate) fn missing() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here by that name")
+    }
+
+    /// A fault of this program or its machine; what it was stands in the log and not in the answer.
+    pub(crate) fn internal() -> Self {
+        let text = "the authority failed; the log tells more under this request id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+    }
+
+    /// Not now.
+    pub(crate) fn unavailable(code: &'static str, text: &str) -> Self {
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, text) }
+    }
+
+    /// The body, as it is sent.
+    pub(crate) fn body(&self, request_id: &str) -> String {
+        json!({ "error": self.text, "code": self.code, "request_id": request_id }).to_string()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<NoAnswer> for Refusal {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Full => Self::unavailable("busy", "too many orders are waiting; try again"),
+            NoAnswer::Ending => Self::unavailable("ending", "the authority is being stopped; try again"),
+            NoAnswer::Failed => Self::internal(),
+        }
+    }
+}
+
+impl From<AuthorityError> for Refusal {
+    fn from(error: AuthorityError) -> Self {
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, error.to_string());
+        let unprocessable = |code| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string());
+        match &error {
+            AuthorityError::UnknownAgent { .. } => Self::missing(),
+            AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
+            AuthorityError::Standing(_) => conflict("agent.standing"),
+            AuthorityError::AnyAction | AuthorityError::Scope(_) => unprocessable("scope.invalid"),
+            AuthorityError::Request(_) => unprocessable("csr.invalid"),
+            AuthorityError::Days { .. } | AuthorityError::Hours { .. } => Self::invalid(error.to_string()),
+            AuthorityError::ClockBehind { .. } => Self::unavailable(
+                "clock.untrusted",
+                "the authority's clock is behind its last list, so it signs nothing; set the clock",
+            ),
+            AuthorityError::IssuerEnded { .. } | AuthorityError::NoIssuer => Self::unavailable(
+                "issuer.ended",
+                "no issuing authority is good any more; run `kakunin rotate`",
+            ),
+            // What is wrong with files, keys and disks is for the log, not for a stranger.
+            _ => Self { cause: Some(error.to_string()), ..Self::internal() },
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        AuthorityError::from(error).into()
+    }
+}
+
+impl From<HomeError> for Refusal {
+    fn from(error: HomeError) -> Self {
+        AuthorityError::from(error).into()
+    }
+}

@@ -1,0 +1,20 @@
+//! The authority as a service: HTTP/1.1 around one [`Authority`](crate::Authority).
+//!
+//! Whoever holds the authority calls [`Server::run`] and lends it: that thread becomes the sequencer, the only one
+//! that changes anything. Handlers run on a runtime of their own; they give the sequencer orders and wait, and they
+//! read from what was published and from connections that only read. Deliberately not here: TLS, which a proxy in
+//! front ends, and every rule about agents, which is the authority's.
+
+#![expect(dead_code, reason = "lanes and envelopes are for the routes that change something")]
+
+mod answer;
+mod error;
+mod readers;
+mod route;
+mod sequencer;
+mod server;
+mod service;
+mod table;
+mod wire;
+
+pub use server::{Clock, ServeError, ServeOptions, Server, Stop};

@@ -1,0 +1,101 @@
+//! The outermost layer: an id for every request, one line of the log, an answer whatever happens.
+//!
+//! A request is carried out in a task of its own. A client that goes away, or a time-out, ends the waiting and not
+//! the work: an order that was begun reaches its end and its record. A fault in a handler is an answer like any
+//! other and not a closed connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::digest::hex;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::json;
+
+use super::answer::json_text;
+use super::error::Refusal;
+use super::service::Service;
+
+/// The name a request has in its answer and in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+pub(crate) async fn wire(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let Ok(id) = request_id() else { return Refusal::internal().into_response() };
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    request.extensions_mut().insert(RequestId(id.clone()));
+
+    let work = tokio::spawn(next.run(request));
+    let mut response = match tokio::time::timeout(PATIENCE, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(fault)) => {
+            let cause = Some(format!("a handler ended in a fault: {fault}"));
+            Refusal { cause, ..Refusal::internal() }.into_response()
+        }
+        Err(_) => {
+            let text =
+                "no answer in time; what was ordered is still carried out, so look before ordering it again";
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "late", text).into_response()
+        }
+    };
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    if let Some(refusal) = &refusal {
+        let head = response.headers().clone();
+        response = json_text(response.status(), refusal.body(&id));
+        for name in [header::RETRY_AFTER, header::ALLOW, header::WWW_AUTHENTICATE] {
+            if let Some(value) = head.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+    }
+    seal(&mut response, &id);
+
+    // Paths and texts that clients choose are not logged as they are: the route is, and the rest is JSON.
+    let line = json!({
+        "at": (service.clock)().to_string(),
+        "request": id,
+        "from": peer.map(|peer| peer.to_string()),
+        "method": method.as_str(),
+        "route": route,
+        "status": response.status().as_u16(),
+        "code": refusal.as_ref().map(|refusal| refusal.code),
+        "cause": refusal.as_ref().and_then(|refusal| refusal.cause.as_deref()),
+        "ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    (service.log)(&line.to_string());
+    response
+}
+
+/// Headers of every answer. Nothing here is a page, and nothing but what is public may be kept by a cache.
+fn seal(response: &mut Response, id: &str) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+fn request_id() -> Result<String, ring::error::Unspecified> {
+    let mut random = [0; 16];
+    SystemRandom::new().fill(&mut random)?;
+    Ok(hex(&random))
+}
+
+/// A handler waits for orders before its own; a full lane takes seconds.
+const PATIENCE: Duration = Duration::from_secs(30);

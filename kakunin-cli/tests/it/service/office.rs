@@ -1,0 +1,79 @@
+//! A service that is running, and how it is started and ended.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::web::{Reply, Request};
+use crate::desk::Desk;
+
+pub(super) struct Office<'a> {
+    desk: &'a Desk,
+    process: Child,
+    /// What the ready file says.
+    pub(super) ready: Value,
+}
+
+impl<'a> Office<'a> {
+    /// Serves the desk's home, which is made if it does not exist.
+    pub(super) fn open(desk: &'a Desk) -> Self {
+        let file = desk.path("ready.json");
+        let _ = fs::remove_file(&file);
+        let log = fs::File::create(desk.path("service.log")).unwrap();
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--ready-file", "ready.json"];
+        let mut command = desk.command(&arguments);
+        let mut process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let start = Instant::now();
+        let ready = loop {
+            // The file appears whole, by a rename.
+            if let Ok(text) = fs::read_to_string(&file) {
+                break serde_json::from_str(&text).unwrap();
+            }
+            let log = || fs::read_to_string(desk.path("service.log"));
+            assert!(process.try_wait().unwrap().is_none(), "the service ended: {:?}", log());
+            assert!(start.elapsed() < Duration::from_secs(120), "the service is not ready: {:?}", log());
+            thread::sleep(Duration::from_millis(10));
+        };
+        Self { desk, process, ready }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.ready.get("url").and_then(Value::as_str).unwrap()
+    }
+
+    pub(super) fn get(&self, path: &str) -> Reply {
+        self.send(&Request::get(path))
+    }
+
+    pub(super) fn send(&self, request: &Request) -> Reply {
+        request.send(self.url().strip_prefix("http://").unwrap())
+    }
+
+    /// What it logged so far.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.desk.path("service.log")).unwrap()
+    }
+
+    /// Asks it to end, and waits until it did.
+    pub(super) fn end(mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.process.wait().unwrap().code()
+    }
+
+    /// Kills it.
+    pub(super) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Office<'_> {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
