@@ -11,7 +11,7 @@
 //! H/public/ca.pem chain.pem lists.pem   what everyone may read
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,26 @@ impl Home {
     #[must_use]
     pub fn public(&self) -> PathBuf {
         self.path.join("public")
+    }
+
+    /// The certificates of the root and of every issuing authority there was, as far as they are here.
+    ///
+    /// # Errors
+    /// [`FileError`] when the folder of the issuing authorities cannot be read.
+    pub fn authorities(&self) -> Result<Vec<PathBuf>, FileError> {
+        let folder = self.path.join("issuing");
+        let mut found = vec![self.public().join("ca.pem")];
+        if folder.exists() {
+            let fail = |error| FileError::new("read", &folder, error);
+            for entry in fs::read_dir(&folder).map_err(fail)? {
+                let path = entry.map_err(fail)?.path();
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if name.strip_suffix(".pem").is_some_and(|name| name.bytes().all(|it| it.is_ascii_digit())) {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The published lists, as an absolute path for agents to keep.

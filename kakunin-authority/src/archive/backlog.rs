@@ -18,6 +18,8 @@ pub struct Backlog {
     pub bytes: u64,
     /// Since when the oldest waits.
     pub since: Option<UnixTime>,
+    /// The latest time since which something waits.
+    latest: Option<UnixTime>,
 }
 
 impl Backlog {
@@ -42,6 +44,7 @@ impl Backlog {
     fn add(&mut self, size: u64, since: UnixTime) {
         self.bytes = self.bytes.saturating_add(size);
         self.since = Some(self.since.map_or(since, |oldest| oldest.min(since)));
+        self.latest = self.latest.max(Some(since));
     }
 
     /// What is too much at `now`.
@@ -54,6 +57,9 @@ impl Backlog {
         }
         if self.bytes > limits.bytes {
             return Some(Alarm::Bytes { waiting: self.bytes, limit: limits.bytes });
+        }
+        if let Some(since) = self.latest.filter(|latest| *latest > now.plus(SLACK)) {
+            return Some(Alarm::Clock { since, now });
         }
         (hours >= limits.hours && self.since.is_some()).then_some(Alarm::Age { hours, limit: limits.hours })
     }
@@ -103,6 +109,13 @@ pub enum Alarm {
         /// How many may pass.
         limit: u64,
     },
+    /// Since a time that has not come yet: how long it waits nobody can say, and no age would ever tell.
+    Clock {
+        /// Since when.
+        since: UnixTime,
+        /// What the clock says.
+        now: UnixTime,
+    },
 }
 
 impl Alarm {
@@ -113,6 +126,7 @@ impl Alarm {
             Self::Objects { .. } => "archive.backlog_objects",
             Self::Bytes { .. } => "archive.backlog_bytes",
             Self::Age { .. } => "archive.backlog_age",
+            Self::Clock { .. } => "archive.backlog_clock",
         }
     }
 }
@@ -126,12 +140,21 @@ impl fmt::Display for Alarm {
             Self::Bytes { waiting, limit } => {
                 write!(f, "{waiting} bytes are not archived, more than {limit}")
             }
+            Self::Clock { since, now } => {
+                write!(
+                    f,
+                    "something waits to be archived since {since}, and the clock says {now}; set the clock, and push"
+                )
+            }
             Self::Age { hours, limit } => {
                 write!(f, "something has not been archived for {hours} h, {limit} h are allowed")
             }
         }
     }
 }
+
+/// Seconds. A push refuses when the clocks of bucket and machine are further apart.
+const SLACK: i64 = 15 * 60;
 
 #[cfg(test)]
 mod tests {

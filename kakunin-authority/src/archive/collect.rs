@@ -12,8 +12,11 @@
 //! The tiles keep the paths of C2SP tlog-tiles, so the prefix can be served as a log. A checkpoint is named by its bytes as
 //! well, because a later cosignature makes another note of the same size. Checkpoints are those in `witnessed/`, and the
 //! log's newest one until it is witnessed.
+//!
+//! Journals are written by agents, who may be hostile: nothing that lies there is waited for, and nothing of it stands in the
+//! way of the log or of other lists.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use der::pem;
@@ -21,6 +24,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::log::{LogError, LogReader, OpenedCheckpoint};
 use kakunin_core::revocation::UnverifiedList;
 
+use super::journal_lists::{ListsOf, issuers};
 use super::mark::{Contradiction, Mark};
 use super::object::{BadKey, Object, ObjectKey, Rank};
 use crate::files::{self, FileError};
@@ -34,11 +38,22 @@ pub struct Sources {
     pub lists: Vec<PathBuf>,
     /// Journals, whose archives hold the lists that agents used.
     pub journals: Vec<PathBuf>,
+    /// Certificates of the authorities whose lists these are, PEM.
+    pub issuers: Vec<PathBuf>,
     /// How far the log was collected before.
     pub mark: Option<Mark>,
 }
 
-/// Hands every object to `take` whose key is not `known`; gives how far the log goes now.
+/// What a walk through the sources found besides objects.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// How far the log goes now.
+    pub(super) mark: Option<Mark>,
+    /// What in a journal cannot be used. Everything else was handed over.
+    pub(super) passed_over: Option<CollectError>,
+}
+
+/// Hands every object to `take` whose key is not `known`.
 ///
 /// Lists come first, so that a damaged log does not hold them back.
 ///
@@ -49,18 +64,35 @@ pub(super) fn collect<E: From<CollectError>>(
     prefix: &str,
     known: &mut dyn FnMut(&ObjectKey) -> bool,
     take: &mut dyn FnMut(Object) -> Result<(), E>,
-) -> Result<Option<Mark>, E> {
+) -> Result<Found, E> {
     let under = |path: &str| {
         let slash = if prefix.is_empty() { "" } else { "/" };
         ObjectKey::parse(&format!("{prefix}{slash}{path}")).map_err(CollectError::Key)
     };
-    for der in lists(sources)? {
-        let list = UnverifiedList::decode(&der).map(|list| list.digest());
-        // A journal's archive is written by an agent; what is no list is not kept for years on its word.
-        let Ok(digest) = list else { continue };
+    let mut take_list = |der: Vec<u8>, digest: Digest| {
         let key = under(&format!("lists/{digest}.crl"))?;
-        if !known(&key) {
-            take(Object::new(key, Rank::Part, der))?;
+        if known(&key) { Ok(()) } else { take(Object::new(key, Rank::Part, der)) }
+    };
+    for der in lists(sources)? {
+        if let Ok(digest) = UnverifiedList::decode(&der).map(|list| list.digest()) {
+            take_list(der, digest)?;
+        }
+    }
+    let mut found = Found::default();
+    let issuers = issuers(&sources.issuers)?;
+    for journal in &sources.journals {
+        let mut walk = match ListsOf::journal(journal) {
+            Ok(walk) => walk,
+            Err(error) => {
+                found.passed_over = Some(error);
+                continue;
+            }
+        };
+        while let Some(read) = walk.next(&issuers) {
+            match read {
+                Ok((der, digest)) => take_list(der, digest)?,
+                Err(error) => found.passed_over = Some(error),
+            }
         }
     }
     let contradicts = |why| CollectError::Contradicts { log: sources.log.clone(), why };
@@ -68,7 +100,7 @@ pub(super) fn collect<E: From<CollectError>>(
         (Some(mut log), Some(mark)) => mark.agrees(&mut log).map_err(contradicts).map(|()| log)?,
         (Some(log), None) => log,
         (None, Some(_)) => return Err(contradicts(Contradiction::Gone).into()),
-        (None, None) => return Ok(None),
+        (None, None) => return Ok(found),
     };
     for head in heads(&newest).map_err(CollectError::Log)? {
         let note = head.note().to_string().into_bytes();
@@ -85,7 +117,7 @@ pub(super) fn collect<E: From<CollectError>>(
         }
         take(Object::new(name, Rank::Head, note))?;
     }
-    Ok(Some(Mark::of(&newest)))
+    Ok(Found { mark: Some(Mark::of(&newest)), ..found })
 }
 
 /// The log, read with the key that lies beside it: what is copied has to agree with itself, and whoever reads the archive
@@ -106,7 +138,7 @@ fn heads(log: &LogReader) -> Result<Vec<OpenedCheckpoint>, LogError> {
     Ok(heads)
 }
 
-/// Every list of the sources in DER.
+/// Every list of the files in DER.
 fn lists(sources: &Sources) -> Result<Vec<Vec<u8>>, CollectError> {
     let mut lists = Vec::new();
     for path in sources.lists.iter().filter(|path| path.exists()) {
@@ -119,26 +151,7 @@ fn lists(sources: &Sources) -> Result<Vec<Vec<u8>>, CollectError> {
             lists.push(der);
         }
     }
-    for journal in &sources.journals {
-        let folder = journal.join("archive");
-        for name in names(&folder)?.iter().filter(|name| name.ends_with(".crl")) {
-            lists.push(files::read(&folder.join(name))?);
-        }
-    }
     Ok(lists)
-}
-
-fn names(folder: &Path) -> Result<Vec<String>, CollectError> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let fail = |error| FileError::new("read", folder, error);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        names.extend(entry.map_err(fail)?.file_name().into_string().ok());
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 /// A source that cannot be used.
@@ -166,6 +179,20 @@ pub enum CollectError {
     /// A prefix that makes no key.
     #[error(transparent)]
     Key(BadKey),
+    /// Something in a journal that cannot be read as a list.
+    #[error("{}: {why}; what is in the way there was passed over", path.display())]
+    Journal {
+        /// What it is.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+    /// A certificate of this authority that cannot be read.
+    #[error("{} holds no certificate of an authority", path.display())]
+    Issuer {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of lists that cannot be read.
     #[error("{} holds something that is no list; run `kakunin crl`", path.display())]
     List {
@@ -178,7 +205,7 @@ impl CollectError {
     /// Whether the source itself is wrong, and not only out of reach.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        !matches!(self, Self::File(_) | Self::Log(LogError::Io { .. }))
+        !matches!(self, Self::File(_) | Self::Journal { .. } | Self::Log(LogError::Io { .. }))
     }
 }
 

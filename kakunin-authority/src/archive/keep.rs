@@ -105,6 +105,7 @@ fn compare(bucket: &dyn Bucket, claim: &Claim<'_>, seen: &Seen) -> Result<(), Ke
 
 /// Finds our own bytes under an occupied key, and locks them for long enough if they are not.
 fn adopt(bucket: &dyn Bucket, object: &Object, until: UnixTime) -> Result<Kept, KeepError> {
+    let mut unfit = None;
     for version in bucket.versions(object.key())? {
         let claim = Claim::of(object, &version, until);
         // Compared before anything is locked: nobody could free other people's bytes again.
@@ -116,12 +117,13 @@ fn adopt(bucket: &dyn Bucket, object: &Object, until: UnixTime) -> Result<Kept, 
                 bucket.lengthen(object.key(), &version, until)?;
                 return confirm(bucket, &claim);
             }
-            Ok(Err(other)) => return Err(other),
+            // Whoever may write to the bucket can put the same bytes on top, under a lock that can be lifted.
+            Ok(Err(other)) => unfit = Some(other),
             Err(KeepError::Bucket(error)) => return Err(error.into()),
             Err(_) => {}
         }
     }
-    Err(KeepError::Occupied { key: object.key().clone() })
+    Err(unfit.unwrap_or_else(|| KeepError::Occupied { key: object.key().clone() }))
 }
 
 /// Why an object is not known to be kept.

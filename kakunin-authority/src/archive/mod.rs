@@ -22,6 +22,7 @@ mod crew;
 mod endpoint;
 mod keep;
 mod inventory;
+mod journal_lists;
 mod lengthen;
 mod mark;
 mod object;

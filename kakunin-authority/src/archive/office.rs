@@ -84,7 +84,8 @@ impl Archive {
                 Ok(())
             },
         );
-        Ok(Survey { backlog, obstacle: counted.err() })
+        let obstacle = counted.map_or_else(Some, |found| found.passed_over);
+        Ok(Survey { backlog, obstacle })
     }
 
     /// Takes the right to change the archive.
@@ -128,6 +129,7 @@ impl Archive {
             log: target.log.clone().unwrap_or_else(|| self.home.log()),
             lists: vec![self.home.public().join("lists.pem")],
             journals: target.journals.clone(),
+            issuers: self.home.authorities()?,
             mark: self.marks()?.at(&target.location())?,
         })
     }
@@ -193,8 +195,12 @@ impl OpenArchive<'_> {
             });
         // Also after a failure: lists do not wait for a log to be repaired.
         batch.write()?;
-        if let Some(mark) = collected? {
+        let found = collected?;
+        if let Some(mark) = found.mark {
             self.archive.marks()?.set(target.location(), &mark)?;
+        }
+        if let Some(error) = found.passed_over {
+            return Err(error.into());
         }
         self.note_collected(now)?;
         Ok(batch.added)

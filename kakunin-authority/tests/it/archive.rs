@@ -397,31 +397,31 @@ fn lists_that_an_agent_used_are_kept_and_what_only_looks_like_one_is_not() {
 }
 
 /// An office with an archive, a log and a bucket.
-struct Desk {
-    office: Office,
-    bucket: MemoryBucket,
+pub(crate) struct Desk {
+    pub(crate) office: Office,
+    pub(crate) bucket: MemoryBucket,
 }
 
 impl Desk {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let desk = Self { office: Office::open(), bucket: MemoryBucket::default() };
         desk.archive().open().unwrap().use_target(&target(), &desk.bucket, now()).unwrap();
         desk
     }
 
-    fn archive(&self) -> Archive {
+    pub(crate) fn archive(&self) -> Archive {
         Archive::of(&self.office.home)
     }
 
     /// Appends entries to the owner's log.
-    fn log(&self, count: u64) {
+    pub(crate) fn log(&self, count: u64) {
         let mut log: Log =
             kakunin_authority::log::open(&self.office.home, self.office.sources(), None).unwrap();
         let entries: Vec<String> = (0..count).map(|number| format!("{} {number}", log.size())).collect();
         log.append(&entries).unwrap();
     }
 
-    fn push(&self) -> Pushed {
+    pub(crate) fn push(&self) -> Pushed {
         self.push_at(now())
     }
 
@@ -432,20 +432,20 @@ impl Desk {
         open.push(&self.bucket, &move || time, &mut |_, _| ()).unwrap()
     }
 
-    fn backlog(&self) -> (u64, Option<String>) {
+    pub(crate) fn backlog(&self) -> (u64, Option<String>) {
         let survey = self.archive().survey().unwrap();
         let Backlog { queued, uncollected, .. } = survey.backlog;
         (queued + uncollected, survey.obstacle.map(|error| error.to_string()))
     }
 
-    fn audit(&self, time: UnixTime) -> (u64, Vec<&'static str>) {
+    pub(crate) fn audit(&self, time: UnixTime) -> (u64, Vec<&'static str>) {
         let audit = self.archive().audit(&self.bucket, time, &mut |_, _| ()).unwrap();
         assert_eq!(audit.stopped, None);
         (audit.kept, audit.broken.iter().map(|broken| broken.code).collect())
     }
 }
 
-fn target() -> Target {
+pub(crate) fn target() -> Target {
     Target {
         bucket: BucketName::parse("trail").unwrap(),
         prefix: "acme".to_owned(),
@@ -459,11 +459,11 @@ fn target() -> Target {
 }
 
 #[derive(Default)]
-struct MemoryBucket(Mutex<State>);
+pub(crate) struct MemoryBucket(Mutex<State>);
 
 #[derive(Default)]
-struct State {
-    objects: HashMap<ObjectKey, Vec<Version>>,
+pub(crate) struct State {
+    pub(crate) objects: HashMap<ObjectKey, Vec<Version>>,
     order: Vec<String>,
     next: u64,
     no_versions: bool,
@@ -476,11 +476,11 @@ struct State {
     stored: Option<UnixTime>,
 }
 
-struct Version {
-    id: String,
+pub(crate) struct Version {
+    pub(crate) id: String,
     /// None for a delete marker.
-    bytes: Option<Vec<u8>>,
-    lock: Option<Lock>,
+    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) lock: Option<Lock>,
 }
 
 enum Lie {
@@ -493,11 +493,11 @@ enum Lie {
 }
 
 impl MemoryBucket {
-    fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.0.lock().unwrap())
     }
 
-    fn order(&self) -> Vec<String> {
+    pub(crate) fn order(&self) -> Vec<String> {
         self.set(|state| state.order.clone())
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
 mod archive;
+mod archive_hostile;
 mod crash;
 mod issuing;
 mod long_lists;
