@@ -43,9 +43,20 @@ impl Log {
         let before = log.size();
         let mut damaged = Vec::new();
         for journal in &journals {
-            let cannot = |error| Failure::cannot(format!("{}: {error}", journal.display()));
-            for stream in StreamReader::streams(journal).map_err(cannot)? {
-                damaged.extend(take(&mut log, stream)?);
+            // What one agent's journal holds keeps no other's receipts out of the log.
+            let at = |error: &dyn std::fmt::Display| format!("{}: {error}", journal.display());
+            let streams = match StreamReader::names(journal) {
+                Ok(streams) => streams,
+                Err(error) => {
+                    damaged.push(at(&error));
+                    continue;
+                }
+            };
+            for stream in streams {
+                match StreamReader::open(journal, stream) {
+                    Ok(stream) => damaged.extend(take(&mut log, stream)?.map(|fault| at(&fault))),
+                    Err(error) => damaged.push(at(&format!("stream {stream}: {error}"))),
+                }
             }
         }
         let (key, size) = (log.checkpoint().log().to_string(), log.size());

@@ -70,6 +70,26 @@ fn of_a_stream_that_goes_on_what_is_signed_is_logged() {
 }
 
 #[test]
+fn what_lies_in_one_journal_keeps_no_other_out_of_the_log() {
+    let desk = Desk::with_billing();
+    let written = work(&desk, 1);
+    let hostile = desk.path("hostile");
+    fs::create_dir_all(hostile.join("11111111111111111111111111111111")).unwrap();
+    fs::create_dir(hostile.join("11111111111111111111111111111111/0001.seg")).unwrap();
+    // A file where the folder of a stream should be, and one whose segments nobody can list.
+    fs::write(hostile.join("00000000000000000000000000000000"), "no folder").unwrap();
+    let empty = desk.path("empty");
+    fs::create_dir_all(&empty).unwrap();
+    let answer =
+        desk.answer(&["log", "--journal", "hostile", "--journal", "empty", "--journal", "agents/billing"], 2);
+    assert_eq!(
+        (answer["size"].as_u64(), answer["added"].as_u64()),
+        (Some(written), Some(written)),
+        "{answer}"
+    );
+}
+
+#[test]
 fn a_log_whose_key_is_gone_does_not_get_another() {
     let desk = Desk::with_billing();
     desk.yes(&["log"]);

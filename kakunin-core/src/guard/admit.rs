@@ -259,8 +259,8 @@ impl Inner {
         Pass(Some(Box::new(Held { guard, action, runtime, recorded, reservation })))
     }
 
-    /// Whether the agent may still act, now that the body is about to run.
-    fn may_begin(self: &Arc<Self>) -> Result<(), (DenialReason, Option<String>)> {
+    /// Whether the agent may still act, now that the body is about to run; `decided` is where the decision was recorded.
+    fn may_begin(self: &Arc<Self>, decided: &Arc<Runtime>) -> Result<(), (DenialReason, Option<String>)> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         if !self.times.is_current(wall, mono / 1_000_000) {
             if !self.prepare() {
@@ -272,6 +272,11 @@ impl Inner {
         let reason = match (&current.view, &current.runtime) {
             (View::Refused(refusal), _) => Some(refusal.reason()),
             (View::Ready(_), None) => Some(DenialReason::JournalUnavailable),
+            // The agent was closed, or forked: nobody could say in that stream how the body ended, and the child of a fork
+            // has a copy of a pass that its parent begins.
+            (View::Ready(_), Some(now)) if !Arc::ptr_eq(now, decided) => {
+                return Err((DenialReason::JournalUnavailable, Some(ENDED_STREAM.to_owned())));
+            }
             (View::Ready(snapshot), Some(_)) => snapshot.denial(self.times.now(wall, mono / 1_000_000)),
         };
         reason.map_or(Ok(()), |reason| Err((reason, current.note())))
@@ -287,6 +292,7 @@ enum Answered {
 /// A view follows another when a list or certificate was taken up, four times a second at most.
 const MOST_VIEWS: usize = 8;
 
+const ENDED_STREAM: &str = "the stream that holds the decision has ended";
 const ENDLESS_LOOK: &str = "another look at clocks and lists does not end";
 
 /// What observing lets pass: what the scope or a budget says about a request. A revoked agent, a clock that lies or a
@@ -317,7 +323,7 @@ impl Pass {
     /// ended, or nobody can say. The outcome is recorded as not executed, and what was reserved is room again.
     pub fn begin(mut self) -> Result<Running, Denied> {
         let Some(held) = self.0.take() else { return Ok(Running(None)) };
-        let may = catch_unwind(AssertUnwindSafe(|| held.guard.may_begin()));
+        let may = catch_unwind(AssertUnwindSafe(|| held.guard.may_begin(&held.runtime)));
         match may.unwrap_or(Err((DenialReason::Internal, None))) {
             Ok(()) => Ok(Running(Some(held))),
             Err((reason, note)) => {

@@ -111,7 +111,15 @@ impl StreamReader {
     /// # Errors
     /// The folder cannot be read.
     pub fn streams(journal: &Path) -> io::Result<Vec<Self>> {
-        streams(journal)?.into_iter().map(|stream| Self::open(journal, stream)).collect()
+        Self::names(journal)?.into_iter().map(|stream| Self::open(journal, stream)).collect()
+    }
+
+    /// The names of the streams of the journal folder `journal`, ascending, for whoever reads on where one cannot be opened.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(journal: &Path) -> io::Result<Vec<StreamId>> {
+        streams(journal)
     }
 
     /// The stream `stream` of the journal folder `journal`.

@@ -38,13 +38,20 @@ impl WitnessKey {
     }
 
     /// The checkpoint with this witness's line at its end. Only a witness that remembers what it signed calls this.
+    ///
+    /// Lines of others stay behind where there is no room: a note with more of them than it may have is never read again.
     pub(super) fn cosign(&self, seen: &OpenedCheckpoint, at: UnixTime) -> Result<SignedNote, SignError> {
         let time = u64::try_from(at.seconds()).ok().filter(|time| *time != 0);
         let time = time.ok_or_else(|| SignError::Provider("the clock is before 1970".into()))?;
         let signature = self.signer.sign(message(time, seen.note().text()).as_bytes())?;
         let line = [time.to_be_bytes().as_slice(), signature.as_bytes()].concat();
-        let own = SignedNote::new(seen.note().text().to_owned(), NoteSignature::new(&self.verifier, line));
-        Ok(seen.note().joined(&own).unwrap_or(own))
+        let note = |signature| SignedNote::new(seen.note().text().to_owned(), signature);
+        let own = note(NoteSignature::new(&self.verifier, line));
+        let whole = seen.note().joined(&own).filter(SignedNote::can_be_read);
+        // INVARIANT: an opened checkpoint has a line of its log.
+        let log =
+            || seen.note().by(seen.log()).next().map(|line| NoteSignature::new(seen.log(), line.to_vec()));
+        Ok(whole.or_else(|| note(log()?).joined(&own)).unwrap_or(own))
     }
 }
 

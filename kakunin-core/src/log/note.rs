@@ -83,6 +83,11 @@ impl SignedNote {
         })
     }
 
+    /// Whether a reader takes it, written out: joined notes may have become too long.
+    pub(super) fn can_be_read(&self) -> bool {
+        self.signatures.len() <= MAX_SIGNATURES && self.to_string().len() as u64 <= MAX_NOTE
+    }
+
     /// The signatures that say they are by `key`.
     pub(super) fn by<'a>(&'a self, key: &'a VerifierKey) -> impl Iterator<Item = &'a [u8]> {
         let says = |signature: &&NoteSignature| signature.name == key.name() && signature.id == key.id();

@@ -105,6 +105,29 @@ fn a_pass_ends_with_its_guard() {
     assert!(pass.begin().is_err());
 }
 
+/// One decision is one body: the child of a fork has a copy of the pass, and the parent goes on with its own.
+#[test]
+fn a_pass_begins_in_the_stream_of_its_decision_only() {
+    type Happens = fn(&kakunin_core::guard::Guard);
+    let cases: [Happens; 2] = [
+        |guard| guard.close(),
+        |guard| {
+            guard.before_fork();
+            guard.after_fork_in_child();
+        },
+    ];
+    for happens in cases {
+        let house = House::new();
+        let guard = house.guard();
+        let pass = guard.admit(&pay("1")).unwrap();
+        happens(&guard);
+        // The next decision has a stream of its own.
+        assert_eq!(ask(&guard, &pay("1")), "allow");
+        assert_eq!(pass.begin().unwrap_err().code(), "journal.unavailable");
+        guard.close();
+    }
+}
+
 #[test]
 fn a_wall_clock_that_jumps_takes_no_monotonic_one_along() {
     let house = House::new();

@@ -192,6 +192,40 @@ fn a_fork_and_a_log_that_was_set_back_are_refused_by_the_witness() {
 }
 
 #[test]
+fn lines_of_strangers_on_a_checkpoint_do_not_make_a_witness_forget() {
+    let (own, memory, dir) = (Key::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut log = Log::create(dir.path(), own.log()).unwrap();
+    log.append(&entries(0..3)).unwrap();
+    let key = log.checkpoint().log().clone();
+    drop(log);
+    let path = dir.path().join("checkpoint");
+    let note = std::fs::read_to_string(&path).unwrap();
+    for (count, octets) in [(63, 5), (2, 80_000)] {
+        let mut witness = Witness::open(memory.path(), own.witness()).unwrap();
+        let stranger = |number: u32| {
+            let octets = [&number.to_be_bytes()[..], &vec![7; octets]].concat();
+            format!(
+                "— stranger.example/{number} {}\n",
+                <base64ct::Base64 as base64ct::Encoding>::encode_string(&octets)
+            )
+        };
+        let lines: String = (0..count).map(stranger).collect();
+        std::fs::write(&path, format!("{note}{lines}")).unwrap();
+        let mut reader = LogReader::open(dir.path(), &key).unwrap();
+        let first = witness.look(&mut reader, at(100)).unwrap();
+        assert_eq!(first.cosigned_by(witness.verifier()), Some(at(100)));
+        // What it answered it still knows.
+        assert_eq!(witness.last(&key).unwrap().map(|last| last.size()), Some(3), "{count}");
+        assert_eq!(
+            witness.look(&mut reader, at(200)).unwrap().cosigned_by(witness.verifier()),
+            Some(at(100))
+        );
+        std::fs::write(&path, &note).unwrap();
+        std::fs::remove_dir_all(memory.path()).unwrap();
+    }
+}
+
+#[test]
 fn a_log_that_a_witness_has_seen_longer_or_otherwise_is_not_opened() {
     let (home, memory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (key, own) = (Key::new(), Key::new());
