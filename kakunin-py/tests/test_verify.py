@@ -161,6 +161,45 @@ def test_a_journal_is_verified_as_the_command_line_does(home, tmp_path):
         assert "timeline" not in said and len(verification.timeline) == 4
 
 
+def test_an_outcome_that_nobody_signed_ends_no_call(home):
+    _, directory = home.create()
+    agent = kakunin.Agent.from_dir(directory)
+
+    @kakunin.verify_agent_scope("payments:send")
+    def pay():
+        return "paid"
+
+    with kakunin.agent_context(agent):
+        pay()
+    agent.close()
+    [segment] = directory.glob("state/journal/*/*.seg")
+    frames = _frames(segment.read_bytes())
+    # All but the signature of the third receipt (docs/wire.md 4.3).
+    kept = [frame for frame in frames if not frame[8:].startswith(b"\x02" + (2).to_bytes(8, "little"))]
+    assert len(frames) - len(kept) == 1
+    segment.write_bytes(b"".join(kept))
+    verification = kakunin.verify(directory, roots=directory / "ca.pem")
+    told = {problem.code: problem.indices for problem in verification.problems}
+    assert told == {"tail.not_witnessed": (), "receipt.unsigned": (2,), "outcome.missing": (1,)}
+    assert (verification.counts.outcomes, verification.counts.unsigned) == (0, 1)
+    assert [step.proof for step in verification.timeline] == ["signed", "signed", "unsigned", "signed"]
+    # Nothing at all that anybody signed is no trail.
+    segment.write_bytes(b"".join(frame for frame in kept if frame[8] != 2))
+    nothing = kakunin.verify(directory, roots=directory / "ca.pem")
+    assert (nothing.verdict, nothing.exit_code) == ("EMPTY", 3)
+    assert nothing.streams[0].agent is None
+    assert "receipt.unsigned" in {problem.code for problem in nothing.problems}
+
+
+def _frames(segment):
+    frames, at = [], 0
+    while at < len(segment):
+        end = at + 8 + int.from_bytes(segment[at : at + 4], "little")
+        frames.append(segment[at:end])
+        at = end
+    return frames
+
+
 def test_lists_of_ones_own_say_what_the_bundle_left_out(home, tmp_path):
     name, directory = home.create()
     agent = kakunin.Agent.from_dir(directory)

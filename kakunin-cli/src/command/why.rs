@@ -50,7 +50,7 @@ impl Why {
             [] => {
                 Err(Failure::no(format!("no receipt begins with `{prefix}`; pass --agent DIR of its agent")))
             }
-            [entry] => Ok(explain(entry, about.iter().find_map(outcome), &Gone::of(entry, &journals))),
+            [entry] => Ok(explain(entry, &Ended::by(&about), &Gone::of(entry, &journals))),
             several => {
                 let ids: Vec<String> =
                     several.iter().map(|entry| entry.receipt().hash().to_string()).collect();
@@ -76,11 +76,27 @@ impl Why {
     }
 }
 
-/// How the decision's action ended.
-fn outcome(entry: &Entry) -> Option<&'static str> {
-    match &entry.receipt().statement().event {
-        Event::Outcome { outcome, .. } => Some(outcome.word()),
-        _ => None,
+/// How the decision's action ended, by the outcomes that name it.
+#[derive(Default)]
+struct Ended {
+    signed: Option<&'static str>,
+    /// What an outcome says that nobody signed: anybody who can write the file may have put it there.
+    unsigned: Option<&'static str>,
+}
+
+impl Ended {
+    fn by(outcomes: &[Entry]) -> Self {
+        let mut ended = Self::default();
+        for entry in outcomes {
+            if let Event::Outcome { outcome, .. } = &entry.receipt().statement().event {
+                let word = match entry.proof() {
+                    Proof::Unsigned => &mut ended.unsigned,
+                    _ => &mut ended.signed,
+                };
+                word.get_or_insert(outcome.word());
+            }
+        }
+        ended
     }
 }
 
@@ -129,7 +145,9 @@ fn receipts(journal: &Path, roots: &BTreeSet<Digest>) -> Vec<(Digest, String, &'
     let entries = StreamReader::streams(journal).into_iter().flatten().flatten().filter_map(Result::ok);
     entries
         .filter_map(|entry| match entry.receipt().statement().event {
-            Event::Control(Control::Erased { digest, reason, .. }) if roots.contains(&digest) => {
+            Event::Control(Control::Erased { digest, reason, .. })
+                if roots.contains(&digest) && entry.proof() != Proof::Unsigned =>
+            {
                 Some((digest, entry.receipt().hash().to_string(), reason.word()))
             }
             _ => None,
@@ -137,7 +155,7 @@ fn receipts(journal: &Path, roots: &BTreeSet<Digest>) -> Vec<(Digest, String, &'
         .collect()
 }
 
-fn explain(entry: &Entry, outcome: Option<&'static str>, gone: &Gone) -> Answer {
+fn explain(entry: &Entry, ended: &Ended, gone: &Gone) -> Answer {
     let receipt = entry.receipt();
     let statement = receipt.statement();
     let mut record = Map::new();
@@ -171,7 +189,14 @@ fn explain(entry: &Entry, outcome: Option<&'static str>, gone: &Gone) -> Answer 
             if list.is_none() {
                 say("list", json!("none"));
             }
-            say("outcome", json!(outcome.unwrap_or("not written")));
+            match (ended.signed, ended.unsigned) {
+                (Some(word), _) => say("outcome", json!(word)),
+                (None, Some(word)) => {
+                    say("outcome", json!("not signed"));
+                    say("unsigned", json!(word));
+                }
+                (None, None) => say("outcome", json!("not written")),
+            }
         }
         Event::Outcome { decision, outcome, .. } => {
             say("decision", json!(decision.to_string()));

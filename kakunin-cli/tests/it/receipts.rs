@@ -59,6 +59,34 @@ fn a_decision_is_explained_by_the_first_digits_of_its_id() {
 }
 
 #[test]
+fn an_outcome_that_nobody_signed_is_told_as_nobodys() {
+    let desk = Desk::with_billing();
+    let (allowed, _) = work(&desk);
+    let why = || desk.yes(&["why", &allowed, "--agent", "agents/billing"]);
+    assert_eq!(why()["outcome"], "returned");
+    let journal = desk.path("agents/billing/state/journal");
+    let streams = fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path().join("0001.seg"));
+    let segment = streams.into_iter().find(|path| path.is_file()).unwrap();
+    // The frames of the journal, but the signature of the third receipt.
+    let (octets, mut kept) = (fs::read(&segment).unwrap(), Vec::new());
+    let mut rest = octets.as_slice();
+    while let Some((length, _)) = rest.split_first_chunk() {
+        let (frame, behind) = rest.split_at(8 + u32::from_le_bytes(*length) as usize);
+        if !frame.split_at(8).1.starts_with(&[2, 2, 0, 0, 0, 0, 0, 0, 0]) {
+            kept.extend_from_slice(frame);
+        }
+        rest = behind;
+    }
+    assert_eq!(octets.len() - kept.len(), 8 + 1 + 8 + 64);
+    fs::write(&segment, kept).unwrap();
+    let said = why();
+    assert_eq!((said["outcome"].as_str(), said["unsigned"].as_str()), (Some("not signed"), Some("returned")));
+    let answer = desk.answer(&["verify", "agents/billing", "--root", "agents/billing/ca.pem"], 3);
+    let codes: Vec<_> = answer["reasons"].as_array().unwrap().iter().map(|it| &it["code"]).collect();
+    assert_eq!(codes, ["tail.not_witnessed", "receipt.unsigned", "outcome.missing"]);
+}
+
+#[test]
 fn a_dry_run_can_leave_receipts_that_prove_no_action() {
     let desk = Desk::with_billing();
     let chain = "00112233445566778899aabbccddeeff";

@@ -26,7 +26,7 @@ impl Sealer {
     /// The next line. `listed` are all hashes under it, if it is a seal of which not all receipts are here.
     ///
     /// # Errors
-    /// A seal over other receipts, or receipts that wait for too long.
+    /// A seal over other receipts or that nobody signed, or receipts that wait for too long.
     pub(super) fn push(&mut self, item: Item, listed: Option<Vec<Digest>>) -> Result<(), &'static str> {
         let wrong = "receipt.seal";
         if matches!(item.proof, Proof::Sealed(_)) {
@@ -36,6 +36,9 @@ impl Sealer {
             && let Event::Control(Control::Seal(seal)) = item.receipt.statement().event
         {
             let (by, certificate) = (item.receipt.hash(), *item.receipt.certificate());
+            if !matches!(item.proof, Proof::Signed(_)) {
+                return Err(wrong);
+            }
             let under = |other: &Item| seal.covers(other.receipt.statement().sequence);
             let hashes: Vec<ReceiptHash> = match listed {
                 Some(listed) => listed.into_iter().map(ReceiptHash::from_digest).collect(),

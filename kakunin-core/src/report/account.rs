@@ -155,8 +155,8 @@ impl Account {
 
     pub(super) fn reasons(&self) -> &[Reason] {
         match self.report.verdict() {
-            Verdict::AuthenticNotComplete(reasons) => reasons,
-            _ => &[],
+            Verdict::Invalid(_) => &[],
+            _ => self.report.reasons(),
         }
     }
 

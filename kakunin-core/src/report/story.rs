@@ -84,10 +84,7 @@ pub(super) fn lines(steps: &[Step], left_out: u64) -> Vec<String> {
     for step in steps {
         let agent = step.agent();
         let lane = agents.iter().position(|known| *known == agent).unwrap_or_default();
-        let mark = match step.proof {
-            Proof::Unsigned => " UNSIGNED",
-            _ => "",
-        };
+        let mark = if step.is_proven() { "" } else { " UNSIGNED" };
         let parents: Vec<String> = match &step.statement.event {
             Event::Outcome { .. } => Vec::new(),
             _ => step.statement.parents.iter().map(short).collect(),
@@ -123,6 +120,11 @@ pub(super) fn records(steps: &[Step]) -> Value {
             "claimed": step.statement.stamp.time().to_string(),
             "not_after": step.not_after.map(|time| time.to_string()),
             "logged": step.logged,
+            "proof": match step.proof {
+                Proof::Signed(_) => "signed",
+                Proof::Sealed(_) => "sealed",
+                Proof::Unsigned => "unsigned",
+            },
         })
     };
     steps.iter().map(record).collect()

@@ -83,6 +83,23 @@ pub(super) struct Sight {
     pub(super) settles: bool,
 }
 
+/// The log that the agent of a stream runs itself: its word about the end is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OwnLog {
+    /// No proven opening said so far whether it runs one, so it may be any.
+    #[default]
+    Unknown,
+    /// This one, or none.
+    Said(Option<Digest>),
+}
+
+impl OwnLog {
+    /// Whether the log `name` is somebody else's.
+    fn is_other_than(&self, name: &Digest) -> bool {
+        matches!(self, Self::Said(own) if own.as_ref() != Some(name))
+    }
+}
+
 /// The logs of one source, in its order.
 #[derive(Debug, Default)]
 pub(super) struct KnownLogs {
@@ -129,14 +146,14 @@ impl KnownLogs {
     }
 
     /// What they say about a receipt that lies in them at `places`, in a stream whose agent runs the log `own`.
-    pub(super) fn sight(&self, places: &[Logged], own: Option<&Digest>) -> Sight {
+    pub(super) fn sight(&self, places: &[Logged], own: OwnLog) -> Sight {
         let mut sight = Sight::default();
         for place in places {
             let Some(log) = self.get(place.log) else { continue };
             let seen = log.witnessed_at(place.index);
             sight.logged = true;
             sight.not_after = [sight.not_after, seen].into_iter().flatten().min();
-            sight.settles |= seen.is_some() || (log.believed && own != Some(&log.name));
+            sight.settles |= seen.is_some() || (log.believed && own.is_other_than(&log.name));
         }
         sight
     }

@@ -32,7 +32,7 @@ impl<'a> Replay<'a> {
         Self { lists, leashes: HashMap::new(), count: ReplayCount::default() }
     }
 
-    /// Decides again what `item` records.
+    /// Decides again what `item` records. What nobody signed has to come out the same and is not counted.
     ///
     /// # Errors
     /// It comes out otherwise.
@@ -43,13 +43,13 @@ impl<'a> Replay<'a> {
             Answer::Allow => None,
             Answer::Deny(code) => Some(code.as_str()),
         };
-        let lists = self.lists;
+        let (lists, counts) = (self.lists, u64::from(item.is_proven()));
         let x5t = *item.receipt.certificate();
         let leash =
             self.leashes.entry(x5t).or_insert_with(|| Leash::of_path(signatory.path(), lists).ok()).as_ref();
         let open = recorded.is_some_and(|code| !is_of_the_scope(code));
         let (Some(leash), Some(asked), false) = (leash, Asked::of(item), open) else {
-            self.count.open += 1;
+            self.count.open += counts;
             return Ok(());
         };
         let claimed = UnixMillis::from_millis(statement.stamp.micros.div_euclid(1000));
@@ -58,11 +58,11 @@ impl<'a> Replay<'a> {
         let times = [0, 60_000, 120_000].map(|later| claimed.plus_millis(later));
         let again = times.map(|at| asked.decide(leash, at));
         if again.contains(&recorded) {
-            self.count.same += 1;
+            self.count.same += counts;
             return Ok(());
         }
         if again.contains(&Some(DenialReason::ScopeNamesMissing.code())) {
-            self.count.open += 1;
+            self.count.open += counts;
             return Ok(());
         }
         Err("receipt.replay")

@@ -42,10 +42,16 @@ impl Report {
     pub fn verdict(&self) -> Verdict<'_> {
         match &self.invalid {
             Some(invalid) => Verdict::Invalid(invalid),
-            None if self.streams.iter().all(|stream| stream.receipts == 0) => Verdict::Empty,
+            None if self.streams.iter().all(|stream| stream.receipts == stream.unsigned) => Verdict::Empty,
             None if self.reasons.is_empty() => Verdict::Complete,
             None => Verdict::AuthenticNotComplete(&self.reasons),
         }
+    }
+
+    /// What keeps what is authentic from being complete, and what is told of receipts that nobody signed.
+    #[must_use]
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
     }
 
     /// What the verdict is about.
@@ -82,9 +88,9 @@ impl Report {
 /// What became of the values that receipts commit to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ValueCount {
-    /// Values that are here.
+    /// Values that are here, of proven receipts.
     pub disclosed: u64,
-    /// Values that were erased, as a proven receipt of their agent says.
+    /// Values of proven receipts that were erased, as a proven receipt of their agent says.
     pub erased: u64,
     /// Values that a bundle does not show. Whether they were erased, nothing in it says.
     pub withheld: u64,
@@ -130,7 +136,7 @@ pub enum Verdict<'r> {
     AuthenticNotComplete(&'r [Reason]),
     /// Something is wrong.
     Invalid(&'r Invalid),
-    /// No receipt.
+    /// No receipt that anybody signed.
     Empty,
 }
 
@@ -232,7 +238,7 @@ pub enum Reason {
         /// Which ones.
         indices: Vec<u64>,
     },
-    /// Authorised, result unknown.
+    /// Authorised, result unknown: no outcome is there, or nobody signed it.
     OutcomeMissing {
         /// The stream.
         stream: StreamId,
@@ -263,7 +269,7 @@ pub enum Reason {
         /// How many.
         count: u64,
     },
-    /// Receipts that others follow from and that are not here.
+    /// Receipts that others follow from and that are not here, or that nobody signed.
     DanglingParents {
         /// How many.
         count: usize,
@@ -392,7 +398,7 @@ impl fmt::Display for Reason {
                 write!(f, "what {count} erasures erased that stream {stream} states is not shown")
             }
             Self::DanglingParents { count } => {
-                write!(f, "{count} receipts that others follow from are not here")
+                write!(f, "{count} receipts that others follow from are not here, or nobody signed them")
             }
             Self::TimeUnproven { stream, indices, lag } => {
                 write!(
@@ -445,11 +451,11 @@ impl fmt::Display for Indices<'_> {
 pub struct StreamSummary {
     /// The stream.
     pub stream: StreamId,
-    /// Whose it is, if it holds a receipt.
+    /// Whose it is, if it holds a receipt that is proven.
     pub agent: Option<AgentId>,
     /// The key of the root that this agent is under: SHA-256 of its SubjectPublicKeyInfo.
     pub root: Option<Digest>,
-    /// SHA-256 of the certificate that signed the first receipt.
+    /// SHA-256 of the certificate that signed the first proven receipt.
     pub certificate: Option<Digest>,
     /// All receipts.
     pub receipts: u64,
@@ -469,7 +475,7 @@ pub struct StreamSummary {
     pub clock_jumps: u64,
     /// Whether it ends with a proven closing receipt.
     pub closed: bool,
-    /// First and last second, as claimed.
+    /// First and last second, as proven receipts claim.
     pub claimed: Option<(UnixTime, UnixTime)>,
 }
 

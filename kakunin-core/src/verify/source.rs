@@ -27,6 +27,14 @@ pub(crate) struct Item {
     pub(crate) logged: Vec<Logged>,
 }
 
+impl Item {
+    /// Whether there is anything to prove it by. What nobody signed takes nothing away: it ends no call, fills no gap, closes
+    /// nothing and is not there for whoever names it. What speaks against it is told all the same.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proof != Proof::Unsigned
+    }
+}
+
 /// What a log holds for a receipt (WIRE 4.1); nothing for one that nothing proves.
 pub(crate) fn log_entry(receipt: &UnverifiedReceipt, proof: &Proof) -> Option<String> {
     match proof {

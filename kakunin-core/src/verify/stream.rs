@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::logs::Sight;
+use super::logs::{OwnLog, Sight};
 use super::owned::OwnedAgent;
 use super::papers::CheckedList;
 use super::report::{Extent, Reason, StreamSummary};
@@ -31,6 +31,10 @@ pub(super) struct StreamCheck {
     /// The list of each issuing key that was named last: a new authority counts from the beginning.
     last_lists: HashMap<Digest, ListUse>,
     chains: HashMap<ChainId, u64>,
+    /// Where there is one chain only: its counter as far as its receipts are proven. There, nothing else holds the place of
+    /// a receipt that nobody signed.
+    shown: Option<u64>,
+    /// Calls that no proven outcome ended.
     waiting: HashMap<ReceiptHash, u64>,
     unsigned: Vec<u64>,
     /// The hashes of these, as a recovery counts them.
@@ -42,8 +46,8 @@ pub(super) struct StreamCheck {
     /// What the lists say that this or an earlier receipt of the stream names.
     floor: Floor,
     /// The log that the agent runs itself.
-    pub(super) own_log: Option<Digest>,
-    /// What the closing receipt counts.
+    pub(super) own_log: OwnLog,
+    /// What the proven closing receipt counts.
     closing: Option<Totals>,
     /// Whether somebody else saw the closing receipt.
     settled: bool,
@@ -86,6 +90,7 @@ impl StreamCheck {
             certificate: None,
             last_lists: HashMap::new(),
             chains: HashMap::new(),
+            shown: None,
             waiting: HashMap::new(),
             unsigned: Vec::new(),
             found: tree::Growing::default(),
@@ -93,7 +98,7 @@ impl StreamCheck {
             recent: Recent::default(),
             owner: None,
             floor: Floor::default(),
-            own_log: None,
+            own_log: OwnLog::default(),
             closing: None,
             settled: false,
             counted: Counted::default(),
@@ -183,9 +188,10 @@ impl StreamCheck {
         Ok(())
     }
 
-    /// The counter in its chain. In what holds one chain only that one is whole.
-    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Code> {
-        let Some((chain, Some(counter))) = statement.chain else { return Ok(()) };
+    /// The counter in its chain. In what holds one chain only that one is whole, and only proven receipts make it so: in
+    /// whole streams those that follow are bound to every receipt before them, here gaps lie between.
+    pub(super) fn chain(&mut self, item: &Item) -> Result<(), Code> {
+        let Some((chain, Some(counter))) = item.receipt.statement().chain else { return Ok(()) };
         let last = self.chains.get(&chain);
         let whole = match self.extent {
             Extent::Streams => true,
@@ -196,6 +202,12 @@ impl StreamCheck {
             return Err("receipt.chain");
         }
         self.chains.insert(chain, counter);
+        if self.extent == Extent::Chain(chain) && item.is_proven() {
+            if counter != self.shown.map_or(0, |last| last.saturating_add(1)) {
+                return Err("receipt.chain");
+            }
+            self.shown = Some(counter);
+        }
         Ok(())
     }
 
@@ -219,8 +231,10 @@ impl StreamCheck {
         Ok(checked)
     }
 
-    /// What the event says about other receipts of the stream.
-    pub(super) fn event(&mut self, statement: &Statement, hash: ReceiptHash) -> Result<(), Code> {
+    /// What the event says about other receipts of the stream. What nobody signed ends no call, recovers nothing, closes
+    /// nothing and names no log, and yet has to be true.
+    pub(super) fn event(&mut self, item: &Item) -> Result<(), Code> {
+        let (statement, hash, proven) = (item.receipt.statement(), item.receipt.hash(), item.is_proven());
         match &statement.event {
             Event::Decision { answer, mode, .. } => {
                 // A denial that was enforced has no outcome, nor has a question.
@@ -233,9 +247,17 @@ impl StreamCheck {
                 }
             }
             Event::Outcome { decision, .. } => {
-                self.waiting.remove(decision).ok_or("receipt.outcome")?;
+                let open = match proven {
+                    true => self.waiting.remove(decision).is_some(),
+                    false => self.waiting.contains_key(decision),
+                };
+                if !open {
+                    return Err("receipt.outcome");
+                }
                 self.counted.outcome += 1;
             }
+            // A recovery that was killed at its first signature leaves one, which the next recovery counts.
+            Event::Control(Control::Recovered { .. }) if !proven => {}
             Event::Control(Control::Recovered { cut, unsigned, digest }) => {
                 // One chain does not hold every receipt that was found.
                 if self.extent == Extent::Streams
@@ -249,10 +271,10 @@ impl StreamCheck {
             }
             Event::Close { totals } => {
                 self.totals(totals.as_ref())?;
-                self.closing = *totals;
+                self.closing = totals.filter(|_| proven);
             }
-            Event::Open { own_log, .. } => self.own_log = *own_log,
-            Event::Control(_) => {}
+            Event::Open { own_log, .. } if proven => self.own_log = OwnLog::Said(*own_log),
+            Event::Open { .. } | Event::Control(_) => {}
         }
         Ok(())
     }
@@ -303,12 +325,14 @@ impl StreamCheck {
             self.outside.push(statement.sequence);
         }
         let summary = &mut self.summary;
-        let (first, last) = summary.claimed.unwrap_or((at, at));
-        summary.claimed = Some((first.min(at), last.max(at)));
-        summary.agent = Some(statement.agent);
         summary.receipts += 1;
-        // What nothing proves neither counts nor closes.
-        let proven = item.proof != Proof::Unsigned;
+        // What nothing proves neither counts nor closes, and is nobody's.
+        let proven = item.is_proven();
+        if proven {
+            let (first, last) = summary.claimed.unwrap_or((at, at));
+            summary.claimed = Some((first.min(at), last.max(at)));
+            summary.agent = Some(statement.agent);
+        }
         summary.closed = proven && matches!(statement.event, Event::Close { .. });
         self.settled = summary.closed && sight.settles;
         summary.logged += u64::from(sight.logged);
@@ -322,7 +346,9 @@ impl StreamCheck {
         }
         self.previous = Some(*hash.digest());
         self.next = statement.sequence.saturating_add(1);
-        self.recent.push(hash);
+        if proven {
+            self.recent.push(hash);
+        }
     }
 
     /// What keeps this stream from being complete, once it was read to its end. `length` is how far its source says that
@@ -370,7 +396,7 @@ impl StreamCheck {
     /// Whether it is shown that the one chain ends here where it seems to end.
     fn chain_ends(&self, length: Option<&ChainLength>) -> Result<bool, Code> {
         let Extent::Chain(chain) = self.extent else { return Ok(true) };
-        let Some(last) = self.chains.get(&chain) else {
+        let Some(last) = self.shown else {
             // Nothing shows that the chain had no part in the stream, unless none had.
             return Ok(self.closing.is_some_and(|totals| totals.chains == 0));
         };
@@ -379,7 +405,7 @@ impl StreamCheck {
         if length.proof.size != totals.chains || length.proof.root(leaf) != Some(totals.chains_root) {
             return Err("receipt.close");
         }
-        if length.last == *last { Ok(true) } else { Err("receipt.chain") }
+        if length.last == last { Ok(true) } else { Err("receipt.chain") }
     }
 }
 
@@ -391,7 +417,7 @@ pub(crate) fn is_beside(extent: Extent, statement: &Statement) -> bool {
 
 /// Lets the list that `item` names say how old it and what follows at most are. What nobody signed says nothing.
 pub(super) fn raise(floor: &mut Floor, item: &Item, root: Digest) {
-    if let (Some(named), true) = (item.receipt.statement().event.list(), item.proof != Proof::Unsigned) {
+    if let (Some(named), true) = (item.receipt.statement().event.list(), item.is_proven()) {
         floor.raise(root, named.this_update);
     }
 }

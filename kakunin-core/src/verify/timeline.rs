@@ -54,6 +54,12 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether there is anything to prove it by. What nobody signed is told, and is part of no call.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proof != Proof::Unsigned
+    }
+
     /// Whose it is.
     #[must_use]
     pub fn agent(&self) -> OwnedAgent {
@@ -108,13 +114,16 @@ impl Timeline {
     }
 }
 
+/// What nobody signed stands where its stream has it, and says nothing about the place of others.
 fn node(step: &Step) -> Node<'_> {
+    let (hash, stream) = (step.hash, step.statement.stream);
     let part = match &step.statement.event {
+        _ if !step.is_proven() => return Node { hash, stream, parents: &[], part: Part::Neither },
         Event::Decision { .. } => Part::Decision,
         Event::Outcome { .. } => Part::Outcome,
         _ => Part::Neither,
     };
-    Node { hash: step.hash, stream: step.statement.stream, parents: &step.statement.parents, part }
+    Node { hash, stream, parents: &step.statement.parents, part }
 }
 
 impl Watch for Timeline {

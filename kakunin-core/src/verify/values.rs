@@ -13,7 +13,7 @@ use super::source::{Item, Source};
 use super::stream::Code;
 use crate::digest::Digest;
 use crate::id::StreamId;
-use crate::journal::{Erasures, Proof};
+use crate::journal::Erasures;
 use crate::receipt::{Control, Event};
 
 /// What the erasures of one source erased, and what became of the values that went by.
@@ -36,8 +36,8 @@ struct Tally {
     agent: OwnedAgent,
     disclosed: u64,
     missing: u64,
-    /// Not here, and still here, by the roots of the erasures that name them.
-    of: HashMap<Vec<Digest>, (u64, u64)>,
+    /// Not here, and still here, by the roots of the erasures that name them and by whether their receipt is proven.
+    of: HashMap<(Vec<Digest>, bool), (u64, u64)>,
 }
 
 impl Values {
@@ -55,9 +55,9 @@ impl Values {
 
     /// Takes note of a receipt whose values and proof were looked at; `missing` are the commitments without a value.
     pub(super) fn pass(&mut self, item: &Item, agent: OwnedAgent, missing: &[Digest]) {
-        let statement = item.receipt.statement();
+        let (statement, proven) = (item.receipt.statement(), item.is_proven());
         if let Event::Control(Control::Erased { digest, count, .. }) = statement.event
-            && item.proof != Proof::Unsigned
+            && proven
         {
             if self.erasures.size_of(&digest) == Some(count) {
                 self.stated.insert((agent, digest));
@@ -75,9 +75,12 @@ impl Values {
         let Some(tally) = self.tally(statement.stream, agent) else { return };
         for (erasures, here) in counted {
             let (absent, present) = if erasures.is_empty() {
+                if here && !proven {
+                    continue;
+                }
                 (&mut tally.missing, &mut tally.disclosed)
             } else {
-                let (absent, present) = tally.of.entry(erasures).or_default();
+                let (absent, present) = tally.of.entry((erasures, proven)).or_default();
                 (absent, present)
             };
             *(if here { present } else { absent }) += 1;
@@ -97,11 +100,13 @@ impl Values {
     pub(super) fn judge(self, count: &mut ValueCount, reasons: &mut Vec<Reason>) {
         for mut tally in self.streams {
             let (mut lingering, stream) = (0, tally.stream);
-            for (roots, (absent, present)) in tally.of {
+            for ((roots, proven), (absent, present)) in tally.of {
                 let stated = roots.into_iter().any(|root| self.stated.contains(&(tally.agent, root)));
-                tally.disclosed += present;
+                if proven {
+                    tally.disclosed += present;
+                }
                 if stated {
-                    count.erased += absent;
+                    count.erased += if proven { absent } else { 0 };
                     lingering += present;
                 } else {
                     tally.missing += absent;

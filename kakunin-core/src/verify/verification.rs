@@ -11,7 +11,7 @@ use std::thread;
 use super::again::{Look, Trail};
 use super::crew::{Crew, Job};
 use super::links::{Graph, Links};
-use super::logs::KnownLogs;
+use super::logs::{KnownLogs, OwnLog};
 use super::owned::{Bearers, OwnedAgent};
 use super::papers::{Papers, Signatory};
 use super::replay::Replay;
@@ -328,8 +328,8 @@ impl Pass<'_, '_, '_> {
         }
         check.opening(statement, path.agent().decoded().der())?;
         check.proof(&item)?;
-        check.chain(statement)?;
-        check.event(statement, hash)?;
+        check.chain(&item)?;
+        check.event(&item)?;
 
         let list = match statement.event.list() {
             Some(named) => {
@@ -338,7 +338,7 @@ impl Pass<'_, '_, '_> {
             }
             None => None,
         };
-        let sight = self.logs.sight(&item.logged, check.own_log.as_ref());
+        let sight = self.logs.sight(&item.logged, check.own_log);
         let bracket = check.bracket(&item, signatory.root(), sight);
         for parent in elsewhere(&item, check) {
             self.links.name(parent, hash, bracket);
@@ -361,7 +361,7 @@ impl Pass<'_, '_, '_> {
         self.watch.receipt(&Seen {
             item: &item,
             sight,
-            not_before: bracket.not_before,
+            not_before: bracket.not_before.filter(|_| item.is_proven()),
             path: signatory.path(),
             logs: &self.logs,
         });
@@ -372,10 +372,12 @@ impl Pass<'_, '_, '_> {
     /// Whose name it bears, by which certificate. One that a recovery takes over with is announced by nobody, and what
     /// nobody signed joins nothing: anybody can write it under any certificate.
     fn name(&mut self, item: &Item, agent: OwnedAgent, signatory: &Arc<Signatory>, check: &mut StreamCheck) {
+        if !item.is_proven() {
+            return;
+        }
         check.summary.root.get_or_insert(agent.root);
         check.summary.certificate.get_or_insert(*item.receipt.certificate());
-        let same = self.signatory.as_ref().is_some_and(|before| Arc::ptr_eq(before, signatory));
-        if same || item.proof == Proof::Unsigned {
+        if self.signatory.as_ref().is_some_and(|before| Arc::ptr_eq(before, signatory)) {
             return;
         }
         let recovered = matches!(item.receipt.statement().event, Event::Control(Control::Recovered { .. }));
@@ -474,12 +476,12 @@ impl Look for Names<'_, '_> {
     }
 
     fn item(&mut self, item: &Item) {
-        if let Some(signatory) = self.papers.signatory(item.receipt.certificate()) {
+        // What nobody signed is not what somebody followed from.
+        let signatory = self.papers.signatory(item.receipt.certificate()).filter(|_| item.is_proven());
+        if let Some(signatory) = signatory {
             let (root, parents) = (signatory.root(), &item.receipt.statement().parents);
             raise(&mut self.floor, item, root);
-            // What nobody signed is there, and says nothing about times.
-            let not_before = self.floor.under(&root).filter(|_| item.proof != Proof::Unsigned);
-            self.graph.pass(item.receipt.hash(), not_before, root, parents);
+            self.graph.pass(item.receipt.hash(), self.floor.under(&root), root, parents);
         }
     }
 }
@@ -521,7 +523,7 @@ impl Look for Ages<'_, '_> {
             return;
         }
         let logs = self.logs.get(self.source);
-        let sight = logs.map(|logs| logs.sight(&item.logged, None)).unwrap_or_default();
+        let sight = logs.map(|logs| logs.sight(&item.logged, OwnLog::Unknown)).unwrap_or_default();
         let (revoked, ends) = (signatory.revoked(), signatory.path().agent().decoded().validity().not_after);
         if revoked.is_none() && !sight.not_after.is_some_and(|end| is_late(end, ends)) {
             return;
@@ -559,11 +561,12 @@ fn unwitnessed(reason: &Reason) -> Option<StreamId> {
     }
 }
 
-/// What a receipt follows from that is not near it in its own stream, an outcome's own decision apart. Where there is
-/// one chain only, notes of other chains came along for their stream's sake, without what they follow from.
+/// What a receipt follows from that is not near it in its own stream, an outcome's own decision apart; one that nobody
+/// signed follows from nothing. Where there is one chain only, notes of other chains came along for their stream's sake,
+/// without what they follow from.
 fn elsewhere(item: &Item, check: &StreamCheck) -> Vec<ReceiptHash> {
     let statement = item.receipt.statement();
-    if check.is_beside(statement) {
+    if check.is_beside(statement) || !item.is_proven() {
         return Vec::new();
     }
     let own = usize::from(matches!(statement.event, Event::Outcome { .. }));

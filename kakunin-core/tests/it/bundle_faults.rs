@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::{CHAIN, OTHER, World, invalid, reasons, verify, verify_journals};
 use crate::house::{decide, entry, request, stamp};
+use crate::segments::{forged, says};
 
 /// A bundle in pieces, in their order.
 #[derive(Clone)]
@@ -40,11 +41,11 @@ impl Pieces {
         Self(pieces)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.0.iter().find(|(its, _)| its == name).unwrap().1.clone()).unwrap()
     }
 
-    fn put(mut self, name: &str, octets: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn put(mut self, name: &str, octets: impl Into<Vec<u8>>) -> Self {
         self.0.iter_mut().find(|(its, _)| its == name).unwrap().1 = octets.into();
         self
     }
@@ -76,14 +77,14 @@ impl Pieces {
     }
 
     /// Takes receipts out of the bundle, each by its line; everything about them goes too, as a forger would do it.
-    fn without(self, gone: &[usize]) -> Self {
+    pub(crate) fn without(self, gone: &[usize]) -> Self {
         let kept = |line: usize| !gone.contains(&line);
         let lines: Vec<String> = self.text("receipts.jws").lines().map(str::to_owned).collect();
         let place: HashMap<usize, usize> =
             (0..lines.len()).filter(|line| kept(*line)).enumerate().map(|(new, old)| (old, new)).collect();
         let mut counts: Vec<(String, u64)> = Vec::new();
         for line in (0..lines.len()).filter(|line| kept(*line)) {
-            let stream = payload(&lines[line])["log"].as_str().unwrap().to_owned();
+            let stream = says(&lines[line])["log"].as_str().unwrap().to_owned();
             match counts.iter_mut().find(|(known, _)| *known == stream) {
                 Some((_, count)) => *count += 1,
                 None => counts.push((stream, 1)),
@@ -104,9 +105,7 @@ impl Pieces {
                 })
                 .collect();
         });
-        let logs: Vec<String> =
-            pieces.0.iter().map(|(name, _)| name.clone()).filter(|name| name.ends_with("/proofs")).collect();
-        for log in logs {
+        for log in pieces.proofs() {
             pieces = pieces.lines(&log, |lines| {
                 *lines = lines
                     .iter()
@@ -124,6 +123,21 @@ impl Pieces {
         pieces.manifest(|manifest| manifest["streams"] = streams.into()).listed()
     }
 
+    /// With somebody's own receipt in the place of the one on `line`: `change` is made to what it says, nobody signed it, and
+    /// no log holds it.
+    pub(crate) fn forged(self, line: usize, change: impl FnOnce(&mut Value)) -> Self {
+        let mut pieces = self.lines("receipts.jws", |lines| lines[line] = forged(&lines[line], change));
+        for log in pieces.proofs() {
+            pieces = pieces.lines(&log, |lines| lines.retain(|text| !text.starts_with(&format!("{line} "))));
+        }
+        pieces.listed()
+    }
+
+    fn proofs(&self) -> Vec<String> {
+        let names = self.0.iter().map(|(name, _)| name.clone());
+        names.filter(|name| name.ends_with("/proofs")).collect()
+    }
+
     /// The file, written as the format has it.
     pub(crate) fn zip(&self) -> Vec<u8> {
         let members: Vec<Crafted> =
@@ -131,7 +145,7 @@ impl Pieces {
         craft(&members)
     }
 
-    fn judge(&self, world: &World) -> Report {
+    pub(crate) fn judge(&self, world: &World) -> Report {
         judge(world, &self.zip())
     }
 }
@@ -140,12 +154,6 @@ fn judge(world: &World, octets: &[u8]) -> Report {
     let path = world.path("forged.zip");
     fs::write(&path, octets).unwrap();
     verify(&path, &world.terms())
-}
-
-fn payload(line: &str) -> Value {
-    use base64ct::{Base64UrlUnpadded, Encoding as _};
-    let payload = line.split('.').nth(1).unwrap();
-    serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).unwrap()).unwrap()
 }
 
 /// A member as anybody may write it.
@@ -311,7 +319,7 @@ fn a_bundle_whose_tail_was_cut_is_never_complete() {
     let streams: Vec<String> = pieces
         .text("receipts.jws")
         .lines()
-        .map(|line| payload(line)["log"].as_str().unwrap().to_owned())
+        .map(|line| says(line)["log"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(pieces.judge(&world).verdict(), Verdict::Complete);
     for stream in [&streams[0], &streams[all - 1]] {
@@ -360,7 +368,7 @@ fn a_journal_whose_tail_was_cut_is_never_complete_with_a_witness_or_without() {
 fn receipts_taken_out_put_in_or_put_elsewhere_are_found() {
     let (world, pieces) = incident();
     let all = pieces.text("receipts.jws").lines().count();
-    let kind = |line: usize| payload(pieces.text("receipts.jws").lines().nth(line).unwrap());
+    let kind = |line: usize| says(pieces.text("receipts.jws").lines().nth(line).unwrap());
     for line in 0..all {
         let (what, report) = (kind(line), pieces.clone().without(&[line]).judge(&world));
         let phase = what["ph"].as_str().unwrap();
@@ -678,7 +686,7 @@ fn an_erased_value_is_told_and_a_guessed_one_is_refused() {
 fn a_dictionary_of_amounts_finds_no_erased_one() {
     let (_, pieces) = incident();
     let receipts = pieces.text("receipts.jws");
-    let decision = receipts.lines().map(payload).find(|it| it["ph"] == "decision").unwrap();
+    let decision = receipts.lines().map(says).find(|it| it["ph"] == "decision").unwrap();
     let commitment = decision["in"]["amount"].as_str().unwrap();
     // Whoever guesses the value still lacks 128 bits of salt: hashes without it, or with the salts of other values, miss.
     use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -738,6 +746,6 @@ fn sealed_receipts_of_a_chain_are_proven_by_their_seals() {
     assert_eq!(invalid(&forged.judge(&world)), "receipt.seal");
     assert_eq!(invalid(&pieces.clone().put("seals", "").listed().judge(&world)), "receipt.seal");
     let lines = pieces.text("receipts.jws");
-    let seal = lines.lines().position(|line| payload(line)["ctl"]["kind"] == "seal").unwrap();
+    let seal = lines.lines().position(|line| says(line)["ctl"]["kind"] == "seal").unwrap();
     assert_eq!(invalid(&pieces.without(&[seal]).judge(&world)), "receipt.seal");
 }

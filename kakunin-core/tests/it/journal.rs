@@ -391,7 +391,8 @@ fn what_nothing_proves_counts_nowhere_and_closes_nothing() {
     let [stream] = report.streams() else { panic!() };
     assert_eq!((stream.receipts, stream.unsigned), (5, 4));
     assert_eq!((stream.allowed, stream.denied, stream.outcomes, stream.closed), (0, 0, 0, false));
-    assert_eq!(reasons(&house, dir.path()), ["tail.not_witnessed", "stream.open", "receipt.unsigned"]);
+    let told = reasons(&house, dir.path());
+    assert_eq!(told, ["tail.not_witnessed", "stream.open", "receipt.unsigned", "outcome.missing"]);
 }
 
 #[test]
@@ -542,7 +543,7 @@ fn recovery_counts_what_it_finds_unsigned_and_signs_none_of_it() {
     assert_eq!(recovery, Recovery::Recovered { cut: 30, unsigned: 3 });
     let control = statements(dir.path()).into_iter().rev().nth(1).unwrap();
     assert!(matches!(control.event, Event::Control(Control::Recovered { cut: 30, unsigned: 3, .. })));
-    let expected = ["tail.not_witnessed", "stream.recovered", "receipt.unsigned"];
+    let expected = ["tail.not_witnessed", "stream.recovered", "receipt.unsigned", "outcome.missing"];
     assert_eq!(reasons(&house, dir.path()), expected);
     assert_eq!(recover(dir.path(), stream, &house.identity(), stamp(21)).unwrap(), Recovery::Closed);
 

@@ -232,7 +232,8 @@ fn what_a_killed_process_did_not_seal_stays_unsigned_and_is_counted() {
     fs::write(&path, &bytes[..start]).unwrap();
     let recovery = recover(dir.path(), stream, &house.identity(), stamp(20)).unwrap();
     assert_eq!(recovery, Recovery::Recovered { cut: 0, unsigned: 4 });
-    assert_eq!(reasons(&house, dir.path()), ["tail.not_witnessed", "stream.recovered", "receipt.unsigned"]);
+    let told = reasons(&house, dir.path());
+    assert_eq!(told, ["tail.not_witnessed", "stream.recovered", "receipt.unsigned", "outcome.missing"]);
 }
 
 /// A snapshot of a machine, or a folder that was copied: both go on, and each half is in order by itself. Two receipts of one

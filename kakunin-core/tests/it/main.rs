@@ -40,5 +40,6 @@ mod segments;
 
 mod tokens;
 mod trail;
+mod unsigned;
 mod vectors;
 mod verifier;

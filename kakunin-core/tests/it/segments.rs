@@ -67,8 +67,10 @@ impl Segment {
         for unit in &self.units {
             unit.disclosures.iter().for_each(|text| bytes.extend(body(3, text)));
             bytes.extend(body(RECEIPT, &unit.signing_input));
-            let sequence = payload(unit)["seq"].as_u64().unwrap().to_le_bytes();
-            bytes.extend(body(SIGNATURE, &[&sequence[..], &unit.signature].concat()));
+            if !unit.signature.is_empty() {
+                let sequence = payload(unit)["seq"].as_u64().unwrap().to_le_bytes();
+                bytes.extend(body(SIGNATURE, &[&sequence[..], &unit.signature].concat()));
+            }
         }
         fs::write(path, bytes).unwrap();
     }
@@ -80,31 +82,38 @@ impl Segment {
         let mut units: Vec<Unit> = Vec::new();
         let mut renamed: HashMap<String, String> = HashMap::new();
         for unit in &self.units {
-            let mut says = payload(unit);
-            change(&mut says);
-            if let Some(before) = units.last() {
-                says["prev"] = Digest::of(&before.signing_input).to_base64url().into();
-            }
-            for parent in says.get_mut("par").and_then(Value::as_array_mut).into_iter().flatten() {
-                *parent = renamed[parent.as_str().unwrap()].clone().into();
-            }
-            let text = std::str::from_utf8(&unit.signing_input).unwrap();
-            let (header, _) = text.split_once('.').unwrap();
-            let body = Base64UrlUnpadded::encode_string(says.to_string().as_bytes());
-            let signing_input = format!("{header}.{body}").into_bytes();
-            let signature = match signing_input == unit.signing_input {
+            let mut other = unit.forged(|says| {
+                change(says);
+                if let Some(before) = units.last() {
+                    says["prev"] = before.name().into();
+                }
+                for parent in says.get_mut("par").and_then(Value::as_array_mut).into_iter().flatten() {
+                    *parent = renamed[parent.as_str().unwrap()].clone().into();
+                }
+            });
+            other.signature = match other.signing_input == unit.signing_input {
                 true => unit.signature.clone(),
-                false => signer.sign(&signing_input).unwrap().as_bytes().to_vec(),
+                false => signer.sign(&other.signing_input).unwrap().as_bytes().to_vec(),
             };
-            let name = |input: &[u8]| Digest::of(input).to_base64url();
-            renamed.insert(name(&unit.signing_input), name(&signing_input));
-            units.push(Unit { signing_input, signature, ..unit.clone() });
+            renamed.insert(unit.name(), other.name());
+            units.push(other);
         }
         self.with(units)
     }
 }
 
 impl Unit {
+    /// What anybody can write who has read it: with `change` made to what it says, and nobody's signature.
+    pub(crate) fn forged(&self, change: impl FnOnce(&mut Value)) -> Self {
+        let text = std::str::from_utf8(&self.signing_input).unwrap();
+        Self { signing_input: forged(text, change).into_bytes(), signature: Vec::new(), ..self.clone() }
+    }
+
+    /// Its name, as others give it.
+    pub(crate) fn name(&self) -> String {
+        Digest::of(&self.signing_input).to_base64url()
+    }
+
     /// What a log holds for it.
     pub(crate) fn entry(&self) -> String {
         let signing_input = std::str::from_utf8(&self.signing_input).unwrap();
@@ -113,7 +122,18 @@ impl Unit {
 }
 
 pub(crate) fn payload(unit: &Unit) -> Value {
-    let text = std::str::from_utf8(&unit.signing_input).unwrap();
-    let body = Base64UrlUnpadded::decode_vec(text.split_once('.').unwrap().1).unwrap();
+    says(std::str::from_utf8(&unit.signing_input).unwrap())
+}
+
+/// What a token says, signed or not.
+pub(crate) fn says(token: &str) -> Value {
+    let body = Base64UrlUnpadded::decode_vec(token.split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice(&body).unwrap()
+}
+
+/// The signing input of a receipt like that of `token`, with `change` made to what it says.
+pub(crate) fn forged(token: &str, change: impl FnOnce(&mut Value)) -> String {
+    let (header, mut payload) = (token.split_once('.').unwrap().0, says(token));
+    change(&mut payload);
+    format!("{header}.{}", Base64UrlUnpadded::encode_string(payload.to_string().as_bytes()))
 }

@@ -67,12 +67,12 @@ class Stream:
     """One stream, which is one opening of an agent."""
 
     stream: str
-    #: Whose it is, by its id under `root`; all three are `None` where it holds no receipt.
+    #: Whose it is, by its id under `root`; all three are `None` where it holds no signed one.
     agent: str | None
     #: The key of the root above it (SHA-256 of its SubjectPublicKeyInfo): the same id under another root
     #: is another agent.
     root: str | None
-    #: SHA-256 of the certificate that signed its first receipt.
+    #: SHA-256 of the certificate that signed its first receipt that is signed.
     certificate: str | None
     receipts: int
     allowed: int
@@ -85,7 +85,7 @@ class Stream:
     clock_jumps: int
     #: Whether it ends with a closing receipt.
     closed: bool
-    #: The first and last second, as its own clock claims (RFC 3339).
+    #: The first and last second, as its own clock claims in signed receipts (RFC 3339).
     claimed_from: str | None
     claimed_to: str | None
 
@@ -136,6 +136,8 @@ class Step:
     not_after: str | None
     #: Whether a log whose key was given holds it.
     logged: bool
+    #: What proves it: its own signature, that of a seal, or nothing. What nobody signed counts nowhere.
+    proof: Literal["signed", "sealed", "unsigned"]
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class Verification:
     exit_code: int
     #: The one chain it is about; `None` for whole streams.
     chain: str | None
-    #: INVALID has one, AUTHENTIC-NOT-COMPLETE one or more, the other verdicts none.
+    #: INVALID has one, AUTHENTIC-NOT-COMPLETE one or more, COMPLETE none; EMPTY has some where receipts are
+    #: here that nobody signed.
     problems: tuple[Problem, ...]
     #: What to know beside the verdict: a log whose key is missing, what is wrong with a file.
     notes: tuple[str, ...]

@@ -146,6 +146,35 @@ def test_no_receipt_can_be_dropped(tmp_path):
         assert command_line(bundle, tmp_path)[1]["verdict"] == said[0], (line, said)
 
 
+def test_a_receipt_that_nobody_signed_is_told_and_counts_nowhere(tmp_path):
+    """Each without its signature, as it is and with another outcome; no log has it."""
+    _, members = members_of(BUNDLE)
+    lines = members["receipts.jws"].decode().splitlines()
+    told = {}
+    for line, entry in enumerate(lines):
+        header, payload, _ = entry.split(".")
+        says = json.loads(from_b64url(payload))
+        if says["ph"] == "outcome":
+            says["res"] = "not_executed"
+        spelled = json.dumps(says, sort_keys=True, separators=(",", ":")).encode()
+        payload = base64.urlsafe_b64encode(spelled).decode().rstrip("=")
+        forged = [*lines[:line], f"{header}.{payload}", *lines[line + 1 :]]
+        changed = {**members, "receipts.jws": "".join(f"{text}\n" for text in forged).encode()}
+        for name in [name for name in members if name.endswith("/proofs")]:
+            kept = [each for each in members[name].splitlines() if not each.startswith(b"%d " % line)]
+            changed[name] = b"".join(each + b"\n" for each in kept)
+        bundle = put_together(changed)
+        word, reasons = verdict(bundle)
+        theirs = command_line(bundle, tmp_path)[1]
+        assert theirs["verdict"] == word != "COMPLETE", (line, reasons)
+        if word != "INVALID":
+            assert {reason["code"] for reason in theirs["reasons"]} == set(reasons), (line, reasons)
+            told.setdefault(says["ph"], set()).update(reasons)
+    # An opening says which log is the agent's own, a close how long the chain is.
+    assert told["open"] == {"receipt.unsigned", "tail.not_witnessed"}
+    assert told["close"] >= {"receipt.unsigned", "tail.not_witnessed", "stream.open"}
+
+
 def test_no_two_receipts_can_change_places(tmp_path):
     _, members = members_of(BUNDLE)
     lines = members["receipts.jws"].splitlines(keepends=True)

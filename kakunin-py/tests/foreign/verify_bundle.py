@@ -248,7 +248,8 @@ class Stream:
     """What the receipts of one stream, in their order, are to one another."""
 
     def __init__(self, chain, totals):
-        self.chain, self.totals, self.before, self.close, self.own = chain, totals, None, None, None
+        self.chain, self.totals, self.before, self.close = chain, totals, None, None
+        self.opened, self.own, self.shown = False, None, -1
         self.pending, self.last, self.counts = set(), {}, Counter()
 
     def take(self, receipt):
@@ -257,23 +258,28 @@ class Stream:
         if before is None:
             begin = b64url(sha256(der + bytes.fromhex(says["nonce"])))
             need((says["ph"], says["seq"], says["prev"]) == ("open", 0, begin), "another beginning")
-            self.own = says.get("own")
+            self.opened, self.own = receipt.signed, says.get("own")
         else:
             gap, announced = says["seq"] - before.says["seq"], before.says.get("ctl", {}).get("next")
             need(gap == 1 or (self.chain and gap > 1), "a number is missing, or twice")
             need(gap > 1 or says["prev"] == before.hash, "another previous hash")
             need(says["ph"] != "open" and (not self.close or kind == "recovered"), "more after its close")
-            known = receipt.certificate == before.certificate or kind == "recovered"
+            taken = kind == "recovered" and receipt.signed
+            known = receipt.certificate == before.certificate or taken
             need(known or (before.signed and announced == b64url(sha256(der))), "another certificate")
         if "chn" in says:
             gap = says["cn"] - self.last.get(says["chn"], -1)
             need(gap == 1 or (self.chain not in (None, says["chn"]) and gap > 1), "a gap in a chain")
             self.last[says["chn"]] = says["cn"]
+            if self.chain == says["chn"] and receipt.signed:
+                need(says["cn"] == self.shown + 1, "a gap in a chain that nobody signed for")
+                self.shown = says["cn"]
         runs = {"enforce": says.get("dec") == "allow", "observe": True, "check": False}
         if says["ph"] == "decision" and runs[says["mode"]]:
             self.pending.add(receipt.hash)
         elif says["ph"] == "outcome":
-            self.pending.remove(says["par"][0])
+            need(says["par"][0] in self.pending, "an outcome of no open decision")
+            self.pending -= {says["par"][0]} if receipt.signed else set()
         self.counts[says.get("dec", says["ph"]) if receipt.signed else "unsigned"] += 1
         self.before, self.close = receipt, receipt if says["ph"] == "close" and receipt.signed else None
 
@@ -286,13 +292,13 @@ class Stream:
             lines = [leaf(f"{chain} {last}".encode()) for chain, last in sorted(self.last.items())]
             counted = {name: self.counts[name] for name in ("allow", "deny", "outcome")}
             need(end == {**counted, "chains": len(lines), "root": b64url(root_of(lines))}, "other totals")
-        elif self.chain in self.last:
+        elif self.shown >= 0:
             if not self.totals:
                 return "chain.length_unproven"
             last, index, size, *path = self.totals
             led = led_to(leaf(f"{self.chain} {last}".encode()), number(index), number(size), path)
             need(
-                (number(last), number(size)) == (self.last[self.chain], end["chains"]),
+                (number(last), number(size)) == (self.shown, end["chains"]),
                 "another end of the chain",
             )
             need(b64url(led) == end["root"], "an end of the chain that is not under the close")
@@ -346,13 +352,13 @@ def verify(data, roots, keys):
     need(manifest["streams"] == found, "another number of receipts than the manifest says")
     for stream in streams.values():
         end = held[receipts.index(stream.close)] if stream.close else ()
-        seen = any(b64url(sha256(key.encode())) != stream.own for key in end)
+        seen = stream.opened and any(b64url(sha256(key.encode())) != stream.own for key in end)
         found = [stream.open_end(), None if seen else "tail.not_witnessed"]
         found += ["outcome.missing"] * len(stream.pending) + ["receipt.unsigned"] * stream.counts["unsigned"]
         reasons.update(filter(None, found))
     rows = [from_json(row.encode()) for row in lines_of(members["disclosures.jsonl"])]
     opened = {row["line"]: {b64url(sha256(text.encode())) for text in row["disclosures"]} for row in rows}
-    known, (erased, unshown) = {receipt.hash for receipt in receipts}, erased_in(members, receipts)
+    known, (erased, unshown) = {each.hash for each in receipts if each.signed}, erased_in(members, receipts)
     reasons["erasure.missing"] += 0 if manifest.get("chain") else unshown
     for line, receipt in enumerate(receipts):
         says, serial = receipt.says, receipt.certificate.serial_number
@@ -362,7 +368,8 @@ def verify(data, roots, keys):
         shown, gone = opened.get(line, set()), erased.get(says["sub"], set())
         reasons["disclosure.missing"] += len(committed - shown - gone)
         reasons["disclosure.not_erased"] += len(shown & gone)
-        reasons["parent.missing"] += len(set(says.get("par", [])) - known)
+        follows = says.get("par", [])[says["ph"] == "outcome" :] if receipt.signed else []
+        reasons["parent.missing"] += len(set(follows) - known)
         revoked = any(crl.get_revoked_certificate_by_serial_number(serial) for crl in lists.values())
         reasons["time.unproven"] += revoked and says.get("dec") == "allow"
     return +reasons, streams
@@ -380,8 +387,9 @@ def main():
     except Exception as wrong:  # what cannot be read is not believed
         print(json.dumps({"verdict": "INVALID", "invalid": f"{type(wrong).__name__}: {wrong}"}))
         return 1
-    verdict = "AUTHENTIC-NOT-COMPLETE" if reasons else "COMPLETE" if streams else "EMPTY"
     counts = {name: stream.counts for name, stream in streams.items()}
+    signed = any(each["receipts"] > each["unsigned"] for each in counts.values())
+    verdict = "EMPTY" if not signed else "AUTHENTIC-NOT-COMPLETE" if reasons else "COMPLETE"
     print(json.dumps({"verdict": verdict, "reasons": reasons, "streams": counts}))
     return 0 if verdict == "COMPLETE" else 3
 

@@ -42,6 +42,8 @@ pub(super) struct Lane {
     /// Its owner's place.
     pub(super) owner: usize,
     pub(super) streams: Vec<StreamId>,
+    /// Whether anything in it is proven: otherwise nothing says that the agent did anything.
+    pub(super) proven: bool,
 }
 
 /// A receipt's place.
@@ -62,6 +64,8 @@ pub(super) struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parent {
     Row(usize),
+    /// It is on the page, and nobody signed it.
+    Unsigned(usize),
     /// It is not on the page.
     Elsewhere(ReceiptHash),
 }
@@ -83,6 +87,12 @@ impl Lanes {
         plan
     }
 
+    /// The row of the decision whose outcome is in the row `place`.
+    pub(super) fn ends(&self, place: usize) -> Option<usize> {
+        let Some(Parent::Row(decision)) = self.rows.get(place)?.parents.first() else { return None };
+        (self.rows.get(*decision)?.ended_by == Some(place)).then_some(*decision)
+    }
+
     /// The lane of a stream.
     pub(super) fn of_stream(&self, stream: StreamId) -> Option<usize> {
         self.lanes.iter().position(|lane| lane.streams.contains(&stream))
@@ -97,9 +107,13 @@ impl Lanes {
             let (agent, stream) = (step.agent(), step.statement.stream);
             let lane = *met.entry(agent).or_insert_with(|| {
                 let owner = self.owner(&step.path);
-                lanes.push(Lane { agent, name: name_of(&step.path), owner, streams: Vec::new() });
+                let name = name_of(&step.path);
+                lanes.push(Lane { agent, name, owner, streams: Vec::new(), proven: false });
                 lanes.len() - 1
             });
+            if let Some(lane) = lanes.get_mut(lane) {
+                lane.proven |= step.is_proven();
+            }
             if streams.insert(stream, lane).is_none()
                 && let Some(lane) = lanes.get_mut(lane)
             {
@@ -134,18 +148,26 @@ impl Lanes {
         for (place, step) in steps.iter().enumerate() {
             let lane = order.get(&step.agent()).copied().unwrap_or(0);
             let mut row = Row { lane, ..Row::default() };
+            let proven = |row: &usize| steps.get(*row).is_some_and(Step::is_proven);
             for hash in &step.statement.parents {
-                let parent = rows.get(hash).copied();
-                row.parents.push(parent.map_or(Parent::Elsewhere(*hash), Parent::Row));
-                let from = parent.and_then(|parent| steps.get(parent));
-                let from = from.and_then(|from| order.get(&from.agent())).copied();
+                row.parents.push(match rows.get(hash).copied() {
+                    Some(parent) if proven(&parent) => Parent::Row(parent),
+                    Some(parent) => Parent::Unsigned(parent),
+                    None => Parent::Elsewhere(*hash),
+                });
+            }
+            // What nobody signed follows from nothing and ends nothing, whatever it states.
+            for parent in row.parents.iter().filter(|_| step.is_proven()) {
+                let Parent::Row(parent) = parent else { continue };
+                let from = steps.get(*parent).and_then(|from| order.get(&from.agent())).copied();
                 if let Some(from) = from.filter(|from| *from != lane && !row.edges.contains(from)) {
                     row.edges.push(from);
                 }
             }
             self.rows.push(row);
             if let Event::Outcome { decision, .. } = &step.statement.event
-                && let Some(decided) = rows.get(decision).and_then(|row| self.rows.get_mut(*row))
+                && let Some(decided) = rows.get(decision).filter(|row| proven(row) && step.is_proven())
+                && let Some(decided) = self.rows.get_mut(*decided)
             {
                 decided.ended_by = Some(place);
             }
@@ -163,11 +185,7 @@ impl Lanes {
                 }
                 _ => false,
             };
-            let ends = match &step.statement.event {
-                Event::Outcome { .. } => self.rows.get(place).and_then(|row| row.parents.first().copied()),
-                _ => None,
-            };
-            let ends = matches!(ends, Some(Parent::Row(_)));
+            let ends = matches!(step.statement.event, Event::Outcome { .. }) && self.ends(place).is_some();
             let own = self.rows.get(place).map_or(0, |row| row.lane);
             let before = running.clone();
             if let Some(count) = running.get_mut(own) {

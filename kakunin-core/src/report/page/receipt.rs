@@ -16,6 +16,7 @@ use crate::verify::Step;
 /// What it is, as a class.
 pub(super) const fn kind(step: &Step) -> &'static str {
     match &step.statement.event {
+        _ if matches!(step.proof, Proof::Unsigned) => "aside",
         Event::Decision { answer: Answer::Allow, .. } => "allow",
         Event::Decision { answer: Answer::Deny(_), .. } => "deny",
         Event::Outcome { .. } => "outcome",
@@ -28,7 +29,7 @@ pub(super) fn draw(out: &mut Markup, page: &Page<'_>, place: usize, step: &Step,
     out.raw("<details><summary><span class=\"no\">")
         .number(place as u64 + 1)
         .raw("</span> <span class=\"say\">");
-    headline(out, page, step, row);
+    headline(out, page, place, step, row);
     out.raw("</span>");
     marks(out, page, step);
     out.raw("</summary>\n<div class=\"body\" id=\"r").number(place as u64 + 1).raw("\">\n");
@@ -77,7 +78,7 @@ pub(super) fn draw(out: &mut Markup, page: &Page<'_>, place: usize, step: &Step,
 }
 
 /// The line that stands in the lane.
-fn headline(out: &mut Markup, page: &Page<'_>, step: &Step, row: &Row) {
+fn headline(out: &mut Markup, page: &Page<'_>, place: usize, step: &Step, row: &Row) {
     let values = step.disclosures.iter().filter(|it| it.name() != "output");
     let values: Vec<(&str, String)> = values.map(|it| (it.name(), short(it.value()))).collect();
     match &step.statement.event {
@@ -113,15 +114,15 @@ fn headline(out: &mut Markup, page: &Page<'_>, step: &Step, row: &Row) {
         }
         Event::Outcome { outcome, .. } => {
             out.raw("<b class=\"word\">").text(outcome.word().replace('_', " ")).raw("</b>");
-            if let Some(Parent::Row(decision)) = row.parents.first() {
-                out.raw(" <span class=\"with\">ends ").number(*decision as u64 + 1).raw("</span>");
+            if let Some(decision) = page.lanes.ends(place) {
+                out.raw(" <span class=\"with\">ends ").number(decision as u64 + 1).raw("</span>");
             }
         }
         _ => {
             out.raw("<span class=\"with\">").text(story::tell(step)).raw("</span>");
         }
     }
-    let from = row.parents.iter().filter_map(|parent| match parent {
+    let from = row.parents.iter().filter(|_| step.is_proven()).filter_map(|parent| match parent {
         Parent::Row(from) if page.lanes.rows.get(*from).is_some_and(|other| other.lane != row.lane) => {
             Some(*from)
         }
@@ -140,7 +141,7 @@ fn marks(out: &mut Markup, page: &Page<'_>, step: &Step) {
         out.raw(if wrong { " <span class=\"mark wrong\">INVALID: " } else { " <span class=\"mark\">" });
         out.text(code).raw("</span>");
     }
-    if step.proof == Proof::Unsigned && known.is_none_or(|codes| !codes.contains(&"receipt.unsigned")) {
+    if !step.is_proven() && known.is_none_or(|codes| !codes.contains(&"receipt.unsigned")) {
         out.raw(" <span class=\"mark\">receipt.unsigned</span>");
     }
 }
@@ -291,6 +292,10 @@ fn follows(out: &mut Markup, row: &Row) {
             out.raw(if position == 0 { "" } else { ", " });
             match parent {
                 Parent::Row(row) => link(out, *row),
+                Parent::Unsigned(row) => {
+                    link(out, *row);
+                    out.raw(", which nobody signed");
+                }
                 Parent::Elsewhere(hash) => {
                     out.raw("<code>").text(hash).raw("</code>, which is not on this page");
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::lanes::{Owner, plain};
+use super::lanes::{Lane, Owner, plain};
 use super::markup::Markup;
 use super::{Page, link};
 use crate::report::what;
@@ -20,14 +20,16 @@ pub(super) fn verdict(out: &mut Markup, page: &Page<'_>) {
         out.raw("</code>, and about nothing else that these agents did.</p>\n");
     }
     problems(out, page);
+    let agents: Vec<&Lane> = page.lanes.lanes.iter().filter(|lane| lane.proven).collect();
+    let owners: HashSet<usize> = agents.iter().map(|lane| lane.owner).collect();
     out.raw("<ul class=\"counts\">");
     for (count, one, many) in [
         (account.sum(|stream| stream.receipts), " receipt", " receipts"),
         (account.sum(|stream| stream.allowed), " allowed", " allowed"),
         (account.sum(|stream| stream.denied), " denied", " denied"),
         (account.sum(|stream| stream.outcomes), " outcome", " outcomes"),
-        (page.lanes.lanes.len() as u64, " agent", " agents"),
-        (page.lanes.owners.len() as u64, " owner", " owners"),
+        (agents.len() as u64, " agent", " agents"),
+        (owners.len() as u64, " owner", " owners"),
     ] {
         out.raw("<li><b>").number(count).raw("</b>").raw(if count == 1 { one } else { many }).raw("</li>");
     }
@@ -61,10 +63,14 @@ pub(super) const fn class(verdict: &Verdict<'_>) -> &'static str {
     }
 }
 
-const fn meaning(verdict: &Verdict<'_>) -> &'static str {
+fn meaning(verdict: &Verdict<'_>) -> &'static str {
+    let unsigned = |reason: &Reason| matches!(reason, Reason::Unsigned { .. });
     match verdict {
         Verdict::Complete => {
             "Every receipt here is genuine, none is missing, and somebody else saw the end of each stream."
+        }
+        Verdict::AuthenticNotComplete(reasons) if reasons.iter().any(unsigned) => {
+            "What is signed here is genuine. Receipts that nobody signed are shown, and prove nothing:"
         }
         Verdict::AuthenticNotComplete(_) => {
             "Every receipt here is genuine. That nothing else happened is not shown, or something is missing:"
@@ -72,7 +78,7 @@ const fn meaning(verdict: &Verdict<'_>) -> &'static str {
         Verdict::Invalid(_) => {
             "Something here is wrong. Do not rely on anything on this page; what is drawn below is what could be read before the fault, for whoever looks for it."
         }
-        Verdict::Empty => "There is no receipt here, and so nothing is shown.",
+        Verdict::Empty => "There is no receipt here that anybody signed, and so nothing is shown.",
     }
 }
 
@@ -170,7 +176,8 @@ pub(super) fn streams(out: &mut Markup, page: &Page<'_>) {
     out.raw("<section aria-labelledby=\"streams\">\n<h2 id=\"streams\">Streams</h2>\n<p class=\"how\">A stream is what one opening of an agent wrote. Its times are the claims of its own clock.</p>\n<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>stream</th><th>agent</th><th>owner</th><th>receipts</th><th>allowed</th><th>denied</th><th>outcomes</th><th>unsigned</th><th>in a log</th><th>witnessed</th><th>its end</th><th>claims</th></tr></thead><tbody>\n");
     for stream in streams.iter().take(MOST_STREAMS) {
         out.raw("<tr><td><code>").text(stream.stream).raw("</code></td><td>");
-        match page.lanes.of_stream(stream.stream).and_then(|lane| page.lanes.lanes.get(lane)) {
+        let lane = page.lanes.of_stream(stream.stream).filter(|_| stream.agent.is_some());
+        match lane.and_then(|lane| page.lanes.lanes.get(lane)) {
             Some(lane) => {
                 out.foreign(&lane.name).raw("</td><td>");
                 match page.lanes.owners.get(lane.owner) {
