@@ -6,6 +6,7 @@
 pub mod time;
 mod base64;
 pub mod digest;
+mod json;
 pub mod id;
 mod file;
 pub mod modes;
@@ -19,6 +20,7 @@ pub mod key;
 pub mod scope;
 pub mod revocation;
 pub mod certificate;
+pub mod feed;
 pub mod request;
 pub mod decision;
 pub mod leash;

@@ -185,7 +185,7 @@ fn check(
     Ok(())
 }
 
-fn valid_at(which: &'static str, certificate: &Decoded, now: UnixTime) -> Result<(), PathError> {
+pub(super) fn valid_at(which: &'static str, certificate: &Decoded, now: UnixTime) -> Result<(), PathError> {
     let validity = certificate.validity();
     if now.plus(CLOCK_TOLERANCE) < validity.not_before {
         return Err(PathError::NotYetValid { which, not_before: validity.not_before });

@@ -216,6 +216,24 @@ const ROOT: &[Row] = &[
     row("1.3.6.1.4.1.32473.1.1", "agentScope", Forbidden, NonCritical, any_value),
 ];
 
+/// The key of a feed: it signs items, and nothing that TLS would take for anything else.
+const FEED: &[Row] = &[
+    row("2.5.29.15", "keyUsage", Required, Critical, signs_only),
+    row("2.5.29.19", "basicConstraints", Required, Critical, no_authority),
+    row("2.5.29.37", "extKeyUsage", Required, Critical, feed_usage),
+    row("2.5.29.17", "subjectAltName", Forbidden, NonCritical, any_value),
+    row("2.5.29.14", "subjectKeyIdentifier", Required, NonCritical, key_id),
+    row("2.5.29.35", "authorityKeyIdentifier", Required, NonCritical, authority_key_id),
+    row("1.3.6.1.4.1.32473.1.1", "agentScope", Forbidden, NonCritical, any_value),
+];
+
+/// Inspects the certificate of a feed key; gives the identifier of the key that is said to have signed it.
+pub(super) fn inspect_feed(certificate: &Decoded) -> Result<Vec<u8>, CertificateError> {
+    refuse_endless(certificate)?;
+    let facts = inspect(certificate, FEED)?;
+    facts.authority_key_id.ok_or_else(|| refused("authorityKeyIdentifier", "is missing"))
+}
+
 fn inspect(certificate: &Decoded, table: &[Row]) -> Result<Facts, CertificateError> {
     let mut facts = Facts::default();
     for row in table {
@@ -280,7 +298,7 @@ fn authority_signs(value: &[u8], facts: &mut Facts) -> Result<(), CertificateErr
 fn no_authority(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
     let constraints: BasicConstraints = strict(value, "basicConstraints")?;
     let right = !constraints.ca && constraints.path_len_constraint.is_none();
-    if right { Ok(()) } else { Err(refused("basicConstraints", "makes an agent an authority")) }
+    if right { Ok(()) } else { Err(refused("basicConstraints", "is not CA:FALSE")) }
 }
 
 fn authority(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
@@ -304,6 +322,11 @@ fn agent_usage(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
     let both = [oids::EKU_CLIENT_AUTH, oids::EKU_AGENT].iter().all(|oid| usage.0.contains(oid));
     let no_other = usage.0.len() == 2;
     if both && no_other { Ok(()) } else { Err(refused("extKeyUsage", "is not clientAuth and agent")) }
+}
+
+fn feed_usage(value: &[u8], _: &mut Facts) -> Result<(), CertificateError> {
+    let usage: ExtendedKeyUsage = strict(value, "extKeyUsage")?;
+    if usage.0 == [oids::EKU_FEED] { Ok(()) } else { Err(refused("extKeyUsage", "is not feed alone")) }
 }
 
 fn agent_name(value: &[u8], facts: &mut Facts) -> Result<(), CertificateError> {

@@ -1,8 +1,8 @@
 //! What single members of a receipt say: clocks, the list used, the mode, how it ended.
 
-use super::json::MAX_NUMBER;
 use super::payload::read_hex_number;
 use crate::digest::Digest;
+use crate::json::MAX_NUMBER;
 use crate::revocation::RevocationList;
 use crate::time::UnixTime;
 

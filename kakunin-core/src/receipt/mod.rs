@@ -8,7 +8,7 @@ mod control;
 mod disclosure;
 mod facts;
 mod hash;
-mod json;
+
 mod jws;
 mod payload;
 mod record;

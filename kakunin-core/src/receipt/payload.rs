@@ -6,10 +6,10 @@
 use super::control::{Control, ErasureReason, Seal, Totals};
 use super::facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
 use super::hash::ReceiptHash;
-use super::json::{Object, ObjectWriter, Value, is_plain};
 use super::record::StatementError;
 use crate::digest::{Digest, unhex};
 use crate::id::{ChainId, StreamId};
+use crate::json::{Object, ObjectWriter, Value, is_plain};
 use crate::time::UnixTime;
 
 /// The members of one receipt, as spelled. Absent members are `None`, empty or false.

@@ -13,10 +13,10 @@
 use super::control::{Control, Totals};
 use super::facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
 use super::hash::ReceiptHash;
-use super::json::NotExact;
 use super::payload::Payload;
 use crate::digest::Digest;
 use crate::id::{AgentId, ChainId, StreamId};
+use crate::json::NotExact;
 /// The two answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -19,6 +19,7 @@ mod certificate;
 mod chains;
 mod clocks;
 mod erasure;
+mod feed;
 mod floors;
 mod guard;
 mod house;

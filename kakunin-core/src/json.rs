@@ -2,19 +2,19 @@
 //!
 //! No white space, no escapes, no null, no false, no float, no negative number, keys ascending by their octets and
 //! never twice, text in printable ASCII, integers that a double holds. The reader refuses everything else, so there
-//! is nothing a second implementation could understand differently. Both borrow; neither knows any receipt.
+//! is nothing a second implementation could understand differently. Both borrow; neither knows any receipt or item of a feed.
 
 use crate::base64::push_base64url;
 use crate::digest::Digest;
 
 /// Writes one object; members must come in ascending order, which the reader of every test insists on.
-pub(super) struct ObjectWriter<'a> {
+pub(crate) struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
     separator: u8,
 }
 
 impl<'a> ObjectWriter<'a> {
-    pub(super) const fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(crate) const fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, separator: b'{' }
     }
 
@@ -60,22 +60,22 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// A text member; the caller brings [`is_plain`] text.
-    pub(super) fn text(&mut self, key: &str, value: &str) {
+    pub(crate) fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         self.quoted(value.as_bytes());
     }
 
-    pub(super) fn number(&mut self, key: &str, value: u64) {
+    pub(crate) fn number(&mut self, key: &str, value: u64) {
         self.key(key);
         self.decimal(value.min(MAX_NUMBER));
     }
 
-    pub(super) fn digest(&mut self, key: &str, value: &Digest) {
+    pub(crate) fn digest(&mut self, key: &str, value: &Digest) {
         self.key(key);
         self.quoted_digest(value);
     }
 
-    pub(super) fn digests<'d>(&mut self, key: &str, values: impl Iterator<Item = &'d Digest>) {
+    pub(crate) fn digests<'d>(&mut self, key: &str, values: impl Iterator<Item = &'d Digest>) {
         self.key(key);
         self.out.push(b'[');
         for (index, value) in values.enumerate() {
@@ -87,7 +87,7 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(b']');
     }
 
-    pub(super) fn hex(&mut self, key: &str, bytes: &[u8]) {
+    pub(crate) fn hex(&mut self, key: &str, bytes: &[u8]) {
         self.key(key);
         self.out.push(b'"');
         self.hexadecimal(bytes);
@@ -95,7 +95,7 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Sixteen bytes in hexadecimal, a colon and a decimal number: `mono`.
-    pub(super) fn hex_and_number(&mut self, key: &str, bytes: &[u8], number: u64) {
+    pub(crate) fn hex_and_number(&mut self, key: &str, bytes: &[u8], number: u64) {
         self.key(key);
         self.out.push(b'"');
         self.hexadecimal(bytes);
@@ -105,7 +105,7 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// A big-endian number in hexadecimal without leading zeros.
-    pub(super) fn hex_number(&mut self, key: &str, octets: &[u8]) {
+    pub(crate) fn hex_number(&mut self, key: &str, octets: &[u8]) {
         self.key(key);
         self.out.push(b'"');
         let nibbles = octets.iter().flat_map(|octet| [octet >> 4, octet & 15]);
@@ -119,19 +119,39 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(b'"');
     }
 
-    pub(super) fn yes(&mut self, key: &str) {
+    pub(crate) fn yes(&mut self, key: &str) {
         self.key(key);
         self.out.extend_from_slice(b"true");
     }
 
-    pub(super) fn object(&mut self, key: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+    pub(crate) fn object(&mut self, key: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
         self.key(key);
         let mut inner = ObjectWriter::new(self.out);
         fill(&mut inner);
         inner.close();
     }
 
-    pub(super) fn close(self) {
+    /// A list of objects, one filled for each of `items`.
+    pub(crate) fn objects<I>(
+        &mut self,
+        key: &str,
+        items: impl Iterator<Item = I>,
+        fill: impl Fn(&mut ObjectWriter<'_>, I),
+    ) {
+        self.key(key);
+        self.out.push(b'[');
+        for (index, item) in items.enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            let mut inner = ObjectWriter::new(self.out);
+            fill(&mut inner, item);
+            inner.close();
+        }
+        self.out.push(b']');
+    }
+
+    pub(crate) fn close(self) {
         if self.separator == b'{' {
             self.out.push(b'{');
         }
@@ -141,7 +161,7 @@ impl<'a> ObjectWriter<'a> {
 
 /// One value of the exact form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Text(&'a str),
     Number(u64),
     Yes,
@@ -151,36 +171,41 @@ pub(super) enum Value<'a> {
 
 /// The members of an object; taking them one by one shows in the end whether it held any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Object<'a>(Vec<(&'a str, Value<'a>)>);
+pub(crate) struct Object<'a>(Vec<(&'a str, Value<'a>)>);
 
 impl<'a> Object<'a> {
-    /// Reads `text` wholly.
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, NotExact> {
+    /// Reads `text` wholly: a payload, an object in it, a list or text in that.
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, NotExact> {
+        Self::parse_within(text, DEPTH)
+    }
+
+    /// Reads `text` wholly, with values in `depth` layers.
+    pub(crate) fn parse_within(text: &'a [u8], depth: u8) -> Result<Self, NotExact> {
         let mut reader = Reader { text, at: 0 };
-        match reader.value(DEPTH)? {
+        match reader.value(depth)? {
             Value::Object(object) if reader.at == text.len() => Ok(object),
             _ => Err(reader.refuse()),
         }
     }
 
-    pub(super) fn take(&mut self, key: &str) -> Option<Value<'a>> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<Value<'a>> {
         let index = self.0.iter().position(|(name, _)| *name == key)?;
         Some(self.0.remove(index).1)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 /// Bytes that are not in the exact form, and where they leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotExact {
-    pub(super) at: usize,
+pub(crate) struct NotExact {
+    pub(crate) at: usize,
 }
 
 /// Whether `text` may stand in a signed text member as it is.
-pub(super) fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\')
 }
 
@@ -289,7 +314,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The largest integer that every JSON reader keeps exact (RFC 8259 section 6).
-pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
+pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// A payload, an object in it, a list or text in that.
 const DEPTH: u8 = 3;
