@@ -3,7 +3,7 @@
 //! Takes in DER, gives out the fields a profile judges. What two readers could understand differently is refused:
 //! bytes that do not encode back to themselves, an extension twice, differing algorithms, times in the wrong encoding.
 
-use der::asn1::ObjectIdentifier;
+use der::asn1::{BitStringRef, ObjectIdentifier};
 use der::{Decode, Encode, Reader, SliceReader};
 use x509_cert::name::Name;
 use x509_cert::time::Time;
@@ -131,6 +131,20 @@ impl Decoded {
     #[must_use]
     pub const fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// Whether the key `signer` signed it.
+    pub(super) fn is_signed_by(&self, signer: &PublicKey) -> bool {
+        let parts = SliceReader::new(&self.der).and_then(|mut outer| {
+            outer.sequence(|certificate: &mut SliceReader<'_>| {
+                let (tbs, _algorithm) = (certificate.tlv_bytes()?, certificate.tlv_bytes()?);
+                let signature: BitStringRef<'_> = certificate.decode()?;
+                Ok::<_, der::Error>((tbs, signature))
+            })
+        });
+        parts.is_ok_and(|(tbs, signature)| {
+            signature.as_bytes().is_some_and(|octets| signer.verify_x509(tbs, octets).is_ok())
+        })
     }
 
     pub(super) fn extensions(&self) -> &[DecodedExtension] {

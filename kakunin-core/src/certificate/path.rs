@@ -55,6 +55,13 @@ impl TrustAnchors {
         self.roots.iter().map(|root| root.certificate.as_ref())
     }
 
+    /// Whether one of the roots signed this certificate: nothing else can be an authority on a path.
+    pub(crate) fn vouch_for(&self, authority: &Decoded) -> bool {
+        self.roots()
+            .map(CaCertificate::decoded)
+            .any(|root| root.subject() == authority.issuer() && authority.is_signed_by(root.key()))
+    }
+
     /// Accepts only agents whose issuing authority has this key: SHA-256 of its SubjectPublicKeyInfo.
     ///
     /// Several authorities may stand under one root; without the pin each of them could name any agent.

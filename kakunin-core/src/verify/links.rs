@@ -26,12 +26,12 @@ struct Naming {
     found: Option<Found>,
 }
 
-/// A receipt that somebody names: not before when, by lists under which root.
+/// A receipt that somebody names: not before when, by lists of which authority.
 #[derive(Clone, Copy)]
 struct Found {
     not_before: Option<UnixTime>,
-    /// Its place in the graph's roots.
-    root: usize,
+    /// Its place in the graph's issuers.
+    issuer: usize,
 }
 
 impl Links {
@@ -44,10 +44,15 @@ impl Links {
         self.namings.is_empty()
     }
 
+    /// The latest time at which somebody was witnessed who names another.
+    pub(super) fn latest(&self) -> Option<UnixTime> {
+        self.namings.iter().filter_map(|naming| naming.not_after).max()
+    }
+
     /// All of them: receipts may go by again.
     pub(super) fn sorted(mut self) -> Graph {
         self.namings.sort_unstable_by_key(|naming| (naming.parent, naming.child));
-        Graph { namings: self.namings, parents: BTreeMap::new(), roots: Vec::new() }
+        Graph { namings: self.namings, parents: BTreeMap::new(), issuers: Vec::new() }
     }
 }
 
@@ -57,26 +62,26 @@ pub(super) struct Graph {
     namings: Vec<Naming>,
     /// Of those who are named and name others who are: places in `namings`.
     parents: BTreeMap<usize, Vec<usize>>,
-    /// The keys of roots.
-    roots: Vec<Digest>,
+    /// The keys of authorities.
+    issuers: Vec<Digest>,
 }
 
 impl Graph {
-    /// A receipt goes by: it may be one that somebody names. Its certificate is under `root`.
+    /// A receipt goes by: it may be one that somebody names. The authority `issuer` issued its certificate.
     pub(super) fn pass(
         &mut self,
         hash: ReceiptHash,
         not_before: Option<UnixTime>,
-        root: Digest,
+        issuer: Digest,
         parents: &[ReceiptHash],
     ) {
         let Some(place) = self.place(&hash) else { return };
-        let root = self.roots.iter().position(|known| *known == root).unwrap_or_else(|| {
-            self.roots.push(root);
-            self.roots.len() - 1
+        let issuer = self.issuers.iter().position(|known| *known == issuer).unwrap_or_else(|| {
+            self.issuers.push(issuer);
+            self.issuers.len() - 1
         });
         if let Some(naming) = self.namings.get_mut(place) {
-            naming.found = Some(Found { not_before, root });
+            naming.found = Some(Found { not_before, issuer });
         }
         let named: Vec<usize> = parents.iter().filter_map(|parent| self.place(parent)).collect();
         if !named.is_empty() {
@@ -97,14 +102,14 @@ impl Graph {
         firsts.filter(|naming| naming.found.is_none()).count()
     }
 
-    /// By the lists under each root: the latest time before which not all of `parents`, and what they follow from, can
+    /// By the lists of each authority: the latest time before which not all of `parents`, and what they follow from, can
     /// have been written.
     pub(super) fn not_before(&self, parents: &[ReceiptHash]) -> BTreeMap<Digest, UnixTime> {
         let mut latest = BTreeMap::new();
         walk(parents.iter().filter_map(|parent| self.place(parent)), |place, open| {
             let Some(found) = self.namings.get(*place).and_then(|naming| naming.found) else { return };
-            if let (Some(start), Some(root)) = (found.not_before, self.roots.get(found.root)) {
-                let known = latest.entry(*root).or_insert(start);
+            if let (Some(start), Some(issuer)) = (found.not_before, self.issuers.get(found.issuer)) {
+                let known = latest.entry(*issuer).or_insert(start);
                 *known = start.max(*known);
             }
             open.extend(self.parents.get(place).into_iter().flatten());

@@ -19,6 +19,7 @@ mod logs;
 mod order;
 mod owned;
 mod papers;
+mod paths;
 mod replay;
 mod report;
 mod rivals;

@@ -3,7 +3,8 @@
 //! The name of an agent is a UUID in a certificate, and whoever has a root that the caller believes can sign one for any
 //! UUID. So agents are told apart by the key of the root as well, and one name under two roots is no agent that both know
 //! but two agents. Below one root the issuing authorities come and go (`kakunin rotate`), and so do the keys of an agent;
-//! what is known of them is held together as long as something joins them, and is a reason where nothing does.
+//! what is known of them is held together as long as something joins them, and is a reason where nothing does. A root can
+//! also certify the issuing authority of another: then one certificate is under both, and that is a reason as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +22,36 @@ pub struct OwnedAgent {
     pub agent: AgentId,
 }
 
+/// An agent, and the roots that stand for all of its certificates that went by. Nearly always there is one root.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) agent: AgentId,
+    roots: Vec<Digest>,
+}
+
+impl Owner {
+    pub(super) fn of(signatory: &Signatory) -> Self {
+        Self { agent: signatory.path().agent().agent(), roots: signatory.roots().to_vec() }
+    }
+
+    /// Whether the certificate is the same agent's: some root stands for this one and for those before.
+    pub(super) fn is(&mut self, signatory: &Signatory) -> bool {
+        let common = |root: &Digest| signatory.roots().contains(root);
+        let is_it = self.agent == signatory.path().agent().agent() && self.roots.iter().any(common);
+        if is_it {
+            self.roots.retain(common);
+        }
+        is_it
+    }
+}
+
 /// Who went by under each name.
 #[derive(Debug, Default)]
-pub(super) struct Bearers(BTreeMap<AgentId, Vec<Bearer>>);
+pub(super) struct Bearers {
+    known: BTreeMap<AgentId, Vec<Bearer>>,
+    /// All roots that stand for certificates of a name.
+    roots: BTreeMap<AgentId, BTreeSet<Digest>>,
+}
 
 /// Somebody who has a name: certificates that something joins.
 #[derive(Debug, Default)]
@@ -64,7 +92,9 @@ impl Bearers {
         if let Some(old) = announced.map(Bearer::of).filter(|old| old.root == new.root) {
             new = new.join(old);
         }
-        let bearers = self.0.entry(signatory.path().agent().agent()).or_default();
+        let agent = signatory.path().agent().agent();
+        self.roots.entry(agent).or_default().extend(signatory.roots());
+        let bearers = self.known.entry(agent).or_default();
         let same: Vec<Bearer> = bearers.extract_if(.., |known| new.is(known)).collect();
         let one = same.into_iter().reduce(Bearer::join);
         bearers.push(match one {
@@ -73,13 +103,11 @@ impl Bearers {
         });
     }
 
-    /// The names that several have.
+    /// The names that several have, or that several roots stand for.
     pub(super) fn ambiguous(&self) -> impl Iterator<Item = Reason> {
-        self.0.iter().filter(|(_, bearers)| bearers.len() > 1).map(|(agent, bearers)| {
-            let mut roots: Vec<_> = bearers.iter().map(|bearer| bearer.root).collect();
-            roots.sort_unstable();
-            roots.dedup();
-            Reason::AmbiguousAgent { agent: *agent, roots: roots.len(), bearers: bearers.len() }
+        self.known.iter().filter_map(|(agent, bearers)| {
+            let (roots, bearers) = (self.roots.get(agent).map_or(0, BTreeSet::len), bearers.len());
+            (roots > 1 || bearers > 1).then_some(Reason::AmbiguousAgent { agent: *agent, roots, bearers })
         })
     }
 }

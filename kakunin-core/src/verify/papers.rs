@@ -3,12 +3,13 @@
 //! A path is proven from what the sources hold to the caller's roots; a list counts when the issuer on such a path signed
 //! it. What each certificate's issuers ever said about it is looked up over all lists there are, whichever a receipt names.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::lists::{Issuer, Lists, Said};
+use super::paths::Paths;
 use super::source::Source;
-use crate::certificate::{AgentCertificate, AgentPath, Decoded, TrustAnchors};
+use crate::certificate::{AgentPath, Decoded, TrustAnchors};
 use crate::digest::Digest;
 use crate::id::{AgentId, SerialNumber};
 use crate::key::PublicKey;
@@ -20,10 +21,19 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub(super) struct Signatory {
     path: Arc<AgentPath>,
-    /// The key of the root: whose word the lists are.
-    root: Digest,
-    /// The earliest revocation of it or of its issuer on any list there is.
-    revoked: Option<UnixTime>,
+    /// The keys of all the roots that it has a path to, ascending.
+    roots: Vec<Digest>,
+    revoked: Revoked,
+}
+
+/// Since when a certificate is revoked, it or its issuer, on any list there is. Where several roots vouch for it, each with
+/// lists of its own, they may disagree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Revoked {
+    /// The earliest time that one of the roots says.
+    pub(super) perhaps: Option<UnixTime>,
+    /// The time by which all of them say so.
+    pub(super) surely: Option<UnixTime>,
 }
 
 impl Signatory {
@@ -35,13 +45,28 @@ impl Signatory {
         self.path.agent().decoded().key()
     }
 
-    pub(super) const fn root(&self) -> Digest {
-        self.root
+    /// The key of the root of its path.
+    pub(super) fn root(&self) -> Digest {
+        root_of(&self.path)
     }
 
-    pub(super) const fn revoked(&self) -> Option<UnixTime> {
+    /// The keys of all roots that stand for it, ascending. Nearly always there is one.
+    pub(super) fn roots(&self) -> &[Digest] {
+        &self.roots
+    }
+
+    /// The key of the authority that issued it: whose word its lists are.
+    pub(super) fn issuer(&self) -> Digest {
+        self.path.issuing().decoded().key().key_id()
+    }
+
+    pub(super) const fn revoked(&self) -> Revoked {
         self.revoked
     }
+}
+
+fn root_of(path: &AgentPath) -> Digest {
+    path.root().decoded().key().key_id()
 }
 
 /// What a list that was verified by its issuer says about one certificate.
@@ -61,11 +86,11 @@ pub(super) struct Papers<'a> {
     brought: &'a [Vec<u8>],
     /// What each source had when its papers were last looked through.
     names: Vec<(Vec<Digest>, Vec<Digest>)>,
-    pool: Pool,
+    paths: Paths<'a>,
     lists: Lists<'a>,
-    paths: HashMap<Digest, Option<Arc<AgentPath>>>,
     revoked: HashMap<Bearer, Option<UnixTime>>,
-    signatories: HashMap<Digest, Option<Arc<Signatory>>>,
+    /// By the source that is read: what others hold changes no path of a certificate that it holds whole.
+    signatories: HashMap<(usize, Digest), Option<Arc<Signatory>>>,
 }
 
 impl<'a> Papers<'a> {
@@ -75,9 +100,9 @@ impl<'a> Papers<'a> {
         brought: &'a [Vec<u8>],
     ) -> Self {
         let names: Vec<_> = sources.iter().map(|source| source.papers()).collect();
-        let (pool, lists) = (Pool::of(sources, &names), Lists::of(sources, brought, &names));
-        let (paths, revoked, signatories) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { sources, anchors, brought, names, pool, lists, paths, revoked, signatories }
+        let (paths, lists) = (Paths::of(sources, anchors, &names), Lists::of(sources, brought, &names));
+        let (revoked, signatories) = (HashMap::new(), HashMap::new());
+        Self { sources, anchors, brought, names, paths, lists, revoked, signatories }
     }
 
     /// Looks through the papers again if a journal got new ones since; says whether it did.
@@ -86,10 +111,9 @@ impl<'a> Papers<'a> {
         if names == self.names {
             return false;
         }
-        self.pool = Pool::of(self.sources, &names);
+        self.paths = Paths::of(self.sources, self.anchors, &names);
         self.lists = Lists::of(self.sources, self.brought, &names);
         self.names = names;
-        self.paths.retain(|_, path| path.is_some());
         self.revoked.clear();
         // What is known of each issuer so far is asked of the new lists.
         let known: Vec<_> =
@@ -100,40 +124,37 @@ impl<'a> Papers<'a> {
         true
     }
 
-    /// The certificate named `x5t` with its path. Whether it was valid at some time is judged by what was decided.
-    pub(super) fn signatory(&mut self, x5t: &Digest) -> Option<Arc<Signatory>> {
-        if let Some(known) = self.signatories.get(x5t) {
+    /// The certificate named `x5t`, as the source number `source` has it, with its path. Whether it was valid at some time is
+    /// judged by what was decided.
+    pub(super) fn signatory(&mut self, source: usize, x5t: &Digest) -> Option<Arc<Signatory>> {
+        if let Some(known) = self.signatories.get(&(source, *x5t)) {
             return known.clone();
         }
-        if !self.pool.places.contains_key(x5t) {
+        if !self.paths.has(x5t) {
             self.look_again();
         }
-        let proven = self.path(x5t).map(|path| {
-            let (root, revoked) = (path.root().decoded().key().key_id(), self.revocation(&path));
-            Arc::new(Signatory { path, root, revoked })
-        });
-        self.signatories.insert(*x5t, proven.clone());
+        let proven = self.prove(source, x5t).map(Arc::new);
+        self.signatories.insert((source, *x5t), proven.clone());
         proven
     }
 
-    fn path(&mut self, x5t: &Digest) -> Option<Arc<AgentPath>> {
-        if let Some(known) = self.paths.get(x5t) {
-            return known.clone();
+    fn prove(&mut self, source: usize, x5t: &Digest) -> Option<Signatory> {
+        let paths = self.paths.from(Some(source), x5t);
+        // Under each root: since when it is revoked, and the path. Lists are asked for in either case.
+        let mut roots: BTreeMap<Digest, (Option<UnixTime>, Arc<AgentPath>)> = BTreeMap::new();
+        for path in paths.iter() {
+            let revoked = self.revocation(path);
+            let (known, its) = roots.entry(root_of(path)).or_insert_with(|| (revoked, Arc::clone(path)));
+            *known = [*known, revoked].into_iter().flatten().min();
+            if !its.issuing().list_issuer().may_sign_lists {
+                *its = Arc::clone(path);
+            }
         }
-        let path = self.prove(x5t).map(Arc::new);
-        self.paths.insert(*x5t, path.clone());
-        path
-    }
-
-    /// Each candidate by itself: however many authorities bear the name of the issuer, the one that signed is among them.
-    fn prove(&self, x5t: &Digest) -> Option<AgentPath> {
-        let certificate = AgentCertificate::decode(self.pool.get(x5t)?).ok()?;
-        // Every certificate of the path is valid at the agent's first second, since validity nests.
-        let at = certificate.decoded().validity().not_before;
-        let mut issuers = self.pool.subjects.get(certificate.decoded().issuer()).into_iter().flatten();
-        issuers.find_map(|issuer| {
-            certificate.clone().verify_path([self.pool.get(issuer)?], self.anchors, at).ok()
-        })
+        let perhaps = roots.values().filter_map(|(revoked, _)| *revoked).min();
+        // No root speaks against what another one stands for: that one's word is the path.
+        let never = |revoked: &Option<UnixTime>| revoked.is_none();
+        let (surely, path) = roots.values().max_by_key(|(revoked, _)| (never(revoked), *revoked)).cloned()?;
+        Some(Signatory { path, roots: roots.into_keys().collect(), revoked: Revoked { perhaps, surely } })
     }
 
     /// The earliest time from which the agent or its issuer was revoked: under any certificate that the same authority gave
@@ -143,14 +164,13 @@ impl<'a> Papers<'a> {
         if let Some(known) = self.revoked.get(&bearer) {
             return *known;
         }
-        let beside: Vec<Digest> = self.pool.keys.get(&bearer.key).cloned().unwrap_or_default();
         let (mut agent, mut issuing) = (Ends::default(), Ends::default());
-        for beside in beside {
-            let Some(beside) = self.path(&beside).filter(|beside| Bearer::of(beside) == bearer) else {
-                continue;
-            };
-            agent.add(beside.agent().decoded());
-            issuing.add(beside.issuing().decoded());
+        for beside in self.paths.of_key(&bearer.key) {
+            for beside in self.paths.from(None, &beside).iter().filter(|beside| Bearer::of(beside) == bearer)
+            {
+                agent.add(beside.agent().decoded());
+                issuing.add(beside.issuing().decoded());
+            }
         }
         let (of_issuing, of_root) = self.ask(path);
         let ends = [agent.end(&of_issuing), issuing.end(&of_root)];
@@ -161,7 +181,7 @@ impl<'a> Papers<'a> {
 
     /// What the issuing authority and the root of `path` say on their lists.
     fn ask(&mut self, path: &AgentPath) -> (Arc<Said>, Arc<Said>) {
-        let serials = &self.pool.serials;
+        let serials = self.paths.serials();
         (
             self.lists.said(&path.issuing().list_issuer(), serials),
             self.lists.said(&path.root().list_issuer(), serials),
@@ -236,40 +256,5 @@ impl Ends {
 
     fn end(&self, said: &Said) -> Option<UnixTime> {
         said.end(&self.serials, self.not_after?)
-    }
-}
-
-/// The certificates of all sources, each once, and where those of a subject and of a key are.
-struct Pool {
-    ders: Vec<Vec<u8>>,
-    places: HashMap<Digest, usize>,
-    subjects: HashMap<Vec<u8>, Vec<Digest>>,
-    keys: HashMap<Digest, Vec<Digest>>,
-    serials: HashSet<SerialNumber>,
-}
-
-impl Pool {
-    fn of(sources: &[&dyn Source], names: &[(Vec<Digest>, Vec<Digest>)]) -> Self {
-        let mut ders: Vec<Vec<u8>> = Vec::new();
-        for (source, (certificates, _)) in sources.iter().zip(names) {
-            ders.extend(certificates.iter().filter_map(|name| source.certificate(name)));
-        }
-        ders.sort_unstable();
-        ders.dedup();
-        let places = ders.iter().enumerate().map(|(at, der)| (Digest::of(der), at)).collect();
-        let (subjects, keys, serials) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut pool = Self { ders, places, subjects, keys, serials };
-        for der in &pool.ders {
-            let Ok(certificate) = Decoded::from_der(der) else { continue };
-            let name = certificate.thumbprint();
-            pool.subjects.entry(certificate.subject().to_vec()).or_default().push(name);
-            pool.keys.entry(certificate.key().key_id()).or_default().push(name);
-            pool.serials.insert(certificate.serial());
-        }
-        pool
-    }
-
-    fn get(&self, name: &Digest) -> Option<&[u8]> {
-        self.ders.get(*self.places.get(name)?).map(Vec::as_slice)
     }
 }

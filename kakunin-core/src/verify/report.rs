@@ -424,7 +424,7 @@ impl fmt::Display for Reason {
                 "{bearers} issuing authorities of one root call an agent {agent}, and nothing shows that it is the same"
             ),
             Self::AmbiguousAgent { agent, roots, .. } => {
-                write!(f, "{roots} roots call an agent {agent}: these are {roots} agents, and not one")
+                write!(f, "{roots} roots stand for an agent {agent}, and each is another owner")
             }
         }
     }

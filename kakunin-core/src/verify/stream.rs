@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::logs::{OwnLog, Sight};
-use super::owned::OwnedAgent;
-use super::papers::CheckedList;
+use super::owned::Owner;
+use super::papers::{CheckedList, Signatory};
 use super::report::{Extent, Reason, StreamSummary};
 use super::source::{ChainLength, Item};
 use super::time::{Bracket, CLOCK_TOLERANCE, Floor, Recent};
@@ -42,7 +42,7 @@ pub(super) struct StreamCheck {
     seals: Vec<ReceiptHash>,
     pub(super) recent: Recent,
     /// Whose stream it is.
-    owner: Option<OwnedAgent>,
+    owner: Option<Owner>,
     /// What the lists say that this or an earlier receipt of the stream names.
     floor: Floor,
     /// The log that the agent runs itself.
@@ -152,8 +152,9 @@ impl StreamCheck {
     }
 
     /// A stream is one agent's, under one root: nobody goes on with another's, nor ends it.
-    pub(super) fn owned(&mut self, agent: OwnedAgent) -> Result<(), Code> {
-        if *self.owner.get_or_insert(agent) == agent { Ok(()) } else { Err("receipt.certificate") }
+    pub(super) fn owned(&mut self, signatory: &Signatory) -> Result<(), Code> {
+        let owner = self.owner.get_or_insert_with(|| Owner::of(signatory));
+        if owner.is(signatory) { Ok(()) } else { Err("receipt.certificate") }
     }
 
     /// The first receipt names this certificate and its own nonce as what came before.
@@ -311,10 +312,10 @@ impl StreamCheck {
         is_beside(self.extent, statement)
     }
 
-    /// What bounds the time of the receipt that is just being read, which is under `root`.
-    pub(super) fn bracket(&mut self, item: &Item, root: Digest, sight: Sight) -> Bracket {
-        raise(&mut self.floor, item, root);
-        Bracket { not_before: self.floor.under(&root), not_after: sight.not_after }
+    /// What bounds the time of the receipt that is just being read, whose certificate `issuer` issued.
+    pub(super) fn bracket(&mut self, item: &Item, issuer: Digest, sight: Sight) -> Bracket {
+        raise(&mut self.floor, item, issuer);
+        Bracket { not_before: self.floor.under(&issuer), not_after: sight.not_after }
     }
 
     /// The receipt is taken: it counts if it is proven.
@@ -416,9 +417,9 @@ pub(crate) fn is_beside(extent: Extent, statement: &Statement) -> bool {
 }
 
 /// Lets the list that `item` names say how old it and what follows at most are. What nobody signed says nothing.
-pub(super) fn raise(floor: &mut Floor, item: &Item, root: Digest) {
+pub(super) fn raise(floor: &mut Floor, item: &Item, issuer: Digest) {
     if let (Some(named), true) = (item.receipt.statement().event.list(), item.is_proven()) {
-        floor.raise(root, named.this_update);
+        floor.raise(issuer, named.this_update);
     }
 }
 

@@ -6,11 +6,12 @@
 //!
 //! An allowance under a certificate whose revocation is known is INVALID if it is proven to be later, good if it is
 //! proven not to be, and TIME-UNPROVEN otherwise. A witness that came late makes nothing INVALID, and neither does
-//! another owner, who dates his lists as he likes: *not before* is proven by lists under the same root only.
+//! another authority, which dates its lists as it likes: *not before* is proven by lists of the one that certified the key.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::links::Graph;
+use super::papers::Revoked;
 use crate::digest::Digest;
 use crate::receipt::ReceiptHash;
 use crate::time::UnixTime;
@@ -42,23 +43,24 @@ impl Bracket {
     }
 }
 
-/// The latest thisUpdate that the receipts of one stream named so far, for each root the lists are under. A stream has
-/// one owner; what was put together otherwise must not date one owner's receipts by another's lists.
+/// The latest thisUpdate that the receipts of one stream named so far, for the key of each authority that signed the lists.
+/// What was put together must not date receipts under one authority by the lists of another: tenants of one root are
+/// strangers too.
 #[derive(Debug, Default)]
 pub(super) struct Floor(Vec<(Digest, UnixTime)>);
 
 impl Floor {
-    /// A receipt that is proven names a list under `root`.
-    pub(super) fn raise(&mut self, root: Digest, this_update: UnixTime) {
-        match self.0.iter_mut().find(|(known, _)| *known == root) {
+    /// A receipt that is proven names a list of `issuer`.
+    pub(super) fn raise(&mut self, issuer: Digest, this_update: UnixTime) {
+        match self.0.iter_mut().find(|(known, _)| *known == issuer) {
             Some((_, time)) => *time = this_update.max(*time),
-            None => self.0.push((root, this_update)),
+            None => self.0.push((issuer, this_update)),
         }
     }
 
-    /// Receipts under `root` that come now are not older than this.
-    pub(super) fn under(&self, root: &Digest) -> Option<UnixTime> {
-        self.0.iter().find(|(known, _)| known == root).map(|(_, time)| *time)
+    /// Receipts under `issuer` that come now are not older than this.
+    pub(super) fn under(&self, issuer: &Digest) -> Option<UnixTime> {
+        self.0.iter().find(|(known, _)| known == issuer).map(|(_, time)| *time)
     }
 }
 
@@ -68,7 +70,7 @@ pub(super) struct Undecided {
     pub(super) hash: ReceiptHash,
     pub(super) claimed: UnixTime,
     /// When its certificate was revoked, if it was.
-    pub(super) revoked: Option<UnixTime>,
+    pub(super) revoked: Revoked,
     /// When its certificate ends: whoever has its key has it then too, and no list names it any more.
     pub(super) ends: UnixTime,
     pub(super) bracket: Bracket,
@@ -76,31 +78,42 @@ pub(super) struct Undecided {
     pub(super) parents: Vec<ReceiptHash>,
     /// A checkpoint it names: of which log, and how many entries that had.
     pub(super) anchor: Option<(Digest, u64)>,
-    /// The key of the root it is under.
-    pub(super) root: Digest,
+    /// The key of the authority that issued its certificate.
+    pub(super) issuer: Digest,
 }
 
 impl Undecided {
     /// What is proven about it, with what others and the logs add to its bracket.
     pub(super) fn decide(&self, links: &Graph, strata: &Strata) -> Age {
-        let anchored = self.anchor.and_then(|(log, size)| strata.not_before(&(log, self.root), size));
+        let anchored = self.anchor.and_then(|(log, size)| strata.not_before(&(log, self.issuer), size));
         let follows = links.not_before(&self.parents);
-        let own = follows.get(&self.root).copied();
+        let own = follows.get(&self.issuer).copied();
         let not_before = self.bracket.not_before.max(own).max(anchored);
-        if self.revoked.is_some_and(|revoked| not_before.is_some_and(|start| start > revoked)) {
+        if self.revoked.surely.is_some_and(|revoked| not_before.is_some_and(|start| start > revoked)) {
             return Age::AfterRevocation;
         }
-        let not_after = [self.bracket.not_after, links.not_after(&self.hash)].into_iter().flatten().min();
         let since = |what: UnixTime, end: UnixTime| end.seconds().saturating_sub(what.seconds());
-        if let Some(end) = not_after {
-            let revoked = self.revoked.filter(|revoked| end > *revoked);
+        if let Some(end) = self.not_after(links) {
+            let revoked = self.revoked.perhaps.filter(|revoked| end > *revoked);
             let over = revoked.or(Some(self.ends).filter(|ends| is_late(end, *ends)));
             return over.map_or(Age::BeforeRevocation, |over| Age::Unproven { lag: since(over, end) });
         }
-        let Some(revoked) = self.revoked else { return Age::BeforeRevocation };
-        // Nobody saw it: the claim is all there is, and another owner may contradict it.
-        let latest = follows.into_values().fold(self.claimed, UnixTime::max);
+        let Some(revoked) = self.revoked.perhaps else { return Age::BeforeRevocation };
+        // Nobody saw it: the claim is all there is, and another authority may contradict it.
+        let latest = follows.into_values().chain(not_before).fold(self.claimed, UnixTime::max);
         if latest <= revoked { Age::ClaimedBefore } else { Age::Unproven { lag: since(revoked, latest) } }
+    }
+
+    /// By when it existed, as a witness of it or of one that follows from it says.
+    fn not_after(&self, links: &Graph) -> Option<UnixTime> {
+        [self.bracket.not_after, links.not_after(&self.hash)].into_iter().flatten().min()
+    }
+
+    /// Whether anything puts it into doubt: a revocation, or that it was witnessed only after its end.
+    pub(super) fn is_doubtful(&self, links: &Graph) -> bool {
+        let in_time = self.bracket.not_after.is_some_and(|end| !is_late(end, self.ends));
+        self.revoked.perhaps.is_some()
+            || (!in_time && self.not_after(links).is_some_and(|end| is_late(end, self.ends)))
     }
 }
 
@@ -127,13 +140,13 @@ pub(super) enum Age {
 /// here, since whoever names a checkpoint may have known it before a witness did.
 #[derive(Default)]
 pub(super) struct Strata {
-    /// For each log, and each root whose agents have entries there: places, with a time that no entry above can be older
+    /// For each log, and each authority whose agents have entries there: places, with a time that no entry above can be older
     /// than. Both ascend; a list lasts for hours, so they are few.
     logs: HashMap<(Digest, Digest), BTreeMap<u64, UnixTime>>,
 }
 
 impl Strata {
-    /// By a list under the root of `log`'s second part, the entry at `index` is not older than `not_before`.
+    /// By a list of the authority that is `log`'s second part, the entry at `index` is not older than `not_before`.
     pub(super) fn lay(&mut self, log: (Digest, Digest), index: u64, not_before: UnixTime) {
         let steps = self.logs.entry(log).or_default();
         if steps.range(..=index).next_back().is_some_and(|(_, known)| *known >= not_before) {
@@ -199,21 +212,25 @@ mod tests {
         Undecided {
             hash: hash("allowance"),
             claimed: at(90),
-            revoked: Some(at(100)),
+            revoked: since(100),
             ends: at(2_000_000),
             bracket,
             parents: vec![hash("parent")],
             anchor: None,
-            root: ours(),
+            issuer: ours(),
         }
     }
 
     fn ours() -> Digest {
-        Digest::of(b"our root")
+        Digest::of(b"our authority")
     }
 
     fn theirs() -> Digest {
-        Digest::of(b"their root")
+        Digest::of(b"their authority")
+    }
+
+    const fn since(seconds: i64) -> Revoked {
+        Revoked { perhaps: Some(at(seconds)), surely: Some(at(seconds)) }
     }
 
     fn ends(not_before: Option<i64>, not_after: Option<i64>) -> Bracket {
@@ -246,7 +263,8 @@ mod tests {
             (Some(400), Some(390), Age::Unproven { lag: 190 }),
         ] {
             let bracket = ends(Some(150), end);
-            let ended = Undecided { revoked: revoked.map(at), ends: at(200), ..allowance(bracket) };
+            let revoked_since = revoked.map_or_else(Revoked::default, since);
+            let ended = Undecided { revoked: revoked_since, ends: at(200), ..allowance(bracket) };
             assert_eq!(ended.decide(&none, &Strata::default()), age, "{revoked:?} {end:?}");
         }
     }
@@ -269,7 +287,7 @@ mod tests {
         assert_eq!(decide(&links, &[parent, grandparent]), Age::AfterRevocation);
     }
 
-    /// Who names whom, and who of those is here: not before when, under which root, and whom it names.
+    /// Who names whom, and who of those is here: not before when, under which authority, and whom it names.
     fn graph(
         links: &[(ReceiptHash, ReceiptHash, Bracket)],
         here: &[(ReceiptHash, i64, Digest, ReceiptHash)],
@@ -279,14 +297,14 @@ mod tests {
             all.name(*parent, *child, *bracket);
         }
         let mut graph = all.sorted();
-        for (hash, start, root, parent) in here {
-            graph.pass(*hash, Some(at(*start)), *root, &[*parent]);
+        for (hash, start, issuer, parent) in here {
+            graph.pass(*hash, Some(at(*start)), *issuer, &[*parent]);
         }
         graph
     }
 
     #[test]
-    fn a_floor_is_of_one_root() {
+    fn a_floor_is_of_one_authority() {
         let mut floor = Floor::default();
         for (root, time) in [(theirs(), 300), (ours(), 50), (ours(), 40)] {
             floor.raise(root, at(time));

@@ -12,7 +12,7 @@ use super::again::{Look, Trail};
 use super::crew::{Crew, Job};
 use super::links::{Graph, Links};
 use super::logs::{KnownLogs, OwnLog};
-use super::owned::{Bearers, OwnedAgent};
+use super::owned::{Bearers, OwnedAgent, Owner};
 use super::papers::{Papers, Signatory};
 use super::replay::Replay;
 use super::report::{Invalid, Place, Reason, Report};
@@ -28,6 +28,7 @@ use crate::journal::{Proof, locate};
 use crate::log::{LogError, LogReader, VerifierKey, WitnessPolicy};
 use crate::receipt::{Answer, Control, Event, ReceiptHash};
 use crate::scope::NameLists;
+use crate::time::UnixTime;
 use crate::tree::InclusionProof;
 
 /// Verifies the journal of an agent's directory, of its state directory, or the journal folder itself, by its roots alone.
@@ -140,7 +141,9 @@ impl<'a> Verification<'a> {
                 strata: Strata::default(),
                 trail: Trail::default(),
                 doubtful: false,
+                ends: None,
                 order: 0,
+                place: 0,
                 source: None,
                 stream: None,
                 streams: HashSet::new(),
@@ -152,9 +155,9 @@ impl<'a> Verification<'a> {
                 watch,
             };
             let mut past: Vec<KnownLogs> = Vec::new();
-            for source in sources {
+            for (place, source) in sources.iter().enumerate() {
                 pass.report.extent = source.extent();
-                pass.source = Some(*source);
+                (pass.place, pass.source) = (place, Some(*source));
                 pass.agent = None;
                 let opened = source.logs().and_then(|shown| Ok(KnownLogs::open(&shown, self)?));
                 pass.logs = pass.told(opened)?.unwrap_or_default();
@@ -204,12 +207,16 @@ struct Pass<'a, 'scope, 'w> {
     trail: Trail,
     /// Whether something was allowed under a certificate whose revocation is known, or seen only after its end.
     doubtful: bool,
+    /// The first end of a certificate that something was allowed under.
+    ends: Option<UnixTime>,
     /// How many receipts went by.
     order: u64,
+    /// The number of the source.
+    place: usize,
     source: Option<&'a dyn Source>,
     stream: Option<StreamCheck>,
     streams: HashSet<StreamId>,
-    agent: Option<OwnedAgent>,
+    agent: Option<Owner>,
     /// The signatory of the receipt before in this stream.
     signatory: Option<Arc<Signatory>>,
     bearers: Bearers,
@@ -310,20 +317,21 @@ impl Pass<'_, '_, '_> {
         check.place(statement, hash)?;
         // A journal is one agent's; another's streams were put in from elsewhere.
         let alone = self.source.is_some_and(Source::is_of_one_agent);
-        if alone && self.agent.is_some_and(|first| first.agent != statement.agent) {
+        if alone && self.agent.as_ref().is_some_and(|first| first.agent != statement.agent) {
             return Err("journal.merged");
         }
         let missing = disclosures(&item)?;
         check.signer(&item)?;
-        let signatory = self.papers.signatory(item.receipt.certificate()).ok_or("receipt.certificate")?;
+        let signatory =
+            self.papers.signatory(self.place, item.receipt.certificate()).ok_or("receipt.certificate")?;
         self.rivals.knows(&signatory);
         let path = signatory.path();
         if path.agent().agent() != statement.agent {
             return Err("receipt.subject");
         }
         let agent = OwnedAgent { root: signatory.root(), agent: statement.agent };
-        check.owned(agent)?;
-        if alone && *self.agent.get_or_insert(agent) != agent {
+        check.owned(&signatory)?;
+        if alone && !self.agent.get_or_insert_with(|| Owner::of(&signatory)).is(&signatory) {
             return Err("journal.merged");
         }
         check.opening(statement, path.agent().decoded().der())?;
@@ -339,16 +347,17 @@ impl Pass<'_, '_, '_> {
             None => None,
         };
         let sight = self.logs.sight(&item.logged, check.own_log);
-        let bracket = check.bracket(&item, signatory.root(), sight);
+        let bracket = check.bracket(&item, signatory.issuer(), sight);
         for parent in elsewhere(&item, check) {
             self.links.name(parent, hash, bracket);
         }
-        self.lay(&item, bracket, signatory.root());
+        self.lay(&item, bracket, signatory.issuer());
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
             may_allow(statement.stamp.time(), bracket, path, list)?;
             let ends = path.agent().decoded().validity().not_after;
             let late = bracket.not_after.is_some_and(|end| is_late(end, ends));
-            self.doubtful |= late || signatory.revoked().is_some();
+            self.doubtful |= late || signatory.revoked().perhaps.is_some();
+            self.ends = [self.ends, Some(ends)].into_iter().flatten().min();
         }
         if let Some(replay) = &mut self.replay {
             replay.decide(&item, &signatory)?;
@@ -386,11 +395,11 @@ impl Pass<'_, '_, '_> {
     }
 
     /// What the entry says about the age of checkpoints above it.
-    fn lay(&mut self, item: &Item, bracket: Bracket, root: Digest) {
+    fn lay(&mut self, item: &Item, bracket: Bracket, issuer: Digest) {
         let Some(not_before) = bracket.not_before else { return };
         for place in &item.logged {
             if let Some(log) = self.logs.get(place.log) {
-                self.strata.lay((log.name, root), place.index, not_before);
+                self.strata.lay((log.name, issuer), place.index, not_before);
             }
         }
     }
@@ -419,7 +428,8 @@ impl Pass<'_, '_, '_> {
             links,
             strata,
             trail,
-            doubtful,
+            mut doubtful,
+            ends,
             mut failure,
             mut report,
             order,
@@ -433,9 +443,12 @@ impl Pass<'_, '_, '_> {
             failure = Some(Failure { order, invalid });
         }
         let named = !links.is_empty();
+        // Whoever follows from an allowance may be the only one that was witnessed.
+        doubtful |= links.latest().zip(ends).is_some_and(|(latest, ends)| is_late(latest, ends));
         let mut graph = links.sorted();
         if named && (failure.is_none() || doubtful) {
-            let mut names = Names { graph: &mut graph, papers: &mut papers, floor: Floor::default() };
+            let (graph, papers) = (&mut graph, &mut papers);
+            let mut names = Names { graph, papers, floor: Floor::default(), source: 0 };
             trail.follow(sources, &mut names)?;
         }
         if doubtful {
@@ -468,20 +481,25 @@ struct Names<'g, 'a> {
     graph: &'g mut Graph,
     papers: &'g mut Papers<'a>,
     floor: Floor,
+    source: usize,
 }
 
 impl Look for Names<'_, '_> {
+    fn source(&mut self, number: usize) {
+        self.source = number;
+    }
+
     fn begin(&mut self) {
         self.floor = Floor::default();
     }
 
     fn item(&mut self, item: &Item) {
         // What nobody signed is not what somebody followed from.
-        let signatory = self.papers.signatory(item.receipt.certificate()).filter(|_| item.is_proven());
-        if let Some(signatory) = signatory {
-            let (root, parents) = (signatory.root(), &item.receipt.statement().parents);
-            raise(&mut self.floor, item, root);
-            self.graph.pass(item.receipt.hash(), self.floor.under(&root), root, parents);
+        let signatory = self.papers.signatory(self.source, item.receipt.certificate());
+        if let Some(signatory) = signatory.filter(|_| item.is_proven()) {
+            let (issuer, parents) = (signatory.issuer(), &item.receipt.statement().parents);
+            raise(&mut self.floor, item, issuer);
+            self.graph.pass(item.receipt.hash(), self.floor.under(&issuer), issuer, parents);
         }
     }
 }
@@ -517,27 +535,28 @@ impl Look for Ages<'_, '_> {
         let order = self.order;
         self.order += 1;
         let statement = item.receipt.statement();
-        let Some(signatory) = self.papers.signatory(item.receipt.certificate()) else { return };
-        raise(&mut self.floor, item, signatory.root());
+        let signatory = self.papers.signatory(self.source, item.receipt.certificate());
+        let Some(signatory) = signatory else { return };
+        let issuer = signatory.issuer();
+        raise(&mut self.floor, item, issuer);
         if order >= self.end || !matches!(statement.event, Event::Decision { answer: Answer::Allow, .. }) {
             return;
         }
         let logs = self.logs.get(self.source);
         let sight = logs.map(|logs| logs.sight(&item.logged, OwnLog::Unknown)).unwrap_or_default();
-        let (revoked, ends) = (signatory.revoked(), signatory.path().agent().decoded().validity().not_after);
-        if revoked.is_none() && !sight.not_after.is_some_and(|end| is_late(end, ends)) {
-            return;
-        }
         let undecided = Undecided {
             hash: item.receipt.hash(),
             claimed: statement.stamp.time(),
-            revoked,
-            ends,
-            bracket: Bracket { not_before: self.floor.under(&signatory.root()), not_after: sight.not_after },
+            revoked: signatory.revoked(),
+            ends: signatory.path().agent().decoded().validity().not_after,
+            bracket: Bracket { not_before: self.floor.under(&issuer), not_after: sight.not_after },
             parents: statement.parents.clone(),
             anchor: statement.anchor.and_then(|anchor| logs?.anchor(&anchor)),
-            root: signatory.root(),
+            issuer,
         };
+        if !undecided.is_doubtful(self.graph) {
+            return;
+        }
         let (stream, index) = (statement.stream, statement.sequence);
         match undecided.decide(self.graph, self.strata) {
             Age::BeforeRevocation => {}

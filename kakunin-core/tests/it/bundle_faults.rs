@@ -59,7 +59,7 @@ impl Pieces {
     }
 
     /// Changes the manifest.
-    fn manifest(self, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn manifest(self, change: impl FnOnce(&mut Value)) -> Self {
         let mut manifest: Value = serde_json::from_str(&self.text("manifest.json")).unwrap();
         change(&mut manifest);
         self.put("manifest.json", format!("{manifest}\n"))

@@ -2,14 +2,16 @@
 
 use std::fs;
 
+use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::digest::Digest;
+use kakunin_core::id::AgentId;
 use kakunin_core::journal::{Identity, Journal, StreamReader};
 use kakunin_core::receipt::{ListUse, Outcome, ReceiptHash};
 use kakunin_core::revocation::{ListIssuer, UnverifiedList};
 use kakunin_core::verify::{Place, Reason, Report, Verdict};
 
 use crate::bundle::{CHAIN, Owner, World, invalid, reasons, verify_journals};
-use crate::house::{decide, entry, request, stamp};
+use crate::house::{House, decide, entry, key, request, stamp};
 use crate::journal::{SIGNATURE, frames, segment};
 
 const DAY: i64 = 24 * 3600;
@@ -126,6 +128,32 @@ fn what_a_witness_saw_after_the_end_of_its_certificate_is_unproven() {
     }
 }
 
+/// Nobody witnessed the allowance itself, and whoever follows from it was seen after its certificate had ended.
+#[test]
+fn what_was_seen_only_through_a_follower_after_the_end_is_unproven() {
+    for (seen, over) in [(7 * DAY, None), (40 * DAY, Some(40 * DAY - 15 * DAY / 2))] {
+        let world = World::new();
+        let journal = world.support.open();
+        let first = allow(&world.support, &journal, world.support.house.list_use(), 10, &[]);
+        journal.close(stamp(20_000)).unwrap();
+        world.support.log();
+        let journal = world.bank.open();
+        let asked = request("12500.00");
+        let decision = decide(&world.bank.house.leash(), &asked);
+        let mut denied = entry(&decision, &asked, world.bank.house.list_use(), stamp(30_000));
+        (denied.chain, denied.parents) = (Some(CHAIN), std::slice::from_ref(&first));
+        drop(journal.decision(&denied).unwrap());
+        journal.close(stamp(40_000)).unwrap();
+        world.bank.log();
+        world.see(&world.bank, seen);
+        let report = judge(&world, &world.owners());
+        match over {
+            None => assert_eq!(report.verdict(), Verdict::Complete),
+            Some(_) => assert_eq!(lag(&report), over),
+        }
+    }
+}
+
 #[test]
 fn a_witness_whose_clock_is_behind_makes_nothing_invalid() {
     // The list is of midnight before the 22nd, the certificate of midnight before the 1st of November.
@@ -209,6 +237,24 @@ fn another_owner_cannot_date_a_receipt_behind_its_revocation() {
             assert_eq!(reasons(&report).contains(&"time.unproven"), !complete, "{seen:?}");
         }
     }
+}
+
+/// Tenants of one root have authorities of their own, and each dates its lists as it likes.
+#[test]
+fn another_tenant_cannot_date_a_receipt_behind_its_revocation() {
+    let mut world = World::new();
+    let agents = [AgentId::from_random([1; 16]), AgentId::from_random([2; 16])];
+    let [ours, theirs] = House::tenants(agents, "billing", "test root", |_| key());
+    (world.support.house, world.bank.house) = (ours, theirs);
+    world.anchors = TrustAnchors::new([world.support.house.root.as_slice()]).unwrap();
+    let journal = world.bank.open();
+    let list = keep(&world.bank, &journal, &world.bank.house.good_on_25th);
+    let ahead = allow(&world.bank, &journal, list, 2 * DAY, &[]);
+    journal.close(stamp(2 * DAY * 1000 + 9)).unwrap();
+    world.bank.log();
+    support(&world, 10, &[ahead]);
+    world.see(&world.support, 3600);
+    assert_eq!(judge(&world, &world.owners()).verdict(), Verdict::Complete);
 }
 
 /// Without any key of the support agent's: the bank announces the support agent's own certificate as its next, and what

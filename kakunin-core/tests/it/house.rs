@@ -18,7 +18,8 @@ use kakunin_core::time::UnixTime;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    RevocationReason, RevokedCertParams, SanType, SerialNumber, SigningKey as _, date_time_ymd,
+    PublicKeyData, RevocationReason, RevokedCertParams, SanType, SerialNumber, SignatureAlgorithm,
+    SigningKey as _, date_time_ymd,
 };
 
 use crate::authority::Der;
@@ -93,6 +94,24 @@ impl House {
         let key_id = other.path().issuing().list_issuer().key_id.to_vec();
         let (root, root_issuer) = Self::rooted("test root");
         Self::issued(agent, "billing", &root, &root_issuer, key(), KeyIdMethod::PreSpecified(key_id))
+    }
+
+    /// Another root that vouches for the issuing authority of `other`, over the same name, key and key identifier: the root,
+    /// that certificate, and a list of the root after which it is revoked from the 21st on.
+    pub(crate) fn vouching(other: &Self, serial: &[u8]) -> [Vec<u8>; 3] {
+        let other = other.verified();
+        let issuing = other.path().issuing();
+        let (root, root_issuer) = Self::rooted("test root");
+        let mut params = authority("test issuing", BasicConstraints::Constrained(0));
+        params.extended_key_usages = usages();
+        params.key_identifier_method = KeyIdMethod::PreSpecified(issuing.list_issuer().key_id.to_vec());
+        params.use_authority_key_identifier_extension = true;
+        let serial = SerialNumber::from_slice(serial);
+        params.serial_number = Some(serial.clone());
+        let key = PublicOnly(issuing.decoded().key().raw().to_vec());
+        let cross = params.signed_by(&key, &root_issuer.0).unwrap().der().to_vec();
+        let revoking = list(&root_issuer, 2, 21, Some(serial));
+        [root, cross, revoking]
     }
 
     fn rooted(name: &str) -> (Vec<u8>, Authority<'static>) {
@@ -275,6 +294,19 @@ impl House {
             journal.archive_list(list.der(), &list.digest()).unwrap();
         }
         journal
+    }
+}
+
+/// A key of somebody else, of which only the public half is known.
+struct PublicOnly(Vec<u8>);
+
+impl PublicKeyData for PublicOnly {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
     }
 }
 

@@ -17,6 +17,7 @@ mod bundle_revoked;
 mod bundle_time;
 mod certificate;
 mod chains;
+mod crossed;
 mod clocks;
 mod erasure;
 mod feed;
