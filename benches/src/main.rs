@@ -1,6 +1,6 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts|trail]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
 //! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took. `scripts/bench.sh` adds the head and the rows of the other languages.
 
@@ -44,11 +44,15 @@ fn main() -> Outcome<()> {
         return paper_trail::peak(Path::new(folder));
     }
     let agent = BenchAgent::make(now)?;
-    let rows: [Row; 4] = [
+    let rows: [Row; 8] = [
         ("decision", decision::rows),
         ("chain", chain::rows),
         ("receipts", receipts::rows),
-        ("trail", paper_trail::rows),
+        ("sealed", paper_trail::sealed),
+        ("durable", paper_trail::durable),
+        ("verified", paper_trail::verified),
+        ("log", paper_trail::long_log),
+        ("journal", paper_trail::long_journal),
     ];
     let wanted = arguments.first().cloned();
     if wanted.as_deref() == Some("bare-write") {

@@ -13,8 +13,9 @@
 //!   for all of it; the second hash of the member, and with it the certainty that the file did not change, would not be
 //!   enough. `perf record` on `kakunin verify` of a sample shows it.
 //! * Who calls at level `sync` waits for the sync after the one that is under way, so of all who call at once half are in
-//!   each sync. The floor writes as many receipts as that half and syncs. Every caller is a thread that has to be woken
-//!   twice, so the row says little on a machine that has other things to do.
+//!   each sync. The floor writes as many receipts as that half and syncs. Every caller is a thread that sleeps and is woken
+//!   once: 32 threads that do nothing but that take 130 µs on two virtual cores, and 32 receipts are made one after another
+//!   in 85 µs. A disk that syncs in 0.2 ms is not slower than both; one that takes a millisecond is, and is what is waited for.
 
 use std::fs::{self, OpenOptions};
 use std::hint::black_box;
@@ -42,16 +43,8 @@ use crate::harness::{Subject, interleave};
 use crate::receipts::{Appender, FloorJournal, identity, stamp};
 use crate::{Outcome, sample, table};
 
-pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
-    sealed(agent)?;
-    durable(agent)?;
-    verified(agent)?;
-    long_log(agent)?;
-    long_journal(agent)
-}
-
 /// Receipts that share a signature, made in memory.
-fn sealed(agent: &BenchAgent) -> Outcome<()> {
+pub(crate) fn sealed(agent: &BenchAgent) -> Outcome<()> {
     let options = JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() };
     let appender = Appender::open_with(agent, None, options)?;
     let mut floor = FloorJournal::open(agent)?;
@@ -83,7 +76,7 @@ fn example(agent: &BenchAgent) -> Outcome<String> {
 }
 
 /// Many callers who wait for the disk, beside the disk.
-fn durable(agent: &BenchAgent) -> Outcome<()> {
+pub(crate) fn durable(agent: &BenchAgent) -> Outcome<()> {
     let levels = Levels::parse([("payments:*", "sync")])?;
     // What a signature costs is another row.
     let options = JournalOptions { levels, sealing: Some(Sealing::Groups) };
@@ -109,7 +102,7 @@ fn durable(agent: &BenchAgent) -> Outcome<()> {
 }
 
 /// A bundle: how long it takes, how large it is, how much memory it takes.
-fn verified(agent: &BenchAgent) -> Outcome<()> {
+pub(crate) fn verified(agent: &BenchAgent) -> Outcome<()> {
     let few = agent.place("few");
     let octets = sample::make(&few, FEW, Sealing::Each, agent.now)?;
     let terms = Terms::of(&few)?;
@@ -233,7 +226,7 @@ fn peak_of(folder: &Path) -> Outcome<f64> {
 }
 
 /// A log of a million entries: what opening it reads, and what a proof does.
-fn long_log(agent: &BenchAgent) -> Outcome<()> {
+pub(crate) fn long_log(agent: &BenchAgent) -> Outcome<()> {
     let mut opened = Vec::new();
     for (name, size) in [("short-log", 10_000_u64), ("long-log", 1_000_000)] {
         let (key, _) = SoftKey::generate(Algorithm::Ed25519)?;
@@ -269,7 +262,7 @@ fn long_log(agent: &BenchAgent) -> Outcome<()> {
 }
 
 /// A journal of a million receipts that was left behind: what closing it reads.
-fn long_journal(agent: &BenchAgent) -> Outcome<()> {
+pub(crate) fn long_journal(agent: &BenchAgent) -> Outcome<()> {
     let mut opened = Vec::new();
     let options = || JournalOptions { sealing: Some(Sealing::Groups), ..JournalOptions::default() };
     for (name, receipts) in [("short-journal", 100_000_u32), ("long-journal", 1_000_000)] {

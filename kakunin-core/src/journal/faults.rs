@@ -457,6 +457,34 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_sync_denies_who_waits_for_it_and_who_waits_for_the_next() {
+        let (identity, dir) = (identity(), fast());
+        let faults = Arc::new(Faults::default());
+        let journal = open(&faults, dir.path(), &identity, Sealing::Groups);
+        let syncs = || faults.syncs.load(Ordering::SeqCst);
+        let before = syncs();
+        faults.hold_syncs(true);
+        faults.fail_sync.store(true, Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let call = || scope.spawn(|| append(&journal, "payments:a").map(drop));
+            let first = call();
+            while syncs() == before {
+                std::thread::yield_now();
+            }
+            let others: Vec<_> = (0..8).map(|_| call()).collect();
+            while journal.health().unsigned < 9 {
+                std::thread::yield_now();
+            }
+            assert!(others.iter().all(|other| !other.is_finished()) && !first.is_finished());
+            faults.hold_syncs(false);
+            for call in others.into_iter().chain([first]) {
+                assert_eq!(call.join().unwrap(), Err(DenialReason::JournalPoisoned));
+            }
+        });
+        assert_eq!(syncs(), before + 1);
+    }
+
+    #[test]
     fn an_outcome_that_is_not_synced_denies_the_next_decision() {
         let (identity, dir) = (identity(), fast());
         let faults = Arc::new(Faults::default());

@@ -241,10 +241,7 @@ impl Journal {
             writer.failed = Some(DenialReason::JournalUnavailable);
         }
         let hash = recorded.map_err(|_| DenialReason::JournalUnavailable)?;
-        if level == Level::Sync {
-            writer = shared.persist(writer)?;
-        }
-        shared.wake(writer)?;
+        shared.settle(writer, level)?;
         Ok(Some(Recorded { hash, chain: entry.chain, level }))
     }
 
@@ -271,10 +268,7 @@ impl Journal {
             writer.failed.get_or_insert(reason);
         }
         let hash = recorded?;
-        if decision.level == Level::Sync {
-            writer = shared.persist(writer)?;
-        }
-        shared.wake(writer)?;
+        shared.settle(writer, decision.level)?;
         Ok(hash)
     }
 
@@ -286,7 +280,7 @@ impl Journal {
         let Some(shared) = &self.shared else { return Ok(()) };
         let writer = self.enter(shared)?;
         writer.usable()?;
-        shared.persist(writer).map(drop)
+        shared.persist(writer)
     }
 
     /// Records something about the stream itself. Rotation, seals and recovery have their own ways.

@@ -16,6 +16,7 @@ mod erasing;
 mod erasures;
 #[cfg(test)]
 mod faults;
+mod group;
 mod handle;
 mod pen;
 mod read;

@@ -183,8 +183,6 @@ pub(super) struct Shared {
     sealing: Sealing,
     work: Condvar,
     room: Condvar,
-    /// Told when a stretch of the stream is on the disk, or never will be.
-    synced: Condvar,
     abandoned: Mutex<Option<Abandoned>>,
     /// Held while the thread is joined: one at a time.
     joining: Mutex<()>,
@@ -197,7 +195,6 @@ impl Shared {
             sealing,
             work: Condvar::new(),
             room: Condvar::new(),
-            synced: Condvar::new(),
             abandoned: Mutex::new(abandoned),
             joining: Mutex::new(()),
         }
@@ -232,41 +229,6 @@ impl Shared {
             self.work.notify_one();
         }
         started
-    }
-
-    /// Waits until everything accepted so far is on the disk. One call syncs for all that wait meanwhile, without the lock.
-    pub(super) fn persist<'s>(
-        &'s self,
-        mut writer: MutexGuard<'s, Writer>,
-    ) -> Result<MutexGuard<'s, Writer>, DenialReason> {
-        let accepted = writer.sink.accepted();
-        while !writer.sink.is_durable(accepted) {
-            if let Some(reason) = writer.failed {
-                return Err(reason);
-            }
-            if writer.syncing {
-                writer = self.synced.wait(writer).map_err(|_| DenialReason::JournalPoisoned)?;
-                continue;
-            }
-            let stretch = writer.sink.unsynced();
-            let Ok(stretch) = stretch else {
-                writer.failed = Some(DenialReason::JournalPoisoned);
-                continue;
-            };
-            let Some(stretch) = stretch else { break };
-            writer.syncing = true;
-            drop(writer);
-            let synced = stretch.sync();
-            writer = lock(&self.writer)?;
-            writer.syncing = false;
-            match synced {
-                Ok(()) => writer.sink.synced(&stretch),
-                // Asked again, the kernel may say that all is well though it dropped what it could not write.
-                Err(_) => writer.failed = Some(DenialReason::JournalPoisoned),
-            }
-            self.synced.notify_all();
-        }
-        Ok(writer)
     }
 
     fn start(self: &Arc<Self>, writer: &mut MutexGuard<'_, Writer>) -> Result<(), DenialReason> {

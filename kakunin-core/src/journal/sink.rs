@@ -298,18 +298,10 @@ impl Sink {
         }
     }
 
-    /// A measure of everything that was accepted until now, to be compared with [`Sink::is_durable`].
-    pub(super) const fn accepted(&self) -> u64 {
+    /// Whether everything that was accepted is on the disk. Memory has none, and promises none.
+    pub(super) const fn is_durable(&self) -> bool {
         match self {
-            Self::File(file) => file.accepted,
-            Self::Memory(_) => 0,
-        }
-    }
-
-    /// Whether everything up to `accepted` is on the disk. Memory has none, and promises none.
-    pub(super) const fn is_durable(&self, accepted: u64) -> bool {
-        match self {
-            Self::File(file) => file.durable >= accepted,
+            Self::File(file) => file.durable >= file.accepted,
             Self::Memory(_) => true,
         }
     }

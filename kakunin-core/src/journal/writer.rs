@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 
+use super::group::Groups;
 use super::handle::{DecisionEntry, Identity, JournalError};
 use super::pen::{Pen, Written};
 use super::salts::Salts;
@@ -30,8 +31,7 @@ pub(super) struct Writer {
     pub(super) sink: Sink,
     pub(super) queue: Queue,
     pub(super) failed: Option<DenialReason>,
-    /// Whether somebody puts a stretch of the stream on the disk at the moment.
-    pub(super) syncing: bool,
+    pub(super) groups: Groups,
     pub(super) pen: Pen,
     sealing: Sealing,
     /// The clocks of the latest receipt: a seal has no others.
@@ -62,7 +62,7 @@ impl Writer {
             scratch: Vec::with_capacity(512),
             counts: Counts::default(),
             failed: None,
-            syncing: false,
+            groups: Groups::default(),
             sealing,
             latest: stamp,
             queue: Queue::default(),
@@ -242,9 +242,9 @@ impl Writer {
         let mono_nanos = payload.stamp.mono_nanos;
         let written = self.pen.write(&mut self.frames, payload);
         match level {
-            Level::Enqueue => self.sink.hold(&self.frames)?,
-            // What is to be on the disk is waited for without the lock, by whoever called.
-            Level::Write | Level::Sync => self.sink.append(&self.frames)?,
+            // What has to be on the disk leaves in one write with all that shares the sync, before it begins.
+            Level::Enqueue | Level::Sync => self.sink.hold(&self.frames)?,
+            Level::Write => self.sink.append(&self.frames)?,
         }
         Ok((written, mono_nanos))
     }
