@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "attacks.md"
-ROW = re.compile(r"^\| ([PCFA]\d+) \|.*\|([^|]*)\|$")
+ROW = re.compile(r"^\| ([PCFAS]\d+) \|.*\|([^|]*)\|$")
 NAME = re.compile(r"`([^`]+)`")
 LATER = re.compile(r"later: \S")
 TEST = re.compile(r"\b(?:fn|def)\s+(\w+)\s*\(|\"name\":\s*\"([\w.-]+)\"")

@@ -291,7 +291,7 @@ impl Authority<'_> {
         Ok(Renewed { agent, certificates, scope_diff, missing, publication })
     }
 
-    fn issue(
+    pub(crate) fn issue(
         &mut self,
         name: &AgentName,
         scope: &Scope,
@@ -341,7 +341,7 @@ impl Authority<'_> {
         Ok(lists)
     }
 
-    fn refuse_revoked_key(&self, agent: AgentId, key: &PublicKey) -> Result<(), AuthorityError> {
+    pub(crate) fn refuse_revoked_key(&self, agent: AgentId, key: &PublicKey) -> Result<(), AuthorityError> {
         let key = key.key_id();
         let revoked = self.store.certificates(agent)?;
         let revoked = revoked.iter().any(|known| known.standing == Standing::Revoked && known.key == key);
@@ -365,13 +365,13 @@ impl Authority<'_> {
     }
 }
 
-fn refuse_any(scope: &Scope, any: AnyAction) -> Result<(), AuthorityError> {
+pub(crate) fn refuse_any(scope: &Scope, any: AnyAction) -> Result<(), AuthorityError> {
     let refused = scope.allows_any_action() && any == AnyAction::Refuse;
     if refused { Err(AuthorityError::AnyAction) } else { Ok(()) }
 }
 
 /// Reads a request, checking that whoever made it has the key. Nothing else in it is used.
-fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
+pub(crate) fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
     use der::{Decode, DecodePem, Encode};
     use x509_cert::request::CertReq;
 

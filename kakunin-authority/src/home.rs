@@ -7,6 +7,7 @@
 //! H/passphrase                      only if nobody gave one
 //! H/lock                            held by whoever changes something
 //! H/serving                         the address of the service that holds it, locked as long as that runs
+//! H/held/<key id>.key.pem           keys of agents that the service signs for, encrypted
 //! H/log/                            the owner's transparency log with its key, made when it is first used
 //! H/public/ca.pem chain.pem lists.pem   what everyone may read
 //! ```
@@ -74,6 +75,12 @@ impl Home {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.path.join("store.sqlite")
+    }
+
+    /// The keys that are held for agents.
+    #[must_use]
+    pub(crate) fn held(&self) -> PathBuf {
+        self.path.join("held")
     }
 
     /// What everyone may read.

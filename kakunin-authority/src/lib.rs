@@ -7,6 +7,8 @@
 pub mod access;
 pub mod agent;
 #[cfg(feature = "home")]
+pub mod api_key;
+#[cfg(feature = "home")]
 pub mod archive;
 #[cfg(feature = "home")]
 pub mod authority;
@@ -16,6 +18,8 @@ pub mod directory;
 mod enrol;
 #[cfg(feature = "home")]
 pub mod files;
+#[cfg(feature = "home")]
+pub mod grant;
 #[cfg(feature = "home")]
 pub mod home;
 #[cfg(feature = "http")]

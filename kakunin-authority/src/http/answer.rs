@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 
 /// `{"data": ...}`.
 pub(crate) fn data(value: &Value) -> Response {
-    json_text(StatusCode::OK, json!({ "data": value }).to_string())
+    data_with(StatusCode::OK, value)
+}
+
+/// `{"data": ...}` with another status.
+pub(crate) fn data_with(status: StatusCode, value: &Value) -> Response {
+    json_text(status, json!({ "data": value }).to_string())
 }
 
 /// A JSON document as it is.

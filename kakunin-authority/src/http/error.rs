@@ -4,6 +4,7 @@
 //! is stable and `request_id` is the one in the log and in the header. A refusal travels as an extension of its
 //! response until the outermost layer, which knows the id, writes the body.
 
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -21,13 +22,15 @@ pub(crate) struct Refusal {
     pub(crate) text: String,
     /// Whole seconds after which trying again makes sense.
     pub(crate) retry_after: Option<u64>,
+    /// How to prove who one is.
+    pub(crate) challenge: Option<HeaderValue>,
     /// What really happened, for the log alone.
     pub(crate) cause: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
-        Self { status, code, text: text.into(), retry_after: None, cause: None }
+        Self { status, code, text: text.into(), retry_after: None, challenge: None, cause: None }
     }
 
     /// A request that breaks a rule of its form.
@@ -63,8 +66,17 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(challenge) = &self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
+        }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(error: QueryRejection) -> Self {
+        Self::invalid(error.body_text())
     }
 }
 

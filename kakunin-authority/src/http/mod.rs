@@ -5,15 +5,20 @@
 //! read from what was published and from connections that only read. Deliberately not here: TLS, which a proxy in
 //! front ends, and every rule about agents, which is the authority's.
 
-#![expect(dead_code, reason = "lanes and envelopes are for the routes that change something")]
-
+mod access;
 mod answer;
+mod body;
+mod deed;
 mod error;
+mod openapi;
+mod page;
+mod rate;
 mod readers;
 mod route;
 mod sequencer;
 mod server;
 mod service;
+mod shape;
 mod table;
 mod wire;
 

@@ -33,7 +33,7 @@ impl Readers {
         let looked = tokio::task::spawn_blocking(move || {
             let store = match readers.idle().pop() {
                 Some(store) => store,
-                None => readers.home.records()?,
+                None => SqliteStore::reader(&readers.home.store())?,
             };
             let seen = look(&store)?;
             // A connection that failed is not used again.

@@ -14,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use kakunin_core::time::UnixTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::{Next, Orders, carry_out};
 use super::service::Service;
@@ -93,8 +94,18 @@ impl Server {
         let published = watch::Sender::new(None);
         let readers = Arc::new(Readers::new(authority.home()));
         let ServeOptions { clock, hours, log } = options;
-        let service = Arc::new(Service { orders: Orders::default(), published, readers, clock, log });
-        let _ = authority.publish(hours, (service.clock)())?;
+        let _ = authority.publish(hours, clock())?;
+        let service = Arc::new(Service {
+            orders: Orders::default(),
+            published,
+            readers,
+            clock,
+            hours,
+            rates: Rates::default(),
+            held: authority.held_keys()?,
+            derivations: Semaphore::new(DERIVATIONS),
+            log,
+        });
         show(&service, authority);
 
         let runtime =
@@ -268,3 +279,4 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Above the 8 kB that proxies allow for one field.
 const HEADER_ROOM: usize = 32 * 1024;
 const GRACE: Duration = Duration::from_secs(10);
+const DERIVATIONS: usize = 2;

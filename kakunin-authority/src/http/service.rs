@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::readers::Readers;
-use super::sequencer::{Lane, NoAnswer, Orders};
-use super::server::Clock;
-use crate::authority::{Authority, AuthorityError};
-use crate::publish::Published;
+use kakunin_core::digest::Digest;
+use kakunin_core::key::PublicKey;
+use tokio::sync::{Semaphore, watch};
 
 use super::error::Refusal;
+use super::rate::Rates;
+use super::readers::Readers;
+use super::sequencer::Orders;
+use super::server::Clock;
+use crate::authority::AuthorityError;
+use crate::grant::HeldKeys;
+use crate::publish::Published;
+use crate::term::Hours;
 
 /// The shared half of a running service.
 pub(crate) struct Service {
@@ -18,6 +22,12 @@ pub(crate) struct Service {
     pub(crate) published: watch::Sender<Option<Arc<Published>>>,
     pub(crate) readers: Arc<Readers>,
     pub(crate) clock: Clock,
+    /// For how long each list may be used.
+    pub(crate) hours: Hours,
+    pub(crate) rates: Rates,
+    pub(crate) held: HeldKeys,
+    /// Each key derivation takes 16 MiB and a core.
+    pub(crate) derivations: Semaphore,
     /// Writes one line of the log.
     pub(crate) log: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -32,22 +42,20 @@ impl Service {
         self.published.borrow().clone().ok_or_else(none)
     }
 
-    /// Gives the sequencer an order and waits for what it answers.
+    /// Makes a key that stays here.
     ///
     /// # Errors
-    /// [`Refusal`] when the authority refuses or there is no answer.
-    pub(crate) async fn order<T: Send + 'static>(
-        &self,
-        lane: Lane,
-        order: impl FnOnce(&mut Authority<'_>) -> Result<T, AuthorityError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        match self.orders.give(lane, order).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(error.into()),
-            Err(none @ NoAnswer::Failed) => {
-                Err(Refusal { cause: Some("the order ended in a fault".into()), ..none.into() })
-            }
-            Err(none) => Err(none.into()),
-        }
+    /// [`Refusal`] when it cannot be made or written.
+    pub(crate) async fn make_held_key(&self) -> Result<PublicKey, Refusal> {
+        let _place = self.derivations.acquire().await.map_err(|_| Refusal::internal())?;
+        let held = self.held.clone();
+        let made = tokio::task::spawn_blocking(move || held.make()).await.map_err(|_| Refusal::internal())?;
+        Ok(made.map_err(AuthorityError::from)?)
+    }
+
+    /// Forgets a key that no certificate was issued for.
+    pub(crate) async fn forget_held_key(&self, key_id: Digest) {
+        let held = self.held.clone();
+        let _ = tokio::task::spawn_blocking(move || held.forget(key_id)).await;
     }
 }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
+use super::access::{Open, gate};
 use super::error::Refusal;
 use super::route;
 use super::service::Service;
@@ -22,7 +24,61 @@ pub(crate) struct Row {
     /// Below `/v1` and `/api/v1`, or at the top for what operates the service.
     pub(crate) path: &'static str,
     pub(crate) place: Place,
+    pub(crate) open: Open,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    /// Members of the body.
+    pub(crate) takes: &'static [Named],
+    /// What may stand behind the `?`.
+    pub(crate) asks: &'static [Named],
     pub(crate) handler: fn() -> Handlers,
+}
+
+impl Row {
+    /// A route below both prefixes.
+    pub(crate) const fn api(
+        method: Method,
+        path: &'static str,
+        open: Open,
+        about: &'static str,
+        handler: fn() -> Handlers,
+    ) -> Self {
+        Self { method, path, place: Place::Api, open, about, takes: &[], asks: &[], handler }
+    }
+
+    /// The same route with the members of its body.
+    pub(crate) fn takes(self, takes: &'static [Named]) -> Self {
+        Self { takes, ..self }
+    }
+
+    /// The same route with the members of its query.
+    pub(crate) fn asks(self, asks: &'static [Named]) -> Self {
+        Self { asks, ..self }
+    }
+
+    /// A route at the top, for everyone.
+    pub(crate) const fn top(
+        method: Method,
+        path: &'static str,
+        about: &'static str,
+        handler: fn() -> Handlers,
+    ) -> Self {
+        Self { method, path, place: Place::Top, open: Open::Everyone, about, takes: &[], asks: &[], handler }
+    }
+}
+
+/// A member of a body or of a query, for the document.
+pub(crate) struct Named {
+    pub(crate) name: &'static str,
+    /// Its type in JSON.
+    pub(crate) kind: &'static str,
+    pub(crate) about: &'static str,
+}
+
+impl Named {
+    pub(crate) const fn new(name: &'static str, kind: &'static str, about: &'static str) -> Self {
+        Self { name, kind, about }
+    }
 }
 
 /// Where a route hangs.
@@ -36,22 +92,35 @@ pub(crate) enum Place {
 
 /// Every route.
 pub(crate) fn rows() -> Vec<Row> {
-    [route::health::rows(), route::ca::rows(), route::crl::rows()].into_iter().flatten().collect()
+    let rooms = [
+        route::health::rows(),
+        route::ca::rows(),
+        route::crl::rows(),
+        route::agents::rows(),
+        route::standing::rows(),
+        route::keys::rows(),
+        route::audit::rows(),
+    ];
+    rooms.into_iter().flatten().collect()
 }
 
 /// The router of the whole table.
 pub(crate) fn router(service: &Arc<Service>) -> Router {
     let (mut top, mut api) = (Router::new(), Router::new());
     for row in rows() {
-        let handler = (row.handler)().fallback(wrong_method);
+        let guard = from_fn_with_state((Arc::clone(service), row.open), gate);
+        let handler = (row.handler)().layer(guard);
         match row.place {
             Place::Api => api = api.route(row.path, handler),
             Place::Top => top = top.route(row.path, handler),
         }
     }
+    let (top, api) =
+        (top.method_not_allowed_fallback(wrong_method), api.method_not_allowed_fallback(wrong_method));
     top.nest("/v1", api.clone())
         .nest("/api/v1", api)
         .fallback(no_route)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(Arc::clone(service), wire))
         .with_state(Arc::clone(service))
 }
@@ -64,3 +133,6 @@ async fn wrong_method() -> Response {
     let text = "this route does not know that method; see `allow`";
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", text).into_response()
 }
+
+/// A scope has 16 kB at most, and names in a list as many again.
+const MAX_BODY: usize = 64 * 1024;

@@ -19,22 +19,22 @@ use serde_json::json;
 use super::answer::json_text;
 use super::error::Refusal;
 use super::service::Service;
+use crate::access::KeyPrefix;
 
-/// The name a request has in its answer and in the log.
+/// Which key asked, for the log.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
+pub(crate) struct Actor(pub(crate) KeyPrefix);
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-pub(crate) async fn wire(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let Ok(id) = request_id() else { return Refusal::internal().into_response() };
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    request.extensions_mut().insert(RequestId(id.clone()));
 
     let work = tokio::spawn(next.run(request));
     let mut response = match tokio::time::timeout(PATIENCE, work).await {
@@ -49,7 +49,8 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, mut request: Reque
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, "late", text).into_response()
         }
     };
-    let refusal = response.extensions_mut().remove::<Refusal>();
+    let actor = response.extensions_mut().remove::<Actor>();
+    let refusal = response.extensions_mut().remove::<Refusal>().or_else(|| undressed(&response));
     if let Some(refusal) = &refusal {
         let head = response.headers().clone();
         response = json_text(response.status(), refusal.body(&id));
@@ -66,6 +67,7 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, mut request: Reque
         "at": (service.clock)().to_string(),
         "request": id,
         "from": peer.map(|peer| peer.to_string()),
+        "key": actor.as_ref().map(|actor| actor.0.as_str()),
         "method": method.as_str(),
         "route": route,
         "status": response.status().as_u16(),
@@ -75,6 +77,23 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, mut request: Reque
     });
     (service.log)(&line.to_string());
     response
+}
+
+/// The refusal of a layer that is not ours, in our words.
+fn undressed(response: &Response) -> Option<Refusal> {
+    let status = response.status();
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Some(Refusal::new(status, "request.too_large", "the body is larger than 64 kB"))
+        }
+        _ if status.is_client_error() => {
+            Some(Refusal::new(status, "request.invalid", "the request is not as HTTP has it"))
+        }
+        _ if status.is_server_error() && response.headers().get(header::CONTENT_TYPE).is_none() => {
+            Some(Refusal { status, ..Refusal::internal() })
+        }
+        _ => None,
+    }
 }
 
 /// Headers of every answer. Nothing here is a page, and nothing but what is public may be kept by a cache.

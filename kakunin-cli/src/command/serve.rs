@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use kakunin_authority::Authority;
+use kakunin_authority::api_key::OwnerKey;
 use kakunin_authority::authority::Hours;
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
@@ -34,9 +35,12 @@ pub(crate) struct Serve {
     /// A proxy that ends TLS stands in front: other addresses than this machine's own are listened at
     #[arg(long)]
     behind_proxy: bool,
-    /// Write the service's address to this file, in JSON, once it answers
+    /// Write address and, if it was made now, owner's key to this file, in JSON, once it answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Make another owner's key, also if there is one: it may be lost
+    #[arg(long)]
+    new_owner_key: bool,
     /// For how many hours each list may be used; it is signed anew when half of that is over
     #[arg(long, default_value_t = 24)]
     hours: u16,
@@ -63,6 +67,8 @@ impl Serve {
         let url = format!("http://{}", server.address());
         let _mark = home.mark_served(&url)?;
 
+        let when = if self.new_owner_key { OwnerKey::Another } else { OwnerKey::IfNone };
+        let key = authority.make_owner_key(when, now())?.map(|key| key.to_text());
         let options = ServeOptions {
             clock: Arc::new(now),
             hours,
@@ -70,16 +76,21 @@ impl Serve {
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };
         let mut told = Ok(());
-        server.run(&mut authority, options, || told = self.tell(common, &url))?;
+        server.run(&mut authority, options, || {
+            told = self.tell(common, &url, key.as_ref().map(|key| key.as_str()))
+        })?;
         told.map(|()| Answer::all(Vec::new()))
     }
 
-    /// Says that it answers, and what to do next.
-    fn tell(&self, common: &Common, url: &str) -> Result<(), Failure> {
-        let record = json!({ "url": url });
+    /// Says that it answers, and what to do next. A key that was made is shown here and never again.
+    fn tell(&self, common: &Common, url: &str, key: Option<&str>) -> Result<(), Failure> {
+        let record = match key {
+            Some(key) => json!({ "url": url, "owner_key": key }),
+            None => json!({ "url": url }),
+        };
         let text = match common.json {
             true => format!("{record}\n"),
-            false => format!("serving {} at {url}\nnext   curl {url}/v1/ca\n", common.home.display()),
+            false => format!("serving {} at {url}\n{}", common.home.display(), next(url, key)),
         };
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -88,6 +99,20 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// The next three commands, to be pasted as they are.
+fn next(url: &str, key: Option<&str>) -> String {
+    let Some(key) = key else {
+        return "The owner's key was shown when it was made; --new-owner-key makes another one.\n".into();
+    };
+    let auth = "-H \"Authorization: Bearer $KAKUNIN_TOKEN\"";
+    format!(
+        "The owner's key is shown this once. Next:\n\
+         \n  export KAKUNIN_TOKEN={key}\n\
+         \n  curl -X POST {auth} {url}/v1/agents \\\n       -d '{{\"name\": \"billing\", \"scope\": {{\"actions\": [\"read:*\"]}}}}'\n\
+         \n  curl -X POST {auth} {url}/v1/agents/billing/certify\n\n"
+    )
 }
 
 impl From<ServeError> for Failure {

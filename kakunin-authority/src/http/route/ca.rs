@@ -9,15 +9,22 @@ use axum::routing::get;
 use kakunin_core::certificate::Decoded;
 use serde_json::json;
 
+use crate::http::access::Open;
 use crate::http::answer::{accepts, public};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
-use crate::http::table::{Place, Row};
+use crate::http::table::Row;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        Row { method: Method::GET, path: "/ca", place: Place::Api, handler: || get(root) },
-        Row { method: Method::GET, path: "/ca/chain", place: Place::Api, handler: || get(chain) },
+        Row::api(Method::GET, "/ca", Open::Everyone, "The root certificate", || get(root)),
+        Row::api(
+            Method::GET,
+            "/ca/chain",
+            Open::Everyone,
+            "The issuing authority's certificate and the root's",
+            || get(chain),
+        ),
     ]
 }
 

@@ -7,16 +7,21 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use axum::routing::get;
 
+use crate::http::access::Open;
 use crate::http::answer::{accepts, public};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
-use crate::http::table::{Place, Row};
+use crate::http::table::Row;
 use crate::publish::Published;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        Row { method: Method::GET, path: "/crl", place: Place::Api, handler: || get(current) },
-        Row { method: Method::GET, path: "/crl/all", place: Place::Api, handler: || get(all) },
+        Row::api(Method::GET, "/crl", Open::Everyone, "The issuing authority's revocation list", || {
+            get(current)
+        }),
+        Row::api(Method::GET, "/crl/all", Open::Everyone, "Every revocation list that is needed", || {
+            get(all)
+        }),
     ]
 }
 

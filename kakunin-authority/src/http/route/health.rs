@@ -8,14 +8,18 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 
-use crate::http::answer::json_text;
+use crate::http::access::Open;
+use crate::http::answer::{json_text, typed};
+use crate::http::openapi;
 use crate::http::service::Service;
-use crate::http::table::{Place, Row};
+use crate::http::table::Row;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        Row { method: Method::GET, path: "/health", place: Place::Top, handler: || get(health) },
-        Row { method: Method::GET, path: "/ready", place: Place::Top, handler: || get(ready) },
+        Row::top(Method::GET, "/health", "Whether the process answers", || get(health)),
+        Row::top(Method::GET, "/ready", "Whether it may be sent work", || get(ready)),
+        Row::api(Method::GET, "/openapi.json", Open::Everyone, "This document", || get(document)),
+        Row::top(Method::GET, "/metrics", "Numbers for Prometheus", || get(metrics)),
     ]
 }
 
@@ -41,4 +45,42 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     json_text(status, json!({ "status": word, "lacks": lacks }).to_string())
+}
+
+async fn document() -> Response {
+    json_text(StatusCode::OK, openapi::document().to_string())
+}
+
+/// How many orders wait, and how old the list is.
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    let (urgent, ordinary) = service.orders.waiting();
+    let mut text = format!(
+        "# HELP kakunin_orders_waiting Orders that wait for the sequencer.\n\
+         # TYPE kakunin_orders_waiting gauge\n\
+         kakunin_orders_waiting{{lane=\"urgent\"}} {urgent}\n\
+         kakunin_orders_waiting{{lane=\"ordinary\"}} {ordinary}\n"
+    );
+    if let Ok(published) = service.published() {
+        let list = published.list();
+        for (name, kind, help, value) in [
+            ("list_number", "counter", "Number of the current revocation list.", list.number.to_string()),
+            (
+                "list_this_update_seconds",
+                "gauge",
+                "When that list was signed, in Unix time.",
+                list.this_update.seconds().to_string(),
+            ),
+            (
+                "list_next_update_seconds",
+                "gauge",
+                "Until when that list may be used, in Unix time.",
+                list.next_update.seconds().to_string(),
+            ),
+        ] {
+            text.push_str(&format!(
+                "# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} {kind}\nkakunin_{name} {value}\n"
+            ));
+        }
+    }
+    typed(StatusCode::OK, "text/plain; version=0.0.4", text)
 }

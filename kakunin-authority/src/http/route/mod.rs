@@ -1,5 +1,9 @@
 //! The routes, a file for each thing they are about.
 
+pub(crate) mod agents;
+pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod crl;
 pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod standing;

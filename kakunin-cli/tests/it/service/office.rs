@@ -52,6 +52,26 @@ impl<'a> Office<'a> {
         request.send(self.url().strip_prefix("http://").unwrap())
     }
 
+    /// The owner's key, which the first start made.
+    pub(super) fn owner(&self) -> &str {
+        self.ready.get("owner_key").and_then(Value::as_str).unwrap()
+    }
+
+    pub(super) fn get_as_owner(&self, path: &str) -> Reply {
+        self.send(&Request::get(path).bearer(self.owner()))
+    }
+
+    /// As the owner.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(&Request::post(path, body).bearer(self.owner()))
+    }
+
+    /// Makes another key.
+    pub(super) fn key(&self, order: &Value) -> String {
+        let made = self.post("/v1/keys", order).json();
+        made.pointer("/data/key").and_then(Value::as_str).unwrap().to_owned()
+    }
+
     /// What it logged so far.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.desk.path("service.log")).unwrap()

@@ -22,6 +22,14 @@ impl Request {
         Self::new("GET", path)
     }
 
+    pub(super) fn post(path: &str, body: &Value) -> Self {
+        Self { body: body.to_string().into_bytes(), ..Self::new("POST", path) }
+    }
+
+    pub(super) fn bearer(self, key: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {key}"))
+    }
+
     pub(super) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self

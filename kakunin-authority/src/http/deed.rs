@@ -1,0 +1,79 @@
+//! Orders of callers: recorded before they are carried out, and with what came of them afterwards.
+
+use std::sync::Arc;
+
+use kakunin_core::time::UnixTime;
+
+use super::access::Caller;
+use super::error::Refusal;
+use super::sequencer::Lane;
+use super::service::Service;
+use crate::access::Actor;
+use crate::authority::{Authority, AuthorityError};
+use crate::store::{AuditId, AuditLog, AuditRecord, Outcome};
+
+/// What is about to be done.
+pub(crate) struct Intent {
+    /// In one word.
+    pub(crate) what: &'static str,
+    /// To whom or what.
+    pub(crate) subject: String,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+    /// In the words of whoever ordered it.
+    pub(crate) text: String,
+}
+
+impl Service {
+    /// Has the sequencer look, record the intent, do it and record the outcome, in one piece.
+    ///
+    /// # Errors
+    /// [`Refusal`]: what `look` or `act` refuses; an intent or outcome that cannot be recorded.
+    pub(crate) async fn carry_out<L, T>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        lane: Lane,
+        look: impl FnOnce(&Authority<'_>) -> Result<(Intent, L), Refusal> + Send + 'static,
+        act: impl FnOnce(&mut Authority<'_>, L, AuditId, UnixTime) -> Result<T, AuthorityError> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+    {
+        let (caller, clock) = (caller.clone(), Arc::clone(&self.clock));
+        let done = self.orders.give(lane, move |authority: &mut Authority<'_>| {
+            let now = clock();
+            let (intent, seen) = look(authority)?;
+            let record = AuditRecord {
+                at: now,
+                actor: Actor::Key(caller.prefix().clone()),
+                address: caller.address.clone(),
+                tenant: caller.tenant().clone(),
+                what: intent.what.into(),
+                subject: intent.subject,
+                before: intent.before,
+                after: intent.after,
+                text: intent.text,
+            };
+            // What cannot be recorded is not done.
+            let id = authority.store.audit_intent(&record)?;
+            let done = act(authority, seen, id, now);
+            let (outcome, answer) = match done {
+                Ok(done) => (Outcome::Done, Ok(done)),
+                Err(error) => {
+                    let refused = error.is_refusal();
+                    let text = error.to_string();
+                    let refusal = Refusal::from(error);
+                    let outcome = match refused {
+                        true => Outcome::Refused(refusal.code.into()),
+                        false => Outcome::Failed(text),
+                    };
+                    (outcome, Err(refusal))
+                }
+            };
+            // Done and not recorded as done: the intent stands, and the caller has to look.
+            authority.store.audit_outcome(id, &outcome, now)?;
+            answer
+        });
+        done.await?
+    }
+}

@@ -1,0 +1,177 @@
+//! Whose route is whose: every route of the document, every role, and keys that are no good.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::office::Office;
+use super::web::Request;
+use crate::desk::Desk;
+
+/// The roles besides the owner's that may use a route; `None` is everyone, without a key.
+const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
+    ("get", "/health", None),
+    ("get", "/ready", None),
+    ("get", "/metrics", None),
+    ("get", "/ca", None),
+    ("get", "/ca/chain", None),
+    ("get", "/crl", None),
+    ("get", "/crl/all", None),
+    ("get", "/openapi.json", None),
+    ("get", "/agents", Some(&["issuer", "revoker", "auditor", "gate"])),
+    ("post", "/agents", Some(&["issuer"])),
+    ("get", "/agents/{id}", Some(&["issuer", "revoker", "auditor", "gate"])),
+    ("post", "/agents/{id}/certify", Some(&["issuer"])),
+    ("post", "/agents/{id}/suspend", Some(&["revoker"])),
+    ("post", "/agents/{id}/resume", Some(&["revoker"])),
+    ("post", "/agents/{id}/revoke", Some(&["revoker"])),
+    ("post", "/agents/{id}/halt", Some(&["revoker"])),
+    ("get", "/keys", Some(&[])),
+    ("post", "/keys", Some(&[])),
+    ("delete", "/keys/{prefix}", Some(&[])),
+    ("get", "/audit-log", Some(&["auditor"])),
+];
+
+const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "gate"];
+
+/// The method and path of a route of the table, with names that nothing has.
+fn request(document: &Value, method: &str, path: &str) -> Request {
+    let top = document.pointer(&format!("/paths/{}/servers", path.replace('/', "~1"))).is_some();
+    let path = path.replace("{id}", "nobody").replace("{prefix}", "aaaaaaaaaaaa");
+    Request::new(&method.to_uppercase(), &if top { path } else { format!("/v1{path}") })
+}
+
+#[test]
+fn every_route_is_open_to_its_roles_and_to_nobody_else() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    let document = office.get("/v1/openapi.json").json();
+    let mut routes = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys().filter(|name| *name != "servers") {
+            routes.insert((method.clone(), path.clone()));
+        }
+    }
+    let table: BTreeSet<_> =
+        TABLE.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
+    assert_eq!(routes, table, "a route without a row, or a row without a route");
+
+    let keys: Vec<(&str, String)> =
+        ROLES.iter().map(|role| (*role, office.key(&json!({ "role": role })))).collect();
+    let wrong = [
+        "",
+        "Bearer",
+        "Bearer kak_live_",
+        "Basic b3duZXI6b3duZXI=",
+        &format!("Bearer {}", office.owner().replace("kak_live", "kak_test")),
+        &format!("Bearer {}0", office.owner()),
+        // The right prefix with another secret, and the other way round.
+        &format!("Bearer {}_{}", office.owner().rsplit_once('_').unwrap().0, "0".repeat(64)),
+        &format!("Bearer kak_live_aaaaaaaaaaaa_{}", office.owner().rsplit_once('_').unwrap().1),
+    ];
+    for (method, path, roles) in TABLE {
+        let plain = request(&document, method, path);
+        let Some(roles) = roles else {
+            assert_eq!(office.send(&plain).status, 200, "{path}");
+            continue;
+        };
+        for (role, key) in &keys {
+            let reply = office.send(&plain.clone().bearer(key));
+            let may = *role == "owner" || roles.contains(role);
+            let refused = reply.status == 403 && reply.json()["code"] == "access.role";
+            assert_eq!(refused, !may, "{role} {method} {path}: {} {}", reply.status, reply.text());
+            assert_ne!(reply.status, 401, "{role} {method} {path}");
+        }
+        for header in wrong {
+            let reply = office.send(&plain.clone().header("Authorization", header));
+            assert_eq!(
+                (reply.status, reply.json()["code"].as_str()),
+                (401, Some("access.key")),
+                "{header} {path}"
+            );
+            assert_eq!(reply.header("www-authenticate"), "Bearer");
+        }
+        let twice = plain.clone().bearer(office.owner()).bearer(office.owner());
+        assert_eq!(office.send(&twice).status, 401, "{path}");
+    }
+    // Nobody's key is in the log or in the records.
+    for (_, key) in &keys {
+        let secret = key.rsplit_once('_').unwrap().1;
+        assert!(!office.log().contains(secret));
+        for file in ["store.sqlite", "store.sqlite-wal"] {
+            let bytes = std::fs::read(desk.path(".kakunin").join(file)).unwrap_or_default();
+            assert!(!bytes.windows(secret.len()).any(|piece| piece == secret.as_bytes()), "{file}");
+        }
+    }
+}
+
+#[test]
+fn the_document_is_the_one_in_docs() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let served = format!("{:#}\n", office.get("/v1/openapi.json").json());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    if std::env::var_os("KAKUNIN_WRITE").is_some() {
+        std::fs::write(path, &served).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(served == kept, "docs/openapi.json is another one; run this test with KAKUNIN_WRITE=1");
+}
+
+#[test]
+fn a_key_for_one_agent_finds_no_other_one() {
+    let desk = Desk::with_billing();
+    desk.yes(&["agent", "create", "other", "--scope", "scope.toml"]);
+    let office = Office::open(&desk);
+    let id = |name: &str| office.get_as_owner(&format!("/v1/agents/{name}")).json()["data"]["id"].clone();
+    for role in ["owner", "issuer", "revoker"] {
+        let key = office.key(&json!({ "role": role, "agents": [id("billing")] }));
+        let about =
+            [("GET", ""), ("POST", "/certify"), ("POST", "/suspend"), ("POST", "/resume"), ("POST", "/halt")];
+        for (method, tail) in about {
+            let ask = |who: &str| {
+                office.send(&Request::new(method, &format!("/v1/agents/{who}{tail}")).bearer(&key))
+            };
+            let (foreign, missing) = (ask("other"), ask("nobody"));
+            if foreign.json()["code"] == "access.role" {
+                continue;
+            }
+            assert_eq!((foreign.status, missing.status), (404, 404), "{role} {method} {tail}");
+            let same = |reply: &super::web::Reply| {
+                let mut body = reply.json();
+                body["request_id"] = Value::Null;
+                body
+            };
+            assert_eq!(same(&foreign), same(&missing));
+        }
+    }
+    let key = office.key(&json!({ "role": "auditor", "agents": [id("billing")] }));
+    let listed = office.send(&Request::get("/v1/agents").bearer(&key)).json();
+    assert_eq!((listed["meta"]["total"].as_u64(), &listed["data"][0]["name"]), (Some(1), &json!("billing")));
+    assert_eq!(office.send(&Request::get("/v1/audit-log").bearer(&key)).status, 403);
+    assert_eq!(office.get_as_owner("/v1/agents/other").json()["data"]["standing"], "good");
+}
+
+#[test]
+fn a_revoked_or_ended_key_is_no_key_at_once_and_the_last_owner_stays() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let key = office.key(&json!({ "role": "auditor" }));
+    let ask = || office.send(&Request::get("/v1/agents").bearer(&key)).status;
+    assert_eq!(ask(), 200);
+    let revoke = |key: &str| {
+        let prefix = key.split('_').nth(2).unwrap();
+        office.send(&Request::new("DELETE", &format!("/v1/keys/{prefix}")).bearer(office.owner()))
+    };
+    assert_eq!(revoke(&key).status, 200);
+    assert_eq!(ask(), 401);
+    let refused = revoke(office.owner());
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("key.last_owner")));
+    let ended = office.key(&json!({ "role": "owner", "expires_at": "2020-01-01T00:00:00Z" }));
+    assert_eq!(office.send(&Request::get("/v1/agents").bearer(&ended)).status, 401);
+    assert_eq!(revoke(office.owner()).status, 409, "an ended owner's key is none");
+    let another = office.key(&json!({ "role": "owner" }));
+    assert_eq!(revoke(office.owner()).status, 200);
+    assert_eq!(office.send(&Request::get("/v1/agents").bearer(office.owner())).status, 401);
+    assert_eq!(office.send(&Request::get("/v1/keys").bearer(&another)).status, 200);
+}
