@@ -16,6 +16,7 @@ pub mod authority;
 pub mod directory;
 #[cfg(feature = "home")]
 mod enrol;
+pub mod feed;
 #[cfg(feature = "home")]
 pub mod files;
 #[cfg(feature = "home")]

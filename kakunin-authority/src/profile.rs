@@ -1,4 +1,4 @@
-//! The three certificates of this authority, extension for extension.
+//! The four certificates of this authority, extension for extension.
 //!
 //! The tables here are the mirror of the core's: that one says what is accepted, these say what is written. Every
 //! certificate is read back through the core before it is signed, so the two cannot drift apart.
@@ -54,13 +54,18 @@ pub enum Kind<'a> {
         /// Its scope, as DER.
         scope: &'a [u8],
     },
+    /// The key that signs the feed of `issuer`.
+    Feed {
+        /// The issuing authority.
+        issuer: &'a CaCertificate,
+    },
 }
 
 impl Kind<'_> {
     const fn issuer(&self) -> Option<&CaCertificate> {
         match self {
             Self::Root => None,
-            Self::Issuing { issuer } | Self::Agent { issuer, .. } => Some(issuer),
+            Self::Issuing { issuer } | Self::Agent { issuer, .. } | Self::Feed { issuer } => Some(issuer),
         }
     }
 
@@ -75,6 +80,11 @@ impl Kind<'_> {
             Self::Issuing { .. } => {
                 vec![row(&authority(Some(0)), true)?, key_usage(signs)?, row(&usages, false)?]
             }
+            Self::Feed { .. } => vec![
+                row(&nobody, true)?,
+                key_usage(KeyUsages::DigitalSignature)?,
+                row(&ExtendedKeyUsage(vec![oids::EKU_FEED]), true)?,
+            ],
             Self::Agent { id, scope, .. } => vec![
                 row(&nobody, true)?,
                 key_usage(KeyUsages::DigitalSignature)?,

@@ -12,6 +12,7 @@ mod standing;
 
 pub(crate) use list::MAX_LIST;
 pub use list::{ListError, ListIssuer, ListNumber, RevocationList, UnverifiedList};
+pub(crate) use memory::follows;
 pub use memory::{Contradiction, ListMark};
 pub use policy::{FeedHead, ListPolicy};
 pub use standing::Standing;

@@ -22,6 +22,7 @@ mod clocks;
 mod erasure;
 mod feed;
 mod floors;
+mod following;
 mod guard;
 mod house;
 mod issuers;
