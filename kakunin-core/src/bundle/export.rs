@@ -21,11 +21,11 @@ use super::manifest::{
     log_member,
 };
 use super::papers;
-use super::selection::Selection;
+use super::selection::{Selection, Stated};
 use super::zip::{Crc, ZipWriter};
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
-use crate::journal::{Archive, Entry, Erasures, Proof, ReadError, StreamReader, locate};
+use crate::journal::{Archive, Entry, Proof, ReadError, StreamReader, locate};
 use crate::log::{LogError, LogReader};
 use crate::receipt::{Control, Disclosure, Event, ReceiptHash, Seal, Totals};
 use crate::tree::{HashSource, InclusionProof, leaf_hash, node_hash};
@@ -182,7 +182,7 @@ impl Collected {
             around.pass(&entry);
             if selection.takes(&entry) {
                 around.take(&entry);
-                self.entry(&entry, selection.erasures(), logs)?;
+                self.entry(&entry, selection.stated(), logs)?;
                 if let Some(chain) = chain {
                     self.seals.extend(around.seal_line(&entry));
                     self.totals.extend(around.total_line(&entry, chain));
@@ -196,12 +196,7 @@ impl Collected {
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        entry: &Entry,
-        erasures: &Erasures,
-        logs: &mut [LogReader],
-    ) -> Result<(), ExportError> {
+    fn entry(&mut self, entry: &Entry, stated: &Stated, logs: &mut [LogReader]) -> Result<(), ExportError> {
         let line = self.receipts.lines;
         let text = match entry.to_log_entry() {
             Some(text) => {
@@ -213,7 +208,8 @@ impl Collected {
         };
         self.receipts.line(&text)?;
         // An erasure that is not finished yet is meant all the same.
-        let is_meant = |it: &&Disclosure| erasures.roots_of(it.digest()).next().is_none();
+        let agent = entry.receipt().statement().agent;
+        let is_meant = |it: &&Disclosure| stated.roots_of(agent, it.digest()).next().is_none();
         let disclosures: Vec<&Disclosure> = entry.disclosures().iter().filter(is_meant).collect();
         if !disclosures.is_empty() {
             self.disclosures.line(&DisclosureLine::of(line, &disclosures).write())?;

@@ -9,15 +9,55 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::export::{ExportError, Found};
 use crate::digest::Digest;
-use crate::id::{ChainId, StreamId};
-use crate::journal::{Entry, Erasures, StreamReader};
+use crate::id::{AgentId, ChainId, StreamId};
+use crate::journal::{Entry, Erasures, Proof, StreamReader};
 use crate::receipt::{Control, Event, ReceiptHash};
 use crate::verify::{Extent, is_beside};
 
 /// What is taken.
 pub(super) enum Selection {
-    Everything(Erasures),
+    Everything(Stated),
     Chain(Chain),
+}
+
+/// The erasures that a receipt states: commitments stand in receipts, so a list of them alone is anybody's.
+pub(super) struct Stated {
+    erasures: Erasures,
+    /// Which agent states which root.
+    by: HashSet<(AgentId, Digest)>,
+}
+
+impl Stated {
+    /// Finds the receipts, if there is anything they could state.
+    fn of(found: &Found, read: &mut dyn FnMut()) -> Result<Self, ExportError> {
+        let kept = found.archives().flat_map(|archive| {
+            let kept = archive.erasures().into_iter();
+            kept.filter_map(move |root| Some((root, archive.erased(&root)?)))
+        });
+        let (erasures, mut by) = (Erasures::from_iter(kept), HashSet::new());
+        if erasures.is_empty() {
+            return Ok(Self { erasures, by });
+        }
+        for (journal, stream) in found.streams() {
+            for entry in StreamReader::open(journal, stream)? {
+                read();
+                let entry = entry?;
+                let statement = entry.receipt().statement();
+                if let Event::Control(Control::Erased { count, digest, .. }) = statement.event
+                    && entry.proof() != Proof::Unsigned
+                    && erasures.size_of(&digest) == Some(count)
+                {
+                    by.insert((statement.agent, digest));
+                }
+            }
+        }
+        Ok(Self { erasures, by })
+    }
+
+    /// The roots under which `agent` says that it erased the value of `commitment`.
+    pub(super) fn roots_of(&self, agent: AgentId, commitment: &Digest) -> impl Iterator<Item = &Digest> {
+        self.erasures.roots_of(commitment).filter(move |root| self.by.contains(&(agent, **root)))
+    }
 }
 
 /// One chain.
@@ -26,7 +66,7 @@ pub(super) struct Chain {
     /// Its receipts and what they need.
     taken: HashSet<ReceiptHash>,
     touched: HashSet<StreamId>,
-    erasures: Erasures,
+    stated: Stated,
     /// Erasures of values of the receipts.
     erased: BTreeSet<Digest>,
 }
@@ -38,17 +78,13 @@ impl Selection {
         found: &Found,
         read: &mut dyn FnMut(),
     ) -> Result<Self, ExportError> {
-        let kept = found.archives().flat_map(|archive| {
-            let kept = archive.erasures().into_iter();
-            kept.filter_map(move |root| Some((root, archive.erased(&root)?)))
-        });
-        let erasures = Erasures::from_iter(kept);
-        let Some(chain) = chain else { return Ok(Self::Everything(erasures)) };
+        let stated = Stated::of(found, read)?;
+        let Some(chain) = chain else { return Ok(Self::Everything(stated)) };
         let mut selection = Chain {
             extent: Extent::Chain(chain),
             taken: HashSet::new(),
             touched: HashSet::new(),
-            erasures,
+            stated,
             erased: BTreeSet::new(),
         };
         let mut wanted: HashSet<ReceiptHash> = HashSet::new();
@@ -67,18 +103,18 @@ impl Selection {
         Ok(Self::Chain(selection))
     }
 
-    /// What was erased in the journals.
-    pub(super) const fn erasures(&self) -> &Erasures {
+    /// What agents say was erased.
+    pub(super) const fn stated(&self) -> &Stated {
         match self {
-            Self::Everything(erasures) => erasures,
-            Self::Chain(chain) => &chain.erasures,
+            Self::Everything(stated) => stated,
+            Self::Chain(chain) => &chain.stated,
         }
     }
 
     /// The commitments of the erasures that the bundle has to show, ascending by their roots.
     pub(super) fn shown_erasures(&self, found: &Found) -> impl Iterator<Item = Vec<Digest>> {
         let roots: BTreeSet<Digest> = match self {
-            Self::Everything(_) => found.archives().flat_map(|archive| archive.erasures()).collect(),
+            Self::Everything(stated) => stated.by.iter().map(|(_, root)| *root).collect(),
             Self::Chain(chain) => chain.erased.clone(),
         };
         roots.into_iter().filter_map(|root| found.archives().find_map(|archive| archive.erased(&root)))
@@ -125,7 +161,7 @@ impl Chain {
         }
         self.touched.insert(statement.stream);
         for (_, commitment) in statement.event.commitments() {
-            self.erased.extend(self.erasures.roots_of(&commitment));
+            self.erased.extend(self.stated.roots_of(statement.agent, &commitment));
         }
         if !is_beside(self.extent, statement) {
             wanted.extend(&statement.parents);

@@ -26,6 +26,12 @@ impl Erasures {
         Self::from_iter(kept)
     }
 
+    /// Whether nothing was erased.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.roots.is_empty()
+    }
+
     /// The roots of the erasures that name `commitment`. Nobody has to believe the first: whoever can write beside a journal
     /// can lay down another that names it too.
     pub fn roots_of(&self, commitment: &Digest) -> impl Iterator<Item = &Digest> {

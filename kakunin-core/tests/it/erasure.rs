@@ -362,6 +362,56 @@ fn a_forged_erasure(name: u8, told: &[&str]) {
     assert!(told.iter().all(|code| codes.contains(code)), "{codes:?}");
 }
 
+/// Commitments stand in receipts that everybody may have, so anybody can lay down a list of them.
+#[test]
+fn only_what_its_own_agent_says_was_erased_is_left_out_of_a_bundle() {
+    let (one, other) = (house(), House::build(kakunin_core::id::AgentId::from_random([0x22; 16])));
+    let (dir, foreign) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    paid(&one, dir.path());
+    let copied = tempfile::tempdir().unwrap();
+    copy(dir.path(), copied.path());
+    forget(&one, copied.path(), &acme()).unwrap();
+    let kept = files(&copied.path().join("archive"));
+    let kept = kept.into_iter().find(|it| it.extension().is_some_and(|e| e == "erased")).unwrap();
+    let plant = |journal: &Path| {
+        fs::create_dir_all(journal.join("archive")).unwrap();
+        fs::copy(&kept, journal.join("archive").join(kept.file_name().unwrap())).unwrap();
+    };
+    plant(dir.path());
+    let anchors =
+        kakunin_core::certificate::TrustAnchors::new([one.root.as_slice(), other.root.as_slice()]).unwrap();
+    let judge = |journals: &[&Path], chain| {
+        let out = tempfile::tempdir().unwrap();
+        let bundle = out.path().join("bundle.zip");
+        export(journals, &mut [], chain, &bundle).unwrap();
+        Bundle::open(&bundle).unwrap().verify(&Verification::by(&anchors), &mut ()).unwrap()
+    };
+    let all = || values(14, 0, 0, 0);
+    let of_chain = Some(ChainId::from_bytes([1; 16]));
+    assert_eq!(judge(&[dir.path()], None).values(), all(), "a file beside the journal");
+    assert_eq!(judge(&[dir.path()], of_chain).values(), values(5, 0, 0, 0));
+    // Another agent even signs for it, in a journal that is exported beside.
+    let journal = other.journal(foreign.path());
+    let digest = kakunin_core::digest::Digest::from_hex(kept.file_stem().unwrap().to_str().unwrap()).unwrap();
+    let claim =
+        kakunin_core::receipt::Control::Erased { count: 10, digest, reason: ErasureReason::Retention };
+    journal.control(claim, stamp(9000)).unwrap();
+    journal.close(stamp(9001)).unwrap();
+    plant(foreign.path());
+    assert_eq!(judge(&[foreign.path(), dir.path()], None).values(), all(), "a stranger's word");
+    assert_eq!(judge(&[foreign.path(), dir.path()], of_chain).values(), values(5, 0, 0, 0));
+    // What its own agent erased stays out, also where another copy of the journal still has it.
+    let streams = |journal: &Path| {
+        let names = StreamReader::streams(journal).unwrap();
+        names.iter().map(StreamReader::stream).collect::<Vec<_>>()
+    };
+    let old = streams(dir.path());
+    for stream in &old {
+        fs::remove_dir_all(copied.path().join(stream.to_string())).unwrap();
+    }
+    assert_eq!(judge(&[copied.path(), dir.path()], None).values(), values(4, 10, 0, 0));
+}
+
 #[test]
 fn no_dictionary_finds_an_erased_value() {
     let (house, dir) = (house(), tempfile::tempdir().unwrap());
