@@ -9,7 +9,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{OFlags, StatVfsMountFlags};
+
+use crate::file;
 
 /// A file or folder into which others than its owner can write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,9 +75,31 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Makes a file for its owner alone, or empties the one that is there.
+/// Makes a file for its owner alone, in the place of the one that is there. What lies there is not emptied: it may be a link
+/// to another file, put there by whoever owns the folder, and this process may be root's.
 pub(crate) fn make_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
+    }
+}
+
+/// Opens a file that is only locked, making it if it is not there: no link is followed, no pipe waited for.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed() | file::without_waiting();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    let opened = options.open(path)?;
+    file::regular(&opened.metadata()?)?;
+    Ok(opened)
+}
+
+/// Refuses a folder that is a link to another one.
+pub(crate) fn refuse_link(folder: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(folder)?.is_dir() {
+        return Ok(());
+    }
+    Err(io::Error::other("it is no folder, or a link to one"))
 }
 
 #[cfg(test)]

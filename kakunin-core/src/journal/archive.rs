@@ -152,6 +152,7 @@ impl Archive {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         modes::make_folders(&self.dir)?;
+        modes::refuse_link(&self.dir)?;
         // Two processes of one agent may keep the same list at once: each has its own temporary file.
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let mut file = modes::make_file(&temporary)?;

@@ -29,6 +29,7 @@ use super::read::StreamReader;
 use super::recover::{recover, streams};
 use super::search::{Search, Survey, Which, piece_path, search, segment_path};
 use crate::id::{AgentId, StreamId};
+use crate::modes;
 use crate::reason::DenialReason;
 use crate::receipt::{ErasureReason, ReceiptHash, Stamp};
 
@@ -109,6 +110,8 @@ fn erase_all(
     let finished_earlier = finish(journal)?;
     // What dead processes left half written is cut before, so that no value hides in it.
     for stream in streams(journal).map_err(|source| io_at(journal, source))? {
+        let folder = journal.join(stream.to_string());
+        modes::refuse_link(&folder).map_err(|source| io_at(&folder, source))?;
         let _ = recover(journal, stream, announcer.identity, (announcer.stamp)());
     }
     let Search { survey, mut chosen, mut pieces, .. } = search(journal, which)?;
@@ -264,6 +267,8 @@ fn zero(file: &File) -> io::Result<()> {
 }
 
 fn open(path: &Path) -> Result<File, EraseError> {
+    // Whoever owns the folders chooses no other ones by a link.
+    path.parent().map_or(Ok(()), modes::refuse_link).map_err(|source| io_at(path, source))?;
     open_for_overwriting(path).map_err(|source| {
         let protected = || -> io::Result<bool> {
             let flags = ioctl_getflags(File::open(path)?)?;

@@ -14,7 +14,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
@@ -252,8 +252,7 @@ pub(super) fn open_for_overwriting(path: &Path) -> io::Result<File> {
 
 /// The one who erases in the journal, until this is dropped; `None` when somebody else does.
 pub(super) fn lock(journal: &Path) -> io::Result<Option<File>> {
-    let path: PathBuf = journal.join(format!("{NAME}.lock"));
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = modes::open_lock(&journal.join(format!("{NAME}.lock")))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),

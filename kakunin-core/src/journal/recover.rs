@@ -153,6 +153,7 @@ pub fn recover(
     stamp: Stamp,
 ) -> Result<Recovery, RecoverError> {
     let folder = journal.join(stream.to_string());
+    modes::refuse_link(&folder)?;
     if is_marked_closed(&folder) {
         return Ok(Recovery::Closed);
     }

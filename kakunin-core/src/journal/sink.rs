@@ -377,9 +377,7 @@ impl Ring {
 
 /// Takes the lock of a stream's folder; `None` when somebody holds it.
 pub(super) fn lock(folder: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(folder.join("lock"))?;
+    let file = modes::open_lock(&folder.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

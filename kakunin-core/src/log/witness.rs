@@ -10,6 +10,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::checkpoint::OpenedCheckpoint;
 use super::cosign::WitnessKey;
@@ -20,6 +21,7 @@ use super::reader::{LogReader, read_note, witnessed_path};
 use super::vkey::VerifierKey;
 use crate::digest::Digest;
 use crate::key::SignError;
+use crate::modes;
 use crate::time::UnixTime;
 use crate::tree::{ConsistencyProof, Inconsistent, root};
 
@@ -176,9 +178,9 @@ pub fn keep_witnessed(folder: &Path, seen: &OpenedCheckpoint) -> Result<PathBuf,
     let path = witnessed_path(folder, seen.size());
     let inside = path.parent().unwrap_or(folder);
     fs::create_dir_all(inside).map_err(LogError::io(inside))?;
-    // Two witnesses at once would lose one another's line. The kernel lets a folder be locked as well.
-    let lock = File::open(inside).map_err(LogError::io(inside))?;
-    lock.lock().map_err(LogError::io(inside))?;
+    // The log's owner makes these folders, and chooses no others for us by a link.
+    modes::refuse_link(inside).map_err(LogError::io(inside))?;
+    let _lock = lock_folder(inside)?;
     let mut note = seen.note().clone();
     if let Some(octets) = read_if_there(&path).map_err(LogError::io(&path))? {
         let there = read_note(&path, &octets, seen.log())?;
@@ -188,6 +190,26 @@ pub fn keep_witnessed(folder: &Path, seen: &OpenedCheckpoint) -> Result<PathBuf,
     disk.commit(&format!("{}/{}", super::reader::WITNESSED, seen.size()), note.to_string().as_bytes())?;
     Ok(path)
 }
+
+/// Two witnesses at once would lose one another's line. The kernel lets a folder be locked as well; whoever never gives it
+/// up is not waited for.
+fn lock_folder(folder: &Path) -> Result<File, LogError> {
+    let lock = File::open(folder).map_err(LogError::io(folder))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => return Err(LogError::Busy { path: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(LogError::io(folder)(source)),
+        }
+    }
+}
+
+/// Another witness writes one note.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the memory of a log lies.
 fn memory_of(log: &VerifierKey) -> String {

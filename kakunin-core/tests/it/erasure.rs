@@ -565,6 +565,65 @@ fn what_recovery_put_aside_goes_with_any_erasure() {
     assert!(!piece.exists());
 }
 
+/// Whoever erases may be root, in a folder that an agent owns.
+#[test]
+fn links_and_pipes_in_a_journal_choose_no_other_file_and_are_not_waited_for() {
+    let house = house();
+    let victim = tempfile::tempdir().unwrap();
+    let (file, folder) = (victim.path().join("shadow"), victim.path().join("folder"));
+    fs::create_dir(&folder).unwrap();
+    type Plant = fn(&Path, &Path, &Path);
+    let plants: [(&str, Plant); 8] = [
+        ("cut", |at, _, file| std::os::unix::fs::symlink(file, at.join("0001.cut")).unwrap()),
+        ("closed", |at, _, file| {
+            std::os::unix::fs::symlink(file.with_extension("new"), at.join("closed")).unwrap()
+        }),
+        ("lock", |at, _, file| {
+            fs::remove_file(at.join("lock")).unwrap();
+            std::os::unix::fs::symlink(file.with_extension("new"), at.join("lock")).unwrap();
+        }),
+        ("pipe", |at, _, _| {
+            fs::remove_file(at.join("lock")).unwrap();
+            assert!(Command::new("mkfifo").arg(at.join("lock")).status().unwrap().success());
+        }),
+        ("erasing.tmp", |_, dir, file| std::os::unix::fs::symlink(file, dir.join("erasing.tmp")).unwrap()),
+        ("erasing.lock", |_, dir, file| {
+            std::os::unix::fs::symlink(file.with_extension("new"), dir.join("erasing.lock")).unwrap();
+        }),
+        ("hard", |at, _, file| fs::hard_link(file, at.join("0001.cut")).unwrap()),
+        ("folder", |at, _, file| {
+            let folder = file.parent().unwrap().join("folder");
+            for found in fs::read_dir(at).unwrap().map(Result::unwrap) {
+                fs::rename(found.path(), folder.join(found.file_name())).unwrap();
+            }
+            fs::remove_dir(at).unwrap();
+            std::os::unix::fs::symlink(folder, at).unwrap();
+        }),
+    ];
+    for (what, plant) in plants {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(&file, "secret").unwrap();
+        // A stream that a loss of power left in pieces, which recovery puts aside.
+        paid(&house, dir.path());
+        let path = segment(dir.path());
+        let at = path.parent().unwrap();
+        fs::remove_file(at.join("closed")).unwrap();
+        let mut octets = fs::read(&path).unwrap();
+        let middle = octets.len() * 3 / 4;
+        octets[middle] ^= 1;
+        fs::write(&path, &octets).unwrap();
+        plant(at, dir.path(), &file);
+        let later = || kakunin_core::receipt::Stamp { boot: [9; 16], ..stamp(10_000) };
+        let _ = erase(dir.path(), &acme(), ErasureReason::SubjectRequest, &house.identity(), &later);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "secret", "{what}");
+        let there: Vec<_> = files(victim.path()).into_iter().filter(|it| !it.starts_with(&folder)).collect();
+        assert_eq!(there, [file.clone()], "{what}");
+        if what == "folder" {
+            assert_eq!(fs::read(folder.join("0001.seg")).unwrap(), octets);
+        }
+    }
+}
+
 #[test]
 fn a_damaged_stream_is_named_and_the_others_are_erased() {
     let (house, dir) = (house(), tempfile::tempdir().unwrap());

@@ -191,6 +191,20 @@ fn a_fork_and_a_log_that_was_set_back_are_refused_by_the_witness() {
     assert_eq!(witness.look(log.reader(), at(300)).unwrap().size(), 400);
 }
 
+/// A log's owner owns its folders, and somebody else's witness writes into one of them.
+#[test]
+fn a_witness_follows_no_link_in_somebody_elses_log() {
+    let (own, memory, dir) = (Key::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut log = Log::create(dir.path(), own.log()).unwrap();
+    log.append(&entries(0..3)).unwrap();
+    let mut witness = Witness::open(memory.path(), own.witness()).unwrap();
+    let seen = witness.look(log.reader(), at(100)).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("witnessed")).unwrap();
+    assert!(keep_witnessed(dir.path(), &seen).is_err());
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn lines_of_strangers_on_a_checkpoint_do_not_make_a_witness_forget() {
     let (own, memory, dir) = (Key::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
