@@ -83,7 +83,7 @@ impl Running {
     }
 }
 
-/// Whether what a plain function returned may only be the beginning: something to await, or a future.
+/// Whether what a plain function returned may only be the beginning: something to await or to iterate, or a future.
 ///
 /// Asked after each call, so what is plain is told by its type alone.
 #[pyfunction]
@@ -106,6 +106,6 @@ pub(crate) fn defers(result: &Bound<'_, PyAny>) -> bool {
     let known = known.and_then(|may_defer| may_defer.call1((&kind,))?.is_truthy());
     known.unwrap_or_else(|_| {
         let has = |name| kind.hasattr(name).unwrap_or(false);
-        ["__await__", "add_done_callback", "gi_code"].into_iter().any(has)
+        ["__await__", "add_done_callback", "gi_code", "ag_code"].into_iter().any(has)
     })
 }

@@ -290,9 +290,77 @@ def test_a_coroutine_of_a_generator(outcomes):
     assert outcomes() == ["returned"]
 
 
-def test_a_generator_is_a_value_like_another(outcomes):
-    assert list(returning(lambda: (n for n in range(3)))()) == [0, 1, 2]
+def numbers():
+    sent = yield 1
+    yield sent
+
+
+async def later_numbers():
+    sent = yield 1
+    yield sent
+
+
+def test_a_generator_is_over_when_it_is_exhausted(outcomes):
+    def breaking():
+        yield 1
+        raise RuntimeError("it broke")
+
+    made = returning(numbers)()
+    assert isinstance(made, types.GeneratorType) and made.__name__ == "numbers"
+    assert outcomes() == []
+    assert [next(made), made.send(2)] == [1, 2] and list(made) == []
     assert outcomes() == ["returned"]
+    with pytest.raises(RuntimeError):
+        list(returning(breaking)())
+    left = returning(numbers)()
+    next(left)
+    left.close()
+    returning(numbers)()
+    assert outcomes() == ["returned", "raised", "cancelled", "unknown"]
+
+
+def test_an_async_generator_is_over_when_it_is_exhausted(outcomes):
+    async def breaking():
+        yield 1
+        raise RuntimeError("it broke")
+
+    async def nested():
+        return numbers()
+
+    async def main():
+        made = returning(later_numbers)()
+        assert isinstance(made, types.AsyncGeneratorType)
+        assert outcomes() == []
+        assert [await made.__anext__(), await made.asend(2)] == [1, 2]
+        assert [item async for item in made] == []
+        with pytest.raises(RuntimeError):
+            [item async for item in returning(breaking)()]
+        left = returning(later_numbers)()
+        await left.__anext__()
+        await left.aclose()
+        made = await verify_agent_scope("read:x")(nested)()
+        assert outcomes() == ["returned", "raised", "cancelled"]
+        assert [next(made), *made] == [1, None]
+
+    asyncio.run(main())
+    assert outcomes() == ["returned", "raised", "cancelled", "returned"]
+
+
+def test_budgets_of_a_generator_are_settled_when_it_is_over(pay):
+    def saying(error):
+        yield
+        raise error
+
+    # What it says itself is room again; what its caller throws into it is not.
+    for _ in range(3):
+        with pytest.raises(NotExecuted):
+            list(pay("1.00", lambda: saying(NotExecuted())))
+    thrown = pay("0.60", lambda: saying(RuntimeError()))
+    next(thrown)
+    with pytest.raises(NotExecuted):
+        thrown.throw(NotExecuted())
+    with assert_denied("budget.window"):
+        pay("0.60", numbers)
 
 
 @pytest.mark.parametrize("value", [None, "", "text", 0, [], {}, object(), MagicMock(), Exception()])

@@ -1,9 +1,9 @@
 """How guarded actions end, also those that end later than the function that was called.
 
-A plain function may hand back a coroutine, a future or anything else to be awaited. It was judged at the
-call; what it does is over when that is. So receipt and budgets wait for it, and whoever never awaits it
-leaves an action whose result is unknown. What is handed on can be used as before: futures are themselves,
-coroutines are coroutines, and other awaitables stay behind an object that looks like them.
+A plain function may hand back a coroutine, a future, a generator or anything else to be awaited. It was
+judged at the call; what it does is over when that is. So receipt and budgets wait for it, and whoever never
+begins it leaves an action whose result is unknown. What is handed on can be used as before: futures are themselves,
+coroutines and generators are what they were, and other awaitables stay behind an object that looks like them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import sys
 import types
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from .errors import NotExecuted
@@ -57,12 +57,12 @@ def cancellations() -> Generator[type[BaseException], None, None]:
 @functools.lru_cache(maxsize=1024)
 def may_defer(kind: object) -> bool:
     """Whether an object of this class may be the beginning only: an awaitable, a future, a generator."""
-    return any(hasattr(kind, name) for name in ("__await__", "add_done_callback", "gi_code"))
+    return any(hasattr(kind, name) for name in ("__await__", "add_done_callback", "gi_code", "ag_code"))
 
 
 def goes_on(result: object) -> bool:
     """Whether the result of a coroutine function is itself work that goes on."""
-    return isinstance(result, types.CoroutineType) or hasattr(type(result), "add_done_callback")
+    return isinstance(result, GOING_ON) or hasattr(type(result), "add_done_callback")
 
 
 def follow(running: Running, result: Any) -> Any:
@@ -74,8 +74,9 @@ def follow(running: Running, result: Any) -> Any:
             return _when_done(running, result)
         kind = type(result)
         if kind is types.GeneratorType and not result.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
-            running.returned()
-            return result
+            return _named(_generator(running, result), result)
+        if kind is types.AsyncGeneratorType:
+            return _named(_async_generator(running, result), result)
         if kind in (types.CoroutineType, types.GeneratorType):
             return _named(_coroutine(running, result), result)
         return _likeness(kind)(running, result)
@@ -124,6 +125,91 @@ async def _coroutine(running: Running, inner: Awaitable[Any]) -> Any:
         raise
     running.returned()
     return result
+
+
+def steps(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """`inner`, which is in its place in a decision chain only while it runs and not while its caller does."""
+    chained = running.in_chain
+    try:
+        item = next(inner)
+        while True:
+            if chained:
+                running.suspend()
+            try:
+                sent = yield item
+            except GeneratorExit:
+                if chained:
+                    running.resume()
+                inner.close()
+                raise
+            except BaseException as error:
+                if chained:
+                    running.resume()
+                item = _throw(running, inner, error)
+            else:
+                if chained:
+                    running.resume()
+                item = inner.send(sent)
+    except StopIteration as end:
+        return end.value
+
+
+def _throw(running: Running, inner: Generator[Any, Any, Any], error: BaseException) -> Any:
+    try:
+        return inner.throw(error)
+    except NotExecuted as out:
+        if out is error:
+            # The caller's word about what the caller did, as from the block of a context manager.
+            running.raised()
+        raise
+
+
+def _generator(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    running.resume()
+    try:
+        result = yield from steps(running, inner)
+    except:
+        settle(running)
+        raise
+    running.returned()
+    return result
+
+
+async def _async_generator(running: Running, inner: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    running.resume()
+    try:
+        try:
+            item = await inner.__anext__()
+            while True:
+                running.suspend()
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    running.resume()
+                    raise
+                except BaseException as error:
+                    running.resume()
+                    item = await _athrow(running, inner, error)
+                else:
+                    running.resume()
+                    item = await inner.asend(sent)
+        except StopAsyncIteration:
+            pass
+        finally:
+            await inner.aclose()
+    except:
+        settle(running)
+        raise
+    running.returned()
+
+
+async def _athrow(running: Running, inner: AsyncGenerator[Any, Any], error: BaseException) -> Any:
+    try:
+        return await inner.athrow(error)
+    except NotExecuted as out:
+        if out is error:
+            running.raised()
+        raise
 
 
 def _named(outer: Any, inner: Any) -> Any:
@@ -219,6 +305,9 @@ def _enter(self: Any) -> Awaitable[Any]:
 
 
 _likenesses: weakref.WeakKeyDictionary[type, type[Likeness]] = weakref.WeakKeyDictionary()
+
+#: What a coroutine function may leave behind that has only been made.
+GOING_ON = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
 
 #: What may be done with an awaitable besides awaiting it.
 OPERATORS = (

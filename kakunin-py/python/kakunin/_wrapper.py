@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import inspect
 import keyword
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _native
-from ._outcome import follow, goes_on, settle
+from ._outcome import follow, goes_on, settle, steps
 from ._selector import Resolver
 from .errors import Decision, NotExecuted
 
@@ -203,43 +203,6 @@ def generate(
         del wrapper.__wrapped__
         wrapper.__signature__ = signature
     return wrapper, probe
-
-
-def steps(running: Running, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """`inner`, which is in its place in a decision chain only while it runs and not while its caller does."""
-    chained = running.in_chain
-    try:
-        item = next(inner)
-        while True:
-            if chained:
-                running.suspend()
-            try:
-                sent = yield item
-            except GeneratorExit:
-                if chained:
-                    running.resume()
-                inner.close()
-                raise
-            except BaseException as error:
-                if chained:
-                    running.resume()
-                item = _throw(running, inner, error)
-            else:
-                if chained:
-                    running.resume()
-                item = inner.send(sent)
-    except StopIteration as end:
-        return end.value
-
-
-def _throw(running: Running, inner: Generator[Any, Any, Any], error: BaseException) -> Any:
-    try:
-        return inner.throw(error)
-    except NotExecuted as out:
-        if out is error:
-            # The caller's word about what the caller did, as from the block of a context manager.
-            running.raised()
-        raise
 
 
 def _template(function: Callable[..., Any]) -> str:
