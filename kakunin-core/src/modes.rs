@@ -79,7 +79,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 /// to another file, put there by whoever owns the folder, and this process may be root's.
 pub(crate) fn make_file(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
     }
 }
