@@ -617,7 +617,7 @@ fn links_and_pipes_in_a_journal_choose_no_other_file_and_are_not_waited_for() {
         let _ = erase(dir.path(), &acme(), ErasureReason::SubjectRequest, &house.identity(), &later);
         assert_eq!(fs::read_to_string(&file).unwrap(), "secret", "{what}");
         let there: Vec<_> = files(victim.path()).into_iter().filter(|it| !it.starts_with(&folder)).collect();
-        assert_eq!(there, [file.clone()], "{what}");
+        assert_eq!(there, std::slice::from_ref(&file), "{what}");
         if what == "folder" {
             assert_eq!(fs::read(folder.join("0001.seg")).unwrap(), octets);
         }
