@@ -2,8 +2,9 @@
 
 A plain function may hand back a coroutine, a future, a generator or anything else to be awaited. It was
 judged at the call; what it does is over when that is. So receipt and budgets wait for it, and whoever never
-begins it leaves an action whose result is unknown. What is handed on can be used as before: futures are themselves,
-coroutines and generators are what they were, and other awaitables stay behind an object that looks like them.
+begins it leaves an action whose result is unknown. What is handed on can be used as before: futures are
+themselves, coroutines and generators are what they were, and other awaitables stay behind an object that
+looks like them.
 """
 
 from __future__ import annotations
