@@ -14,6 +14,7 @@ use kakunin_core::scope::{DecodeError, ScopeError};
 use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::access::TenantId;
 use crate::agent::{AgentName, Who};
 use crate::directory::DirectoryError;
 use crate::files::{self, FileError, Readers};
@@ -26,7 +27,8 @@ use crate::publish::{self, Period, Publication, Published, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
 use crate::standing::{Order, Reason, Standing, StandingError};
 use crate::store::{
-    AgentRecord, IssuerId, IssuerRecord, ListRecord, SqliteStore, StandingChange, Store, StoreError,
+    AgentRecord, Agents, Certificates, IssuerId, IssuerRecord, Issuers, ListRecord, Lists, SqliteStore,
+    StandingChange, Store, StoreError,
 };
 use crate::term::{MAX_DAYS, MAX_HOURS};
 
@@ -37,6 +39,7 @@ pub use crate::term::{Days, Hours};
 pub struct Authority<'a> {
     pub(crate) home: Home,
     pub(crate) store: SqliteStore,
+    pub(crate) tenant: TenantId,
     pub(crate) root: CaCertificate,
     pub(crate) issuing: Vec<Issuing>,
     pub(crate) keys: Keys<'a>,
@@ -100,8 +103,9 @@ impl<'a> Authority<'a> {
         let open = HashMap::from([(IssuerId::ROOT, root_key), (first, issuing_key)]);
         let keys = Keys { home: home.clone(), sources, passphrase: Some(passphrase), open };
         let issuing = vec![Issuing { id: first, certificate: issuing, revoked: false }];
+        let tenant = TenantId::default();
         let mut authority =
-            Self { home: home.clone(), store, root, issuing, keys, published: None, _lock: lock };
+            Self { home: home.clone(), store, tenant, root, issuing, keys, published: None, _lock: lock };
         let publication = authority.publish(hours, now)?;
         Ok((authority, publication))
     }
@@ -125,7 +129,16 @@ impl<'a> Authority<'a> {
         }
         let root = root.ok_or_else(|| HomeError::NoAuthority { path: home.path().to_owned() })?;
         let keys = Keys { home: home.clone(), sources, passphrase: None, open: HashMap::new() };
-        Ok(Self { home: home.clone(), store, root, issuing, keys, published: None, _lock: lock })
+        Ok(Self {
+            home: home.clone(),
+            store,
+            tenant: TenantId::default(),
+            root,
+            issuing,
+            keys,
+            published: None,
+            _lock: lock,
+        })
     }
 
     /// Its records.
@@ -157,7 +170,7 @@ impl<'a> Authority<'a> {
     /// # Errors
     /// [`AuthorityError::UnknownAgent`] when there is none.
     pub fn find(&self, who: &Who) -> Result<AgentRecord, AuthorityError> {
-        find(&self.store, who)
+        find(&self.store, &self.tenant, who)
     }
 
     /// Suspends, resumes or revokes an agent with every certificate of it, and publishes the list that says so.
@@ -185,7 +198,9 @@ impl<'a> Authority<'a> {
             Order::Revoke => Reason::for_revocation(text),
         };
         if to != agent.standing {
-            self.store.change_standing(&StandingChange { agent: agent.id, to, reason, text, at: now })?;
+            let tenant = &self.tenant;
+            let change = StandingChange { tenant, agent: agent.id, to, reason, text, at: now };
+            self.store.change_standing(&change)?;
         }
         let publication = self.publish(hours, now)?;
         Ok(Ordered { agent: self.find(&Who::Id(agent.id))?, before: agent.standing, publication })
@@ -302,14 +317,14 @@ pub enum OldIssuing {
     Revoke,
 }
 
-/// The agent that `who` means.
+/// The agent of `tenant` that `who` means.
 ///
 /// # Errors
 /// [`AuthorityError::UnknownAgent`] when there is none.
-pub fn find(store: &dyn Store, who: &Who) -> Result<AgentRecord, AuthorityError> {
+pub fn find(store: &dyn Store, tenant: &TenantId, who: &Who) -> Result<AgentRecord, AuthorityError> {
     let found = match who {
-        Who::Id(id) => store.agent(*id)?,
-        Who::Name(name) => store.agent_named(name)?,
+        Who::Id(id) => store.agent(tenant, *id)?,
+        Who::Name(name) => store.agent_named(tenant, name)?,
     };
     found.ok_or_else(|| AuthorityError::UnknownAgent { who: who.clone() })
 }

@@ -21,7 +21,7 @@ use crate::directory::{AgentDirectory, DirectoryError, Enrolment, NewKey};
 use crate::issue::{Issued, Issuer, Order as IssueOrder, Reserved};
 use crate::publish::Publication;
 use crate::standing::{Reason, Standing, StandingError};
-use crate::store::{AgentRecord, StandingChange, Store, StoreError};
+use crate::store::{AgentDetails, AgentRecord, Agents, Certificates, StandingChange, StoreError};
 use crate::term::{Days, Hours};
 
 /// What to do with a scope that allows every action.
@@ -125,7 +125,16 @@ impl Authority<'_> {
         refuse_any(&scope, any)?;
         self.keep_lists(draft)?;
         let (id, standing) = (scope.agent(), Standing::Good);
-        let agent = AgentRecord { id, name: name.clone(), created: now, standing, scope: scope.to_der() };
+        let agent = AgentRecord {
+            id,
+            tenant: self.tenant.clone(),
+            name: name.clone(),
+            created: now,
+            updated: now,
+            standing,
+            scope: scope.to_der(),
+            details: AgentDetails::default(),
+        };
         self.store.add_agent(&agent)?;
         Ok(agent)
     }
@@ -173,6 +182,7 @@ impl Authority<'_> {
         self.keys.signer(current)?;
         if agent.standing == Standing::Revoked {
             self.store.change_standing(&StandingChange {
+                tenant: &self.tenant,
                 agent: agent.id,
                 to: Standing::Good,
                 reason: Reason::Unspecified,
@@ -198,7 +208,7 @@ impl Authority<'_> {
             key,
             genesis,
         })?;
-        self.store.keep_directory(agent.id, directory.path())?;
+        self.store.keep_directory(&self.tenant, agent.id, directory.path())?;
         let certificate = issued.certificate().clone();
         Ok((Certified { agent, certificate, directory: directory.path().to_owned() }, publication))
     }
@@ -233,7 +243,7 @@ impl Authority<'_> {
             Some(path) => (vec![path.to_owned()], Vec::new()),
             None => self
                 .store
-                .directories(agent.id)?
+                .directories(&self.tenant, agent.id)?
                 .into_iter()
                 .partition(|path| path.join("agent.pem").exists()),
         };
@@ -253,7 +263,7 @@ impl Authority<'_> {
         self.keys.signer(current)?;
         if let Some(draft) = order.scope {
             self.keep_lists(draft)?;
-            self.store.set_scope(agent.id, &scope.to_der())?;
+            self.store.set_scope(&self.tenant, agent.id, &scope.to_der(), now)?;
             agent = self.find(&Who::Id(agent.id))?;
         }
         let mut renewals = Vec::new();
@@ -283,7 +293,7 @@ impl Authority<'_> {
                     genesis,
                 },
             )?;
-            self.store.keep_directory(agent.id, directory.path())?;
+            self.store.keep_directory(&self.tenant, agent.id, directory.path())?;
             let (certificate, directory) = (issued.certificate().clone(), directory.path().to_owned());
             certificates.push(Certified { agent: agent.clone(), certificate, directory });
         }
@@ -343,7 +353,7 @@ impl Authority<'_> {
 
     pub(crate) fn refuse_revoked_key(&self, agent: AgentId, key: &PublicKey) -> Result<(), AuthorityError> {
         let key = key.key_id();
-        let revoked = self.store.certificates(agent)?;
+        let revoked = self.store.certificates(&self.tenant, agent)?;
         let revoked = revoked.iter().any(|known| known.standing == Standing::Revoked && known.key == key);
         if revoked { Err(StandingError::RevokedKey.into()) } else { Ok(()) }
     }
@@ -359,7 +369,7 @@ impl Authority<'_> {
         if held.agent() != agent.id {
             return Err(DirectoryError::OtherAgent { path: path(), agent: held.agent() }.into());
         }
-        let known = self.store.certificates(agent.id)?;
+        let known = self.store.certificates(&self.tenant, agent.id)?;
         let known = known.iter().any(|known| known.der.as_deref() == Some(held.decoded().der()));
         if known { Ok(held) } else { Err(DirectoryError::NotOurs { path: path() }.into()) }
     }

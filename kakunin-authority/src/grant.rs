@@ -21,7 +21,7 @@ use crate::home::Home;
 use crate::publish::Publication;
 use crate::signer::{self, KeyFileError, Passphrase};
 use crate::standing::{Reason, Standing, StandingError};
-use crate::store::{AgentRecord, StandingChange, Store};
+use crate::store::{AgentRecord, Agents, StandingChange};
 
 /// How to certify an agent without a directory.
 #[derive(Clone, Debug)]
@@ -86,7 +86,9 @@ impl Authority<'_> {
         if agent.standing == Standing::Revoked {
             let (to, reason) = (Standing::Good, Reason::Unspecified);
             let text = "certified after revocation";
-            self.store.change_standing(&StandingChange { agent: agent.id, to, reason, text, at: now })?;
+            let tenant = &self.tenant;
+            let change = StandingChange { tenant, agent: agent.id, to, reason, text, at: now };
+            self.store.change_standing(&change)?;
         }
         let agent = self.find(&Who::Id(agent.id))?;
         let issued = self.issue(&agent.name, &scope, &public, order.days, now)?;

@@ -17,8 +17,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::agent::AgentName;
 use crate::profile::{Kind, Subject, signed, to_be_signed};
-use crate::standing::Standing;
-use crate::store::{CertificateRecord, IssuerId, Store, StoreError};
+use crate::store::{IssuerId, Reservation, Store, StoreError};
 
 /// A certificate that is to be issued.
 #[derive(Clone, Debug)]
@@ -86,14 +85,12 @@ impl<'a> Reserved<'a> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| IssueError::NoRandomness)?;
         let serial = SerialNumber::from_random(random);
-        store.reserve(&CertificateRecord {
+        store.reserve(&Reservation {
             serial,
             issuer: issuer.id,
             agent: order.scope.agent(),
             key: order.key.key_id(),
             validity: order.validity,
-            standing: Standing::Good,
-            der: None,
         })?;
         Ok(Self { order, issuer, serial })
     }

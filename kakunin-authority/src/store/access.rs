@@ -7,8 +7,20 @@ use kakunin_core::time::UnixTime;
 use super::StoreError;
 use crate::access::{KeyPrefix, Role, TenantId};
 
-/// The keys to an authority that is served.
+/// The tenants of an authority, and the keys to it.
 pub trait Access {
+    /// Adds a tenant. The tenant `default` exists from the beginning.
+    ///
+    /// # Errors
+    /// [`StoreError::TenantTaken`] when it exists.
+    fn add_tenant(&mut self, tenant: &TenantId, at: UnixTime) -> Result<(), StoreError>;
+
+    /// Every tenant, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn tenants(&self) -> Result<Vec<TenantId>, StoreError>;
+
     /// Adds a key.
     ///
     /// # Errors

@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use kakunin_authority::access::TenantId;
 use kakunin_authority::authority::{
     AnyAction, AuthorityError, Budgets, Certify, Comeback, Days, Hours, OldIssuing, Renew,
 };
 use kakunin_authority::directory::DirectoryError;
 use kakunin_authority::standing::Order;
-use kakunin_authority::store::Store;
+use kakunin_authority::store::{Agents, Certificates};
 use kakunin_authority::{AgentName, Authority, Who};
 use kakunin_core::genesis::Genesis;
 use kakunin_core::home::AgentHome;
@@ -255,11 +256,15 @@ fn what_was_recorded_can_be_read_without_a_key() {
     let office = Office::open();
     let who = office.create("billing");
     office.certify(&who, "agent").unwrap();
+    let tenant = TenantId::default();
     let store = office.home.records().unwrap();
-    let agents = store.agents().unwrap();
+    let agents = store.agents(&tenant).unwrap();
     assert_eq!(agents.len(), 1);
-    assert_eq!(store.certificates(agents[0].id).unwrap().len(), 1);
-    assert_eq!(store.directories(agents[0].id).unwrap(), [office.path("agent").canonicalize().unwrap()]);
+    assert_eq!(store.certificates(&tenant, agents[0].id).unwrap().len(), 1);
+    assert_eq!(
+        store.directories(&tenant, agents[0].id).unwrap(),
+        [office.path("agent").canonicalize().unwrap()]
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use kakunin_authority::Home;
 use kakunin_authority::standing::Standing;
-use kakunin_authority::store::{IssuerId, SqliteStore, Store};
+use kakunin_authority::store::{Access, Agents, IssuerId, Issuers, Lists, SqliteStore};
 use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::home::{AgentHome, KeyProtection};
 use kakunin_core::journal::{Which, is_erasing, survey};
@@ -71,9 +71,12 @@ impl Doctor {
             let store = home.records()?;
             keys(&home, &store, &mut findings)?;
             lists(&home, &store, at, &mut findings)?;
-            for agent in store.agents()?.iter().filter(|agent| agent.standing == Standing::Good) {
-                for path in store.directories(agent.id)? {
-                    directory(&path, at, &mut findings);
+            for tenant in store.tenants()? {
+                let agents = store.agents(&tenant)?;
+                for agent in agents.iter().filter(|agent| agent.standing == Standing::Good) {
+                    for path in store.directories(&tenant, agent.id)? {
+                        directory(&path, at, &mut findings);
+                    }
                 }
             }
         }

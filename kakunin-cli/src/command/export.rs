@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kakunin_authority::store::Store;
+use kakunin_authority::store::{Access, Agents};
 use kakunin_core::bundle::export_watched;
 use kakunin_core::id::ChainId;
 use kakunin_core::log::{LogReader, VerifierKey};
@@ -95,11 +95,13 @@ impl Export {
 fn own_journals(common: &Common) -> Result<Vec<PathBuf>, Failure> {
     let store = common.home().records()?;
     let mut journals = Vec::new();
-    for agent in store.agents()? {
-        let places = store.directories(agent.id)?;
-        journals.extend(
-            places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()),
-        );
+    for tenant in store.tenants()? {
+        for agent in store.agents(&tenant)? {
+            let places = store.directories(&tenant, agent.id)?;
+            journals.extend(
+                places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()),
+            );
+        }
     }
     if journals.is_empty() {
         return Err(Failure::cannot("no agent of this home has a journal; name them with --journal DIR"));

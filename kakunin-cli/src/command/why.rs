@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kakunin_authority::store::Store;
+use kakunin_authority::store::{Access, Agents};
 use kakunin_core::digest::Digest;
 use kakunin_core::journal::{Entry, Erasures, Proof, StreamReader, find, locate};
 use kakunin_core::reason::DenialReason;
@@ -66,11 +66,13 @@ impl Why {
         }
         let store = common.home().records()?;
         let mut journals = Vec::new();
-        for agent in store.agents()? {
-            let places = store.directories(agent.id)?;
-            journals.extend(
-                places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()),
-            );
+        for tenant in store.tenants()? {
+            for agent in store.agents(&tenant)? {
+                let places = store.directories(&tenant, agent.id)?;
+                journals.extend(
+                    places.iter().map(|path| path.join("state").join("journal")).filter(|path| path.is_dir()),
+                );
+            }
         }
         Ok(journals)
     }

@@ -101,8 +101,8 @@ async fn list(
     let seer = caller.clone();
     let found = service.readers.read(move |store| {
         let mut found = Vec::new();
-        for agent in store.agents()?.into_iter().filter(|agent| seer.reaches(agent.id)) {
-            let certified = !store.certificates(agent.id)?.is_empty();
+        for agent in store.agents(seer.tenant())?.into_iter().filter(|agent| seer.reaches(agent.id)) {
+            let certified = !store.certificates(seer.tenant(), agent.id)?.is_empty();
             if asked.status.as_deref().is_none_or(|word| word == shape::status(agent.standing, certified)) {
                 found.push((agent, certified));
             }
@@ -147,13 +147,14 @@ pub(crate) async fn seen(
     id: &str,
 ) -> Result<(AgentRecord, Vec<CertificateRecord>), Refusal> {
     let who = Who::parse(id).map_err(|_| Refusal::missing())?;
+    let seer = caller.clone();
     let found = service.readers.read(move |store| {
         let agent = match &who {
-            Who::Id(id) => store.agent(*id)?,
-            Who::Name(name) => store.agent_named(name)?,
+            Who::Id(id) => store.agent(seer.tenant(), *id)?,
+            Who::Name(name) => store.agent_named(seer.tenant(), name)?,
         };
         let Some(agent) = agent else { return Ok(None) };
-        let certificates = store.certificates(agent.id)?;
+        let certificates = store.certificates(seer.tenant(), agent.id)?;
         Ok(Some((agent, certificates)))
     });
     let found = found.await?.filter(|(agent, _)| caller.reaches(agent.id));
@@ -165,7 +166,7 @@ pub(crate) async fn seen(
 /// # Errors
 /// [`Refusal::missing`].
 pub(crate) fn known(authority: &Authority<'_>, caller: &Caller, who: &Who) -> Result<AgentRecord, Refusal> {
-    let agent = find(authority.records(), who)?;
+    let agent = find(authority.records(), caller.tenant(), who)?;
     if caller.reaches(agent.id) { Ok(agent) } else { Err(Refusal::missing()) }
 }
 

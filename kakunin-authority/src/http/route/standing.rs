@@ -111,11 +111,11 @@ async fn give(
     };
     // Giving power back is no emergency; taking it away never waits for anything else.
     let lane = if order == Order::Resume { Lane::Ordinary } else { Lane::Urgent };
-    let (hours, words, tenant) = (service.hours, reason.clone(), caller.tenant().as_str().to_owned());
+    let (hours, words, tenant) = (service.hours, reason.clone(), caller.tenant().clone());
     let act = move |authority: &mut Authority<'_>, agent, audit: AuditId, now| {
         let ordered = authority.order(&Who::Id(agent), order, &words, hours, now)?;
-        let last = authority.records().certificates(agent)?.last().map(shape::serial);
-        let mut row = row(&ordered, &reason, &tenant);
+        let last = authority.records().certificates(&tenant, agent)?.last().map(shape::serial);
+        let mut row = row(&ordered, &reason, tenant.as_str());
         row.insert("certificate_serial".into(), last.clone().into());
         if what == "agent.halt" {
             receipt(

@@ -6,11 +6,28 @@ use kakunin_core::time::UnixTime;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{SqliteStore, broken_rule, damaged, tenant};
+use super::{Broken, SqliteStore, damaged, tenant};
 use crate::access::{KeyPrefix, Role, TenantId};
 use crate::store::{Access, ApiKeyRecord, StoreError};
 
 impl Access for SqliteStore {
+    fn add_tenant(&mut self, tenant: &TenantId, at: UnixTime) -> Result<(), StoreError> {
+        self.write(|connection| {
+            let sql = "INSERT INTO tenants (id, created) VALUES (?1, ?2)";
+            let added = connection.execute(sql, params![tenant.as_str(), at.seconds()]);
+            match Broken::rule(&added) {
+                Some(_) => Err(StoreError::TenantTaken { tenant: tenant.clone() }),
+                None => Ok(added.map(|_| ())?),
+            }
+        })
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT id FROM tenants ORDER BY id")?;
+        let rows = statement.query_map([], |row| tenant(row, 0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn add_key(&mut self, key: &ApiKeyRecord) -> Result<(), StoreError> {
         let agents: Option<Vec<u8>> =
             key.agents.as_ref().map(|agents| agents.iter().flat_map(|agent| *agent.as_bytes()).collect());
@@ -30,14 +47,10 @@ impl Access for SqliteStore {
                 key.revoked.map(UnixTime::seconds),
             ];
             let added = connection.execute(sql, row);
-            match broken_rule(&added) {
-                Some(rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
-                    Err(StoreError::KeyTaken { prefix: key.prefix.clone() })
-                }
-                Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => {
-                    Err(StoreError::UnknownTenant { tenant: key.tenant.clone() })
-                }
-                _ => Ok(added.map(|_| ())?),
+            match Broken::rule(&added) {
+                Some(Broken::Unique) => Err(StoreError::KeyTaken { prefix: key.prefix.clone() }),
+                Some(Broken::Reference) => Err(StoreError::UnknownTenant { tenant: key.tenant.clone() }),
+                None => Ok(added.map(|_| ())?),
             }
         })
     }

@@ -5,7 +5,7 @@ use kakunin_core::time::UnixTime;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, broken_rule, damaged, tenant};
+use super::{Broken, SqliteStore, damaged, tenant};
 use crate::access::{Actor, TenantId};
 use crate::store::audit::{Link, START};
 use crate::store::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, StoreError};
@@ -31,7 +31,7 @@ impl AuditLog for SqliteStore {
                 hash.as_bytes(),
             ];
             let added = connection.prepare_cached(sql)?.execute(row);
-            if broken_rule(&added) == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
+            if Broken::rule(&added) == Some(Broken::Reference) {
                 return Err(StoreError::UnknownTenant { tenant: intent.tenant.clone() });
             }
             added?;
@@ -60,7 +60,7 @@ impl AuditLog for SqliteStore {
                 hash.as_bytes(),
             ];
             let added = connection.prepare_cached(sql)?.execute(row);
-            if broken_rule(&added) == Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) {
+            if Broken::rule(&added) == Some(Broken::Unique) {
                 return Err(StoreError::OutcomeKnown { id });
             }
             Ok(added.map(|_| ())?)

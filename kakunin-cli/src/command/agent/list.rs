@@ -1,5 +1,6 @@
 use clap::Args;
-use kakunin_authority::store::Store;
+use kakunin_authority::access::TenantId;
+use kakunin_authority::store::{Agents, Certificates};
 use serde_json::json;
 
 use crate::answer::{Answer, Failure};
@@ -13,9 +14,11 @@ pub(crate) struct List;
 impl List {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let store = common.home().records()?;
+        let tenant = TenantId::default();
         let (mut agents, mut lines) = (Vec::new(), Vec::new());
-        for agent in store.agents()? {
-            let end = store.certificates(agent.id)?.iter().map(|known| known.validity.not_after).max();
+        for agent in store.agents(&tenant)? {
+            let end =
+                store.certificates(&tenant, agent.id)?.iter().map(|known| known.validity.not_after).max();
             let until = end.map_or("no certificate".to_owned(), |end| format!("until {end}"));
             lines.push(format!("{:<8} {:<24} {} {until}", agent.standing, agent.name.as_str(), agent.id));
             agents.push(json!({

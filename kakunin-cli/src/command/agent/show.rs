@@ -1,7 +1,8 @@
 use clap::Args;
 use kakunin_authority::Who;
+use kakunin_authority::access::TenantId;
 use kakunin_authority::authority::find;
-use kakunin_authority::store::Store;
+use kakunin_authority::store::{Agents, Certificates};
 use kakunin_core::scope::Scope;
 use serde_json::{Value, json};
 
@@ -20,11 +21,12 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let store = common.home().records()?;
-        let agent = find(&store, &self.who)?;
+        let tenant = TenantId::default();
+        let agent = find(&store, &tenant, &self.who)?;
         let scope = Scope::from_der(&agent.scope).map_err(Failure::cannot)?;
-        let certificates = store.certificates(agent.id)?;
-        let events = store.events(agent.id)?;
-        let directories = store.directories(agent.id)?;
+        let certificates = store.certificates(&tenant, agent.id)?;
+        let events = store.events(&tenant, agent.id)?;
+        let directories = store.directories(&tenant, agent.id)?;
         let record = json!({
             "id": agent.id.to_string(),
             "name": agent.name.as_str(),

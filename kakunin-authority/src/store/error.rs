@@ -1,0 +1,158 @@
+//! What a store says when it does not do what it is told.
+
+use kakunin_core::id::{AgentId, SerialNumber};
+
+use super::{AuditId, IssuerId};
+use crate::access::{KeyPrefix, TenantId};
+use crate::agent::AgentName;
+use crate::files::FileError;
+
+/// Records that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The name is another agent's.
+    #[error("the name `{name}` is taken; choose another, or see `kakunin agent show {name}`")]
+    NameTaken {
+        /// The name.
+        name: AgentName,
+    },
+    /// The id is another agent's.
+    #[error("there is an agent with the id {id} already")]
+    AgentTaken {
+        /// The id.
+        id: AgentId,
+    },
+    /// The tenant has no such agent.
+    #[error("there is no agent {id}")]
+    UnknownAgent {
+        /// Who was meant.
+        id: AgentId,
+    },
+    /// The number is another authority's.
+    #[error("there is an authority {issuer} already")]
+    IssuerTaken {
+        /// The number.
+        issuer: IssuerId,
+    },
+    /// No authority has this number.
+    #[error("there is no authority {issuer}")]
+    UnknownIssuer {
+        /// The number.
+        issuer: IssuerId,
+    },
+    /// A serial number is taken once.
+    #[error("the serial number {serial} is taken")]
+    SerialTaken {
+        /// The number.
+        serial: SerialNumber,
+    },
+    /// No certificate for an agent that is not good.
+    #[error("the agent {id} is not in good standing and gets no certificate")]
+    NotGood {
+        /// Whose it would have been.
+        id: AgentId,
+    },
+    /// A step of issuing that is not the next one.
+    #[error("the certificate {serial} is not at this step of issuing, or its agent is not good any more")]
+    OutOfTurn {
+        /// The certificate's number.
+        serial: SerialNumber,
+    },
+    /// An item of a feed that is not the next one.
+    #[error("epoch {epoch} of the feed of authority {issuer} is not the next to be signed")]
+    NotNext {
+        /// In whose feed.
+        issuer: IssuerId,
+        /// Which one.
+        epoch: u64,
+    },
+    /// Batches do not nest.
+    #[error("a batch is under way already")]
+    BatchInBatch,
+    /// The database ended the batch, for example because the disk is full.
+    #[error("the store ended the batch; nothing of it was kept")]
+    BatchLost,
+    /// The tenant exists.
+    #[error("there is a tenant `{tenant}` already")]
+    TenantTaken {
+        /// Who was meant.
+        tenant: TenantId,
+    },
+    /// A request that nobody made, or that has its answer.
+    #[error("no request waits for an answer under the key `{key}`")]
+    UnknownRequest {
+        /// The key.
+        key: String,
+    },
+    /// The store was written by a newer version.
+    #[error("the store has version {found}, this program knows up to {known}; upgrade it")]
+    TooNew {
+        /// The store's version.
+        found: u32,
+        /// This program's.
+        known: u32,
+    },
+    /// The store was not brought up to this program's version yet.
+    #[error(
+        "the store has version {found}, this program needs {known}; run any `kakunin` command on its home once"
+    )]
+    TooOld {
+        /// The store's version.
+        found: u32,
+        /// This program's.
+        known: u32,
+    },
+    /// The store was made by other instructions than this program's.
+    #[error(
+        "migration {number} of the store is another one than this program's; use the program that made it"
+    )]
+    ChangedMigration {
+        /// The first one that differs.
+        number: u32,
+    },
+    /// The prefix is another API key's.
+    #[error("an API key with the prefix `{prefix}` exists already; make another one")]
+    KeyTaken {
+        /// The prefix.
+        prefix: KeyPrefix,
+    },
+    /// Nobody's.
+    #[error("there is no tenant `{tenant}`")]
+    UnknownTenant {
+        /// Who was meant.
+        tenant: TenantId,
+    },
+    /// No intent has this number.
+    #[error("the audit log has no order {id}")]
+    UnknownIntent {
+        /// The number.
+        id: AuditId,
+    },
+    /// An order has one outcome.
+    #[error("the audit log has the outcome of order {id} already")]
+    OutcomeKnown {
+        /// The number.
+        id: AuditId,
+    },
+    /// The chain of the audit log does not hold.
+    #[error(
+        "the audit log was changed: row {row} is missing or not as it was written; keep the file as evidence"
+    )]
+    AuditBroken {
+        /// The first row that is wrong.
+        row: u64,
+    },
+    /// A record that makes no sense.
+    #[error("the store holds a damaged {what}; restore it from a backup")]
+    Damaged {
+        /// Which kind of record.
+        what: &'static str,
+    },
+    /// The file cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The database failed.
+    #[error("the store failed: {0}")]
+    Database(#[from] rusqlite::Error),
+}

@@ -1,0 +1,114 @@
+//! Certificates in SQLite.
+
+use kakunin_core::digest::Digest;
+use kakunin_core::id::{AgentId, SerialNumber};
+use kakunin_core::time::{UnixTime, Validity};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Broken, SqliteStore, reason, serial, standing, tenant};
+use crate::access::TenantId;
+use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
+
+impl Certificates for SqliteStore {
+    fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
+        let Reservation { serial, issuer, agent, key, validity } = *reservation;
+        self.write(|connection| {
+            let sql = "INSERT INTO certificates
+                       (serial, issuer, tenant, agent, key, not_before, not_after, standing, since, reason)
+                       SELECT ?1, ?2, tenant, id, ?4, ?5, ?6, 'good', ?5, 0 FROM agents
+                       WHERE id = ?3 AND standing = 'good'";
+            let taken = connection.prepare_cached(sql)?.execute(params![
+                serial.as_bytes(),
+                issuer.number(),
+                agent.as_bytes(),
+                key.as_bytes(),
+                validity.not_before.seconds(),
+                validity.not_after.seconds(),
+            ]);
+            match Broken::rule(&taken) {
+                Some(Broken::Unique) => Err(StoreError::SerialTaken { serial }),
+                Some(Broken::Reference) => Err(StoreError::UnknownIssuer { issuer }),
+                None if taken? == 0 => Err(StoreError::NotGood { id: agent }),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn keep_tbs(&mut self, serial: SerialNumber, tbs: &[u8]) -> Result<(), StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE certificates SET tbs = ?2
+                       WHERE serial = ?1 AND tbs IS NULL AND standing = 'good'";
+            let kept = connection.prepare_cached(sql)?.execute(params![serial.as_bytes(), tbs])?;
+            if kept == 1 { Ok(()) } else { Err(StoreError::OutOfTurn { serial }) }
+        })
+    }
+
+    fn keep_certificate(&mut self, serial: SerialNumber, der: &[u8]) -> Result<(), StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE certificates SET der = ?2
+                       WHERE serial = ?1 AND der IS NULL AND tbs IS NOT NULL";
+            let kept = connection.prepare_cached(sql)?.execute(params![serial.as_bytes(), der])?;
+            if kept == 1 { Ok(()) } else { Err(StoreError::OutOfTurn { serial }) }
+        })
+    }
+
+    fn certificate(&self, serial: SerialNumber) -> Result<Option<CertificateRecord>, StoreError> {
+        let sql = format!("{CERTIFICATES} WHERE serial = ?1 AND tbs IS NOT NULL");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row([serial.as_bytes()], certificate).optional()?)
+    }
+
+    fn certificates(&self, tenant: &TenantId, agent: AgentId) -> Result<Vec<CertificateRecord>, StoreError> {
+        let sql =
+            format!("{CERTIFICATES} WHERE tenant = ?1 AND agent = ?2 AND tbs IS NOT NULL ORDER BY number");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![tenant.as_str(), agent.as_bytes()], certificate)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {
+        let sql = "SELECT max(not_after) FROM certificates WHERE issuer = ?1 AND tbs IS NOT NULL";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let end: Option<i64> = statement.query_row([issuer.number()], |row| row.get(0))?;
+        Ok(end.map(UnixTime::from_seconds))
+    }
+
+    fn each_listed(
+        &self,
+        issuer: IssuerId,
+        since: UnixTime,
+        each: &mut dyn FnMut(ListedCertificate),
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT serial, since, reason FROM certificates
+                   WHERE issuer = ?1 AND standing <> 'good' AND tbs IS NOT NULL AND not_after >= ?2
+                   ORDER BY serial";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![issuer.number(), since.seconds()])?;
+        while let Some(row) = rows.next()? {
+            let since = UnixTime::from_seconds(row.get(1)?);
+            each(ListedCertificate { serial: serial(row, 0)?, since, reason: reason(row, 2)? });
+        }
+        Ok(())
+    }
+}
+
+fn certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
+    Ok(CertificateRecord {
+        serial: serial(row, 0)?,
+        issuer: IssuerId::from_number(row.get(1)?),
+        tenant: tenant(row, 2)?,
+        agent: AgentId::from_bytes(row.get(3)?),
+        key: Digest::from_bytes(row.get(4)?),
+        validity: Validity {
+            not_before: UnixTime::from_seconds(row.get(5)?),
+            not_after: UnixTime::from_seconds(row.get(6)?),
+        },
+        standing: standing(row, 7)?,
+        since: UnixTime::from_seconds(row.get(8)?),
+        reason: reason(row, 9)?,
+        der: row.get(10)?,
+    })
+}
+
+const CERTIFICATES: &str = "SELECT serial, issuer, tenant, agent, key, not_before, not_after,
+                            standing, since, reason, der FROM certificates";
