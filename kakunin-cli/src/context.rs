@@ -69,6 +69,34 @@ pub(crate) fn read_scope(path: &Path) -> Result<DraftScope, Failure> {
         .map_err(|error| Failure::no(format!("{}: {error}", path.display())))
 }
 
+/// A scope file as a service takes it: in JSON, with the names of the files that it names written into it.
+///
+/// The file was read by [`read_scope`] before, so what is wrong with it was said already, with its line.
+#[cfg(feature = "serve")]
+pub(crate) fn scope_as_json(path: &Path) -> Result<serde_json::Value, Failure> {
+    use serde_json::Value;
+
+    let text = read_text(path)?;
+    let wrong = |error: &dyn std::fmt::Display| Failure::no(format!("{}: {error}", path.display()));
+    let mut scope: Value = match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(&text).map_err(|error| wrong(&error))?,
+        false => toml::from_str(&text).map_err(|error| wrong(&error))?,
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    for table in ["counterparties", "resources"] {
+        let rules = scope.get_mut(table).and_then(Value::as_array_mut).into_iter().flatten();
+        for rule in rules.filter_map(Value::as_object_mut) {
+            for (named, written) in [("allow_file", "allow"), ("deny_file", "deny")] {
+                if let Some(Value::String(name)) = rule.remove(named) {
+                    let names = read_text(&folder.join(name))?;
+                    rule.insert(written.into(), names.lines().map(str::trim_end).collect());
+                }
+            }
+        }
+    }
+    Ok(scope)
+}
+
 /// Reads a text file.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     let bytes = read(path)?;

@@ -8,6 +8,8 @@ mod command;
 mod context;
 mod judge;
 mod progress;
+#[cfg(feature = "serve")]
+mod remote;
 mod trail;
 
 use std::process::ExitCode;

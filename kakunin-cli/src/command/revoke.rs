@@ -10,7 +10,10 @@ use crate::context::Common;
 /// Every certificate of it is denied wherever the list is read, within a second, and never again good. A reason of
 /// RFC 5280 (key compromise, superseded, ...) is written into the list; other text is kept in the records.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  kakunin revoke billing --reason \"key compromise\"")]
+#[command(after_help = "\
+Examples:
+  kakunin revoke billing --reason \"key compromise\"
+  kakunin revoke billing --url http://127.0.0.1:8080 --reason drift")]
 pub(crate) struct Revoke {
     #[command(flatten)]
     order: StandingOrder,

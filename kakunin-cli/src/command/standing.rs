@@ -8,6 +8,8 @@ use serde_json::json;
 
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now};
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 #[derive(Args)]
 pub(super) struct StandingOrder {
@@ -17,14 +19,21 @@ pub(super) struct StandingOrder {
     /// Why, for the records
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// For how many hours the list may be used
-    #[arg(long, default_value_t = 168)]
-    hours: u16,
+    /// For how many hours the list may be used, 168 if not said; a service has hours of its own
+    #[arg(long)]
+    hours: Option<u16>,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 impl StandingOrder {
     pub(super) fn give(&self, order: Order, common: &Common) -> Result<Answer, Failure> {
-        let hours = Hours::new(self.hours)?;
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service()? {
+            return self.send(order, &service);
+        }
+        let hours = self.hours.map_or(Ok(Hours::default()), Hours::new)?;
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
         let ordered = authority.order(&self.who, order, &self.reason, hours, now())?;
@@ -45,5 +54,39 @@ impl StandingOrder {
         }))
         .line(format!("{} ({}) is {already}{did}", agent.name, agent.id))
         .line(format!("list {} is in {}", published.number, published.path.display())))
+    }
+
+    #[cfg(feature = "serve")]
+    fn send(&self, order: Order, service: &Service) -> Result<Answer, Failure> {
+        if self.hours.is_some() {
+            return Err(Failure::usage("--hours is the service's own when --url is given; leave it out"));
+        }
+        let verb = match order {
+            Order::Suspend => "suspend",
+            Order::Resume => "resume",
+            Order::Revoke => "revoke",
+        };
+        let answer =
+            service.post(&format!("/agents/{}/{verb}", self.who), &json!({ "reason": self.reason }))?;
+        let text = |name: &str| answer.pointer(&format!("/data/{name}")).cloned().unwrap_or_default();
+        let (name, id, standing) = (text("name"), text("id"), text("standing"));
+        let already = if text("before") == standing { "already " } else { "" };
+        let line = format!(
+            "{} ({}) is {already}{}",
+            name.as_str().unwrap_or_default(),
+            id.as_str().unwrap_or_default(),
+            standing.as_str().unwrap_or_default()
+        );
+        let number = text("list_number");
+        Ok(Answer::yes(json!({
+            "id": id,
+            "name": name,
+            "standing": standing,
+            "before": text("before"),
+            "list_number": number,
+            "next_update": text("next_update"),
+        }))
+        .line(line)
+        .line(format!("list {number} is published")))
     }
 }

@@ -3,11 +3,17 @@ use std::path::PathBuf;
 use clap::Args;
 use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, Hours};
 use kakunin_authority::{AgentName, Who};
+#[cfg(feature = "serve")]
+use serde_json::Value;
 use serde_json::json;
 
 use super::certify::{certified, weigh};
 use crate::answer::{Answer, Failure};
+#[cfg(feature = "serve")]
+use crate::context::scope_as_json;
 use crate::context::{Common, now, read_scope};
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 /// Add an agent with its scope; with --out also certify it
 #[derive(Args)]
@@ -30,12 +36,19 @@ pub(crate) struct Create {
     /// Accept a scope that allows every action
     #[arg(long)]
     allow_any: bool,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 impl Create {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let days = Days::new(self.days)?;
         let draft = read_scope(&self.scope)?;
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service()? {
+            return self.send(&service);
+        }
         let any = if self.allow_any { AnyAction::Allow } else { AnyAction::Refuse };
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
@@ -59,5 +72,23 @@ impl Create {
                 made.certificate.decoded().validity().not_after
             ))
             .line(format!("lists        {} until {}", published.path.display(), published.next_update)))
+    }
+
+    #[cfg(feature = "serve")]
+    fn send(&self, service: &Service) -> Result<Answer, Failure> {
+        if self.out.is_some() || self.allow_any {
+            return Err(Failure::usage(
+                "--out and --allow-any are for a home; with --url an agent is named only",
+            ));
+        }
+        let scope = scope_as_json(&self.scope)?;
+        let answer = service.post("/agents", &json!({ "name": self.name.as_str(), "scope": scope }))?;
+        let text =
+            |name: &str| answer.pointer(&format!("/data/{name}")).and_then(Value::as_str).unwrap_or_default();
+        Ok(Answer::yes(json!({ "id": text("id"), "name": text("name") })).line(format!(
+            "created {} ({})",
+            text("name"),
+            text("id")
+        )))
     }
 }

@@ -1,18 +1,30 @@
 use clap::Args;
 use kakunin_authority::access::TenantId;
 use kakunin_authority::store::{Agents, Certificates};
+#[cfg(feature = "serve")]
+use serde_json::Value;
 use serde_json::json;
 
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 /// List every agent and how it stands
 #[derive(Args)]
 #[command(after_help = "Examples:\n  kakunin agent list\n  kakunin agent list --json")]
-pub(crate) struct List;
+pub(crate) struct List {
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
+}
 
 impl List {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service()? {
+            return all(&service);
+        }
         let store = common.home().records()?;
         let tenant = TenantId::default();
         let (mut agents, mut lines) = (Vec::new(), Vec::new());
@@ -29,9 +41,36 @@ impl List {
                 "not_after": end.map(|end| end.to_string()),
             }));
         }
-        let none = lines
-            .is_empty()
-            .then(|| "no agents yet: kakunin agent create NAME --scope scope.toml".to_owned());
+        let none = lines.is_empty().then(|| NONE.to_owned());
         Ok(Answer::yes(json!({ "agents": agents })).lines(lines).lines(none))
     }
 }
+
+/// Every agent that the service shows to this key, page by page.
+#[cfg(feature = "serve")]
+fn all(service: &Service) -> Result<Answer, Failure> {
+    let (mut agents, mut lines) = (Vec::new(), Vec::new());
+    loop {
+        let page = service.get(&format!("/agents?limit=100&offset={}", agents.len()))?;
+        let rows = page.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+        let text =
+            |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        lines.extend(rows.iter().map(|row| {
+            format!(
+                "{:<8} {:<24} {} {}",
+                text(row, "standing"),
+                text(row, "name"),
+                text(row, "id"),
+                text(row, "status")
+            )
+        }));
+        let full = rows.len() == 100;
+        agents.extend(rows);
+        if !full {
+            let none = agents.is_empty().then(|| NONE.to_owned());
+            return Ok(Answer::yes(json!({ "agents": agents })).lines(lines).lines(none));
+        }
+    }
+}
+
+const NONE: &str = "no agents yet: kakunin agent create NAME --scope scope.toml";

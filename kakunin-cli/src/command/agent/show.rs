@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 /// Show one agent: scope in plain words, certificates, history
 #[derive(Args)]
@@ -16,10 +18,17 @@ pub(crate) struct Show {
     /// The agent's id or name
     #[arg(value_name = "ID|NAME")]
     who: Who,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 impl Show {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service()? {
+            return self.ask(&service);
+        }
         let store = common.home().records()?;
         let tenant = TenantId::default();
         let agent = find(&store, &tenant, &self.who)?;
@@ -56,5 +65,30 @@ impl Show {
             .lines(
                 events.iter().map(|event| format!("event        {} {} {}", event.at, event.what, event.text)),
             ))
+    }
+
+    #[cfg(feature = "serve")]
+    fn ask(&self, service: &Service) -> Result<Answer, Failure> {
+        let answer = service.get(&format!("/agents/{}", self.who))?;
+        let record = answer.get("data").cloned().unwrap_or_default();
+        let text =
+            |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let rows = |name: &str| record.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let scope = rows("scope")
+            .into_iter()
+            .map(|words| format!("scope        {}", words.as_str().unwrap_or_default()));
+        let certificates = rows("certificates").into_iter().rev().map(|row| {
+            format!(
+                "certificate  {} {} until {}",
+                text(&row, "serial_number"),
+                text(&row, "standing"),
+                text(&row, "expires_at")
+            )
+        });
+        let head = format!("{} ({})", text(&record, "name"), text(&record, "id"));
+        let standing = format!("standing     {}", text(&record, "standing"));
+        let created = format!("created      {}", text(&record, "created_at"));
+        let lines: Vec<String> = scope.chain(certificates).collect();
+        Ok(Answer::yes(record).line(head).line(standing).line(created).lines(lines))
     }
 }

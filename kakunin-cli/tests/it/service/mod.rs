@@ -4,4 +4,5 @@ mod access;
 mod office;
 mod orders;
 mod public;
+mod remote;
 mod web;
