@@ -16,7 +16,7 @@ use super::form::{
     DisclosureLine, ErasureLine, Line, ProofLine, SealLine, TotalLine, write_checkpoints, write_lines,
 };
 use super::manifest::{
-    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, MANIFEST, Manifest, ManifestLog,
+    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, FEED, MANIFEST, Manifest, ManifestLog,
     ManifestMember, ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member,
     log_member,
 };
@@ -141,6 +141,7 @@ struct Collected {
     receipts: Spool,
     disclosures: Spool,
     erased: Spool,
+    feed: Spool,
     /// For each log: paths, and the least place of a receipt in it.
     proofs: Vec<(Spool, Option<u64>)>,
     seals: Vec<SealLine>,
@@ -158,6 +159,7 @@ impl Collected {
             receipts: Spool::in_folder(folder)?,
             disclosures: Spool::in_folder(folder)?,
             erased: Spool::in_folder(folder)?,
+            feed: Spool::in_folder(folder)?,
             proofs: proofs?,
             seals: Vec::new(),
             totals: Vec::new(),
@@ -248,7 +250,9 @@ impl Collected {
         chain: Option<ChainId>,
         out: &Path,
     ) -> Result<u64, ExportError> {
-        let certificates = papers::certificates(found, &self.certificates);
+        let mut certificates = papers::certificates(found, &self.certificates);
+        let items = papers::items(found, &certificates);
+        papers::add_feed_keys(found, &items, &mut certificates);
         let mut parts =
             vec![self.receipts.part(RECEIPTS)?, Part::of(CERTIFICATES, certificates_pem(&certificates))];
         for (name, der) in papers::lists(found, &self.lists, &certificates) {
@@ -257,6 +261,10 @@ impl Collected {
         parts.push(self.disclosures.part(DISCLOSURES)?);
         if self.erased.lines > 0 {
             parts.push(self.erased.part(ERASED)?);
+        }
+        if !items.is_empty() {
+            papers::each_line(found, &items, |line| self.feed.line(line))?;
+            parts.push(self.feed.part(FEED)?);
         }
         for (reader, (proofs, least)) in logs.iter_mut().zip(self.proofs) {
             // A log that holds none of the receipts has nothing to say.

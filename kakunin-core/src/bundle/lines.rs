@@ -162,7 +162,7 @@ const BUFFER: usize = 1 << 16;
 
 /// A receipt's line is at most 88 KB, a line of four disclosures of 20 KiB each some 110 KB, one of 4,096 hashes 184 KB,
 /// one of an erasure 740 KB.
-const MAX_LINE: u64 = 1 << 20;
+const MAX_LINE: u64 = (1 << 20) + 1;
 
 #[cfg(test)]
 mod tests {

@@ -98,12 +98,13 @@ impl Plan {
     }
 
     /// The names that the members must have, in this order, after the manifest. Those of lists are in `names` already, and
-    /// so is the one of erasures, if there were any.
+    /// so are the ones of erasures and of a feed, if there were any.
     pub(super) fn expected<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut expected = vec![RECEIPTS.to_owned(), CERTIFICATES.to_owned()];
-        let (mut lists, mut erased) = (Vec::new(), false);
+        let (mut lists, mut erased, mut feed) = (Vec::new(), false, false);
         for name in names {
             erased |= name == ERASED;
+            feed |= name == FEED;
             lists.extend(list_name(name).map(|_| name.to_owned()));
         }
         lists.sort_unstable();
@@ -112,6 +113,9 @@ impl Plan {
         expected.push(DISCLOSURES.to_owned());
         if erased {
             expected.push(ERASED.to_owned());
+        }
+        if feed {
+            expected.push(FEED.to_owned());
         }
         for log in 0..self.logs.len() {
             expected.extend(LOG_PARTS.map(|part| log_member(log, part)));
@@ -141,6 +145,7 @@ pub(super) const RECEIPTS: &str = "receipts.jws";
 pub(super) const CERTIFICATES: &str = "certs.pem";
 pub(super) const DISCLOSURES: &str = "disclosures.jsonl";
 pub(super) const ERASED: &str = "erased";
+pub(super) const FEED: &str = "feed";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const CONSISTENCY: &str = "consistency";
 pub(super) const PROOFS: &str = "proofs";

@@ -11,6 +11,7 @@
 //! crls/<TBS SHA-256>.crl     revocation lists that receipts name, the newest of each issuer, and those that revoke
 //! disclosures.jsonl          values behind the commitments, by line of receipts.jws
 //! erased                     commitments of each erasure, if there was one
+//! feed                       changes of feeds, one item a line, if there was one
 //! logs/<k>/checkpoints       signed notes with their cosignatures, ascending
 //! logs/<k>/consistency       from each checkpoint to the next
 //! logs/<k>/proofs            line, place in the log, path to the last checkpoint

@@ -1,10 +1,12 @@
 //! The certificates and lists that go along with receipts: what a verifier needs, and what speaks against them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 
 use super::export::Found;
 use crate::certificate::{CaCertificate, CaRole, Decoded};
 use crate::digest::Digest;
+use crate::feed::UnverifiedItem;
 use crate::id::SerialNumber;
 use crate::journal::Archive;
 use crate::revocation::{ListNumber, Standing, UnverifiedList};
@@ -75,6 +77,59 @@ pub(super) fn lists(
     taken.extend(voices.values().flat_map(Spoken::telling));
     let read = |(name, at): Spot| Some((name, archives.get(at)?.list(&name)?));
     doubtful.into_iter().rev().chain(taken.into_iter().rev()).filter_map(read).collect()
+}
+
+/// The items of feeds about certificates that go along: by name, where each is and which key it names.
+pub(super) type Items = BTreeMap<Digest, (usize, Digest)>;
+
+/// Every change that an issuer of `certificates` is said to have made, and that is what its name says.
+pub(super) fn items(found: &Found, certificates: &HashMap<Digest, Vec<u8>>) -> Items {
+    let keys: HashSet<Digest> = certificates
+        .values()
+        .filter_map(|der| authority(der))
+        .map(|issuer| issuer.decoded().key().key_id())
+        .collect();
+    let mut items = Items::new();
+    for (at, archive) in found.archives().enumerate() {
+        for name in archive.items() {
+            let read = archive.item(&name).and_then(|line| UnverifiedItem::parse(&line).ok());
+            if let Some(item) =
+                read.filter(|item| item.digest() == name && keys.contains(&item.item().issuer))
+            {
+                items.entry(name).or_insert((at, *item.key()));
+            }
+        }
+    }
+    items
+}
+
+/// Hands on the lines of `items`, in their order.
+pub(super) fn each_line(
+    found: &Found,
+    items: &Items,
+    mut each: impl FnMut(&str) -> io::Result<()>,
+) -> io::Result<()> {
+    let archives: Vec<Archive> = found.archives().collect();
+    for (name, (at, _)) in items {
+        let line = archives.get(*at).and_then(|archive| archive.item(name));
+        each(&line.ok_or_else(|| io::Error::other("an item of a feed went away while it was exported"))?)?;
+    }
+    Ok(())
+}
+
+/// Adds the certificates of the keys that `items` name.
+pub(super) fn add_feed_keys(found: &Found, items: &Items, certificates: &mut HashMap<Digest, Vec<u8>>) {
+    let keys: HashSet<Digest> = items.values().map(|(_, key)| *key).collect();
+    if keys.is_empty() {
+        return;
+    }
+    for der in found.archives().flat_map(|archive| archive.certificates()) {
+        let named =
+            Decoded::from_der(&der).is_ok_and(|certificate| keys.contains(&certificate.key().key_id()));
+        if named {
+            certificates.insert(Digest::of(&der), der);
+        }
+    }
 }
 
 fn authority(der: &[u8]) -> Option<CaCertificate> {

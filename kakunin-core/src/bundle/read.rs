@@ -14,12 +14,13 @@ use rustls_pki_types::pem::PemObject;
 use super::form::{DisclosureLine, ErasureLine, Line, ProofLine, TotalLine, read_lines, read_log};
 use super::lines::{Beside, Lines, Seals, changed};
 use super::manifest::{
-    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, MANIFEST, Manifest, PROOFS, Plan, RECEIPTS,
-    RECIPE, SEALS, TOTALS, list_member, list_name, log_member,
+    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, FEED, MANIFEST, Manifest, PROOFS, Plan,
+    RECEIPTS, RECIPE, SEALS, TOTALS, list_member, list_name, log_member,
 };
 use super::seals::Sealer;
 use super::zip::{Member, Zip, ZipError};
 use crate::digest::Digest;
+use crate::feed::UnverifiedItem;
 use crate::file;
 use crate::id::StreamId;
 use crate::journal::{Proof, erased_root};
@@ -42,6 +43,8 @@ pub struct Bundle {
     logs: Vec<(String, String)>,
     totals: HashMap<StreamId, ChainLength>,
     erasures: BTreeMap<Digest, Vec<Digest>>,
+    /// How many items of feeds there are.
+    items: usize,
 }
 
 impl Bundle {
@@ -90,8 +93,10 @@ impl Bundle {
         let members = members
             .filter_map(|(name, digest, _)| Some((name.clone(), (*places.get(name.as_str())?, *digest))))
             .collect();
-        let mut bundle = Self { members, certificates, logs, totals, erasures: BTreeMap::new(), plan, zip };
+        let mut bundle =
+            Self { members, certificates, logs, totals, erasures: BTreeMap::new(), items: 0, plan, zip };
         bundle.erasures = bundle.read_erasures()?;
+        bundle.items = bundle.read_items(&mut |_| ())?;
         let seals = bundle.lines(SEALS).and_then(|lines| Seals::new(lines)?.end())?;
         if bundle.plan.chain.is_none() && seals > 0 { Err(refuse(SEALS)) } else { Ok(bundle) }
     }
@@ -154,6 +159,25 @@ impl Bundle {
         }
         lines.end()?;
         if erasures.is_empty() { Err(refuse(ERASED)) } else { Ok(erasures) }
+    }
+
+    /// Reads the items of feeds, ascending by their hashes; a bundle without any has no such member. Gives how many there are.
+    fn read_items(&self, each: &mut dyn FnMut(&str)) -> Result<usize, BundleError> {
+        let (mut items, mut last) = (0, None);
+        if self.member(FEED).is_none() {
+            return Ok(items);
+        }
+        let mut lines = self.lines(FEED)?;
+        while let Some(line) = lines.next()? {
+            let name = UnverifiedItem::parse(&line).map_err(|_| refuse(FEED))?.digest();
+            if last.is_some_and(|last| last >= name) {
+                return Err(refuse(FEED));
+            }
+            (last, items) = (Some(name), items + 1);
+            each(&line);
+        }
+        lines.end()?;
+        if items == 0 { Err(refuse(FEED)) } else { Ok(items) }
     }
 
     /// Reads one stream; its lines begin at line `first`.
@@ -278,6 +302,17 @@ impl Source for Bundle {
         self.zip.reader(member, 0).read_to_end(&mut der).ok()?;
         // What was changed since the bundle was opened is not there.
         Some(der).filter(|der| digest == Digest::of(der))
+    }
+
+    fn items(&self) -> usize {
+        self.items
+    }
+
+    fn each_item(&self, each: &mut dyn FnMut(Option<&Digest>, &str)) {
+        // What was changed since the bundle was opened is told as no item.
+        if self.read_items(&mut |line| each(None, line)).is_err() {
+            each(None, "");
+        }
     }
 
     fn shown(&self) -> Shown {

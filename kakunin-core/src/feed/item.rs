@@ -204,6 +204,12 @@ impl UnverifiedItem {
         &self.item
     }
 
+    /// SHA-256 of the signing input: its name.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.token.as_bytes().get(..self.signed).unwrap_or_default())
+    }
+
     /// Checks the signature by `key`. The one origin of [`VerifiedItem`]; whether the key may be trusted is not asked here.
     ///
     /// # Errors

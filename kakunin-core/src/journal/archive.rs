@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::feed::MAX_ITEM;
 use crate::file;
 use crate::modes;
 use crate::tree;
@@ -42,6 +43,24 @@ impl Archive {
     /// [`ArchiveError`] when it cannot be written.
     pub fn keep_list(&self, tbs: &Digest, der: &[u8]) -> Result<(), ArchiveError> {
         self.keep(tbs, "crl", der)
+    }
+
+    /// Keeps an item of a feed under the SHA-256 of its signing input.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when it cannot be written.
+    pub fn keep_item(&self, name: &Digest, line: &str) -> Result<(), ArchiveError> {
+        self.keep(name, ITEM, line.as_bytes())
+    }
+
+    /// The names of the items of feeds kept here, ascending.
+    pub(crate) fn items(&self) -> Vec<Digest> {
+        self.named(ITEM)
+    }
+
+    /// The line kept under `name`; the caller checks that its signing input has that hash.
+    pub(crate) fn item(&self, name: &Digest) -> Option<String> {
+        String::from_utf8(self.read(name, ITEM).ok()?).ok()
     }
 
     /// The certificate whose SHA-256 is `name`; `None` if it is not here or its bytes are others.
@@ -85,16 +104,21 @@ impl Archive {
 
     /// The names of what erasures erased, ascending.
     pub(crate) fn erasures(&self) -> Vec<Digest> {
+        self.named(ERASED)
+    }
+
+    /// The names of what is kept with the ending `kind`, ascending.
+    fn named(&self, kind: &str) -> Vec<Digest> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut roots: Vec<Digest> = names
+        let mut named: Vec<Digest> = names
             .filter_map(|name| match name.split_once('.') {
-                Some((root, ERASED)) => Digest::from_hex(root),
+                Some((name, ending)) if ending == kind => Digest::from_hex(name),
                 _ => None,
             })
             .collect();
-        roots.sort_unstable();
-        roots
+        named.sort_unstable();
+        named
     }
 
     /// The commitments kept under `root`, strictly ascending; `None` if they are not here or are others.
@@ -128,7 +152,7 @@ impl Archive {
         let Ok(entries) = fs::read_dir(&self.dir) else { return false };
         let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         names.any(|name| match name.split_once('.') {
-            Some((name, "cert" | "crl")) => Digest::from_hex(name).is_none(),
+            Some((name, "cert" | "crl" | ITEM)) => Digest::from_hex(name).is_none(),
             _ => false,
         })
     }
@@ -138,7 +162,11 @@ impl Archive {
     }
 
     fn read(&self, name: &Digest, kind: &str) -> io::Result<Vec<u8>> {
-        let most = if kind == ERASED { MOST_OCTETS_ERASED } else { MOST_OCTETS };
+        let most = match kind {
+            ERASED => MOST_OCTETS_ERASED,
+            ITEM => MAX_ITEM as u64,
+            _ => MOST_OCTETS,
+        };
         file::read(&self.path(name, kind), most)
     }
 
@@ -176,6 +204,7 @@ const MOST_OCTETS_ERASED: u64 = 32 * MOST_ERASED as u64;
 const MOST_OCTETS: u64 = 64 << 20;
 
 const ERASED: &str = "erased";
+const ITEM: &str = "item";
 
 /// A certificate, a list or an erasure that could not be kept.
 #[derive(Debug, thiserror::Error)]

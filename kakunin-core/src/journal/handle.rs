@@ -13,8 +13,10 @@ use super::salts::Salts;
 use super::signing::{Sealing, Shared};
 use super::sink::{Disk, Files, Ring, SegmentFile, Sink};
 use super::writer::{Writer, lock};
+use crate::certificate::FeedCertificate;
 use crate::decision::Decision;
 use crate::digest::Digest;
+use crate::feed::VerifiedItem;
 use crate::id::{AgentId, ChainId, StreamId};
 use crate::key::{SignError, Signer};
 use crate::level::{Level, Levels};
@@ -362,6 +364,23 @@ impl Journal {
     /// [`ArchiveError`] when it cannot be written.
     pub fn archive_list(&self, der: &[u8], tbs: &Digest) -> Result<(), ArchiveError> {
         self.place.as_ref().map_or(Ok(()), |place| place.archive.keep_list(tbs, der))
+    }
+
+    /// Keeps a change of a feed that receipts will name, directly or through a later one.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when it cannot be written.
+    pub fn archive_item(&self, item: &VerifiedItem) -> Result<(), ArchiveError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.archive.keep_item(&item.digest(), item.token()))
+    }
+
+    /// Keeps the certificate of a feed key.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when it cannot be written.
+    pub fn archive_feed_key(&self, certificate: &FeedCertificate) -> Result<(), ArchiveError> {
+        let der = certificate.decoded().der();
+        self.place.as_ref().map_or(Ok(()), |place| place.archive.keep_certificate(der).map(|_| ()))
     }
 
     /// Ends the stream: counts in a closing receipt, signs everything, joins the thread.

@@ -3,7 +3,7 @@
 use super::payload::read_hex_number;
 use crate::digest::Digest;
 use crate::json::MAX_NUMBER;
-use crate::revocation::RevocationList;
+use crate::revocation::{FeedHead, RevocationList};
 use crate::time::UnixTime;
 
 /// The clocks at the moment of a receipt, read by whoever owns them.
@@ -36,6 +36,8 @@ pub struct ListUse {
     pub this_update: UnixTime,
     /// Its nextUpdate.
     pub next_update: UnixTime,
+    /// How far the feed beside it was known, if it asks for one.
+    pub feed: Option<FeedHead>,
 }
 
 impl ListUse {
@@ -48,7 +50,14 @@ impl ListUse {
             digest: list.digest(),
             this_update: list.this_update(),
             next_update: list.next_update(),
+            feed: None,
         }
+    }
+
+    /// The use of the list together with its feed up to `head`.
+    #[must_use]
+    pub const fn with_feed(self, head: FeedHead) -> Self {
+        Self { feed: Some(head), ..self }
     }
 }
 

@@ -10,6 +10,7 @@ use super::record::StatementError;
 use crate::digest::{Digest, unhex};
 use crate::id::{ChainId, StreamId};
 use crate::json::{Object, ObjectWriter, Value, is_plain};
+use crate::revocation::FeedHead;
 use crate::time::UnixTime;
 
 /// The members of one receipt, as spelled. Absent members are `None`, empty or false.
@@ -251,10 +252,18 @@ impl<'a> Payload<'a> {
 }
 
 fn write_list(object: &mut ObjectWriter<'_>, list: &ListUse) {
+    write_feed(object, list);
     object.digest("h", &list.digest);
     object.hex_number("n", &list.number);
     object.number("t", u64::try_from(list.this_update.seconds()).unwrap_or(0));
     object.number("u", u64::try_from(list.next_update.seconds()).unwrap_or(0));
+}
+
+fn write_feed(object: &mut ObjectWriter<'_>, list: &ListUse) {
+    if let Some(head) = &list.feed {
+        object.number("e", head.epoch());
+        object.digest("f", &head.digest());
+    }
 }
 
 fn write_control(object: &mut ObjectWriter<'_>, control: &Control) {
@@ -271,6 +280,7 @@ fn write_control(object: &mut ObjectWriter<'_>, control: &Control) {
         }
         Control::Join => object.text("kind", "join"),
         Control::List(list) => {
+            write_feed(object, list);
             object.digest("h", &list.digest);
             object.text("kind", "list");
             object.hex_number("n", &list.number);
@@ -395,11 +405,17 @@ fn read_list(mut object: Object<'_>) -> Result<ListUse, StatementError> {
 
 fn read_list_members(take: &mut Take<'_, '_>) -> Result<ListUse, StatementError> {
     let number = take.word("n", read_hex_number)?;
+    let feed = match (take.number("e")?, take.digest("f")?) {
+        (None, None) => None,
+        (Some(epoch), Some(digest)) => Some(FeedHead::new(epoch, digest).ok_or(StatementError::Member("e"))?),
+        _ => return Err(StatementError::Member("e")),
+    };
     Ok(ListUse {
         number: Take::required(number, "n")?,
         digest: Take::required(take.digest("h")?, "h")?,
         this_update: take.time("t")?,
         next_update: take.time("u")?,
+        feed,
     })
 }
 

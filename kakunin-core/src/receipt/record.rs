@@ -2,7 +2,7 @@
 //!
 //! `payload` spells it, member by member; [`Statement`] is the same after its phase was understood. A statement is a claim and no evidence: evidence is a [`super::Receipt`], whose signature was checked.
 //!
-//! Members (WIRE 4, ascending): `act` action, `anc` checkpoint known {`n` size, `r` half of the root}, `chn` chain, `cn` counter in stream and chain, `crl` list used {`h`
+//! Members (WIRE 4, ascending): `act` action, `anc` checkpoint known {`n` size, `r` half of the root}, `chn` chain, `cn` counter in stream and chain, `crl` list used {`e` epoch and `f` head of its feed, `h`
 //! SHA-256 of TBSCertList, `n` number in hex, `t` thisUpdate, `u` nextUpdate}, `ctl` control, `dec` allow or deny,
 //! `end` totals, `in` commitments to amount and currency, `log` stream, `mode`, `mono` boot id and monotonic
 //! nanoseconds (as text, because nanoseconds outgrow a double after 104 days), `nonce`, `out` commitment to a result,
@@ -287,6 +287,7 @@ mod tests {
     use super::super::control::{ErasureReason, Seal};
     use super::super::payload::{Parents, read_hex_number};
     use super::*;
+    use crate::revocation::FeedHead;
     use crate::time::UnixTime;
 
     fn stamp() -> Stamp {
@@ -299,6 +300,7 @@ mod tests {
             digest: Digest::of(b"list"),
             this_update: UnixTime::from_seconds(1),
             next_update: UnixTime::from_seconds(2),
+            feed: None,
         }
     }
 
@@ -337,6 +339,8 @@ mod tests {
         decision.counterparties = Some(Digest::of(b"n"));
         decision.resources = Some(Digest::of(b"r"));
         decision.written = true;
+        let mut fed = decision.clone();
+        fed.list = Some(list().with_feed(FeedHead::START));
         let mut outcome = full(OUTCOME, &subject);
         outcome.outcome = Some(Outcome::Raised);
         outcome.observer = Some("guard");
@@ -347,7 +351,7 @@ mod tests {
         let mut close = full(CLOSE, &subject);
         close.totals =
             Some(Totals { allow: 1, deny: 2, outcome: 3, chains: 4, chains_root: Digest::of(b"") });
-        for payload in [decision, outcome, open, close] {
+        for payload in [decision, fed, outcome, open, close] {
             let text = written(&payload);
             assert_eq!(Payload::read(&text), Ok(payload.clone()), "{}", String::from_utf8_lossy(&text));
             assert!(Statement::parse(&text).is_ok());
@@ -358,6 +362,7 @@ mod tests {
             Control::Erased { count: 7, digest: Digest::of(b""), reason: ErasureReason::SubjectRequest },
             Control::Join,
             Control::List(list()),
+            Control::List(list().with_feed(FeedHead::new(7, Digest::of(b"change")).unwrap())),
             Control::Recovered { cut: 1, unsigned: 2, digest: Digest::of(b"") },
             Control::Rotate { next: Digest::of(b"") },
             Control::Seal(Seal { first: 3, count: 256, root: Digest::of(b"") }),
@@ -367,6 +372,30 @@ mod tests {
             payload.control = Some(control);
             let read = Statement::parse(&written(&payload)).unwrap();
             assert_eq!(read.event, Event::Control(control));
+        }
+    }
+
+    #[test]
+    fn a_feed_is_named_whole_and_in_one_spelling() {
+        let subject = subject();
+        let mut decision = full(DECISION, &subject);
+        (decision.dec, decision.mode) = (Some("allow"), Some(Mode::Enforce));
+        decision.list = Some(list().with_feed(FeedHead::new(7, Digest::of(b"change")).unwrap()));
+        let right = String::from_utf8(written(&decision)).unwrap();
+        assert!(Statement::parse(right.as_bytes()).is_ok());
+        let (digest, zeros) = (Digest::of(b"change").to_base64url(), FeedHead::START.digest().to_base64url());
+        let named = format!(r#""crl":{{"e":7,"f":"{digest}","#);
+        for wrong in [
+            r#""crl":{"e":7,"#.to_owned(),
+            format!(r#""crl":{{"f":"{digest}","#),
+            format!(r#""crl":{{"e":0,"f":"{digest}","#),
+            format!(r#""crl":{{"e":7,"f":"{zeros}","#),
+            format!(r#""crl":{{"e":"7","f":"{digest}","#),
+            format!(r#""crl":{{"f":"{digest}","e":7,"#),
+        ] {
+            let other = right.replace(&named, &wrong);
+            assert_ne!(other, right);
+            assert!(Statement::parse(other.as_bytes()).is_err(), "{wrong}");
         }
     }
 

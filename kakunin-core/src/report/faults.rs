@@ -46,7 +46,10 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("receipt.chain", "a gap in the counter of a chain"),
     ("receipt.close", "totals that do not agree, or none without a recovery"),
-    ("receipt.feed", "an allow by a list that asks for the feed, without what the feed said"),
+    (
+        "receipt.feed",
+        "an allow by a list that asks for the feed, without what the feed said; a feed that the list does not ask for, that goes back, or does not lead back to the list",
+    ),
     (
         "receipt.list",
         "the list is not archived, not signed by the agent's issuer, not as described, or missing from an allow",

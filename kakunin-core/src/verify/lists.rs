@@ -12,7 +12,7 @@ use super::source::Source;
 use crate::digest::Digest;
 use crate::id::SerialNumber;
 use crate::receipt::ListUse;
-use crate::revocation::{ListIssuer, RevocationList, Standing, UnverifiedList};
+use crate::revocation::{FeedHead, ListIssuer, RevocationList, Standing, UnverifiedList};
 use crate::time::UnixTime;
 
 /// The name and the key identifier that a list gives for its issuer.
@@ -127,8 +127,8 @@ impl<'a> Lists<'a> {
 #[derive(Default)]
 pub(super) struct Said {
     lists: Vec<ListUse>,
-    /// Which of them ask for the feed.
-    with_feed: HashSet<usize>,
+    /// Of those that ask for the feed, how far they know it.
+    with_feed: HashMap<usize, FeedHead>,
     /// Those that the sources have, by name.
     names: HashMap<Digest, usize>,
     /// For each certificate that is here and on a list: on which, ascending, and if it is revoked there, since when.
@@ -139,8 +139,8 @@ impl Said {
     fn take(&mut self, list: &RevocationList, is_kept: bool, serials: &HashSet<SerialNumber>) {
         let at = self.lists.len();
         self.lists.push(ListUse::of(list));
-        if list.policy().is_some() {
-            self.with_feed.insert(at);
+        if let Some(policy) = list.policy() {
+            self.with_feed.insert(at, policy.head());
         }
         if is_kept {
             self.names.entry(list.digest()).or_insert(at);
@@ -171,7 +171,7 @@ impl Said {
             Some((_, None)) => Standing::Held,
             Some((_, Some(_))) => Standing::Revoked,
         };
-        Some(CheckedList { list: *self.lists.get(at)?, standing, wants_feed: self.with_feed.contains(&at) })
+        Some(CheckedList { list: *self.lists.get(at)?, standing, feed: self.with_feed.get(&at).copied() })
     }
 
     /// Since when certificates of one key, which end by `not_after`, are revoked. A date that the issuer set back counts
@@ -238,6 +238,10 @@ mod tests {
             self.read.set(self.read.get() + 1);
             self.lists.iter().find(|(known, _)| known == name).map(|(_, der)| der.clone())
         }
+        fn items(&self) -> usize {
+            0
+        }
+        fn each_item(&self, _: &mut dyn FnMut(Option<&Digest>, &str)) {}
         fn shown(&self) -> Shown {
             Shown::All
         }

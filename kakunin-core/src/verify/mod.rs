@@ -14,6 +14,7 @@
 mod again;
 mod crew;
 mod links;
+mod feeds;
 mod lists;
 mod logs;
 mod order;

@@ -6,15 +6,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::feeds::{Around, Fed, Feeds};
 use super::lists::{Issuer, Lists, Said};
 use super::paths::Paths;
 use super::source::Source;
 use crate::certificate::{AgentPath, Decoded, TrustAnchors};
 use crate::digest::Digest;
+use crate::feed::UnverifiedItem;
 use crate::id::{AgentId, SerialNumber};
 use crate::key::PublicKey;
 use crate::receipt::ListUse;
-use crate::revocation::Standing;
+use crate::revocation::{FeedHead, Standing};
 use crate::time::UnixTime;
 
 /// A certificate that signs receipts, its path to a root, and the end of it.
@@ -74,8 +76,8 @@ fn root_of(path: &AgentPath) -> Digest {
 pub(super) struct CheckedList {
     pub(super) list: ListUse,
     pub(super) standing: Standing,
-    /// Whether it asks for the feed: alone it allows nothing.
-    pub(super) wants_feed: bool,
+    /// How far it knows the feed that it asks for: without what came then it allows nothing.
+    pub(super) feed: Option<FeedHead>,
 }
 
 /// Everything that is known from the sources' certificates and lists.
@@ -88,6 +90,7 @@ pub(super) struct Papers<'a> {
     names: Vec<(Vec<Digest>, Vec<Digest>)>,
     paths: Paths<'a>,
     lists: Lists<'a>,
+    feeds: Feeds,
     revoked: HashMap<Bearer, Option<UnixTime>>,
     /// By the source that is read: what others hold changes no path of a certificate that it holds whole.
     signatories: HashMap<(usize, Digest), Option<Arc<Signatory>>>,
@@ -102,14 +105,20 @@ impl<'a> Papers<'a> {
         let names: Vec<_> = sources.iter().map(|source| source.papers()).collect();
         let (paths, lists) = (Paths::of(sources, anchors, &names), Lists::of(sources, brought, &names));
         let (revoked, signatories) = (HashMap::new(), HashMap::new());
-        Self { sources, anchors, brought, names, paths, lists, revoked, signatories }
+        let mut feeds = Feeds::default();
+        feeds.look_again(sources);
+        Self { sources, anchors, brought, names, paths, lists, feeds, revoked, signatories }
     }
 
     /// Looks through the papers again if a journal got new ones since; says whether it did.
     fn look_again(&mut self) -> bool {
         let names: Vec<_> = self.sources.iter().map(|source| source.papers()).collect();
+        let more_items = self.feeds.look_again(self.sources);
         if names == self.names {
-            return false;
+            if more_items {
+                self.revoked.clear();
+            }
+            return more_items;
         }
         self.paths = Paths::of(self.sources, self.anchors, &names);
         self.lists = Lists::of(self.sources, self.brought, &names);
@@ -173,7 +182,9 @@ impl<'a> Papers<'a> {
             }
         }
         let (of_issuing, of_root) = self.ask(path);
-        let ends = [agent.end(&of_issuing), issuing.end(&of_root)];
+        let by_feed =
+            self.fed(path, &of_issuing, |feeds, sources, around| feeds.end(sources, around, &agent.serials));
+        let ends = [agent.end(&of_issuing), by_feed, issuing.end(&of_root)];
         let revoked = ends.into_iter().flatten().min();
         self.revoked.insert(bearer, revoked);
         revoked
@@ -186,6 +197,40 @@ impl<'a> Papers<'a> {
             self.lists.said(&path.issuing().list_issuer(), serials),
             self.lists.said(&path.root().list_issuer(), serials),
         )
+    }
+
+    /// Asks the feed of the issuing authority of `path`.
+    fn fed<T>(
+        &mut self,
+        path: &AgentPath,
+        said: &Said,
+        ask: impl FnOnce(&mut Feeds, &[&dyn Source], &Around<'_>) -> T,
+    ) -> T {
+        let Self { sources, paths, feeds, .. } = self;
+        let certificates = |key: &Digest| paths.ders_of_key(key);
+        let (issuing, serials) = (path.issuing(), paths.serials());
+        ask(feeds, sources, &Around { issuing, said, serials, certificates: &certificates })
+    }
+
+    /// What the feed up to `head` makes of the certificate of `signatory`, decided by `list`, which knew the feed up to `base`.
+    pub(super) fn feed(
+        &mut self,
+        list: &CheckedList,
+        heads: (FeedHead, FeedHead),
+        signatory: &Signatory,
+    ) -> Fed {
+        let path = signatory.path();
+        let serial = path.agent().decoded().serial();
+        let ask = |papers: &mut Self| {
+            let said = papers.ask(path).0;
+            papers.fed(path, &said, |feeds, sources, around| {
+                feeds.standing(sources, around, heads, (&serial, list.standing))
+            })
+        };
+        match ask(self) {
+            Fed::Missing if self.look_again() => ask(self),
+            fed => fed,
+        }
     }
 
     /// How many of the lists that the caller brought no issuer here signed.
@@ -201,7 +246,8 @@ impl<'a> Papers<'a> {
         if checked.is_none() && self.look_again() {
             checked = self.ask(path).0.list(&named.digest, &serial);
         }
-        checked.filter(|checked| checked.list == *named)
+        // The feed is told apart from it.
+        checked.filter(|checked| checked.list == ListUse { feed: None, ..*named })
     }
 
     /// Whether everything the sources hold is what its name says, used or not, and signed by its issuer as far as that
@@ -218,7 +264,18 @@ impl<'a> Papers<'a> {
                 .zip(&self.names)
                 .all(|(source, (certificates, _))| certificates.iter().all(|name| certificate(*source, name)))
             && self.lists.are_whole(&self.names)
+            && self.sources.iter().all(|source| items_are_whole(*source))
     }
+}
+
+/// Whether each item of a feed is one, and what its name says.
+fn items_are_whole(source: &dyn Source) -> bool {
+    let mut whole = true;
+    source.each_item(&mut |name, line| {
+        let item = UnverifiedItem::parse(line);
+        whole &= item.is_ok_and(|item| name.is_none_or(|name| item.digest() == *name));
+    });
+    whole
 }
 
 /// Who holds a key: the agent it was certified for, and by whom.

@@ -45,6 +45,12 @@ impl<'a> Paths<'a> {
         self.pool.keys.get(key).cloned().unwrap_or_default()
     }
 
+    /// The same, in DER.
+    pub(super) fn ders_of_key(&self, key: &Digest) -> Vec<Vec<u8>> {
+        let names = self.pool.keys.get(key).into_iter().flatten();
+        names.filter_map(|name| self.pool.get(name).map(<[u8]>::to_vec)).collect()
+    }
+
     /// The serial numbers of all certificates.
     pub(super) const fn serials(&self) -> &HashSet<SerialNumber> {
         &self.pool.serials

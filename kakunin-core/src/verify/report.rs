@@ -285,6 +285,13 @@ pub enum Reason {
         /// as claimed; `None` if nothing bounds it.
         lag: Option<i64>,
     },
+    /// Receipts that name how far a feed was, and changes of it up to there are not here.
+    FeedMissing {
+        /// The stream.
+        stream: StreamId,
+        /// Which ones.
+        indices: Vec<u64>,
+    },
     /// Receipts that claim a time at which they cannot have been written.
     TimeOutOfBracket {
         /// The stream.
@@ -324,6 +331,7 @@ impl Reason {
             Self::ErasureMissing { .. } => "erasure.missing",
             Self::DanglingParents { .. } => "parent.missing",
             Self::TimeUnproven { .. } => "time.unproven",
+            Self::FeedMissing { .. } => "feed.missing",
             Self::TimeOutOfBracket { .. } => "time.out_of_bracket",
             Self::ChainLengthUnproven { .. } => "chain.length_unproven",
             Self::AmbiguousAgent { .. } => "agent.ambiguous",
@@ -344,6 +352,7 @@ impl Reason {
             | Self::Lingering { stream, .. }
             | Self::ErasureMissing { stream, .. }
             | Self::TimeUnproven { stream, .. }
+            | Self::FeedMissing { stream, .. }
             | Self::TimeOutOfBracket { stream, .. }
             | Self::ChainLengthUnproven { stream } => Some(*stream),
             Self::DanglingParents { .. } | Self::AmbiguousAgent { .. } => None,
@@ -357,6 +366,7 @@ impl Reason {
             Self::Unsigned { indices, .. }
             | Self::OutcomeMissing { indices, .. }
             | Self::TimeUnproven { indices, .. }
+            | Self::FeedMissing { indices, .. }
             | Self::TimeOutOfBracket { indices, .. } => indices,
             _ => &[],
         }
@@ -411,6 +421,11 @@ impl fmt::Display for Reason {
                     None => f.write_str("nobody witnessed when"),
                 }
             }
+            Self::FeedMissing { stream, indices } => write!(
+                f,
+                "changes of the feed that receipts of stream {stream} were decided by are not here: {}",
+                Indices(indices)
+            ),
             Self::TimeOutOfBracket { stream, indices } => write!(
                 f,
                 "TIME-OUT-OF-BRACKET: cannot be of the time they claim in stream {stream}: {}",

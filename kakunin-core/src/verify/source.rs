@@ -104,6 +104,12 @@ pub(crate) trait Source {
     /// The list whose TBSCertList has the SHA-256 `name`, or what lies under this name.
     fn list(&self, name: &Digest) -> Option<Vec<u8>>;
 
+    /// How many items of feeds it has by now.
+    fn items(&self) -> usize;
+
+    /// Every item of a feed that it has, with the name it lies under, if each has one of its own.
+    fn each_item(&self, each: &mut dyn FnMut(Option<&Digest>, &str));
+
     /// Whether it has to show every value that there is.
     fn shown(&self) -> Shown;
 
@@ -293,6 +299,17 @@ impl Source for JournalSource {
 
     fn list(&self, name: &Digest) -> Option<Vec<u8>> {
         self.archive.list(name)
+    }
+
+    fn items(&self) -> usize {
+        self.archive.items().len()
+    }
+
+    fn each_item(&self, each: &mut dyn FnMut(Option<&Digest>, &str)) {
+        for name in self.archive.items() {
+            // What cannot be read is no item, and told as such.
+            each(Some(&name), &self.archive.item(&name).unwrap_or_default());
+        }
     }
 
     fn shown(&self) -> Shown {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::feeds::Fed;
 use super::logs::{OwnLog, Sight};
 use super::owned::Owner;
 use super::papers::{CheckedList, Signatory};
@@ -13,7 +14,7 @@ use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
 use crate::journal::{Proof, genesis};
 use crate::receipt::{Answer, Control, Event, ListUse, Mode, ReceiptHash, Statement, Totals};
-use crate::revocation::Standing;
+use crate::revocation::{FeedHead, Standing, follows};
 use crate::time::UnixTime;
 use crate::tree;
 
@@ -30,6 +31,10 @@ pub(super) struct StreamCheck {
     certificate: Option<Digest>,
     /// The list of each issuing key that was named last: a new authority counts from the beginning.
     last_lists: HashMap<Digest, ListUse>,
+    /// How far the feed of each issuing key was said to be last.
+    last_heads: HashMap<Digest, FeedHead>,
+    /// Receipts that name a feed whose changes are not here.
+    unfed: Vec<u64>,
     chains: HashMap<ChainId, u64>,
     /// Where there is one chain only: its counter as far as its receipts are proven. There, nothing else holds the place of
     /// a receipt that nobody signed.
@@ -89,6 +94,8 @@ impl StreamCheck {
             previous: None,
             certificate: None,
             last_lists: HashMap::new(),
+            last_heads: HashMap::new(),
+            unfed: Vec::new(),
             chains: HashMap::new(),
             shown: None,
             waiting: HashMap::new(),
@@ -230,6 +237,30 @@ impl StreamCheck {
         }
         self.last_lists.insert(issuer, *named);
         Ok(checked)
+    }
+
+    /// What a receipt says of the feed beside its list: no less than the one before, and leading back to the list. What is not
+    /// here decides nothing, and is told.
+    pub(super) fn feed(
+        &mut self,
+        (index, head): (u64, FeedHead),
+        fed: Fed,
+        issuer: Digest,
+        checked: CheckedList,
+    ) -> Result<CheckedList, Code> {
+        if let Some(last) = self.last_heads.insert(issuer, head) {
+            follows(last, head).map_err(|_| "receipt.feed")?;
+        }
+        let standing = match fed {
+            Fed::Contradiction => return Err("receipt.feed"),
+            Fed::Missing => {
+                self.unfed.push(index);
+                checked.standing
+            }
+            Fed::Standing(standing) => standing,
+        };
+        // It has what it asks for.
+        Ok(CheckedList { standing, feed: None, ..checked })
     }
 
     /// What the event says about other receipts of the stream. What nobody signed ends no call, recovers nothing, closes
@@ -380,6 +411,10 @@ impl StreamCheck {
             let indices = std::mem::take(&mut self.unsigned);
             reasons.push(Reason::Unsigned { stream, indices });
         }
+        if !self.unfed.is_empty() {
+            let indices = std::mem::take(&mut self.unfed);
+            reasons.push(Reason::FeedMissing { stream, indices });
+        }
         if !self.waiting.is_empty() {
             let mut indices: Vec<u64> = self.waiting.values().copied().collect();
             indices.sort_unstable();
@@ -452,7 +487,7 @@ pub(super) fn may_allow(
     if at.plus(CLOCK_TOLERANCE) < checked.list.this_update || at >= checked.list.next_update {
         return Err("receipt.list_stale");
     }
-    if checked.wants_feed {
+    if checked.feed.is_some() {
         return Err("receipt.feed");
     }
     if checked.standing == Standing::Good { Ok(()) } else { Err("receipt.standing") }

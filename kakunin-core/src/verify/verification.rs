@@ -342,7 +342,17 @@ impl Pass<'_, '_, '_> {
         let list = match statement.event.list() {
             Some(named) => {
                 let checked = self.papers.list(named, &signatory);
-                Some(check.list(named, checked, path.issuing().decoded().key().key_id())?)
+                let issuer = path.issuing().decoded().key().key_id();
+                let checked = check.list(named, checked, issuer)?;
+                Some(match (named.feed, checked.feed) {
+                    (None, _) => checked,
+                    // The list knows of no feed.
+                    (Some(_), None) => return Err("receipt.feed"),
+                    (Some(head), Some(base)) => {
+                        let fed = self.papers.feed(&checked, (base, head), &signatory);
+                        check.feed((statement.sequence, head), fed, issuer, checked)?
+                    }
+                })
             }
             None => None,
         };

@@ -15,22 +15,22 @@ use crate::authority::{Authority, By, Der, at, entry, now};
 use crate::feed::{certificate, feed_key, issuing};
 
 /// An authority, its feed key, and what the feed said so far. The clock of this machine is 0 at noon of the 23rd.
-struct World {
-    authority: Authority,
-    signer: Signer,
-    certificate: Vec<u8>,
-    head: FeedHead,
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) signer: Signer,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) head: FeedHead,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (authority, key) = (Authority::new(), feed_key());
         let certificate = certificate(&authority, &key, |_| {});
         Self { signer: signer(&key), certificate, authority, head: FeedHead::START }
     }
 
     /// A list of this number that knows the feed up to `head`.
-    fn list(&self, number: u8, head: FeedHead, revoked: &[u8]) -> Vec<u8> {
+    pub(crate) fn list(&self, number: u8, head: FeedHead, revoked: &[u8]) -> Vec<u8> {
         let mut der = Der::parse(&self.authority.list(By::Issuing, |list| {
             list.crl_number = rcgen::SerialNumber::from(vec![number]);
             list.revoked_certs = revoked.iter().map(|serial| entry(&[*serial], None)).collect();
@@ -53,12 +53,12 @@ impl World {
         Item { issuer: self.authority.issuing_key(), head, at, due: at.plus_millis(5_000), content }
     }
 
-    fn sign(&self, millis: i64, head: FeedHead, content: Content) -> String {
+    pub(crate) fn sign(&self, millis: i64, head: FeedHead, content: Content) -> String {
         self.item(millis, head, content).sign(&self.signer).unwrap()
     }
 
     /// The next change, signed `millis` after noon.
-    fn change(&mut self, millis: i64, named: &[(u8, Standing)]) -> String {
+    pub(crate) fn change(&mut self, millis: i64, named: &[(u8, Standing)]) -> String {
         let line = self.sign(millis, self.head, Content::Change(entries(named)));
         self.head = UnverifiedItem::parse(&line).unwrap().verify(self.signer.public()).unwrap().head();
         line
@@ -81,11 +81,11 @@ impl World {
     }
 }
 
-fn signer(key: &KeyPair) -> Signer {
+pub(crate) fn signer(key: &KeyPair) -> Signer {
     Signer::soft(SoftKey::from_pkcs8(&key.serialize_der()).unwrap())
 }
 
-fn entries(named: &[(u8, Standing)]) -> Vec<Entry> {
+pub(crate) fn entries(named: &[(u8, Standing)]) -> Vec<Entry> {
     let entry = |(number, standing): &(u8, Standing)| Entry {
         serial: serial(*number),
         standing: *standing,

@@ -311,7 +311,7 @@ impl PublicKeyData for PublicOnly {
 }
 
 /// What the agent of the house may do.
-const SCOPE: &str = r#"
+pub(crate) const SCOPE: &str = r#"
 actions = ["payments:send"]
 [[limit]]
 for = ["payments:send"]

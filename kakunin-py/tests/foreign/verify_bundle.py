@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 from cryptography.hazmat.primitives.serialization import Encoding
 
 ORDER = ["manifest.json", "receipts.jws", "certs.pem", r"crls/[0-9a-f]{64}\.crl", "disclosures.jsonl"]
-ORDER += ["erased", r"logs/\d+/(?:checkpoints|consistency|proofs)", "seals", "totals", "VERIFY.md"]
+ORDER += ["erased", "feed", r"logs/\d+/(?:checkpoints|consistency|proofs)", "seals", "totals", "VERIFY.md"]
 SCOPE = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
 
 

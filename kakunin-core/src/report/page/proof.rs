@@ -76,6 +76,9 @@ fn used(out: &mut Markup, list: &ListUse) {
         out.raw("number ").text(if number.is_empty() { "0" } else { number }).raw(" (hexadecimal), of ");
         out.text(list.this_update).raw(", good until ").text(list.next_update);
         out.raw("<br><code>SHA-256 ").text(list.digest).raw("</code>");
+        if let Some(head) = list.feed {
+            out.raw("<br>with its feed up to ").text(head);
+        }
     });
 }
 
