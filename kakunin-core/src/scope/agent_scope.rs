@@ -3,8 +3,6 @@
 //! [`Scope::build`] is the one origin: authoring and decoding both go through it, so a scope that exists is
 //! sorted, free of duplicates, within every size and has no rule that can never apply.
 
-use std::collections::HashSet;
-
 use der::asn1::ObjectIdentifier;
 
 use super::action::Pattern;
@@ -99,7 +97,12 @@ impl Scope {
     ///
     /// # Errors
     /// [`ScopeError`] naming the first rule that is broken.
-    pub fn build(mut parts: ScopeParts) -> Result<Self, ScopeError> {
+    pub fn build(parts: ScopeParts) -> Result<Self, ScopeError> {
+        Self::build_with_der(parts).map(|(scope, _)| scope)
+    }
+
+    /// The same, and the DER that was looked at for its size.
+    pub(super) fn build_with_der(mut parts: ScopeParts) -> Result<(Self, Vec<u8>), ScopeError> {
         size("actions", parts.actions.len(), 1, 256)?;
         size("deny", parts.denied.len(), 0, 256)?;
         size("limit", parts.limits.len(), 0, 64)?;
@@ -155,14 +158,14 @@ impl Scope {
         parts.resources.sort_by_cached_key(extension::name_rule_der);
         parts.rates.sort_by_cached_key(extension::rate_der);
         parts.conditions.sort_by_cached_key(extension::condition_der);
-        distinct("counterparties rule", parts.parties.iter().map(extension::name_rule_der))?;
-        distinct("resources rule", parts.resources.iter().map(extension::name_rule_der))?;
+        distinct("counterparties rule", parts.parties.iter())?;
+        distinct("resources rule", parts.resources.iter())?;
         let scope = Self(parts);
-        let bytes = scope.to_der().len();
-        if bytes > extension::MAX_EXTENSION {
-            return Err(ScopeError::TooLarge { bytes });
+        let der = scope.to_der();
+        if der.len() > extension::MAX_EXTENSION {
+            return Err(ScopeError::TooLarge { bytes: der.len() });
         }
-        Ok(scope)
+        Ok((scope, der))
     }
 
     /// Who the scope is for.
@@ -263,7 +266,7 @@ fn check_schedule(schedule: &mut Option<Schedule>) -> Result<(), ScopeError> {
         range("start of a slot", i64::from(*from), 0, i64::from(*to) - 1)?;
     }
     schedule.slots.sort_by_cached_key(extension::slot_der);
-    distinct("slot", schedule.slots.iter().map(extension::slot_der))
+    distinct("slot", schedule.slots.iter())
 }
 
 fn size(what: &'static str, count: usize, min: usize, max: usize) -> Result<(), ScopeError> {
@@ -280,13 +283,10 @@ fn sort_distinct<T: Ord>(what: &'static str, items: &mut [T]) -> Result<(), Scop
     if distinct { Ok(()) } else { Err(ScopeError::Duplicate { what }) }
 }
 
-fn distinct<T: std::hash::Hash + Eq>(
-    what: &'static str,
-    items: impl Iterator<Item = T>,
-) -> Result<(), ScopeError> {
-    let mut seen = HashSet::new();
-    for item in items {
-        if !seen.insert(item) {
+fn distinct<T: Eq>(what: &'static str, mut items: impl Iterator<Item = T> + Clone) -> Result<(), ScopeError> {
+    // There are 64 at most, and mostly one: a table of those seen would take longer.
+    while let Some(item) = items.next() {
+        if items.clone().any(|other| other == item) {
             return Err(ScopeError::Duplicate { what });
         }
     }

@@ -36,8 +36,8 @@ impl Scope {
             return Err(DecodeError::Scope(ScopeError::TooLarge { bytes: bytes.len() }));
         }
         let wire = WireScope::from_der(bytes).map_err(DecodeError::Der)?;
-        let scope = Self::build(wire.try_into()?)?;
-        if scope.to_der() == bytes { Ok(scope) } else { Err(DecodeError::NotCanonical) }
+        let (scope, der) = Self::build_with_der(wire.try_into()?)?;
+        if der == bytes { Ok(scope) } else { Err(DecodeError::NotCanonical) }
     }
 }
 
