@@ -73,6 +73,18 @@ impl Levels {
         self
     }
 
+    /// Whether nothing is said of any action.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The patterns that no action of `actions` meets: a level for them is one for nothing, and perhaps misspelt.
+    pub fn for_nothing<'a>(&'a self, actions: &'a [Pattern]) -> impl Iterator<Item = &'a Pattern> {
+        let patterns = self.rules.iter().map(|(pattern, _)| pattern);
+        patterns.filter(|pattern| !actions.iter().any(|action| action.meet(pattern).is_some()))
+    }
+
     /// The level of `action`.
     #[must_use]
     pub fn of(&self, action: &str) -> Level {

@@ -142,7 +142,7 @@ pub(crate) fn open_directory(
 
 /// Opens an agent from PEM texts.
 #[pyfunction]
-#[pyo3(signature = (certificate, key, chain, ca, lists, *, issuer=None, names, state=None, mode="enforce"))]
+#[pyo3(signature = (certificate, key, chain, ca, lists, *, issuer=None, names, state=None, mode="enforce", levels=None, sealed=None))]
 #[expect(clippy::too_many_arguments, reason = "the parts of an agent's directory, called from one place")]
 pub(crate) fn open_pem(
     py: Python<'_>,
@@ -155,9 +155,15 @@ pub(crate) fn open_pem(
     names: Vec<String>,
     state: Option<PathBuf>,
     mode: &str,
+    levels: Option<Vec<(String, String)>>,
+    sealed: Option<bool>,
 ) -> PyResult<Opened> {
-    let options =
-        GuardOptions { state: state_choice(state), mode: parse_mode(mode)?, ..GuardOptions::default() };
+    let options = GuardOptions {
+        state: state_choice(state),
+        mode: parse_mode(mode)?,
+        journal: journal_options(&levels.unwrap_or_default(), sealed)?,
+        ..GuardOptions::default()
+    };
     let opened = py.detach(|| {
         let papers = papers(certificate, chain, ca, issuer, &names)?;
         open_memory(memory_source(papers, key, lists)?, options)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import kakunin
 import pytest
-from kakunin import Agent, Journal
+from kakunin import Agent, Journal, KakuninError
 
 SCOPE = {"actions": ["payments:send", "mail:send", "log:write"]}
 RECEIPT, SIGNATURE, SYNCED = 1, 2, 5
@@ -189,3 +189,28 @@ def test_an_open_agent_is_not_opened_with_other_settings(home):
     with pytest.raises(kakunin.KakuninError, match="open already"):
         Agent.from_dir(directory)
     agent.close()
+
+
+def test_a_level_for_nothing_is_a_warning(home, caplog):
+    _, directory = home.create({"actions": ["payments:send"]})
+    agent = Agent.from_dir(directory, journal={"payment:*": "sync", "payments:*": "sync"})
+    agent.close()
+    told = [record.getMessage() for record in caplog.records if record.name == "kakunin"]
+    assert len(told) == 1 and "`payment:*`" in told[0]
+
+
+def test_the_other_doors_take_a_journal_and_memory_no_levels(home, monkeypatch):
+    _, directory = home.create({"actions": ["payments:send"]})
+    with pytest.raises(KakuninError, match="no levels"):
+        Agent.from_dir(directory, state="memory", journal={"payments:*": "sync"})
+    monkeypatch.setenv("KAKUNIN_AGENT_DIR", str(directory))
+    agent = Agent.from_env(journal={"payments:*": "sync"})
+    with pytest.raises(KakuninError, match="other options"):
+        Agent.from_dir(directory)
+    agent.close()
+    names = ("agent.pem", "key.pem", "chain.pem", "ca.pem")
+    certificate, key, chain, ca = (directory / name for name in names)
+    papers = {"key": key, "chain": chain, "ca": ca, "lists": home.path / "home" / "public" / "lists.pem"}
+    Agent.from_pem(certificate, **papers, journal=Journal(sealed=True)).close()
+    with pytest.raises(KakuninError, match="no levels"):
+        Agent.from_pem(certificate, **papers, journal=Journal({"payments:*": "sync"}))

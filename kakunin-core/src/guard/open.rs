@@ -157,6 +157,10 @@ impl Guard {
         let current = Current { view: View::Refused(Arc::new(refusal)), runtime: None };
         let GuardOptions { mut state, mode, clock, mut journal, signer } = options;
         let mut log = None;
+        // Memory keeps nothing: a level would promise what nobody holds. What the settings say is for where there is a disk.
+        if state_place(&state, &source).is_none() && !journal.levels.is_empty() {
+            return Err(OpenError::LevelsInMemory);
+        }
         if let Source::Directory(home) = &source {
             journal.levels = journal.levels.or_else(home.levels());
             let sealed = |sealed| if sealed { Sealing::Groups } else { Sealing::Each };
@@ -171,6 +175,13 @@ impl Guard {
         if let Some(place) = state_place(&state, &source) {
             AgentHome::refuse_loose_state(&place).map_err(HomeError::LooseState)?;
         }
+        let idle: VecDeque<String> = journal
+            .levels
+            .for_nothing(&certificate.scope().parts().actions)
+            .map(|pattern| {
+                format!("the journal level of `{pattern}` is for no action that the certificate allows; is it misspelt?")
+            })
+            .collect();
         Ok(Self(Arc::new(Inner {
             times: Timekeeper::start(&*clock),
             source,
@@ -185,7 +196,7 @@ impl Guard {
             current: ArcSwap::from_pointee(current),
             look: Turn::default(),
             spent: Arc::new(Mutex::new(Ledger::memory())),
-            notices: Turn::default(),
+            notices: Turn::with(idle),
             forked: AtomicBool::new(false),
             #[cfg(feature = "null-journal")]
             null_journal: false,
@@ -317,6 +328,11 @@ pub enum OpenError {
     /// The key of the log in the agent's settings.
     #[error("`log` in agent.toml: {0}")]
     Log(VerifierKeyError),
+    /// Levels for a journal that is kept in memory.
+    #[error(
+        "state in memory is on no disk, so its journal has no levels; choose a path for the state, or leave them out"
+    )]
+    LevelsInMemory,
     /// The guard is used already.
     #[error("the guard is shared already")]
     Shared,

@@ -30,6 +30,12 @@ pub(super) struct Taken<'a, T> {
 
 struct End<'a>(&'a AtomicBool);
 
+impl<T: Default> Turn<T> {
+    pub(super) fn with(value: T) -> Self {
+        Self { value: Mutex::new(value), ..Self::default() }
+    }
+}
+
 impl<T> Turn<T> {
     /// Waits for the value. A holder that panicked left it half changed: `repair` is called first then.
     pub(super) fn take(&self, patience: Duration, repair: impl FnOnce(&mut T)) -> Option<Taken<'_, T>> {

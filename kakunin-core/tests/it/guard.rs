@@ -16,6 +16,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
 use kakunin_core::guard::{Clock, Denied, Guard, GuardOptions, ManualClock, MemorySource, Pass, StateChoice};
 use kakunin_core::home::{AgentHome, Papers};
+use kakunin_core::journal::JournalOptions;
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::receipt::{Answer, Control, Event, Mode};
 use kakunin_core::request::ActionRequest;
@@ -678,6 +679,25 @@ fn a_state_that_cannot_be_written_denies_unless_memory_was_chosen() {
     assert_eq!(ask(&house.guard(), &pay("1")), "journal.unavailable");
     let memory = GuardOptions { state: StateChoice::Memory, ..house.options() };
     assert_eq!(ask(&house.guard_with(memory), &pay("1")), "allow");
+}
+
+#[test]
+fn a_level_for_nothing_is_told_and_one_without_a_disk_refused() {
+    let house = House::new();
+    let levels = |pairs: &[(&str, &str)]| JournalOptions {
+        levels: kakunin_core::level::Levels::parse(pairs.iter().copied()).unwrap(),
+        ..JournalOptions::default()
+    };
+    let journal =
+        levels(&[("payment:*", "sync"), ("payments:send", "sync"), ("payments:*", "sync"), ("*", "write")]);
+    let guard = house.guard_with(GuardOptions { journal, ..house.options() });
+    let notices = guard.take_notices();
+    assert!(notices.len() == 1 && notices[0].contains("`payment:*`"), "{notices:?}");
+    let home = || AgentHome::open(&house.dir(), None).unwrap();
+    let memory = |journal| GuardOptions { state: StateChoice::Memory, journal, ..house.options() };
+    let error = Guard::open(home(), memory(levels(&[("payments:*", "sync")]))).unwrap_err();
+    assert!(error.to_string().contains("no levels"), "{error}");
+    Guard::open(home(), memory(JournalOptions::default())).unwrap().close();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
@@ -19,6 +20,8 @@ from . import _native
 from ._environment import warn_of_ignored_variables
 from ._journal import Journal, Level
 from .errors import Decision, KakuninError
+
+logger = logging.getLogger("kakunin")
 
 #: Where an agent keeps its state: its own directory, another one, or nowhere.
 State = str | os.PathLike[str] | None
@@ -48,7 +51,9 @@ class Agent(_native.NativeAgent):
         and budgets go if not into the directory: a path, or `"memory"`, which is stamped into every
         receipt. `mode="observe"` records what would be denied and lets it run; it is stamped into every
         receipt too. `journal` says how safe a receipt must be before its call goes on, by action
-        (`{"payments:*": "sync"}`), or more than that in a `Journal`; it stands over `agent.toml`.
+        (`{"payments:*": "sync"}`), or more than that in a `Journal`; it stands over `agent.toml`. A pattern that
+        no action of the certificate meets is a warning in the log `kakunin`; with state in memory there are no
+        levels.
         """
         warn_of_ignored_variables()
         key, kept = os.path.realpath(directory), Journal.of(journal)
@@ -63,20 +68,26 @@ class Agent(_native.NativeAgent):
                 key, lists=lists, state=state, mode=mode, levels=list(kept.levels.items()), sealed=kept.sealed
             )
             agent = cls(opened)
+            for notice in agent.take_notices():
+                logger.warning("%s: %s", key, notice)
             agent._options = options
             agent._reopen = f"Agent.from_dir({os.fspath(directory)!r})"
             _by_directory[key] = agent
             return agent
 
     @classmethod
-    def from_env(cls) -> Agent:
-        """Opens the directory that `KAKUNIN_AGENT_DIR` names; `KAKUNIN_STATE_DIR` is its state, if set."""
+    def from_env(cls, *, journal: Journal | Mapping[str, Level] | None = None) -> Agent:
+        """Opens the directory that `KAKUNIN_AGENT_DIR` names; `KAKUNIN_STATE_DIR` is its state, if set.
+
+        `journal` is that of `from_dir`.
+        """
         directory = os.environ.get("KAKUNIN_AGENT_DIR")
         if not directory:
             raise KakuninError("KAKUNIN_AGENT_DIR is not set; it names the agent's directory")
         state = os.environ.get("KAKUNIN_STATE_DIR")
         # A path in any case: only code can choose to have no state.
-        return cls.from_dir(directory, state=Path(state).absolute() if state else None)
+        place = Path(state).absolute() if state else None
+        return cls.from_dir(directory, state=place, journal=journal)
 
     @classmethod
     def from_pem(
@@ -90,6 +101,7 @@ class Agent(_native.NativeAgent):
         issuer: str | None = None,
         names: tuple[str, ...] = (),
         mode: Mode = "enforce",
+        journal: Journal | None = None,
     ) -> Agent:
         """Opens an agent from PEM texts, or files that hold them, with its state in memory.
 
@@ -97,11 +109,16 @@ class Agent(_native.NativeAgent):
         detached lists. `issuer` names the one issuing authority that may speak for the agent, as the line
         of that name in `agent.toml`: the SHA-256 of its SubjectPublicKeyInfo in hexadecimal. Give it
         wherever `certificate` and `chain` come from somewhere else than your configuration; without it, it
-        is the authority in `chain` that issued `certificate`.
+        is the authority in `chain` that issued `certificate`. Of a `Journal` only `sealed` has a meaning here:
+        memory is on no disk, and levels are an error.
         """
         warn_of_ignored_variables()
-        texts = [_pem(part) for part in (certificate, key, chain, ca, lists)]
-        agent = cls(_native.open_pem(*texts, issuer=issuer, names=list(names), mode=mode))
+        texts, kept = [_pem(part) for part in (certificate, key, chain, ca, lists)], Journal.of(journal)
+        levels = list(kept.levels.items())
+        opened = _native.open_pem(
+            *texts, issuer=issuer, names=list(names), mode=mode, levels=levels, sealed=kept.sealed
+        )
+        agent = cls(opened)
         agent._reopen = "Agent.from_pem(..)"
         return agent
 
