@@ -51,9 +51,9 @@ class Agent(_native.NativeAgent):
         and budgets go if not into the directory: a path, or `"memory"`, which is stamped into every
         receipt. `mode="observe"` records what would be denied and lets it run; it is stamped into every
         receipt too. `journal` says how safe a receipt must be before its call goes on, by action
-        (`{"payments:*": "sync"}`), or more than that in a `Journal`; it stands over `agent.toml`. A pattern that
-        no action of the certificate meets is a warning in the log `kakunin`; with state in memory there are no
-        levels.
+        (`{"payments:*": "sync"}`), or more than that in a `Journal`; it stands over `agent.toml`. A pattern
+        that no action of the certificate meets is a warning in the log `kakunin`; with state in memory there
+        are no levels.
         """
         warn_of_ignored_variables()
         key, kept = os.path.realpath(directory), Journal.of(journal)
@@ -109,8 +109,8 @@ class Agent(_native.NativeAgent):
         detached lists. `issuer` names the one issuing authority that may speak for the agent, as the line
         of that name in `agent.toml`: the SHA-256 of its SubjectPublicKeyInfo in hexadecimal. Give it
         wherever `certificate` and `chain` come from somewhere else than your configuration; without it, it
-        is the authority in `chain` that issued `certificate`. Of a `Journal` only `sealed` has a meaning here:
-        memory is on no disk, and levels are an error.
+        is the authority in `chain` that issued `certificate`. Of a `Journal` only `sealed` has a meaning
+        here: memory is on no disk, and levels are an error.
         """
         warn_of_ignored_variables()
         texts, kept = [_pem(part) for part in (certificate, key, chain, ca, lists)], Journal.of(journal)
