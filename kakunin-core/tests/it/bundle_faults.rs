@@ -41,6 +41,11 @@ impl Pieces {
         Self(pieces)
     }
 
+    /// The members that it has, the manifest first.
+    pub(crate) fn members(&self) -> &[(String, Vec<u8>)] {
+        &self.0
+    }
+
     pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.0.iter().find(|(its, _)| its == name).unwrap().1.clone()).unwrap()
     }

@@ -35,6 +35,7 @@ mod log;
 mod log_oracles;
 mod loose;
 mod namesakes;
+mod octets;
 mod page;
 mod reference;
 mod revocation;
