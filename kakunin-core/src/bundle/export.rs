@@ -1,35 +1,32 @@
 //! The writing end: collects receipts and what belongs to them, and writes one canonical file.
 //!
-//! Nothing is judged here: what is collected is what the journals hold, and whoever opens the bundle verifies it. Large
-//! members are put together in files without a name beside the bundle, which appears under its own name only when it is
-//! whole.
+//! Nothing is judged here: what is collected is what the journals hold, and whoever opens the bundle verifies it. The
+//! bundle appears under its own name only when it is whole.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding as _};
-use ring::digest::{Context, SHA256};
 
+use super::around::Around;
 use super::form::{
     DisclosureLine, ErasureLine, Line, ProofLine, SealLine, TotalLine, write_checkpoints, write_lines,
 };
 use super::manifest::{
     CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, FEED, MANIFEST, Manifest, ManifestLog,
-    ManifestMember, ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member,
-    log_member,
+    ManifestStream, PROOFS, RECEIPTS, RECIPE, SEALS, TOTALS, VERSION, list_member, log_member,
 };
 use super::papers;
+use super::part::{Part, Spool, write_file};
 use super::selection::{Selection, Stated};
-use super::zip::{Crc, ZipWriter};
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
-use crate::journal::{Archive, Entry, Proof, ReadError, StreamReader, locate};
+use crate::journal::{Archive, Entry, ReadError, StreamReader, locate};
 use crate::log::{LogError, LogReader};
-use crate::receipt::{Control, Disclosure, Event, ReceiptHash, Seal, Totals};
-use crate::tree::{HashSource, InclusionProof, leaf_hash, node_hash};
-use crate::verify::{ChainLength, show};
+use crate::receipt::{Control, Disclosure, Event};
+use crate::verify::show;
 
 /// What was exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,88 +293,6 @@ impl Collected {
     }
 }
 
-fn write_file(path: &Path, parts: Vec<Part>) -> io::Result<u64> {
-    let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));
-    for mut part in parts {
-        zip.member(&part.name, part.size, part.crc, &mut part.data)?;
-    }
-    let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    Ok(file.metadata()?.len())
-}
-
-/// What proofs need of the receipts that are not taken: hashes under a seal, counters of all chains.
-#[derive(Default)]
-struct Around {
-    recent: VecDeque<(u64, ReceiptHash)>,
-    chains: HashMap<ChainId, u64>,
-    /// Receipts that were taken and wait for their seal.
-    sealed: Vec<(u64, ReceiptHash)>,
-}
-
-impl Around {
-    fn pass(&mut self, entry: &Entry) {
-        let statement = entry.receipt().statement();
-        if self.recent.len() >= LARGEST_SEAL {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((statement.sequence, entry.receipt().hash()));
-        if let Some((chain, Some(counter))) = statement.chain {
-            self.chains.insert(chain, counter);
-        }
-    }
-
-    fn take(&mut self, entry: &Entry) {
-        if let Proof::Sealed(seal) = entry.proof() {
-            self.sealed.push((entry.receipt().statement().sequence, seal));
-        }
-    }
-
-    /// The hashes under `entry`, if it is the seal of a receipt that was taken.
-    fn seal_line(&mut self, entry: &Entry) -> Option<SealLine> {
-        let statement = entry.receipt().statement();
-        let Event::Control(Control::Seal(Seal { first, count, .. })) = statement.event else { return None };
-        let taken = self.sealed.len();
-        self.sealed.retain(|(_, seal)| *seal != entry.receipt().hash());
-        if self.sealed.len() == taken {
-            return None;
-        }
-        let under = self.recent.iter().filter(|(number, _)| *number >= first && *number - first < count);
-        let hashes = under.map(|(_, hash)| *hash.digest()).collect();
-        Some(SealLine { stream: statement.stream, seal: statement.sequence, hashes })
-    }
-
-    /// How far `chain` goes, if `entry` is the closing receipt of a stream that has part in it.
-    fn total_line(&self, entry: &Entry, chain: ChainId) -> Option<TotalLine> {
-        let statement = entry.receipt().statement();
-        let Event::Close { totals: Some(_) } = statement.event else { return None };
-        let last = *self.chains.get(&chain)?;
-        let leaves = Totals::chain_leaves(&self.chains);
-        let index = leaves.binary_search(&Totals::chain_leaf(&chain, last)).ok()?;
-        let size = leaves.len() as u64;
-        let mut leaves = Leaves(leaves.iter().map(|leaf| leaf_hash(leaf.as_bytes())).collect());
-        let Ok(proof) = InclusionProof::make(&mut leaves, index as u64, size);
-        Some(TotalLine { stream: statement.stream, length: ChainLength { last, proof: proof? } })
-    }
-}
-
-/// A tree whose leaves are all in memory.
-struct Leaves(Vec<Digest>);
-
-impl HashSource for Leaves {
-    type Error = std::convert::Infallible;
-
-    fn complete(&mut self, height: u32, index: u64) -> Result<Digest, Self::Error> {
-        if height == 0 {
-            let leaf = usize::try_from(index).ok().and_then(|index| self.0.get(index));
-            // INVARIANT: only hashes of complete subtrees of the leaves are asked for.
-            return Ok(leaf.copied().unwrap_or(Digest::from_bytes([0; 32])));
-        }
-        let left = self.complete(height - 1, index * 2)?;
-        Ok(node_hash(&left, &self.complete(height - 1, index * 2 + 1)?))
-    }
-}
-
 /// Certificates ascending by hash, in the one spelling of PEM (RFC 7468): 64 characters a line.
 pub(super) fn certificates_pem(certificates: &HashMap<Digest, Vec<u8>>) -> String {
     let mut sorted: Vec<_> = certificates.iter().collect();
@@ -395,88 +310,6 @@ pub(super) fn certificates_pem(certificates: &HashMap<Digest, Vec<u8>>) -> Strin
         pem.push_str("\n-----END CERTIFICATE-----\n");
     }
     pem
-}
-
-/// One member, ready to be written.
-struct Part {
-    name: String,
-    size: u64,
-    crc: u32,
-    digest: Digest,
-    data: Box<dyn Read>,
-}
-
-impl Part {
-    fn of(name: &str, octets: impl Into<Vec<u8>>) -> Self {
-        let octets = octets.into();
-        let mut crc = Crc::default();
-        crc.update(&octets);
-        Self {
-            name: name.to_owned(),
-            size: octets.len() as u64,
-            crc: crc.value(),
-            digest: Digest::of(&octets),
-            data: Box::new(io::Cursor::new(octets)),
-        }
-    }
-
-    fn listed(&self) -> ManifestMember {
-        ManifestMember { name: self.name.clone(), sha256: self.digest.to_hex(), size: self.size }
-    }
-}
-
-/// A member that may be larger than memory, in a file that has no name any more.
-struct Spool {
-    file: BufWriter<File>,
-    crc: Crc,
-    hash: Context,
-    size: u64,
-    lines: u64,
-}
-
-impl Spool {
-    fn in_folder(folder: &Path) -> io::Result<Self> {
-        let mut number = 0;
-        let file = loop {
-            let path = folder.join(format!(".kakunin-{}-{number}.part", std::process::id()));
-            let mut options = OpenOptions::new();
-            match options.read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    fs::remove_file(&path)?;
-                    break file;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(error),
-            }
-        };
-        let (crc, hash) = (Crc::default(), Context::new(&SHA256));
-        Ok(Self { file: BufWriter::new(file), crc, hash, size: 0, lines: 0 })
-    }
-
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        for octets in [text.as_bytes(), b"\n"] {
-            self.file.write_all(octets)?;
-            self.crc.update(octets);
-            self.hash.update(octets);
-            self.size += octets.len() as u64;
-        }
-        self.lines += 1;
-        Ok(())
-    }
-
-    fn part(self, name: &str) -> io::Result<Part> {
-        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.seek(SeekFrom::Start(0))?;
-        // INVARIANT: SHA-256 gives 32 octets.
-        let digest: [u8; 32] = self.hash.finish().as_ref().try_into().unwrap_or_default();
-        Ok(Part {
-            name: name.to_owned(),
-            size: self.size,
-            crc: self.crc.value(),
-            digest: Digest::from_bytes(digest),
-            data: Box::new(file),
-        })
-    }
 }
 
 /// A bundle that cannot be made.
@@ -526,6 +359,3 @@ pub enum ExportError {
 /// How to check a bundle with tools of others. Part of the format: a bundle with another text is refused, so that nobody
 /// can put his own instructions there.
 pub(super) const RECIPE_TEXT: &str = include_str!("VERIFY.md");
-
-/// Receipts that one seal may cover: what the verifier lets wait.
-const LARGEST_SEAL: usize = 4096;

@@ -20,11 +20,13 @@
 //! VERIFY.md                  how to check it with tools of others
 //! ```
 
+mod around;
 mod export;
 mod form;
 mod lines;
 mod manifest;
 mod papers;
+mod part;
 mod read;
 mod seals;
 mod selection;
