@@ -1,6 +1,7 @@
 //! What a guard remembers of the lists it accepted, so that none of them can be taken back.
 
-use super::list::{ListNumber, RevocationList};
+use super::list::RevocationList;
+use super::number::ListNumber;
 use super::policy::FeedHead;
 use super::standing::Standing;
 use crate::digest::Digest;
