@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
 //! [`Feed`], [`Access`], [`AuditLog`], [`Requests`]. Each method is one transaction and durable when it returns.
-//! SQLite is the first store behind it.
+//! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
 mod access;
 mod agents;
@@ -12,6 +12,7 @@ mod error;
 mod feed;
 mod issuers;
 mod lists;
+mod memory;
 mod requests;
 mod sqlite;
 
@@ -23,6 +24,7 @@ pub use error::StoreError;
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
 pub use issuers::{IssuerId, IssuerRecord, Issuers};
 pub use lists::{ListRecord, Lists};
+pub use memory::MemoryStore;
 pub use requests::{Answer, Begun, Requests};
 pub use sqlite::SqliteStore;
 

@@ -4,8 +4,11 @@ mod access;
 mod agents;
 mod audit;
 mod batch;
+mod conformance;
 mod feed;
+mod killed;
 mod old;
+mod orders;
 mod requests;
 
 use kakunin_authority::AgentName;

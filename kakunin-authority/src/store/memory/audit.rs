@@ -1,0 +1,108 @@
+//! The audit log in memory.
+
+use kakunin_core::digest::Digest;
+use kakunin_core::time::UnixTime;
+
+use super::{MemoryStore, Row, most};
+use crate::access::TenantId;
+use crate::store::audit::{Link, START};
+use crate::store::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, StoreError};
+
+impl AuditLog for MemoryStore {
+    fn audit_intent(&mut self, intent: &AuditRecord) -> Result<AuditId, StoreError> {
+        self.now.has_tenant(&intent.tenant)?;
+        Ok(AuditId::from_number(self.append(Row::Intent(intent.clone()))))
+    }
+
+    fn audit_outcome(&mut self, id: AuditId, outcome: &Outcome, at: UnixTime) -> Result<(), StoreError> {
+        let mut intents = self.intents();
+        let (_, record) =
+            intents.find(|(number, _)| *number == id).ok_or(StoreError::UnknownIntent { id })?;
+        let tenant = record.tenant.clone();
+        drop(intents);
+        if self.outcome(id).is_some() {
+            return Err(StoreError::OutcomeKnown { id });
+        }
+        self.append(Row::Outcome { tenant, intent: id, outcome: outcome.clone(), at });
+        Ok(())
+    }
+
+    fn audit(
+        &self,
+        tenant: &TenantId,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let lets_through = |(id, record): &(AuditId, &AuditRecord)| {
+            record.tenant == *tenant
+                && filter.since.is_none_or(|since| record.at >= since)
+                && filter.before.is_none_or(|before| record.at < before)
+                && filter.below.is_none_or(|below| *id < below)
+                && filter.what.as_ref().is_none_or(|what| record.what == *what)
+                && filter.subject.as_ref().is_none_or(|subject| record.subject == *subject)
+                && filter.actor.as_ref().is_none_or(|actor| record.actor == *actor)
+        };
+        let mut found: Vec<_> = self.intents().filter(lets_through).collect();
+        found.reverse();
+        found.truncate(most(limit));
+        let entry = |(id, record): (AuditId, &AuditRecord)| AuditEntry {
+            id,
+            record: record.clone(),
+            outcome: self.outcome(id),
+        };
+        Ok(found.into_iter().map(entry).collect())
+    }
+
+    fn check_audit(&self, known: Option<&AuditHead>) -> Result<Option<AuditHead>, StoreError> {
+        let mut head = AuditHead { rows: 0, hash: START };
+        let mut met = known.is_none_or(|known| *known == head);
+        for (row, hash) in &self.now.audit {
+            let here = head.rows.saturating_add(1);
+            head = AuditHead { rows: here, hash: row.link().hash(here, head.hash) };
+            let other = known.is_some_and(|known| known.rows == here && *known != head);
+            if head.hash != *hash || other {
+                return Err(StoreError::AuditBroken { row: here });
+            }
+            met |= known == Some(&head);
+        }
+        if !met {
+            return Err(StoreError::AuditBroken { row: head.rows.saturating_add(1) });
+        }
+        Ok((head.rows > 0).then_some(head))
+    }
+}
+
+impl MemoryStore {
+    fn append(&mut self, row: Row) -> u64 {
+        let here = u64::try_from(self.now.audit.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let previous = self.now.audit.last().map_or(START, |(_, hash)| *hash);
+        let hash: Digest = row.link().hash(here, previous);
+        self.now.audit.push((row, hash));
+        here
+    }
+
+    fn intents(&self) -> impl Iterator<Item = (AuditId, &AuditRecord)> {
+        (1..).map(AuditId::from_number).zip(&self.now.audit).filter_map(|(id, (row, _))| match row {
+            Row::Intent(record) => Some((id, record)),
+            Row::Outcome { .. } => None,
+        })
+    }
+
+    fn outcome(&self, id: AuditId) -> Option<(Outcome, UnixTime)> {
+        self.now.audit.iter().find_map(|(row, _)| match row {
+            Row::Outcome { intent, outcome, at, .. } if *intent == id => Some((outcome.clone(), *at)),
+            _ => None,
+        })
+    }
+}
+
+impl Row {
+    fn link(&self) -> Link<'_> {
+        match self {
+            Self::Intent(record) => Link::Intent(record),
+            Self::Outcome { tenant, intent, outcome, at } => {
+                Link::Outcome { tenant, intent: *intent, outcome, at: *at }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Certificates in memory.
+
+use kakunin_core::id::{AgentId, SerialNumber};
+use kakunin_core::time::UnixTime;
+
+use super::{Kept, MemoryStore};
+use crate::access::TenantId;
+use crate::standing::{Reason, Standing};
+use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
+
+impl Certificates for MemoryStore {
+    fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
+        let Reservation { serial, issuer, agent, key, validity } = *reservation;
+        let good = |known: &&crate::store::AgentRecord| known.id == agent && known.standing == Standing::Good;
+        let found = self.now.agents.iter().find(good).ok_or(StoreError::NotGood { id: agent })?;
+        if self.now.certificates.iter().any(|kept| kept.record.serial == serial) {
+            return Err(StoreError::SerialTaken { serial });
+        }
+        self.now.has_issuer(issuer)?;
+        let record = CertificateRecord {
+            serial,
+            issuer,
+            tenant: found.tenant.clone(),
+            agent,
+            key,
+            validity,
+            standing: Standing::Good,
+            since: validity.not_before,
+            reason: Reason::Unspecified,
+            der: None,
+        };
+        self.now.certificates.push(Kept { record, tbs: None });
+        Ok(())
+    }
+
+    fn keep_tbs(&mut self, serial: SerialNumber, tbs: &[u8]) -> Result<(), StoreError> {
+        let kept = self.kept(serial)?;
+        if kept.tbs.is_some() || kept.record.standing != Standing::Good {
+            return Err(StoreError::OutOfTurn { serial });
+        }
+        kept.tbs = Some(tbs.to_vec());
+        Ok(())
+    }
+
+    fn keep_certificate(&mut self, serial: SerialNumber, der: &[u8]) -> Result<(), StoreError> {
+        let kept = self.kept(serial)?;
+        if kept.tbs.is_none() || kept.record.der.is_some() {
+            return Err(StoreError::OutOfTurn { serial });
+        }
+        kept.record.der = Some(der.to_vec());
+        Ok(())
+    }
+
+    fn certificate(&self, serial: SerialNumber) -> Result<Option<CertificateRecord>, StoreError> {
+        Ok(self.issued().find(|record| record.serial == serial).cloned())
+    }
+
+    fn certificates(&self, tenant: &TenantId, agent: AgentId) -> Result<Vec<CertificateRecord>, StoreError> {
+        let of_agent = |record: &&CertificateRecord| record.tenant == *tenant && record.agent == agent;
+        Ok(self.issued().filter(of_agent).cloned().collect())
+    }
+
+    fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {
+        let of_issuer = self.issued().filter(|record| record.issuer == issuer);
+        Ok(of_issuer.map(|record| record.validity.not_after).max())
+    }
+
+    fn each_listed(
+        &self,
+        issuer: IssuerId,
+        since: UnixTime,
+        each: &mut dyn FnMut(ListedCertificate),
+    ) -> Result<(), StoreError> {
+        let is_listed = |record: &&CertificateRecord| {
+            record.issuer == issuer && record.standing != Standing::Good && record.validity.not_after >= since
+        };
+        let mut listed: Vec<_> = self.issued().filter(is_listed).collect();
+        listed.sort_by_key(|record| record.serial);
+        for record in listed {
+            each(ListedCertificate { serial: record.serial, since: record.since, reason: record.reason });
+        }
+        Ok(())
+    }
+}
+
+impl MemoryStore {
+    fn kept(&mut self, serial: SerialNumber) -> Result<&mut Kept, StoreError> {
+        let mut all = self.now.certificates.iter_mut();
+        all.find(|kept| kept.record.serial == serial).ok_or(StoreError::OutOfTurn { serial })
+    }
+
+    /// Those that were or may have been signed.
+    fn issued(&self) -> impl Iterator<Item = &CertificateRecord> {
+        self.now.certificates.iter().filter(|kept| kept.tbs.is_some()).map(|kept| &kept.record)
+    }
+}

@@ -1,0 +1,142 @@
+//! The records in memory: what the verbs mean, without a database.
+//!
+//! Plain collections and loops, as slow as they are plain. The conformance suite holds every database against this
+//! store, and a program that keeps nothing can use it.
+
+mod access;
+mod agents;
+mod audit;
+mod certificates;
+mod feed;
+mod lists;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use kakunin_core::digest::Digest;
+use kakunin_core::id::AgentId;
+use kakunin_core::time::UnixTime;
+
+use super::{
+    AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, EventRecord, FeedEntry,
+    IssuerId, IssuerRecord, ListRecord, Outcome, Store, StoreError,
+};
+use crate::access::TenantId;
+
+/// A store that is gone when it is dropped.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    now: State,
+    in_batch: bool,
+}
+
+/// All there is.
+#[derive(Clone, Debug)]
+struct State {
+    issuers: BTreeMap<IssuerId, IssuerRecord>,
+    tenants: BTreeSet<TenantId>,
+    keys: Vec<ApiKeyRecord>,
+    /// In the order they were added, like everything in a `Vec` here.
+    agents: Vec<AgentRecord>,
+    events: Vec<(AgentId, EventRecord)>,
+    directories: Vec<(PathBuf, AgentId)>,
+    names: BTreeMap<Digest, String>,
+    certificates: Vec<Kept>,
+    list_numbers: BTreeMap<IssuerId, u64>,
+    lists: BTreeMap<IssuerId, ListRecord>,
+    feeds: BTreeMap<IssuerId, Vec<Epoch>>,
+    audit: Vec<(Row, Digest)>,
+    requests: BTreeMap<(TenantId, String), Request>,
+}
+
+/// A certificate and what is signed of it.
+#[derive(Clone, Debug)]
+struct Kept {
+    record: CertificateRecord,
+    tbs: Option<Vec<u8>>,
+}
+
+/// A change of a feed; the first one has the epoch 1.
+#[derive(Clone, Debug)]
+struct Epoch {
+    entries: Vec<FeedEntry>,
+    item: Option<(String, Digest)>,
+}
+
+/// A row of the audit log; the first one has the number 1.
+#[derive(Clone, Debug)]
+enum Row {
+    Intent(AuditRecord),
+    Outcome { tenant: TenantId, intent: AuditId, outcome: Outcome, at: UnixTime },
+}
+
+#[derive(Clone, Debug)]
+struct Request {
+    hash: Digest,
+    at: UnixTime,
+    answer: Option<Answer>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        let now = State {
+            issuers: BTreeMap::new(),
+            tenants: BTreeSet::from([TenantId::default()]),
+            keys: Vec::new(),
+            agents: Vec::new(),
+            events: Vec::new(),
+            directories: Vec::new(),
+            names: BTreeMap::new(),
+            certificates: Vec::new(),
+            list_numbers: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            audit: Vec::new(),
+            requests: BTreeMap::new(),
+        };
+        Self { now, in_batch: false }
+    }
+}
+
+impl Store for MemoryStore {
+    fn batch(
+        &mut self,
+        work: &mut dyn FnMut(&mut dyn Store) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if self.in_batch {
+            return Err(StoreError::BatchInBatch);
+        }
+        // The work is done on a copy, so whatever ends it early leaves nothing.
+        let mut copy = Self { now: self.now.clone(), in_batch: true };
+        work(&mut copy)?;
+        self.now = copy.now;
+        Ok(())
+    }
+}
+
+impl State {
+    fn has_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        if self.tenants.contains(tenant) {
+            return Ok(());
+        }
+        Err(StoreError::UnknownTenant { tenant: tenant.clone() })
+    }
+
+    fn has_issuer(&self, issuer: IssuerId) -> Result<(), StoreError> {
+        if self.issuers.contains_key(&issuer) { Ok(()) } else { Err(StoreError::UnknownIssuer { issuer }) }
+    }
+
+    fn agent(&self, tenant: &TenantId, id: AgentId) -> Option<&AgentRecord> {
+        self.agents.iter().find(|agent| agent.tenant == *tenant && agent.id == id)
+    }
+
+    fn agent_mut(&mut self, tenant: &TenantId, id: AgentId) -> Result<&mut AgentRecord, StoreError> {
+        let mut agents = self.agents.iter_mut();
+        let found = agents.find(|agent| agent.tenant == *tenant && agent.id == id);
+        found.ok_or(StoreError::UnknownAgent { id })
+    }
+}
+
+fn most(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}

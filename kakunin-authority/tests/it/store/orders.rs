@@ -1,0 +1,386 @@
+//! Any order that a store can be given, and all that it can be asked: what the stores are compared by.
+
+use std::fmt::{Debug, Write};
+
+use kakunin_authority::AgentName;
+use kakunin_authority::access::{Actor, KeyPrefix, Role, TenantId};
+use kakunin_authority::standing::{Reason, Standing};
+use kakunin_authority::store::{
+    AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
+    AuditRecord, IssuerId, IssuerRecord, ListRecord, Outcome, Reservation, StandingChange, Store, StoreError,
+};
+use kakunin_core::digest::Digest;
+use kakunin_core::id::AgentId;
+use kakunin_core::time::Validity;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{at, serial};
+
+/// An order. Its numbers are taken from a few, so that orders meet each other.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    Tenant(u8),
+    Issuers(Vec<u8>),
+    RevokeIssuer(u8, i64),
+    Agent {
+        tenant: u8,
+        id: u8,
+        name: u8,
+        at: i64,
+    },
+    Scope {
+        tenant: u8,
+        id: u8,
+        at: i64,
+    },
+    Details {
+        tenant: u8,
+        id: u8,
+        text: String,
+        at: i64,
+    },
+    Standing {
+        tenant: u8,
+        id: u8,
+        to: Standing,
+        at: i64,
+    },
+    Directory {
+        tenant: u8,
+        id: u8,
+        path: u8,
+    },
+    Names(u8, String),
+    Reserve {
+        serial: u8,
+        issuer: u8,
+        id: u8,
+        end: i64,
+    },
+    Tbs(u8),
+    Certificate(u8),
+    ListNumber(u8),
+    List(u8, u64),
+    KeepChange {
+        issuer: u8,
+        epoch: u64,
+    },
+    Key {
+        tenant: u8,
+        prefix: u8,
+        role: usize,
+        agents: Option<Vec<u8>>,
+        at: i64,
+    },
+    RevokeKey {
+        tenant: u8,
+        prefix: u8,
+        at: i64,
+    },
+    Intent {
+        tenant: u8,
+        subject: u8,
+        text: String,
+        at: i64,
+    },
+    Outcome {
+        id: u64,
+        outcome: u8,
+        at: i64,
+    },
+    Begin {
+        tenant: u8,
+        key: u8,
+        request: u8,
+        at: i64,
+    },
+    Answer {
+        tenant: u8,
+        key: u8,
+    },
+    Forget(i64),
+    /// Several in one transaction, which goes wrong in the end if so said.
+    Batch(Vec<Order>, bool),
+}
+
+/// Orders that find something to do more often than not.
+pub(super) fn any_orders(most: usize) -> impl Strategy<Value = Vec<Order>> {
+    // Without a beginning most orders would only say what is missing.
+    let beginning = [
+        Order::Tenant(1),
+        Order::Issuers(vec![0, 1, 2]),
+        Order::Agent { tenant: 0, id: 0, name: 0, at: 1 },
+        Order::Agent { tenant: 1, id: 1, name: 0, at: 2 },
+    ];
+    vec(any_order(), most / 2..most).prop_map(move |orders| beginning.iter().cloned().chain(orders).collect())
+}
+
+fn any_order() -> impl Strategy<Value = Order> {
+    prop_oneof![
+        12 => any_single(),
+        3 => (0..8_u8, 1..3_u8, 0..2_u8, 10..40_i64).prop_map(|(serial, issuer, id, end)| {
+            let steps = [Order::Reserve { serial, issuer, id, end }, Order::Tbs(serial), Order::Certificate(serial)];
+            Order::Batch(steps.to_vec(), false)
+        }),
+        1 => (vec(any_single(), 0..6), any::<bool>()).prop_map(|(orders, fails)| Order::Batch(orders, fails)),
+    ]
+}
+
+fn any_single() -> impl Strategy<Value = Order> {
+    // The third tenant, the fourth issuer and the fourth agent are seldom there.
+    let (tenant, issuer, id, small) = (0..3_u8, 0..4_u8, 0..4_u8, 0..3_u8);
+    let (second, serial) = (0..40_i64, 0..8_u8);
+    let standing = prop::sample::select(vec![Standing::Good, Standing::Held, Standing::Revoked]);
+    let text = prop::sample::select(vec!["", "why\0", "'; DROP TABLE audit", "\u{1b}[2J\r\n", "äß€"]);
+    let text = text.prop_map(str::to_owned);
+    // Mostly an agent with its own tenant, as in the beginning.
+    let who = prop_oneof![3 => (0..2_u8).prop_map(|id| (id, id)), 1 => (tenant.clone(), id.clone())];
+    prop_oneof![
+        1 => tenant.clone().prop_map(Order::Tenant),
+        1 => vec(issuer.clone(), 1..3).prop_map(Order::Issuers),
+        1 => (issuer.clone(), second.clone()).prop_map(|(issuer, at)| Order::RevokeIssuer(issuer, at)),
+        3 => (who.clone(), small.clone(), second.clone())
+            .prop_map(|((tenant, id), name, at)| Order::Agent { tenant, id, name, at }),
+        1 => (who.clone(), second.clone()).prop_map(|((tenant, id), at)| Order::Scope { tenant, id, at }),
+        1 => (who.clone(), text.clone(), second.clone())
+            .prop_map(|((tenant, id), text, at)| Order::Details { tenant, id, text, at }),
+        6 => (who.clone(), standing, second.clone())
+            .prop_map(|((tenant, id), to, at)| Order::Standing { tenant, id, to, at }),
+        1 => (who, small.clone()).prop_map(|((tenant, id), path)| Order::Directory { tenant, id, path }),
+        1 => (small.clone(), text.clone()).prop_map(|(root, text)| Order::Names(root, text)),
+        6 => (serial.clone(), issuer.clone(), id.clone(), second.clone())
+            .prop_map(|(serial, issuer, id, end)| Order::Reserve { serial, issuer, id, end }),
+        5 => serial.clone().prop_map(Order::Tbs),
+        4 => serial.prop_map(Order::Certificate),
+        1 => issuer.clone().prop_map(Order::ListNumber),
+        1 => (issuer, 0..9_u64).prop_map(|(issuer, number)| Order::List(issuer, number)),
+        8 => (1..3_u8, 1..4_u64).prop_map(|(issuer, epoch)| Order::KeepChange { issuer, epoch }),
+        2 => (tenant.clone(), small.clone(), 0..6_usize, prop::option::of(vec(id, 0..3)), second.clone())
+            .prop_map(|(tenant, prefix, role, agents, at)| Order::Key { tenant, prefix, role, agents, at }),
+        1 => (tenant.clone(), small.clone(), second.clone())
+            .prop_map(|(tenant, prefix, at)| Order::RevokeKey { tenant, prefix, at }),
+        5 => (tenant.clone(), small.clone(), text, second.clone())
+            .prop_map(|(tenant, subject, text, at)| Order::Intent { tenant, subject, text, at }),
+        6 => (1..6_u64, small.clone(), second.clone())
+            .prop_map(|(id, outcome, at)| Order::Outcome { id, outcome, at }),
+        2 => (tenant.clone(), small.clone(), 0..2_u8, second.clone())
+            .prop_map(|(tenant, key, request, at)| Order::Begin { tenant, key, request, at }),
+        1 => (tenant, small).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
+        1 => second.prop_map(Order::Forget),
+    ]
+}
+
+/// Gives the order, and says what the store answered.
+pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
+    match order {
+        Order::Tenant(number) => said(store.add_tenant(&tenant(*number), at(1))),
+        Order::Issuers(numbers) => {
+            let record =
+                |number: &u8| IssuerRecord { id: issuer(*number), der: vec![*number], revoked: None };
+            said(store.add_issuers(&numbers.iter().map(record).collect::<Vec<_>>()))
+        }
+        Order::RevokeIssuer(number, second) => said(store.revoke_issuer(issuer(*number), at(*second))),
+        Order::Agent { tenant: whose, id, name, at: second } => {
+            let record = AgentRecord {
+                id: agent(*id),
+                tenant: tenant(*whose),
+                name: AgentName::parse(&format!("name-{name}")).unwrap(),
+                created: at(*second),
+                updated: at(*second),
+                standing: Standing::Good,
+                scope: vec![*id],
+                details: AgentDetails::default(),
+            };
+            said(store.add_agent(&record))
+        }
+        Order::Scope { tenant: whose, id, at: second } => {
+            said(store.set_scope(&tenant(*whose), agent(*id), &second.to_be_bytes(), at(*second)))
+        }
+        Order::Details { tenant: whose, id, text, at: second } => {
+            let details = AgentDetails {
+                title: Some(text.clone()),
+                metadata: Some("{}".into()),
+                ..AgentDetails::default()
+            };
+            said(store.set_details(&tenant(*whose), agent(*id), &details, at(*second)))
+        }
+        Order::Standing { tenant: whose, id, to, at: second } => {
+            let (tenant, reason, text) = (&tenant(*whose), Reason::Superseded, "because");
+            let change = StandingChange { tenant, agent: agent(*id), to: *to, reason, text, at: at(*second) };
+            said(store.change_standing(&change))
+        }
+        Order::Directory { tenant: whose, id, path } => {
+            said(store.keep_directory(&tenant(*whose), agent(*id), format!("/srv/{path}").as_ref()))
+        }
+        Order::Names(root, text) => said(store.keep_names(Digest::of(&[*root]), text)),
+        Order::Reserve { serial: number, issuer: by, id, end } => {
+            let validity = Validity { not_before: at(0), not_after: at(*end) };
+            let key = Digest::of(&[*number]);
+            said(store.reserve(&Reservation {
+                serial: serial((*number).into()),
+                issuer: issuer(*by),
+                agent: agent(*id),
+                key,
+                validity,
+            }))
+        }
+        Order::Tbs(number) => said(store.keep_tbs(serial((*number).into()), b"to be signed")),
+        Order::Certificate(number) => said(store.keep_certificate(serial((*number).into()), b"signed")),
+        Order::ListNumber(number) => said(store.next_list_number(issuer(*number))),
+        Order::List(by, number) => {
+            let list = ListRecord { number: *number, this_update: at(1), next_update: at(2), der: vec![*by] };
+            said(store.keep_list(issuer(*by), &list))
+        }
+        Order::KeepChange { issuer: by, epoch } => {
+            let item = format!("item {epoch}");
+            said(store.keep_change(issuer(*by), *epoch, &item, Digest::of(item.as_bytes())))
+        }
+        Order::Key { tenant: whose, prefix: number, role, agents, at: second } => {
+            let record = ApiKeyRecord {
+                prefix: prefix(*number),
+                secret: Digest::of(&[*number]),
+                role: Role::ALL[*role],
+                tenant: tenant(*whose),
+                agents: agents.as_ref().map(|ids| ids.iter().map(|id| agent(*id)).collect()),
+                label: "label".into(),
+                created: at(*second),
+                expires: (*second > 20).then(|| at(second + 9)),
+                revoked: None,
+            };
+            said(store.add_key(&record))
+        }
+        Order::RevokeKey { tenant: whose, prefix: number, at: second } => {
+            said(store.revoke_key(&tenant(*whose), &prefix(*number), at(*second)))
+        }
+        Order::Intent { tenant: whose, subject, text, at: second } => {
+            let record = AuditRecord {
+                at: at(*second),
+                actor: if *subject == 0 { Actor::Local } else { Actor::Key(prefix(*subject)) },
+                address: (*subject == 1).then(|| "192.0.2.1".into()),
+                tenant: tenant(*whose),
+                what: "agent.suspend".into(),
+                subject: subject.to_string(),
+                before: Some("good".into()),
+                after: None,
+                text: text.clone(),
+            };
+            said(store.audit_intent(&record))
+        }
+        Order::Outcome { id, outcome, at: second } => {
+            let outcome = match outcome {
+                0 => Outcome::Done,
+                1 => Outcome::Refused("code".into()),
+                _ => Outcome::Failed(String::new()),
+            };
+            said(store.audit_outcome(AuditId::from_number(*id), &outcome, at(*second)))
+        }
+        Order::Begin { tenant: whose, key, request, at: second } => {
+            let hash = Digest::of(&[*request]);
+            said(store.begin_request(&tenant(*whose), &format!("key {key}"), hash, at(*second)))
+        }
+        Order::Answer { tenant: whose, key } => {
+            let answer = Answer { status: 200, body: vec![*key] };
+            said(store.answer_request(&tenant(*whose), &format!("key {key}"), &answer))
+        }
+        Order::Forget(second) => said(store.forget_requests(at(*second))),
+        Order::Batch(orders, fails) => {
+            let mut answers = Vec::new();
+            let done = store.batch(&mut |store| {
+                answers = orders.iter().map(|order| give(order, store)).collect();
+                if *fails { Err(StoreError::BatchLost) } else { Ok(()) }
+            });
+            format!("{} {answers:?}", said(done))
+        }
+    }
+}
+
+/// Everything that a store can be asked.
+pub(super) fn all_of(store: &dyn Store) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, answer: String| writeln!(text, "{what}: {answer}").unwrap();
+    line("tenants", said(store.tenants()));
+    line("issuers", said(store.issuers()));
+    line("audit chain", said(store.check_audit(None)));
+    for number in 0..3 {
+        let whose = &tenant(number);
+        line("agents", said(store.agents(whose)));
+        line("keys", said(store.keys(whose)));
+        line("key", said(store.key(&prefix(number))));
+        line("names", said(store.names(Digest::of(&[number]))));
+        for (standing, certified) in [
+            (None, None),
+            (Some(Standing::Good), None),
+            (None, Some(true)),
+            (Some(Standing::Held), Some(false)),
+        ] {
+            let filter = AgentFilter { standing, certified };
+            line("count", said(store.count_agents(whose, filter)));
+            for (after, offset, limit) in [(None, 0, 9), (None, 1, 1), (Some(agent(1)), 0, 2)] {
+                line("page", said(store.agents_page(whose, &AgentPage { filter, after, offset, limit })));
+            }
+        }
+        for filter in filters() {
+            line("audit", said(store.audit(whose, &filter, 5)));
+        }
+        for id in (0..4).map(agent) {
+            line("agent", said(store.agent(whose, id)));
+            line("events", said(store.events(whose, id)));
+            line("directories", said(store.directories(whose, id)));
+            line("certificates", said(store.certificates(whose, id)));
+        }
+        let name = AgentName::parse(&format!("name-{number}")).unwrap();
+        line("named", said(store.agent_named(whose, &name)));
+    }
+    for by in (0..4).map(issuer) {
+        line("list", said(store.newest_list(by)));
+        line("last end", said(store.last_end(by)));
+        line("waiting", said(store.waiting_changes(by)));
+        line("position", said(store.feed_position(by)));
+        line("since", said(store.changes_since(by, 0, 9)));
+        line("since 1", said(store.changes_since(by, 1, 1)));
+        let mut listed = Vec::new();
+        let done = store.each_listed(by, at(20), &mut |certificate| listed.push(certificate));
+        line("listed", format!("{} {listed:?}", said(done)));
+    }
+    for number in 0..8 {
+        line("certificate", said(store.certificate(serial(number))));
+    }
+    text
+}
+
+fn filters() -> [AuditFilter; 4] {
+    let all = AuditFilter::default();
+    [
+        all.clone(),
+        AuditFilter { since: Some(at(10)), before: Some(at(30)), ..all.clone() },
+        AuditFilter { below: Some(AuditId::from_number(4)), subject: Some("1".into()), ..all.clone() },
+        AuditFilter { actor: Some(Actor::Local), what: Some("agent.suspend".into()), ..all },
+    ]
+}
+
+/// An answer as text. What a database says in its own words is no answer.
+fn said<T: Debug>(answer: Result<T, StoreError>) -> String {
+    let own_words = matches!(answer, Err(StoreError::Database(_) | StoreError::Damaged { .. }));
+    assert!(!own_words, "{answer:?}");
+    format!("{answer:?}")
+}
+
+fn tenant(number: u8) -> TenantId {
+    match number {
+        0 => TenantId::default(),
+        other => TenantId::parse(&format!("tenant-{other}")).unwrap(),
+    }
+}
+
+fn issuer(number: u8) -> IssuerId {
+    (0..number).fold(IssuerId::ROOT, |id, _| id.next())
+}
+
+fn agent(number: u8) -> AgentId {
+    AgentId::from_random([number; 16])
+}
+
+fn prefix(number: u8) -> KeyPrefix {
+    KeyPrefix::from_random([number; 8])
+}
