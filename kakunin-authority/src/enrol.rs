@@ -119,6 +119,21 @@ impl Authority<'_> {
         any: AnyAction,
         now: UnixTime,
     ) -> Result<AgentRecord, AuthorityError> {
+        self.create_described(name, draft, any, AgentDetails::default(), now)
+    }
+
+    /// Adds an agent with what is said about it.
+    ///
+    /// # Errors
+    /// As [`Authority::create`].
+    pub fn create_described(
+        &mut self,
+        name: &AgentName,
+        draft: &DraftScope,
+        any: AnyAction,
+        details: AgentDetails,
+        now: UnixTime,
+    ) -> Result<AgentRecord, AuthorityError> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| AuthorityError::NoRandomness)?;
         let scope = draft.for_agent(AgentId::from_random(random))?;
@@ -133,7 +148,7 @@ impl Authority<'_> {
             updated: now,
             standing,
             scope: scope.to_der(),
-            details: AgentDetails::default(),
+            details,
         };
         self.store.add_agent(&agent)?;
         Ok(agent)

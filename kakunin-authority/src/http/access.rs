@@ -61,6 +61,11 @@ impl Caller {
         self.key.reaches(agent)
     }
 
+    /// The only agents it may be used for.
+    pub(crate) fn bound_to(&self) -> Option<&[AgentId]> {
+        self.key.agents.as_deref()
+    }
+
     /// Whether the key is bound to certain agents.
     pub(crate) fn is_bound(&self) -> bool {
         self.key.agents.is_some()

@@ -20,6 +20,7 @@ mod server;
 mod service;
 mod shape;
 mod table;
+mod v1scope;
 mod wire;
 
 pub use server::{Clock, ServeError, ServeOptions, Server, Stop};

@@ -103,6 +103,7 @@ impl Server {
             hours,
             rates: Rates::default(),
             held: authority.held_keys()?,
+            opened: std::sync::Mutex::default(),
             derivations: Semaphore::new(DERIVATIONS),
             log,
         });

@@ -1,9 +1,10 @@
 //! What every handler sees of the authority: its orders, what it published, its records to read.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kakunin_core::digest::Digest;
-use kakunin_core::key::PublicKey;
+use kakunin_core::key::{PublicKey, Signer};
 use tokio::sync::{Semaphore, watch};
 
 use super::error::Refusal;
@@ -26,6 +27,7 @@ pub(crate) struct Service {
     pub(crate) hours: Hours,
     pub(crate) rates: Rates,
     pub(crate) held: HeldKeys,
+    pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
     /// Each key derivation takes 16 MiB and a core.
     pub(crate) derivations: Semaphore,
     /// Writes one line of the log.
@@ -53,9 +55,38 @@ impl Service {
         Ok(made.map_err(AuthorityError::from)?)
     }
 
+    /// The key with this id, if it is held here; opened once, and kept open as long as few are.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is here and does not open.
+    pub(crate) async fn held_signer(&self, key_id: Digest) -> Result<Option<Arc<Signer>>, Refusal> {
+        if let Some(signer) = self.opened().get(&key_id) {
+            return Ok(Some(Arc::clone(signer)));
+        }
+        let _place = self.derivations.acquire().await.map_err(|_| Refusal::internal())?;
+        let held = self.held.clone();
+        let opened = tokio::task::spawn_blocking(move || held.open(key_id)).await;
+        let opened = opened.map_err(|_| Refusal::internal())?.map_err(AuthorityError::from)?;
+        if let Some(signer) = &opened {
+            let mut known = self.opened();
+            if known.len() >= OPENED {
+                known.clear();
+            }
+            known.insert(key_id, Arc::clone(signer));
+        }
+        Ok(opened)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Signer>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets a key that no certificate was issued for.
     pub(crate) async fn forget_held_key(&self, key_id: Digest) {
         let held = self.held.clone();
         let _ = tokio::task::spawn_blocking(move || held.forget(key_id)).await;
     }
 }
+
+/// Keys that are kept open; one more, and all are opened anew when they are needed.
+const OPENED: usize = 1024;

@@ -1,36 +1,93 @@
 //! Agents and certificates as clients read them: what the hosted service's clients expect, and what is so.
 
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
 use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::id::SerialNumber;
 use kakunin_core::scope::Scope;
 use kakunin_core::time::UnixTime;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::standing::Standing;
-use crate::store::{AgentRecord, CertificateRecord};
+use crate::standing::{Reason, Standing};
+use crate::store::{AgentDetails, AgentRecord, CertificateRecord};
 
-/// How clients of the hosted service say that an agent stands. `standing` says it in our own word beside it.
-pub(crate) fn status(standing: Standing, certified: bool) -> &'static str {
-    match (standing, certified) {
-        (Standing::Good, true) => "active",
-        (Standing::Good, false) => "pending",
-        (Standing::Held, _) => "suspended",
-        (Standing::Revoked, _) => "retired",
+/// Who reads the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The Python client of the hosted service: it knows three words for how an agent stands, and raises at others.
+    HostedPython,
+    /// Everybody else.
+    Other,
+}
+
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let hosted = agent.is_some_and(|agent| agent.starts_with("kakunin-python/"));
+        Ok(if hosted { Self::HostedPython } else { Self::Other })
     }
 }
 
-/// An agent.
-pub(crate) fn agent(agent: &AgentRecord, certified: bool, tenant: &str) -> Value {
+/// How clients of the hosted service say that an agent stands. `standing` says it in our own word beside it.
+pub(crate) fn status(standing: Standing, certified: bool, reader: Reader) -> &'static str {
+    match (standing, certified, reader) {
+        (Standing::Good, true, _) => "active",
+        (Standing::Good, false, Reader::Other) => "pending",
+        (Standing::Held, ..) | (Standing::Good, false, Reader::HostedPython) => "suspended",
+        (Standing::Revoked, ..) => "retired",
+    }
+}
+
+/// An agent. What clients read as permitted is what its scope says, whatever was written into its metadata.
+pub(crate) fn agent(agent: &AgentRecord, certified: bool, reader: Reader) -> Value {
     let scope = Scope::from_der(&agent.scope).ok();
+    let permitted = scope.as_ref().map(actions);
+    let details = &agent.details;
+    let mut metadata = metadata(details);
+    for name in ["permitted_actions", "scopes"] {
+        metadata.insert(name.into(), permitted.clone().into());
+    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     json!({
         "id": agent.id.to_string(),
-        "tenant_id": tenant,
-        "name": agent.name.as_str(),
-        "status": status(agent.standing, certified),
+        "tenant_id": agent.tenant.as_str(),
+        "name": details.title.as_deref().unwrap_or(agent.name.as_str()),
+        "agent_name": agent.name.as_str(),
+        "model": text(&details.model),
+        "model_hash": details.model_hash,
+        "version": text(&details.version),
+        "description": details.description,
+        "metadata": metadata,
+        "status": status(agent.standing, certified, reader),
         "standing": agent.standing.word(),
-        "permitted_actions": scope.as_ref().map(actions),
+        "permitted_actions": permitted,
         "scope": scope.as_ref().map(Scope::to_words),
         "created_at": agent.created.to_string(),
+        "updated_at": agent.updated.to_string(),
     })
+}
+
+fn metadata(details: &AgentDetails) -> Map<String, Value> {
+    details.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// Takes what is read from the scope out of metadata; whether it said what the scope says.
+pub(crate) fn keeps_scope(details: &mut AgentDetails, scope: &[u8]) -> bool {
+    let Some(scope) = Scope::from_der(scope).ok() else { return false };
+    let mut metadata = metadata(details);
+    let permitted = json!(actions(&scope));
+    let mut kept = true;
+    for name in ["permitted_actions", "scopes"] {
+        kept &= metadata.remove(name).is_none_or(|said| said.is_null() || said == permitted);
+    }
+    kept &= metadata.remove("financial_scope").is_none_or(|said| said.is_null());
+    if details.metadata.is_some() {
+        details.metadata = Some(Value::Object(metadata).to_string());
+    }
+    kept
 }
 
 /// A certificate. The scope in it is the one that counts, whatever the agent's next one will say.
@@ -58,6 +115,12 @@ pub(crate) fn serial(known: &CertificateRecord) -> String {
     known.serial.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
+/// Reads a serial number as people copy it: in either case, with colons or without.
+pub(crate) fn parse_serial(text: &str) -> Option<SerialNumber> {
+    let plain: String = text.chars().filter(|letter| *letter != ':').collect();
+    SerialNumber::parse(&plain.to_ascii_lowercase())
+}
+
 /// What is held is not active, and clients of the hosted service have no other word for that.
 pub(crate) fn certificate_status(known: &CertificateRecord, now: UnixTime) -> &'static str {
     match known.standing {
@@ -67,6 +130,19 @@ pub(crate) fn certificate_status(known: &CertificateRecord, now: UnixTime) -> &'
     }
 }
 
-fn actions(scope: &Scope) -> Vec<&str> {
+pub(crate) fn actions(scope: &Scope) -> Vec<&str> {
     scope.parts().actions.iter().map(kakunin_core::scope::Pattern::as_str).collect()
+}
+
+/// The words of RFC 5280 for why a certificate is on a list.
+pub(crate) const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unspecified => "unspecified",
+        Reason::KeyCompromise => "keyCompromise",
+        Reason::AffiliationChanged => "affiliationChanged",
+        Reason::Superseded => "superseded",
+        Reason::CessationOfOperation => "cessationOfOperation",
+        Reason::CertificateHold => "certificateHold",
+        Reason::PrivilegeWithdrawn => "privilegeWithdrawn",
+    }
 }

@@ -1,4 +1,4 @@
-//! Agents: naming them, looking at them, certifying them.
+//! Agents: naming them, looking at them, saying something about them.
 
 use std::sync::Arc;
 
@@ -7,16 +7,17 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
-use kakunin_core::digest::Digest;
+use axum::routing::{get, patch, post};
+use kakunin_core::digest::{Digest, hex};
+use kakunin_core::id::AgentId;
 use kakunin_core::scope::DraftScope;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::access::Role;
 use crate::agent::{AgentName, Who};
-use crate::authority::{AnyAction, Authority, Comeback, Days, find};
-use crate::grant::{Grant, GrantKey};
+use crate::authority::{AnyAction, Authority, find};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, data_with, json_text};
 use crate::http::body::Members;
@@ -24,10 +25,13 @@ use crate::http::deed::Intent;
 use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
+use crate::http::shape::Reader;
 use crate::http::table::{Named, Row};
-use crate::http::{page, shape};
+use crate::http::{page, shape, v1scope};
 use crate::standing::Standing;
-use crate::store::{AgentRecord, CertificateRecord};
+use crate::store::{
+    AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, CertificateRecord, StoreError,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -35,14 +39,17 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::api(Method::POST, "/agents", ISSUERS, "Name an agent with its scope", || post(create))
             .takes(CREATE),
         Row::api(Method::GET, "/agents/{id}", READERS, "One agent with its certificates", || get(show)),
-        Row::api(Method::POST, "/agents/{id}/certify", ISSUERS, "Issue a certificate", || post(certify))
-            .takes(CERTIFY),
+        Row::api(Method::PATCH, "/agents/{id}", ISSUERS, "Change what is said about an agent", || {
+            patch(change)
+        })
+        .takes(CHANGE),
     ]
 }
 
 async fn create(
     State(service): State<Arc<Service>>,
     caller: Caller,
+    reader: Reader,
     body: Bytes,
 ) -> Result<Response, Refusal> {
     if caller.is_bound() {
@@ -53,10 +60,12 @@ async fn create(
         ));
     }
     let mut members = Members::read(&body)?;
-    let name = members.text(&["name"], 63)?.ok_or_else(|| Refusal::invalid("`name` is missing"))?;
-    let name = AgentName::parse(&name).map_err(|error| Refusal::invalid(error.to_string()))?;
-    let scope = members.take(&["scope"])?.ok_or_else(|| Refusal::invalid("`scope` is missing"))?;
+    let called = members.text(&["name"], 255)?.ok_or_else(|| Refusal::invalid("`name` is missing"))?;
+    let mut details = described(&mut members, AgentDetails::default())?;
+    let scope = scope_of(&mut members, &mut details)?;
     members.end()?;
+    let (name, title) = named(called)?;
+    details.title = title;
     let draft = draft(&scope)?;
     let look = {
         let (subject, text) = (name.to_string(), scope.to_string());
@@ -65,10 +74,122 @@ async fn create(
         move |_: &Authority<'_>| Ok((Intent { what: "agent.create", subject, before: None, after, text }, ()))
     };
     let made = service.carry_out(&caller, Lane::Ordinary, look, move |authority, (), _, now| {
-        authority.create(&name, &draft, AnyAction::Refuse, now)
+        authority.create_described(&name, &draft, AnyAction::Refuse, details, now)
     });
     let agent = made.await?;
-    Ok(data_with(StatusCode::CREATED, &shape::agent(&agent, false, caller.tenant().as_str())))
+    Ok(data_with(StatusCode::CREATED, &shape::agent(&agent, false, reader)))
+}
+
+/// A name of ours, or one made from what the owner calls it, which is then its title.
+fn named(called: String) -> Result<(AgentName, Option<String>), Refusal> {
+    if let Ok(name) = AgentName::parse(&called) {
+        return Ok((name, None));
+    }
+    let mut random = [0; 4];
+    SystemRandom::new().fill(&mut random).map_err(|_| Refusal::internal())?;
+    let letters = called.to_lowercase();
+    let words = letters.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words: String = words.collect::<Vec<_>>().join("-").chars().take(48).collect();
+    // A piece of chance at the end: two agents may be called the same.
+    let name =
+        format!("{}-{}", if words.is_empty() { "agent" } else { words.trim_end_matches('-') }, hex(&random));
+    let name = AgentName::parse(&name).map_err(|error| Refusal::invalid(error.to_string()))?;
+    Ok((name, Some(called)))
+}
+
+/// Takes what may be said about an agent.
+fn described(members: &mut Members, mut details: AgentDetails) -> Result<AgentDetails, Refusal> {
+    for (place, names, most) in [
+        (&mut details.model, &["model"][..], 255),
+        (&mut details.model_hash, &["model_hash", "modelHash"], 512),
+        (&mut details.version, &["version"], 100),
+        (&mut details.description, &["description"], 1000),
+    ] {
+        if let Some(text) = members.text(names, most)? {
+            *place = Some(text);
+        }
+    }
+    match members.take(&["metadata"])? {
+        None => {}
+        Some(Value::Object(metadata)) => details.metadata = Some(Value::Object(metadata).to_string()),
+        Some(_) => return Err(Refusal::invalid("`metadata` has to be an object")),
+    }
+    Ok(details)
+}
+
+/// The scope to sign: a scope as our files have it, or what clients of the hosted service send. Of the latter
+/// `metadata` keeps nothing: what is shown of it is read from the scope.
+fn scope_of(members: &mut Members, details: &mut AgentDetails) -> Result<Value, Refusal> {
+    let scope = members.take(&["scope"])?;
+    let financial = members.take(&["financial_scope", "financialScope"])?;
+    let mut metadata: Map<String, Value> =
+        details.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let actions = metadata.remove("permitted_actions");
+    let scopes = metadata.remove("scopes");
+    let folded = metadata.remove("financial_scope");
+    if details.metadata.is_some() {
+        details.metadata = Some(Value::Object(metadata).to_string());
+    }
+    let two = |name| {
+        Refusal::invalid(format!("{name} is said twice and once would do; send one form of the scope"))
+    };
+    let (actions, financial) = match (actions, scopes, financial, folded) {
+        (Some(one), Some(other), _, _) if one != other => return Err(two("what is permitted")),
+        (_, _, Some(one), Some(other)) if one != other => return Err(two("the financial scope")),
+        (actions, scopes, financial, folded) => (actions.or(scopes), financial.or(folded)),
+    };
+    match (scope, &actions, &financial) {
+        (Some(scope), None, None) => Ok(scope),
+        (Some(_), _, _) => Err(two("the scope")),
+        (None, actions, financial) => v1scope::scope(actions.as_ref(), financial.as_ref()),
+    }
+}
+
+/// Changes what is said about an agent. Nothing of it is signed, and nothing that is signed can be changed here.
+async fn change(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    reader: Reader,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let mut members = Members::read(&body)?;
+    let (agent, certificates) = seen(&service, &caller, &id).await?;
+    let status = members.text(&["status"], 16)?;
+    if status.is_some_and(|word| word != shape::status(agent.standing, !certificates.is_empty(), reader)) {
+        let text = "`status` is not changed like this; order suspend, resume, revoke or halt";
+        return Err(Refusal::new(StatusCode::CONFLICT, "agent.standing", text));
+    }
+    let mut details = described(&mut members, agent.details.clone())?;
+    if let Some(called) = members.text(&["name"], 255)? {
+        details.title = Some(called).filter(|called| called != agent.name.as_str());
+    }
+    let fixed = members.take(&["scope"])?.is_some()
+        || members.take(&["financial_scope", "financialScope"])?.is_some();
+    members.end()?;
+    if fixed || !shape::keeps_scope(&mut details, &agent.scope) {
+        let text = "the scope is signed and is not changed like this; name another agent, or renew this one where its home is";
+        return Err(Refusal::new(StatusCode::CONFLICT, "scope.fixed", text));
+    }
+    let (who, seer, tenant) = (Who::Id(agent.id), caller.clone(), caller.tenant().clone());
+    let look = move |authority: &Authority<'_>| {
+        let agent = known(authority, &seer, &who)?;
+        let hash = |details: &AgentDetails| Some(Digest::of(format!("{details:?}").as_bytes()).to_hex());
+        let intent = Intent {
+            what: "agent.update",
+            subject: agent.id.to_string(),
+            before: hash(&agent.details),
+            after: hash(&details),
+            text: String::new(),
+        };
+        Ok((intent, (agent.id, details)))
+    };
+    let act = move |authority: &mut Authority<'_>, (id, details): (AgentId, AgentDetails), _, now| {
+        Ok(authority.store.set_details(&tenant, id, &details, now)?)
+    };
+    service.carry_out(&caller, Lane::Ordinary, look, act).await?;
+    let (agent, certificates) = seen(&service, &caller, &agent.id.to_string()).await?;
+    Ok(data(&shape::agent(&agent, !certificates.is_empty(), reader)))
 }
 
 /// Reads a scope as our files have it, in JSON. It names no file: nobody reads files for a stranger.
@@ -85,38 +206,67 @@ struct Asked {
     status: Option<String>,
     limit: Option<String>,
     offset: Option<String>,
+    before: Option<String>,
 }
 
 async fn list(
     State(service): State<Arc<Service>>,
     caller: Caller,
+    reader: Reader,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked?;
     let (limit, offset) = (page::limit(asked.limit.as_deref(), 20)?, page::offset(asked.offset.as_deref())?);
-    if let Some(word) = asked.status.as_deref().filter(|word| !STATUSES.contains(word)) {
-        let text = format!("`status` is `{word}`; it has to be one of {}", STATUSES.join(", "));
-        return Err(Refusal::invalid(text));
-    }
+    let filter = match asked.status.as_deref() {
+        None => AgentFilter::default(),
+        Some("pending") => AgentFilter { standing: Some(Standing::Good), certified: Some(false) },
+        Some("active") => AgentFilter { standing: Some(Standing::Good), certified: Some(true) },
+        Some("suspended") => AgentFilter { standing: Some(Standing::Held), certified: None },
+        Some("retired") => AgentFilter { standing: Some(Standing::Revoked), certified: None },
+        Some(_) => return Err(Refusal::invalid("`status` has to be pending, active, suspended or retired")),
+    };
+    let wrong = || Refusal::invalid("`before` is not as it was answered");
+    let after = asked.before.as_deref().map(|text| AgentId::parse(text).ok_or_else(wrong)).transpose()?;
     let seer = caller.clone();
     let found = service.readers.read(move |store| {
-        let mut found = Vec::new();
-        for agent in store.agents(seer.tenant())?.into_iter().filter(|agent| seer.reaches(agent.id)) {
-            let certified = !store.certificates(seer.tenant(), agent.id)?.is_empty();
-            if asked.status.as_deref().is_none_or(|word| word == shape::status(agent.standing, certified)) {
-                found.push((agent, certified));
+        let tenant = seer.tenant();
+        let certified =
+            |agent: &AgentRecord| Ok::<_, StoreError>(!store.certificates(tenant, agent.id)?.is_empty());
+        // A key for a few agents looks at those; any other one has pages cut by the records.
+        if let Some(ids) = seer.bound_to() {
+            let mut found = Vec::new();
+            for id in ids {
+                let Some(agent) = store.agent(tenant, *id)? else { continue };
+                let has = certified(&agent)?;
+                let fits = filter.standing.is_none_or(|standing| standing == agent.standing)
+                    && filter.certified.is_none_or(|wanted| wanted == has);
+                if fits {
+                    found.push((agent, has));
+                }
             }
+            found.sort_by_key(|(agent, _)| std::cmp::Reverse((agent.created, agent.id)));
+            let total = found.len() as u64;
+            let past = after.and_then(|after| found.iter().position(|(agent, _)| agent.id == after));
+            let skip = past.map_or(0, |past| past + 1) + offset as usize;
+            return Ok((found.into_iter().skip(skip).take(limit as usize + 1).collect::<Vec<_>>(), total));
         }
-        found.sort_by_key(|(agent, _)| std::cmp::Reverse(agent.created));
-        Ok(found)
+        let page = AgentPage { filter, after, offset, limit: limit + 1 };
+        let mut rows = Vec::new();
+        for agent in store.agents_page(tenant, &page)? {
+            let has = certified(&agent)?;
+            rows.push((agent, has));
+        }
+        Ok((rows, store.count_agents(tenant, filter)?))
     });
-    let found = found.await?;
-    let rows = found.iter().skip(offset as usize).take(limit as usize);
-    let rows: Vec<Value> =
-        rows.map(|(agent, has)| shape::agent(agent, *has, caller.tenant().as_str())).collect();
+    // One more than asked for says whether there is a next page.
+    let (mut rows, total) = found.await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|(agent, _)| agent.id.to_string());
     let body = json!({
-        "data": rows,
-        "meta": { "total": found.len(), "limit": limit, "offset": offset },
+        "data": rows.iter().map(|(agent, has)| shape::agent(agent, *has, reader)).collect::<Vec<_>>(),
+        "meta": { "total": total, "limit": limit, "offset": offset },
+        "pagination": { "limit": limit, "has_next_page": more, "next_cursor": next },
     });
     Ok(json_text(StatusCode::OK, body.to_string()))
 }
@@ -124,11 +274,12 @@ async fn list(
 async fn show(
     State(service): State<Arc<Service>>,
     caller: Caller,
+    reader: Reader,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     let (agent, certificates) = seen(&service, &caller, &id).await?;
     let (tenant, now) = (caller.tenant().as_str(), (service.clock)());
-    let mut row = shape::agent(&agent, !certificates.is_empty(), tenant);
+    let mut row = shape::agent(&agent, !certificates.is_empty(), reader);
     let certificates: Vec<Value> =
         certificates.iter().rev().map(|known| shape::certificate(known, tenant, now)).collect();
     if let Some(members) = row.as_object_mut() {
@@ -170,89 +321,38 @@ pub(crate) fn known(authority: &Authority<'_>, caller: &Caller, who: &Who) -> Re
     if caller.reaches(agent.id) { Ok(agent) } else { Err(Refusal::missing()) }
 }
 
-async fn certify(
-    State(service): State<Arc<Service>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    let mut members = Members::read(&body)?;
-    let request = members.text(&["csr"], MAX_REQUEST)?;
-    let days = members.number("days", 1, 400)?.map_or(Ok(Days::WEEK), Days::new)?;
-    let comeback = match members.flag("after_revocation")? {
-        true => Comeback::AfterRevocation,
-        false => Comeback::Refuse,
-    };
-    members.end()?;
-    // Before a key is made, which is dear: who may not have it anyway.
-    let (agent, _) = seen(&service, &caller, &id).await?;
-    let held = match request {
-        Some(_) => None,
-        None => Some(service.make_held_key().await?),
-    };
-    let key = match (request, &held) {
-        (Some(pem), _) => GrantKey::Request(pem.into_bytes()),
-        (None, Some(public)) => GrantKey::Held(public.clone()),
-        (None, None) => return Err(Refusal::internal()),
-    };
-    let order = Grant { key, days, comeback };
-    let (who, seer, hours) = (Who::Id(agent.id), caller.clone(), service.hours);
-    let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
-        let intent = Intent {
-            what: "certificate.issue",
-            subject: agent.id.to_string(),
-            before: Some(agent.standing.word().into()),
-            after: Some(Standing::Good.word().into()),
-            text: String::new(),
-        };
-        Ok((intent, agent))
-    };
-    let granted = service.carry_out(&caller, Lane::Ordinary, look, move |authority, agent, _, now| {
-        authority.grant(&Who::Id(agent.id), &order, hours, now)
-    });
-    let granted = match (granted.await, held) {
-        (Err(refusal), Some(public)) => {
-            service.forget_held_key(public.key_id()).await;
-            return Err(refusal);
-        }
-        (granted, _) => granted?,
-    };
-    let decoded = granted.certificate.decoded();
-    let serial = decoded.serial();
-    let (_, certificates) = seen(&service, &caller, &granted.agent.id.to_string()).await?;
-    let issued = certificates.iter().find(|known| known.serial == serial).ok_or_else(Refusal::internal)?;
-    let mut row = shape::certificate(issued, caller.tenant().as_str(), (service.clock)());
-    let published = service.published()?;
-    if let Some(members) = row.as_object_mut() {
-        let chain = [published.issuing_pem(), published.root_pem()].concat();
-        members.insert("chain_pem".into(), chain.into());
-        members.insert("thumbprint".into(), decoded.thumbprint().to_hex().into());
-        members.insert("list_number".into(), granted.publication.number.into());
-    }
-    Ok(data_with(StatusCode::CREATED, &row))
-}
-
 const ISSUERS: Open = Open::Roles(&[Role::Issuer]);
 const READERS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate]);
-const STATUSES: [&str; 4] = ["pending", "active", "suspended", "retired"];
-/// A request with an RSA key of 16,384 bits, which is refused, has less.
-const MAX_REQUEST: usize = 16_384;
 const LIST: &[Named] = &[
     Named::new("status", "string", "pending, active, suspended or retired"),
     Named::new("limit", "integer", "How many at most: 1 to 100, 20 if not said"),
     Named::new("offset", "integer", "How many to leave out"),
+    Named::new("before", "string", "The `next_cursor` of the page before"),
 ];
 const CREATE: &[Named] = &[
-    Named::new("name", "string", "Lower-case letters, digits and hyphens, up to 63; unique"),
-    Named::new("scope", "object", "What it may do, as in a scope file"),
-];
-const CERTIFY: &[Named] = &[
     Named::new(
-        "csr",
+        "name",
         "string",
-        "A PKCS#10 request in PEM; without one the authority makes and holds the key",
+        "A unique name of lower-case letters, digits and hyphens, or any other text: its title",
     ),
-    Named::new("days", "integer", "For how long: 1 to 400, 7 if not said"),
-    Named::new("after_revocation", "boolean", "Let a revoked agent come back, with a new key"),
+    Named::new("scope", "object", "What it may do, as in a scope file"),
+    Named::new("financial_scope", "object", "In place of `scope`: limits in USD, venues, instruments"),
+    Named::new("metadata", "object", "Anything; `permitted_actions` in place of `scope`"),
+    MODEL,
+    MODEL_HASH,
+    VERSION,
+    DESCRIPTION,
 ];
+const CHANGE: &[Named] = &[
+    Named::new("name", "string", "Its title"),
+    Named::new("metadata", "object", "Replaces what was there; it cannot change what is permitted"),
+    Named::new("status", "string", "Only as it is: orders change it"),
+    MODEL,
+    MODEL_HASH,
+    VERSION,
+    DESCRIPTION,
+];
+const MODEL: Named = Named::new("model", "string", "Which model it runs");
+const MODEL_HASH: Named = Named::new("model_hash", "string", "A hash of the model; also `modelHash`");
+const VERSION: Named = Named::new("version", "string", "Which version of the model");
+const DESCRIPTION: Named = Named::new("description", "string", "What it is for");

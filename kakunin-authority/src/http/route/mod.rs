@@ -3,7 +3,10 @@
 pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod ca;
+pub(crate) mod certify;
 pub(crate) mod crl;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod sign;
 pub(crate) mod standing;
+pub(crate) mod verify;

@@ -23,7 +23,7 @@ use crate::http::error::Refusal;
 use crate::http::route::agents::known;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
-use crate::http::shape;
+use crate::http::shape::{self, Reader};
 use crate::http::table::{Named, Row};
 use crate::standing::Order;
 use crate::store::AuditId;
@@ -75,7 +75,7 @@ async fn halt(asked: Asked) -> Result<Response, Refusal> {
 }
 
 /// `reason` is free text; without one the records say so.
-fn reason(body: &Bytes) -> Result<String, Refusal> {
+pub(crate) fn reason(body: &Bytes) -> Result<String, Refusal> {
     let mut members = Members::read(body)?;
     let reason = members.text(&["reason"], 500)?;
     let note = members.text(&["operator_note"], 1000)?;
@@ -87,7 +87,7 @@ fn reason(body: &Bytes) -> Result<String, Refusal> {
     })
 }
 
-async fn give(
+pub(crate) async fn give(
     service: &Arc<Service>,
     caller: &Caller,
     id: &str,
@@ -115,7 +115,7 @@ async fn give(
     let act = move |authority: &mut Authority<'_>, agent, audit: AuditId, now| {
         let ordered = authority.order(&Who::Id(agent), order, &words, hours, now)?;
         let last = authority.records().certificates(&tenant, agent)?.last().map(shape::serial);
-        let mut row = row(&ordered, &reason, tenant.as_str());
+        let mut row = row(&ordered, &reason);
         row.insert("certificate_serial".into(), last.clone().into());
         if what == "agent.halt" {
             receipt(
@@ -136,8 +136,8 @@ async fn give(
     service.carry_out(caller, lane, look, act).await
 }
 
-fn row(ordered: &Ordered, reason: &str, tenant: &str) -> Map<String, Value> {
-    let mut row = match shape::agent(&ordered.agent, true, tenant) {
+fn row(ordered: &Ordered, reason: &str) -> Map<String, Value> {
+    let mut row = match shape::agent(&ordered.agent, true, Reader::Other) {
         Value::Object(row) => row,
         _ => Map::new(),
     };
@@ -180,7 +180,7 @@ fn receipt(
 
 const REVOKERS: Open = Open::Roles(&[Role::Revoker]);
 const HALT: &[u8] = b"kakunin halt receipt 1\n";
-const WHY: &[Named] = &[
+pub(crate) const WHY: &[Named] = &[
     Named::new("reason", "string", "Up to 500 characters; a reason of RFC 5280 is written into the list"),
     Named::new("operator_note", "string", "Up to 1000 characters"),
 ];

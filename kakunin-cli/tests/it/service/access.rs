@@ -21,6 +21,11 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/agents", Some(&["issuer", "revoker", "auditor", "gate"])),
     ("post", "/agents", Some(&["issuer"])),
     ("get", "/agents/{id}", Some(&["issuer", "revoker", "auditor", "gate"])),
+    ("patch", "/agents/{id}", Some(&["issuer"])),
+    ("post", "/agents/{id}/sign", Some(&["issuer"])),
+    ("post", "/certificates/{id}/revoke", Some(&["revoker"])),
+    ("get", "/verify/{serial}", None),
+    ("post", "/verify/message", None),
     ("post", "/agents/{id}/certify", Some(&["issuer"])),
     ("post", "/agents/{id}/suspend", Some(&["revoker"])),
     ("post", "/agents/{id}/resume", Some(&["revoker"])),
@@ -37,7 +42,7 @@ const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "ga
 /// The method and path of a route of the table, with names that nothing has.
 fn request(document: &Value, method: &str, path: &str) -> Request {
     let top = document.pointer(&format!("/paths/{}/servers", path.replace('/', "~1"))).is_some();
-    let path = path.replace("{id}", "nobody").replace("{prefix}", "aaaaaaaaaaaa");
+    let path = path.replace("{id}", "nobody").replace("{prefix}", "aaaaaaaaaaaa").replace("{serial}", "00");
     Request::new(&method.to_uppercase(), &if top { path } else { format!("/v1{path}") })
 }
 
@@ -72,7 +77,11 @@ fn every_route_is_open_to_its_roles_and_to_nobody_else() {
     for (method, path, roles) in TABLE {
         let plain = request(&document, method, path);
         let Some(roles) = roles else {
-            assert_eq!(office.send(&plain).status, 200, "{path}");
+            let open = office.send(&plain).status;
+            assert!(
+                if path.starts_with("/verify/") { open == 404 || open == 400 } else { open == 200 },
+                "{path} {open}"
+            );
             continue;
         };
         for (role, key) in &keys {

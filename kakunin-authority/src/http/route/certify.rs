@@ -1,0 +1,144 @@
+//! Certificates over the network: asking for one, and revoking one.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use serde_json::json;
+
+use super::agents::{known, seen};
+use super::standing;
+use crate::access::Role;
+use crate::agent::Who;
+use crate::authority::{Authority, Comeback, Days};
+use crate::grant::{Grant, GrantKey};
+use crate::http::access::{Caller, Open};
+use crate::http::answer::{data, data_with};
+use crate::http::body::Members;
+use crate::http::deed::Intent;
+use crate::http::error::Refusal;
+use crate::http::sequencer::Lane;
+use crate::http::service::Service;
+use crate::http::shape;
+use crate::http::table::{Named, Row};
+use crate::standing::{Order, Standing};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row::api(Method::POST, "/agents/{id}/certify", ISSUERS, "Issue a certificate", || post(certify))
+            .takes(CERTIFY),
+        Row::api(
+            Method::POST,
+            "/certificates/{id}/revoke",
+            REVOKERS,
+            "Revoke the agent that a certificate belongs to",
+            || post(revoke),
+        )
+        .takes(standing::WHY),
+    ]
+}
+
+async fn certify(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let mut members = Members::read(&body)?;
+    let request = members.text(&["csr"], MAX_REQUEST)?;
+    let days = members.number("days", 1, 400)?.map_or(Ok(Days::WEEK), Days::new)?;
+    let comeback = match members.flag("after_revocation")? {
+        true => Comeback::AfterRevocation,
+        false => Comeback::Refuse,
+    };
+    members.end()?;
+    // Before a key is made, which is dear: who may not have it anyway.
+    let (agent, _) = seen(&service, &caller, &id).await?;
+    let held = match request {
+        Some(_) => None,
+        None => Some(service.make_held_key().await?),
+    };
+    let key = match (request, &held) {
+        (Some(pem), _) => GrantKey::Request(pem.into_bytes()),
+        (None, Some(public)) => GrantKey::Held(public.clone()),
+        (None, None) => return Err(Refusal::internal()),
+    };
+    let order = Grant { key, days, comeback };
+    let (who, seer, hours) = (Who::Id(agent.id), caller.clone(), service.hours);
+    let look = move |authority: &Authority<'_>| {
+        let agent = known(authority, &seer, &who)?;
+        let intent = Intent {
+            what: "certificate.issue",
+            subject: agent.id.to_string(),
+            before: Some(agent.standing.word().into()),
+            after: Some(Standing::Good.word().into()),
+            text: String::new(),
+        };
+        Ok((intent, agent))
+    };
+    let granted = service.carry_out(&caller, Lane::Ordinary, look, move |authority, agent, _, now| {
+        authority.grant(&Who::Id(agent.id), &order, hours, now)
+    });
+    let granted = match (granted.await, held) {
+        (Err(refusal), Some(public)) => {
+            service.forget_held_key(public.key_id()).await;
+            return Err(refusal);
+        }
+        (granted, _) => granted?,
+    };
+    let decoded = granted.certificate.decoded();
+    let serial = decoded.serial();
+    let (_, certificates) = seen(&service, &caller, &granted.agent.id.to_string()).await?;
+    let issued = certificates.iter().find(|known| known.serial == serial).ok_or_else(Refusal::internal)?;
+    let mut row = shape::certificate(issued, caller.tenant().as_str(), (service.clock)());
+    let published = service.published()?;
+    if let Some(members) = row.as_object_mut() {
+        let chain = [published.issuing_pem(), published.root_pem()].concat();
+        members.insert("chain_pem".into(), chain.into());
+        members.insert("thumbprint".into(), decoded.thumbprint().to_hex().into());
+        members.insert("list_number".into(), granted.publication.number.into());
+    }
+    Ok(data_with(StatusCode::CREATED, &row))
+}
+
+/// Standing belongs to the agent: whoever revokes one certificate revokes all of it.
+async fn revoke(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(serial): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let reason = standing::reason(&body)?;
+    let serial = shape::parse_serial(&serial).ok_or_else(Refusal::missing)?;
+    let found = service.readers.read(move |store| store.certificate(serial)).await?;
+    let found = found.filter(|known| known.tenant == *caller.tenant() && caller.reaches(known.agent));
+    let found = found.ok_or_else(Refusal::missing)?;
+    let agent = found.agent.to_string();
+    standing::give(&service, &caller, &agent, Order::Revoke, "certificate.revoke", reason.clone()).await?;
+    let now = service.readers.read(move |store| store.certificate(serial)).await?;
+    let now = now.ok_or_else(Refusal::internal)?;
+    Ok(data(&json!({
+        "certificate_id": shape::serial(&now),
+        "agent_id": agent,
+        "status": shape::certificate_status(&now, (service.clock)()),
+        "revoked_at": now.since.to_string(),
+        "reason": reason,
+    })))
+}
+
+const ISSUERS: Open = Open::Roles(&[Role::Issuer]);
+const REVOKERS: Open = Open::Roles(&[Role::Revoker]);
+/// A request with an RSA key of 16,384 bits, which is refused, has less.
+const MAX_REQUEST: usize = 16_384;
+const CERTIFY: &[Named] = &[
+    Named::new(
+        "csr",
+        "string",
+        "A PKCS#10 request in PEM; without one the authority makes and holds the key",
+    ),
+    Named::new("days", "integer", "For how long: 1 to 400, 7 if not said"),
+    Named::new("after_revocation", "boolean", "Let a revoked agent come back, with a new key"),
+];

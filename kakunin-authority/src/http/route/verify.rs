@@ -1,0 +1,65 @@
+//! What anybody may ask about a certificate by its serial number.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::response::Response;
+use axum::routing::get;
+use kakunin_core::certificate::AgentCertificate;
+use serde_json::json;
+
+use crate::http::access::Open;
+use crate::http::answer::data;
+use crate::http::error::Refusal;
+use crate::http::service::Service;
+use crate::http::shape::{self, Reader};
+use crate::http::table::Row;
+use crate::standing::Standing;
+
+pub(crate) fn rows() -> Vec<Row> {
+    let about = "How a certificate stands now. Whoever shows its number has not shown its key";
+    vec![Row::api(Method::GET, "/verify/{serial}", Open::Everyone, about, || get(serial))]
+}
+
+async fn serial(
+    State(service): State<Arc<Service>>,
+    Path(serial): Path<String>,
+) -> Result<Response, Refusal> {
+    let wrong = || Refusal::invalid("a serial number has 32 hexadecimal digits");
+    let serial = shape::parse_serial(&serial).ok_or_else(wrong)?;
+    let found = service.readers.read(move |store| {
+        let Some(known) = store.certificate(serial)? else { return Ok(None) };
+        Ok(store.agent(&known.tenant, known.agent)?.map(|agent| (known, agent)))
+    });
+    let (known, agent) = found.await?.ok_or_else(Refusal::missing)?;
+    let now = (service.clock)();
+    let status = shape::certificate_status(&known, now);
+    let begun = known.validity.not_before <= now;
+    // The scope that counts is the one that was signed.
+    let scope = known.der.as_deref().and_then(|der| AgentCertificate::decode(der).ok());
+    let permitted = scope.as_ref().map(|certificate| shape::actions(certificate.scope()));
+    let ended = (known.standing != Standing::Good).then(|| known.since.to_string());
+    let row = shape::agent(&agent, true, Reader::Other);
+    let of = |name: &str| row.get(name).cloned().unwrap_or_default();
+    Ok(data(&json!({
+        "serial_number": shape::serial(&known),
+        "status": status,
+        "certificate_status": status,
+        "standing": known.standing.word(),
+        "valid": status == "active" && begun && known.der.is_some(),
+        "issued_at": known.validity.not_before.to_string(),
+        "expires_at": known.validity.not_after.to_string(),
+        "revoked_at": ended,
+        "revocation_reason": ended.as_ref().map(|_| shape::reason(known.reason)),
+        "agent_id": of("id"),
+        "agent_name": of("name"),
+        "model_hash": of("model_hash"),
+        "permitted_actions": permitted,
+        "scope": scope.as_ref().map(|certificate| certificate.scope().to_words()),
+        "agent": {
+            "id": of("id"), "name": of("name"), "model": of("model"), "model_hash": of("model_hash"),
+            "version": of("version"), "permitted_actions": permitted,
+        },
+    })))
+}
