@@ -172,7 +172,7 @@ impl Around<'_> {
         let verified = ders.iter().filter_map(|der| FeedCertificate::verify(der, self.issuing).ok());
         let dated = verified.map(|certificate| {
             let serial = HashSet::from([certificate.decoded().serial()]);
-            let end = self.said.end(&serial, certificate.decoded().validity().not_after);
+            let end = self.said.end(&serial, certificate.decoded().validity().not_after).surely;
             (certificate, end)
         });
         dated.collect()

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::papers::CheckedList;
+use super::papers::{CheckedList, Revoked};
 use super::source::Source;
 use crate::digest::Digest;
 use crate::id::SerialNumber;
@@ -131,8 +131,16 @@ pub(super) struct Said {
     with_feed: HashMap<usize, FeedHead>,
     /// Those that the sources have, by name.
     names: HashMap<Digest, usize>,
-    /// For each certificate that is here and on a list: on which, ascending, and if it is revoked there, since when.
-    named: HashMap<SerialNumber, Vec<(usize, Option<UnixTime>)>>,
+    /// For each certificate that is here and on a list: on which, ascending, as what, and since when.
+    named: HashMap<SerialNumber, Vec<Entry>>,
+}
+
+/// A certificate on a list.
+#[derive(Clone, Copy)]
+struct Entry {
+    list: usize,
+    standing: Standing,
+    since: UnixTime,
 }
 
 impl Said {
@@ -149,14 +157,15 @@ impl Said {
             if !serials.contains(&serial) {
                 return;
             }
-            let revoked = (standing == Standing::Revoked).then_some(date);
             let on = self.named.entry(serial).or_default();
-            match on.last_mut() {
+            match on.last_mut().filter(|last| last.list == at) {
                 // Of an entry that is there twice, the more restrictive one counts.
-                Some((last, known)) if *last == at => {
-                    *known = [*known, revoked].into_iter().flatten().min();
+                Some(known) if known.standing == standing => known.since = date.min(known.since),
+                Some(known) if standing == Standing::Revoked => {
+                    (known.standing, known.since) = (standing, date);
                 }
-                _ => on.push((at, revoked)),
+                Some(_) => {}
+                None => on.push(Entry { list: at, standing, since: date }),
             }
         });
     }
@@ -165,29 +174,37 @@ impl Said {
     pub(super) fn list(&self, name: &Digest, serial: &SerialNumber) -> Option<CheckedList> {
         let at = *self.names.get(name)?;
         let on = self.named.get(serial).map_or(&[][..], Vec::as_slice);
-        let entry = on.binary_search_by_key(&at, |(list, _)| *list).ok().and_then(|entry| on.get(entry));
-        let standing = match entry {
-            None => Standing::Good,
-            Some((_, None)) => Standing::Held,
-            Some((_, Some(_))) => Standing::Revoked,
-        };
+        let entry = on.binary_search_by_key(&at, |entry| entry.list).ok().and_then(|entry| on.get(entry));
+        let standing = entry.map_or(Standing::Good, |entry| entry.standing);
         Some(CheckedList { list: *self.lists.get(at)?, standing, feed: self.with_feed.get(&at).copied() })
     }
 
     /// Since when certificates of one key, which end by `not_after`, are revoked. A date that the issuer set back counts
     /// from the last list that still called them good: whoever acted by that list was right. Later lists without the entry
-    /// forgot it, since a revocation is final, and one of after `not_after` need not name it any more.
-    pub(super) fn end(&self, serials: &HashSet<SerialNumber>, not_after: UnixTime) -> Option<UnixTime> {
+    /// forgot it, since a revocation is final, and one of after `not_after` need not name it any more. A hold that no list
+    /// lifted before the revocation was its beginning, and from then on nothing is beyond doubt.
+    pub(super) fn end(&self, serials: &HashSet<SerialNumber>, not_after: UnixTime) -> Revoked {
         let on = || serials.iter().filter_map(|serial| self.named.get(serial)).flatten();
-        let revoking = || on().filter_map(|(at, date)| Some((self.lists.get(*at)?, (*date)?)));
-        let date = revoking().map(|(_, date)| date).min()?;
-        let first = revoking().map(|(list, _)| list.number).min()?;
-        let on: HashSet<usize> = on().map(|(at, _)| *at).collect();
-        let good =
-            self.lists.iter().enumerate().filter(|(at, list)| {
-                list.number < first && list.this_update <= not_after && !on.contains(at)
-            });
-        Some(good.map(|(_, list)| list.this_update).fold(date, UnixTime::max))
+        let of = |standing| {
+            on().filter(move |entry| entry.standing == standing)
+                .filter_map(|entry| Some((self.lists.get(entry.list)?, entry.since)))
+        };
+        let revoking = || of(Standing::Revoked);
+        let date = revoking().map(|(_, date)| date).min();
+        let (Some(date), Some(first)) = (date, revoking().map(|(list, _)| list.number).min()) else {
+            return Revoked::default();
+        };
+        let named: HashSet<usize> = on().map(|entry| entry.list).collect();
+        let good = || {
+            let lists = self.lists.iter().enumerate().filter(|(at, _)| !named.contains(at));
+            lists.map(|(_, list)| list).filter(|list| list.number < first && list.this_update <= not_after)
+        };
+        let lifted = good().map(|list| list.number).max();
+        let unlifted =
+            of(Standing::Held).filter(|(list, _)| list.number < first && Some(list.number) > lifted);
+        let held = unlifted.map(|(_, date)| date).fold(date, UnixTime::min);
+        let since = |date| Some(good().map(|list| list.this_update).fold(date, UnixTime::max));
+        Revoked { perhaps: since(held), surely: since(date) }
     }
 }
 

@@ -28,14 +28,22 @@ pub(super) struct Signatory {
     revoked: Revoked,
 }
 
-/// Since when a certificate is revoked, it or its issuer, on any list there is. Where several roots vouch for it, each with
-/// lists of its own, they may disagree.
+/// Since when a certificate is revoked, it or its issuer, on any list there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Revoked {
-    /// The earliest time that one of the roots says.
+    /// From when on it is in doubt: where several roots vouch for it, by the one that says the earliest time, and from the
+    /// hold that became the revocation.
     pub(super) perhaps: Option<UnixTime>,
-    /// The time by which all of them say so.
+    /// From when on it is revoked by what all of them say.
     pub(super) surely: Option<UnixTime>,
+}
+
+impl Revoked {
+    /// What either says.
+    fn or(self, other: Self) -> Self {
+        let earlier = |one: Option<UnixTime>, other| [one, other].into_iter().flatten().min();
+        Self { perhaps: earlier(self.perhaps, other.perhaps), surely: earlier(self.surely, other.surely) }
+    }
 }
 
 impl Signatory {
@@ -91,7 +99,7 @@ pub(super) struct Papers<'a> {
     paths: Paths<'a>,
     lists: Lists<'a>,
     feeds: Feeds,
-    revoked: HashMap<Bearer, Option<UnixTime>>,
+    revoked: HashMap<Bearer, Revoked>,
     /// By the source that is read: what others hold changes no path of a certificate that it holds whole.
     signatories: HashMap<(usize, Digest), Option<Arc<Signatory>>>,
 }
@@ -150,25 +158,25 @@ impl<'a> Papers<'a> {
     fn prove(&mut self, source: usize, x5t: &Digest) -> Option<Signatory> {
         let paths = self.paths.from(Some(source), x5t);
         // Under each root: since when it is revoked, and the path. Lists are asked for in either case.
-        let mut roots: BTreeMap<Digest, (Option<UnixTime>, Arc<AgentPath>)> = BTreeMap::new();
+        let mut roots: BTreeMap<Digest, (Revoked, Arc<AgentPath>)> = BTreeMap::new();
         for path in paths.iter() {
             let revoked = self.revocation(path);
             let (known, its) = roots.entry(root_of(path)).or_insert_with(|| (revoked, Arc::clone(path)));
-            *known = [*known, revoked].into_iter().flatten().min();
+            *known = known.or(revoked);
             if !its.issuing().list_issuer().may_sign_lists {
                 *its = Arc::clone(path);
             }
         }
-        let perhaps = roots.values().filter_map(|(revoked, _)| *revoked).min();
+        let perhaps = roots.values().filter_map(|(revoked, _)| revoked.perhaps).min();
         // No root speaks against what another one stands for: that one's word is the path.
-        let never = |revoked: &Option<UnixTime>| revoked.is_none();
-        let (surely, path) = roots.values().max_by_key(|(revoked, _)| (never(revoked), *revoked)).cloned()?;
+        let last = |(revoked, _): &&(Revoked, _)| (revoked.surely.is_none(), revoked.surely);
+        let (Revoked { surely, .. }, path) = roots.values().max_by_key(last).cloned()?;
         Some(Signatory { path, roots: roots.into_keys().collect(), revoked: Revoked { perhaps, surely } })
     }
 
     /// The earliest time from which the agent or its issuer was revoked: under any certificate that the same authority gave
     /// the same agent for the same key, since whoever holds the key may sign under each of them.
-    fn revocation(&mut self, path: &AgentPath) -> Option<UnixTime> {
+    fn revocation(&mut self, path: &AgentPath) -> Revoked {
         let bearer = Bearer::of(path);
         if let Some(known) = self.revoked.get(&bearer) {
             return *known;
@@ -184,8 +192,8 @@ impl<'a> Papers<'a> {
         let (of_issuing, of_root) = self.ask(path);
         let by_feed =
             self.fed(path, &of_issuing, |feeds, sources, around| feeds.end(sources, around, &agent.serials));
-        let ends = [agent.end(&of_issuing), by_feed, issuing.end(&of_root)];
-        let revoked = ends.into_iter().flatten().min();
+        let by_feed = Revoked { perhaps: by_feed, surely: by_feed };
+        let revoked = agent.end(&of_issuing).or(by_feed).or(issuing.end(&of_root));
         self.revoked.insert(bearer, revoked);
         revoked
     }
@@ -311,7 +319,7 @@ impl Ends {
         self.not_after = self.not_after.max(Some(certificate.validity().not_after));
     }
 
-    fn end(&self, said: &Said) -> Option<UnixTime> {
-        said.end(&self.serials, self.not_after?)
+    fn end(&self, said: &Said) -> Revoked {
+        self.not_after.map_or_else(Revoked::default, |not_after| said.end(&self.serials, not_after))
     }
 }

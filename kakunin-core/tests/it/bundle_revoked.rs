@@ -100,6 +100,23 @@ fn a_hold_is_no_revocation_and_its_end_is_good_standing() {
     assert_eq!(case.lag(&[&house.held_on_24th, &house.good_on_25th, &house.set_back_on_26th]), None);
 }
 
+/// Whoever suspends first and revokes when it is sure what happened dates the revocation behind what was done meanwhile.
+#[test]
+fn a_revocation_begins_with_the_hold_that_nobody_lifted_before_it() {
+    // Held from the 24th on and revoked on the 26th; seen at noon of the 25th.
+    let case = Case::of(|house| &house.issuing_list, 2 * DAY);
+    let house = case.house();
+    assert_eq!(case.lag(&[&house.revoked_on_26th]), None, "without the hold");
+    let since_hold = Some(DAY * 3 / 2);
+    assert_eq!(case.lag(&[&house.held_on_24th, &house.revoked_on_26th]), since_hold);
+    assert_eq!(case.lag(&[&house.revoked_on_26th, &house.held_on_24th]), since_hold);
+    // A list in between that calls it good lifted the hold.
+    assert_eq!(case.lag(&[&house.held_on_24th, &house.good_on_25th, &house.revoked_on_26th]), None);
+    // Whoever was seen before the hold was right, and a hold alone makes nothing INVALID.
+    let case = Case::of(|house| &house.issuing_list, 3600);
+    assert_eq!(case.lag(&[&case.house().held_on_24th, &case.house().revoked_on_26th]), None);
+}
+
 #[test]
 fn a_revocation_counts_for_every_certificate_of_the_key() {
     let case = Case::of(|house| &house.issuing_list, DAY * 2);
