@@ -21,6 +21,7 @@ use super::manifest::{
 use super::papers;
 use super::part::{Part, Spool, write_file};
 use super::selection::{Selection, Stated};
+use super::zip::TOO_MUCH;
 use crate::digest::Digest;
 use crate::id::{ChainId, StreamId};
 use crate::journal::{Archive, Entry, ReadError, StreamReader, locate};
@@ -281,6 +282,10 @@ impl Collected {
         self.manifest.members = parts.iter().map(Part::listed).collect();
         parts.insert(0, Part::of(MANIFEST, self.manifest.to_json()));
 
+        if let Some(part) = parts.iter().find(|part| part.is_too_large()) {
+            let source = io::Error::other(format!("{}: {TOO_MUCH}", part.name));
+            return Err(ExportError::Write { path: out.to_owned(), source });
+        }
         let temporary = out.with_extension(format!("{}.tmp", std::process::id()));
         let written = write_file(&temporary, parts).and_then(|size| {
             fs::rename(&temporary, out)?;

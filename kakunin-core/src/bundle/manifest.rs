@@ -130,6 +130,11 @@ pub(super) fn list_name(member: &str) -> Option<Digest> {
     Digest::from_hex(member.strip_prefix("crls/")?.strip_suffix(".crl")?)
 }
 
+/// Whether a member is read line by line, however long it is. What every other one holds is in memory at once.
+pub(super) fn is_read_by_line(member: &str) -> bool {
+    [RECEIPTS, DISCLOSURES, SEALS, FEED].contains(&member) || member.ends_with("/proofs")
+}
+
 /// The member of a list.
 pub(super) fn list_member(name: &Digest) -> String {
     format!("crls/{name}.crl")
@@ -154,6 +159,9 @@ pub(super) const SEALS: &str = "seals";
 pub(super) const TOTALS: &str = "totals";
 pub(super) const RECIPE: &str = "VERIFY.md";
 pub(super) const VERSION: u64 = 1;
+
+/// Certificates, lists, erasures and checkpoints of one incident stay far below.
+pub(super) const MAX_SMALL: u32 = 64 << 20;
 
 /// Owners of one incident; each has a log.
 const MAX_LOGS: usize = 64;

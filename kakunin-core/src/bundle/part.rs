@@ -6,13 +6,13 @@ use std::path::Path;
 
 use ring::digest::{Context, SHA256};
 
-use super::manifest::ManifestMember;
+use super::manifest::{MAX_SMALL, ManifestMember, is_read_by_line};
 use super::zip::{Crc, ZipWriter};
 use crate::digest::Digest;
 
 /// One member, ready to be written.
 pub(super) struct Part {
-    name: String,
+    pub(super) name: String,
     size: u64,
     crc: u32,
     digest: Digest,
@@ -31,6 +31,11 @@ impl Part {
             digest: Digest::of(&octets),
             data: Box::new(io::Cursor::new(octets)),
         }
+    }
+
+    /// Whether no reader takes it.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.size > u64::from(MAX_SMALL) && !is_read_by_line(&self.name)
     }
 
     pub(super) fn listed(&self) -> ManifestMember {

@@ -14,8 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use super::form::{DisclosureLine, ErasureLine, Line, ProofLine, TotalLine, read_lines, read_log};
 use super::lines::{Beside, Lines, Seals, changed};
 use super::manifest::{
-    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, FEED, MANIFEST, Manifest, PROOFS, Plan,
-    RECEIPTS, RECIPE, SEALS, TOTALS, list_member, list_name, log_member,
+    CERTIFICATES, CHECKPOINTS, CONSISTENCY, DISCLOSURES, ERASED, FEED, MANIFEST, MAX_SMALL, Manifest, PROOFS,
+    Plan, RECEIPTS, RECIPE, SEALS, TOTALS, is_read_by_line, list_member, list_name, log_member,
 };
 use super::seals::Sealer;
 use super::zip::{Member, Zip, ZipError};
@@ -377,6 +377,9 @@ fn read_plan(zip: &Zip) -> Result<Plan, BundleError> {
         return Err(wrong("it lists other members"));
     }
     for (member, (name, digest, size)) in found.into_iter().zip(&plan.members) {
+        if member.size > MAX_SMALL && !is_read_by_line(&member.name) {
+            return Err(BundleError::refuse("bundle.member", &member.name, TOO_LARGE));
+        }
         let mut hash = Context::new(&SHA256);
         let whole = zip.check(member, &mut |octets| hash.update(octets))?;
         if !whole
@@ -399,7 +402,7 @@ fn read_plan(zip: &Zip) -> Result<Plan, BundleError> {
 
 fn read_member(zip: &Zip, member: &Member, most: u32) -> Result<Vec<u8>, BundleError> {
     if member.size > most {
-        return Err(BundleError::refuse("bundle.member", &member.name, "it is larger than it may be"));
+        return Err(BundleError::refuse("bundle.member", &member.name, TOO_LARGE));
     }
     let mut octets = Vec::new();
     zip.reader(member, 0).read_to_end(&mut octets)?;
@@ -477,5 +480,4 @@ impl BundleError {
 /// 16,384 members at less than 200 octets each, and as many streams.
 const MAX_MANIFEST: u32 = 8 << 20;
 
-/// Certificates and checkpoints of one incident stay far below.
-const MAX_SMALL: u32 = 64 << 20;
+const TOO_LARGE: &str = "it is larger than it may be";

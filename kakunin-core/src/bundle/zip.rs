@@ -291,7 +291,7 @@ const MAX_SIZE: u64 = 0xffff_0000;
 /// Lists take a member each: one an hour for a year are 8,760.
 const MAX_MEMBERS: usize = 16_384;
 const MAX_DIRECTORY: u64 = MAX_MEMBERS as u64 * 512;
-const TOO_MUCH: &str = "more than one bundle can hold; export one chain, or fewer journals";
+pub(super) const TOO_MUCH: &str = "more than one bundle can hold; export one chain, or fewer journals";
 
 #[cfg(test)]
 mod tests {

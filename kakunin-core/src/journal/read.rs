@@ -212,7 +212,9 @@ impl StreamReader {
             FrameKind::Erased => return Err(self.fault("journal.disclosure")),
             FrameKind::Disclosure => {
                 let disclosure = Disclosure::parse(content).map_err(|_| self.fault("journal.disclosure"))?;
-                self.disclosures.push(disclosure);
+                if self.disclosures.len() < MAX_DISCLOSURES {
+                    self.disclosures.push(disclosure);
+                }
             }
             FrameKind::Receipt => {
                 let receipt = UnverifiedReceipt::from_signing_input(content);
@@ -312,6 +314,9 @@ impl Iterator for StreamReader {
 /// Receipts that wait for their proof. At most 1,000 decisions do and the outcomes of calls that have begun; whoever has
 /// more behind it counts as unsigned.
 const MAX_WAITING: usize = 16_384;
+
+/// Values that wait for their receipt. None commits to as many, so whoever has that many in front of it is refused for those.
+const MAX_DISCLOSURES: usize = 16;
 
 /// Every decision in the journal folder whose hash starts with `prefix`, with the outcomes that name it.
 ///

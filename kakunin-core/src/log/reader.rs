@@ -269,6 +269,15 @@ impl LogReader {
         Ok(places.into_iter().map(|(_, index)| index).collect())
     }
 
+    /// Every stream that an entry claims to be of, ascending.
+    ///
+    /// # Errors
+    /// As [`LogReader::read_through`].
+    pub fn streams(&mut self) -> Result<Vec<StreamId>, LogError> {
+        self.read_through()?;
+        Ok(self.runs.as_ref().map(Runs::streams).unwrap_or_default())
+    }
+
     fn places(&mut self, stream: StreamId, sequence: u64) -> Result<Vec<u64>, LogError> {
         let runs = match self.runs.take() {
             Some(runs) => runs,

@@ -101,6 +101,13 @@ impl Runs {
         places
     }
 
+    /// Every stream that an entry names, ascending.
+    pub(super) fn streams(&self) -> Vec<StreamId> {
+        let mut streams: Vec<StreamId> = self.streams.keys().copied().collect();
+        streams.sort_unstable();
+        streams
+    }
+
     fn add(&mut self, run: Run) {
         self.covered = run.end();
         if let Some((stream, _)) = run.first {

@@ -35,11 +35,16 @@ impl Owner {
     }
 
     /// Whether the certificate is the same agent's: some root stands for this one and for those before.
-    pub(super) fn is(&mut self, signatory: &Signatory) -> bool {
+    pub(super) fn is(&self, signatory: &Signatory) -> bool {
         let common = |root: &Digest| signatory.roots().contains(root);
-        let is_it = self.agent == signatory.path().agent().agent() && self.roots.iter().any(common);
+        self.agent == signatory.path().agent().agent() && self.roots.iter().any(common)
+    }
+
+    /// Takes note of a certificate; says whether it is the same agent's.
+    pub(super) fn meet(&mut self, signatory: &Signatory) -> bool {
+        let is_it = self.is(signatory);
         if is_it {
-            self.roots.retain(common);
+            self.roots.retain(|root| signatory.roots().contains(root));
         }
         is_it
     }

@@ -155,6 +155,12 @@ impl<'a> Papers<'a> {
         proven
     }
 
+    /// Everybody that the source number `source` has a certificate of.
+    pub(super) fn signatories(&mut self, source: usize) -> Vec<Arc<Signatory>> {
+        let names = self.names.get(source).map(|(certificates, _)| certificates.clone()).unwrap_or_default();
+        names.iter().filter_map(|x5t| self.signatory(source, x5t)).collect()
+    }
+
     fn prove(&mut self, source: usize, x5t: &Digest) -> Option<Signatory> {
         let paths = self.paths.from(Some(source), x5t);
         // Under each root: since when it is revoked, and the path. Lists are asked for in either case.

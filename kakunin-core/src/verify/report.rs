@@ -13,6 +13,8 @@ use crate::time::UnixTime;
 pub struct Report {
     pub(super) extent: Extent,
     pub(super) streams: Vec<StreamSummary>,
+    /// Proven receipts that name the one chain.
+    pub(super) of_the_chain: u64,
     pub(super) reasons: Vec<Reason>,
     pub(super) invalid: Option<Invalid>,
     pub(super) foreign_lists: usize,
@@ -37,15 +39,33 @@ impl Report {
         }
     }
 
+    /// One more receipt of another history; they come stream by stream, and of one number there may be several.
+    pub(super) fn contradicted(&mut self, at: StreamId, index: u64) {
+        match self.reasons.last_mut() {
+            Some(Reason::Contradicted { stream, indices }) if *stream == at => {
+                if indices.last() != Some(&index) {
+                    indices.push(index);
+                }
+            }
+            _ => self.reasons.push(Reason::Contradicted { stream: at, indices: vec![index] }),
+        }
+    }
+
     /// The verdict over all streams.
     #[must_use]
     pub fn verdict(&self) -> Verdict<'_> {
         match &self.invalid {
             Some(invalid) => Verdict::Invalid(invalid),
-            None if self.streams.iter().all(|stream| stream.receipts == stream.unsigned) => Verdict::Empty,
+            None if self.is_empty() => Verdict::Empty,
             None if self.reasons.is_empty() => Verdict::Complete,
             None => Verdict::AuthenticNotComplete(&self.reasons),
         }
+    }
+
+    /// Whether nobody signed any receipt of what it is about.
+    fn is_empty(&self) -> bool {
+        let unsigned = self.streams.iter().all(|stream| stream.receipts == stream.unsigned);
+        unsigned || (self.extent != Extent::Streams && self.of_the_chain == 0)
     }
 
     /// What keeps what is authentic from being complete, and what is told of receipts that nobody signed.
@@ -245,6 +265,19 @@ pub enum Reason {
         /// Which decisions.
         indices: Vec<u64>,
     },
+    /// Another key of the agent signed other receipts of the stream: they lie in a log, in the place of these or behind the
+    /// end. That key may have been stolen.
+    Contradicted {
+        /// The stream.
+        stream: StreamId,
+        /// Which ones.
+        indices: Vec<u64>,
+    },
+    /// A log holds receipts of one of the agents in a stream that is not here.
+    Missing {
+        /// The stream.
+        stream: StreamId,
+    },
     /// Values that were committed to and are not here, and no receipt says that they were erased.
     Redacted {
         /// The stream.
@@ -324,6 +357,8 @@ impl Reason {
             Self::Open { .. } => "stream.open",
             Self::Torn { .. } => "stream.torn",
             Self::Recovered { .. } => "stream.recovered",
+            Self::Contradicted { .. } => "stream.contradicted",
+            Self::Missing { .. } => "stream.missing",
             Self::Unsigned { .. } => "receipt.unsigned",
             Self::OutcomeMissing { .. } => "outcome.missing",
             Self::Redacted { .. } => "disclosure.missing",
@@ -346,6 +381,8 @@ impl Reason {
             | Self::Open { stream }
             | Self::Torn { stream, .. }
             | Self::Recovered { stream, .. }
+            | Self::Contradicted { stream, .. }
+            | Self::Missing { stream }
             | Self::Unsigned { stream, .. }
             | Self::OutcomeMissing { stream, .. }
             | Self::Redacted { stream, .. }
@@ -364,6 +401,7 @@ impl Reason {
     pub fn indices(&self) -> &[u64] {
         match self {
             Self::Unsigned { indices, .. }
+            | Self::Contradicted { indices, .. }
             | Self::OutcomeMissing { indices, .. }
             | Self::TimeUnproven { indices, .. }
             | Self::FeedMissing { indices, .. }
@@ -387,6 +425,14 @@ impl fmt::Display for Reason {
                 f,
                 "stream {stream} was closed by recovery: {cut} bytes cut, {unsigned} receipts found unsigned"
             ),
+            Self::Contradicted { stream, indices } => write!(
+                f,
+                "the log holds other receipts of stream {stream} by another key of its agent: {}",
+                Indices(indices)
+            ),
+            Self::Missing { stream } => {
+                write!(f, "the log holds stream {stream} of an agent of these, which is not here")
+            }
             Self::Unsigned { stream, indices } => {
                 write!(f, "UNSIGNED receipts in stream {stream}: {}", Indices(indices))
             }

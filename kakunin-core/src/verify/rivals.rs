@@ -1,18 +1,27 @@
-//! Other receipts of a stream than those that are shown: whoever has a log finds them there, signed by the stream's own keys.
+//! Receipts in a log beside those that are shown: whoever has the log finds them there.
 //!
-//! What somebody else wrote into the log under a stream's name is nobody's word, and so is a receipt without a signature of
+//! What somebody else wrote into the log in an agent's name is nobody's word, and so is a receipt without a signature of
 //! its own. If it belongs to a second history, the seal above it is signed: that one lies where the shown history has
 //! another receipt, or none.
+//!
+//! A second receipt by a key of the stream is a second history. One by another key of the agent need not be the agent's: a
+//! key that was stolen and replaced writes on. So it takes nothing from what is shown, and is told.
 
 use std::sync::Arc;
 
 use super::papers::Signatory;
 use crate::receipt::{ReceiptHash, UnverifiedReceipt};
 
-/// The keys that a stream is signed with.
+/// The keys that a stream, or an agent, signs with.
 #[derive(Default)]
 pub(super) struct Rivals {
     signatories: Vec<Arc<Signatory>>,
+}
+
+impl From<Vec<Arc<Signatory>>> for Rivals {
+    fn from(signatories: Vec<Arc<Signatory>>) -> Self {
+        Self { signatories }
+    }
 }
 
 impl Rivals {
@@ -32,7 +41,9 @@ impl Rivals {
             return None;
         }
         let signs = |signatory: &Arc<Signatory>| {
-            other.clone().verify(other.certificate(), signatory.key(), &signature).is_ok()
+            // Whose name it bears costs nothing to see.
+            let named = signatory.path().agent().agent() == other.statement().agent;
+            named && other.clone().verify(other.certificate(), signatory.key(), &signature).is_ok()
         };
         self.signatories.iter().any(signs).then_some(other)
     }

@@ -1,6 +1,7 @@
 //! Where receipts come from: streams of items, with what lies beside them.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -94,6 +95,19 @@ pub(crate) trait Source {
     /// # Errors
     /// It cannot be read, or is not what it must be apart from the receipts.
     fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop>;
+
+    /// Hands what its logs hold of streams that are not among `shown` to `each`, stream by stream, whoever put it there.
+    /// [`Next::Stream`] says that nothing more of this stream is wanted.
+    ///
+    /// # Errors
+    /// A log cannot be read.
+    fn unshown(
+        &self,
+        _shown: &HashSet<StreamId>,
+        _each: &mut dyn FnMut(StreamId, &[u8]) -> Next,
+    ) -> Result<(), Stop> {
+        Ok(())
+    }
 
     /// The names of the certificates and of the lists it has.
     fn papers(&self) -> (Vec<Digest>, Vec<Digest>);
@@ -285,6 +299,23 @@ impl Source for JournalSource {
                 self.others(reader.stream(), receipts, &others, visitor)?;
             }
             visitor.end(reader.torn(), fault);
+        }
+        Ok(())
+    }
+
+    fn unshown(
+        &self,
+        shown: &HashSet<StreamId>,
+        each: &mut dyn FnMut(StreamId, &[u8]) -> Next,
+    ) -> Result<(), Stop> {
+        for reader in self.logs.borrow_mut().iter_mut() {
+            for stream in reader.streams()?.into_iter().filter(|stream| !shown.contains(stream)) {
+                for index in reader.claims_from(stream, 0)? {
+                    if each(stream, reader.entry(index)?) == Next::Stream {
+                        break;
+                    }
+                }
+            }
         }
         Ok(())
     }

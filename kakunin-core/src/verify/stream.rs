@@ -161,7 +161,7 @@ impl StreamCheck {
     /// A stream is one agent's, under one root: nobody goes on with another's, nor ends it.
     pub(super) fn owned(&mut self, signatory: &Signatory) -> Result<(), Code> {
         let owner = self.owner.get_or_insert_with(|| Owner::of(signatory));
-        if owner.is(signatory) { Ok(()) } else { Err("receipt.certificate") }
+        if owner.meet(signatory) { Ok(()) } else { Err("receipt.certificate") }
     }
 
     /// The first receipt names this certificate and its own nonce as what came before.

@@ -1,7 +1,7 @@
 //! The terms of a verification, and the pass over everything.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::logs::{KnownLogs, OwnLog};
 use super::owned::{Bearers, OwnedAgent, Owner};
 use super::papers::{Papers, Signatory};
 use super::replay::Replay;
-use super::report::{Invalid, Place, Reason, Report};
+use super::report::{Extent, Invalid, Place, Reason, Report};
 use super::rivals::Rivals;
 use super::source::{Item, JournalSource, Next, Seen, Source, Stop, Visitor};
 use super::stream::{Code, StreamCheck, disclosures, may_allow, raise};
@@ -138,6 +138,7 @@ impl<'a> Verification<'a> {
                 values: Values::default(),
                 links: Links::default(),
                 rivals: Rivals::default(),
+                keys: None,
                 strata: Strata::default(),
                 trail: Trail::default(),
                 doubtful: false,
@@ -170,12 +171,14 @@ impl<'a> Verification<'a> {
                 let values = Values::of(*source);
                 let values = values.map_err(|code| Stop::Invalid(Invalid { code, place: Place::Evidence }));
                 pass.values = pass.told(values)?.unwrap_or_default();
+                pass.keys = None;
                 let walked = source.walk(&mut pass);
                 pass.told(walked)?;
                 let values = std::mem::take(&mut pass.values);
                 values.judge(&mut pass.report.values, &mut pass.report.reasons);
                 past.push(std::mem::take(&mut pass.logs));
             }
+            pass.unshown(sources)?;
             pass.finish(sources, &past)
         })
     }
@@ -203,6 +206,8 @@ struct Pass<'a, 'scope, 'w> {
     values: Values,
     links: Links,
     rivals: Rivals,
+    /// Every key that the source has a certificate of, once somebody asked.
+    keys: Option<Rivals>,
     strata: Strata,
     trail: Trail,
     /// Whether something was allowed under a certificate whose revocation is known, or seen only after its end.
@@ -263,13 +268,22 @@ impl Visitor for Pass<'_, '_, '_> {
         let Some(check) = self.stream.as_ref().filter(|_| self.failure.is_none()) else {
             return Next::Stream;
         };
-        let Some(other) = self.rivals.signed(entry, shown) else { return Next::Receipt };
+        let by_the_stream = self.rivals.signed(entry, shown);
+        let is_of_the_stream = by_the_stream.is_some();
+        let keys = self.keys.get_or_insert_with(|| self.papers.signatories(self.place).into());
+        let Some(other) = by_the_stream.or_else(|| keys.signed(entry, shown)) else {
+            return Next::Receipt;
+        };
         let statement = other.statement();
         if shown.is_none() && check.may_go_on_with(statement) {
             return Next::Receipt;
         }
-        self.fail("log.equivocation", statement.stream, statement.sequence);
-        Next::Stream
+        if is_of_the_stream {
+            self.fail("log.equivocation", statement.stream, statement.sequence);
+            return Next::Stream;
+        }
+        self.report.contradicted(statement.stream, statement.sequence);
+        Next::Receipt
     }
 
     fn end(&mut self, torn: u64, fault: Option<Code>) {
@@ -278,7 +292,7 @@ impl Visitor for Pass<'_, '_, '_> {
         let (stream, index) = (check.summary.stream, check.next);
         if let Some(code) = fault {
             self.fail(code, stream, index);
-        } else if index > 0 || torn > 0 {
+        } else {
             let length = self.source.and_then(|source| source.chain_length(stream));
             match check.end(torn, length.as_ref()) {
                 Ok(reasons) => self.report.reasons.extend(reasons),
@@ -297,6 +311,27 @@ impl Pass<'_, '_, '_> {
     fn fail_with(&mut self, invalid: Invalid) {
         let order = self.order;
         self.failure.get_or_insert(Failure { order, invalid });
+    }
+
+    /// Streams of the sources' own agents that their logs hold and none of them shows.
+    fn unshown(&mut self, sources: &[&dyn Source]) -> io::Result<()> {
+        let mut missing = BTreeSet::new();
+        for (place, source) in sources.iter().enumerate().filter(|_| self.failure.is_none()) {
+            let mut keys = None;
+            let read = source.unshown(&self.streams, &mut |stream, entry| {
+                let keys = keys.get_or_insert_with(|| Rivals::from(self.papers.signatories(place)));
+                if missing.contains(&stream) || keys.signed(entry, None).is_none() {
+                    return Next::Receipt;
+                }
+                missing.insert(stream);
+                Next::Stream
+            });
+            if let Err(Stop::Io(error)) = read {
+                return Err(error);
+            }
+        }
+        self.report.reasons.extend(missing.into_iter().map(|stream| Reason::Missing { stream }));
+        Ok(())
     }
 
     /// Notes what is wrong with a source; only what the system refuses ends everything.
@@ -331,7 +366,7 @@ impl Pass<'_, '_, '_> {
         }
         let agent = OwnedAgent { root: signatory.root(), agent: statement.agent };
         check.owned(&signatory)?;
-        if alone && !self.agent.get_or_insert_with(|| Owner::of(&signatory)).is(&signatory) {
+        if alone && !self.agent.get_or_insert_with(|| Owner::of(&signatory)).meet(&signatory) {
             return Err("journal.merged");
         }
         check.opening(statement, path.agent().decoded().der())?;
@@ -374,6 +409,8 @@ impl Pass<'_, '_, '_> {
         }
         let begins = path.agent().decoded().validity().not_before;
         let outside = bracket.excludes(statement.stamp.time()) || bracket.ends_before(begins);
+        let names = |extent| matches!((extent, statement.chain), (Extent::Chain(only), Some((chain, _))) if only == chain);
+        self.report.of_the_chain += u64::from(item.is_proven() && names(self.report.extent));
         check.take(&item, outside, sight);
         self.name(&item, agent, &signatory, check);
         self.values.pass(&item, agent, &missing);

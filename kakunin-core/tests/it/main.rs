@@ -46,5 +46,6 @@ mod segments;
 mod tokens;
 mod trail;
 mod unsigned;
+mod unshown;
 mod vectors;
 mod verifier;

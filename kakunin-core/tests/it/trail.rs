@@ -105,6 +105,15 @@ fn a_stream_whose_first_write_is_torn_is_told_beside_whole_ones() {
         let codes = reasons(&judge());
         assert!(codes.contains(&"stream.torn") && codes.contains(&"stream.open"), "{codes:?}");
     }
+    // The header alone, nothing at all, and no segment.
+    let (_, header, _) = crate::journal::frames(&whole)[0];
+    for octets in [Some(header), Some(0), None] {
+        match octets {
+            Some(end) => fs::write(&path, &whole[..end]).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        assert_eq!(reasons(&judge()), ["tail.not_witnessed", "stream.open"], "{octets:?}");
+    }
 }
 
 #[test]
@@ -513,4 +522,19 @@ fn a_journal_that_was_taken_over_by_another_agent_is_told() {
         whole.signed_again(&house, |says| says["sub"] = AgentId::from_random([0x33; 16]).to_urn().into());
     renamed.write(&path);
     assert_eq!(crate::journal::invalid(&house, dir.path()), "receipt.subject");
+}
+
+/// However many values lie in front of a receipt, what is held of them is bounded, and they are refused.
+#[test]
+fn values_without_end_in_front_of_a_receipt_are_refused_and_not_held() {
+    let (house, dir) = (house(), tempfile::tempdir().unwrap());
+    let (path, _) = eight(&house, dir.path());
+    let bytes = fs::read(&path).unwrap();
+    let (start, end, _) = crate::journal::frames(&bytes).into_iter().find(|frame| frame.2 == 3).unwrap();
+    let many = [&bytes[..start], &bytes[start..end].repeat(1000), &bytes[end..]].concat();
+    fs::write(&path, many).unwrap();
+    let entries = StreamReader::streams(dir.path()).unwrap().into_iter().flatten();
+    let most = entries.map(|entry| entry.unwrap().disclosures().len()).max();
+    assert_eq!(most, Some(16));
+    assert_eq!(invalid(&report(&house, dir.path())), "journal.disclosure");
 }
