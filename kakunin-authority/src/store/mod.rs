@@ -26,7 +26,7 @@ pub use issuers::{IssuerId, IssuerRecord, Issuers};
 pub use lists::{ListRecord, Lists};
 pub use memory::MemoryStore;
 pub use requests::{Answer, Begun, Requests};
-pub use sqlite::SqliteStore;
+pub use sqlite::{Rehearsal, SqliteStore};
 
 pub use crate::standing::ListedCertificate;
 

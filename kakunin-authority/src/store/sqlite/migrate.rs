@@ -5,11 +5,16 @@
 //! its words would then mean other tables.
 
 use std::cmp::Ordering;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use kakunin_core::digest::Digest;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
-use crate::store::StoreError;
+use super::{PATIENCE, SqliteStore};
+use crate::files::FileError;
+use crate::store::{AuditLog, StoreError};
 
 /// Brings the file up to date, all of it or nothing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -30,10 +35,73 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             let sql = "INSERT INTO migrations (number, checksum) VALUES (?1, ?2)";
             transaction.execute(sql, params![number, Digest::of(text.as_bytes()).as_bytes()])?;
         }
+        // Tables that were made anew must still refer to rows that are there.
+        if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
+            return Err(StoreError::Damaged { what: "reference between records" });
+        }
         transaction.pragma_update(None, "user_version", known())?;
         transaction.commit()?;
     }
     check(connection, known())
+}
+
+/// Brings a copy of the file at `path` up to date, looks whether it holds, and throws it away.
+pub(super) fn rehearse(path: &Path) -> Result<Rehearsal, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".rehearsal-{}", std::process::id()));
+    let copy = Copy { path: PathBuf::from(name) };
+    let found = copy.take(path)?;
+    let mut connection = Connection::open(&copy.path)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrate(&mut connection)?;
+    let sound: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if sound != "ok" {
+        return Err(StoreError::Damaged { what: "page of the file" });
+    }
+    drop(connection);
+    SqliteStore::open(&copy.path)?.check_audit(None)?;
+    Ok(Rehearsal { found, known: known() })
+}
+
+/// A copy of a store that is removed with whatever SQLite put beside it.
+struct Copy {
+    path: PathBuf,
+}
+
+impl Copy {
+    /// Copies the store at `from` as of one moment, also while somebody writes to it, and says its version.
+    fn take(&self, from: &Path) -> Result<u32, StoreError> {
+        // SQLite writes into an empty file that is there: made first, for the owner alone.
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(0o600).open(&self.path);
+        made.map_err(|error| FileError::new("make", &self.path, error))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(from, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        let found = version(&connection)?;
+        connection.execute("VACUUM INTO ?1", [self.path.to_string_lossy()])?;
+        Ok(found)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(end);
+            // What is not there need not be removed.
+            let _ = std::fs::remove_file(name);
+        }
+    }
+}
+
+/// A migration that was tried on a copy and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// The version of the store.
+    pub found: u32,
+    /// The version it would have.
+    pub known: u32,
 }
 
 /// Whether the file is of this program's version, for whoever may not change it.

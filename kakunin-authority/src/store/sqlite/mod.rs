@@ -21,6 +21,8 @@ use kakunin_core::id::SerialNumber;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior, ffi};
 
+pub use migrate::Rehearsal;
+
 use super::{Store, StoreError};
 use crate::access::TenantId;
 use crate::files::FileError;
@@ -50,6 +52,17 @@ impl SqliteStore {
         connection.pragma_update(None, "foreign_keys", true)?;
         migrate::migrate(&mut connection)?;
         Ok(Self { connection, in_batch: false })
+    }
+
+    /// Tries on a copy beside the file at `path` whether this program can open it, and leaves the file as it is.
+    ///
+    /// The copy is of one moment, needs as much room as the file, and is removed in the end.
+    ///
+    /// # Errors
+    /// What opening it would say, [`StoreError::Damaged`] when the file or a record does not hold, or
+    /// [`StoreError::AuditBroken`].
+    pub fn rehearse(path: &Path) -> Result<Rehearsal, StoreError> {
+        migrate::rehearse(path)
     }
 
     /// Opens one more connection to the file at `path` that reads what is committed while another one writes.

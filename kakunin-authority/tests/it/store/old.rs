@@ -8,7 +8,7 @@ use std::thread;
 use kakunin_authority::authority::Hours;
 use kakunin_authority::signer::PassphraseSources;
 use kakunin_authority::standing::{Order, Standing};
-use kakunin_authority::store::{Agents, IssuerId, SqliteStore, StoreError};
+use kakunin_authority::store::{Agents, IssuerId, Rehearsal, SqliteStore, StoreError};
 use kakunin_authority::{AgentName, Authority, Home, Who};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -108,6 +108,25 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
     assert_eq!(schema(&home.store()), before);
     connection.execute_batch("DROP TABLE audit").unwrap();
     assert_eq!(SqliteStore::open(&home.store()).unwrap().agents(&ours()).unwrap().len(), 2);
+}
+
+#[test]
+fn a_migration_is_rehearsed_on_a_copy() {
+    let (_folder, home) = old_home();
+    let before = schema(&home.store());
+    assert_eq!(SqliteStore::rehearse(&home.store()).unwrap(), Rehearsal { found: 1, known: 4 });
+    assert_eq!(schema(&home.store()), before);
+    // What would not go through is told before anything is changed.
+    let connection = Connection::open(home.store()).unwrap();
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    connection.execute("DELETE FROM agents WHERE name = 'support'", []).unwrap();
+    let lost = SqliteStore::rehearse(&home.store());
+    assert!(matches!(lost, Err(StoreError::Database(_) | StoreError::Damaged { .. })), "{lost:?}");
+    assert_eq!(schema(&home.store()), before);
+    let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("rehearsal")), "{left:?}");
+    assert!(SqliteStore::rehearse(&home.path().join("nothing.sqlite")).is_err());
+    assert!(!home.path().join("nothing.sqlite").exists());
 }
 
 #[test]
