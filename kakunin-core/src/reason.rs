@@ -63,7 +63,7 @@ denial_reasons! {
     RevocationMissing = "revocation.missing", "no revocation list can be read",
         "publish one with kakunin crl and check that agent.toml names its path";
     RevocationStale = "revocation.stale", "the revocation list is too old to decide by",
-        "publish a new one: kakunin crl, or kakunin agent renew every day";
+        "publish a new one: kakunin crl, or kakunin agent renew every day; if it asks for a feed, see that it is heard";
     RevocationInvalid = "revocation.invalid", "the revocation list is not a valid list of this agent's issuer",
         "publish it again with kakunin crl; check that it comes from this agent's authority";
     RevocationRollback = "revocation.rollback", "the revocation list is older than one already seen, or contradicts it",

@@ -48,7 +48,7 @@ impl StandingWord {
         self.0 >> 62 == 0 && now.seconds() <= deadline
     }
 
-    /// The low bits of the list's number.
+    /// The low bits of the epoch of the feed, or of the list's number where there is none.
     #[must_use]
     pub const fn epoch(self) -> u64 {
         self.0 >> 40 & 0x3f_ffff
@@ -60,9 +60,11 @@ impl Snapshot {
     #[must_use]
     pub fn new(agent: VerifiedAgent, leash: Arc<Leash>) -> Self {
         let list = agent.lists().issuing();
-        let epoch = list.number().to_u64().unwrap_or(u64::MAX);
+        let head = agent.feed().and_then(|word| word.head);
+        let epoch = head.map_or(list.number().to_u64().unwrap_or(u64::MAX), |head| head.epoch());
         let word = StandingWord::new(agent.standing(), epoch, agent.good_until());
-        Self { list: ListUse::of(list), word, leash, agent }
+        let list = ListUse { feed: head, ..ListUse::of(list) };
+        Self { list, word, leash, agent }
     }
 
     /// Proves papers and lists at `now` and compiles the scope.

@@ -15,4 +15,5 @@ pub use decode::{CertificateError, Decoded};
 pub use feed::FeedCertificate;
 pub use path::{AgentPath, PathError, TrustAnchors};
 pub use profile::{AgentCertificate, CaCertificate, CaRole};
+pub(crate) use standing::FeedWord;
 pub use standing::{ListSelectError, PathLists, VerifiedAgent};

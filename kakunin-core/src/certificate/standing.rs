@@ -9,7 +9,9 @@ use rustls_pki_types::pem::PemObject;
 
 use super::path::AgentPath;
 use crate::reason::DenialReason;
-use crate::revocation::{Contradiction, ListError, ListIssuer, RevocationList, Standing, UnverifiedList};
+use crate::revocation::{
+    Contradiction, FeedHead, ListError, ListIssuer, RevocationList, Standing, UnverifiedList,
+};
 use crate::time::UnixTime;
 
 /// The lists of one path, verified.
@@ -131,6 +133,18 @@ pub struct VerifiedAgent {
     lists: PathLists,
     standing: Standing,
     good_until: UnixTime,
+    feed: Option<FeedWord>,
+}
+
+/// What a feed says of an agent, beside a list that asks for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FeedWord {
+    /// How the agent stands by the list and the feed.
+    pub(crate) standing: Standing,
+    /// How far the feed is known; none if it says nothing.
+    pub(crate) head: Option<FeedHead>,
+    /// The last second at which its word counts.
+    pub(crate) until: UnixTime,
 }
 
 impl AgentPath {
@@ -142,19 +156,31 @@ impl AgentPath {
     /// [`ListSelectError`] when a list is from the future; a list past its nextUpdate is kept, since its entries
     /// still deny, and ends `good_until`.
     pub fn with_lists(self, lists: PathLists, now: UnixTime) -> Result<VerifiedAgent, ListSelectError> {
+        self.with_feed(lists, None, now)
+    }
+
+    /// The same with what the feed says that the list asks for.
+    pub(crate) fn with_feed(
+        self,
+        lists: PathLists,
+        feed: Option<FeedWord>,
+        now: UnixTime,
+    ) -> Result<VerifiedAgent, ListSelectError> {
         if lists.this_update() > now.plus(CLOCK_TOLERANCE) {
             return Err(ListSelectError::Future { this_update: lists.this_update() });
         }
         // A held authority holds its agents; the greater severity of the two counts.
         let agent = lists.issuing.standing(&self.agent().decoded().serial());
         let standing = agent.max(lists.root.standing(&self.issuing().decoded().serial()));
+        let standing = feed.map_or(standing, |word| standing.max(word.standing));
         // WIRE 3: a list with a policy says nothing good without the feed, however fresh the file is.
-        let last_list_second = match lists.issuing.policy() {
-            None => lists.next_update().plus(-1),
-            Some(_) => NEVER,
+        let last_word = match (lists.issuing.policy(), feed) {
+            (None, _) => UnixTime::from_seconds(i64::MAX),
+            (Some(_), None) => NEVER,
+            (Some(_), Some(word)) => word.until,
         };
-        let good_until = self.not_after().min(last_list_second);
-        Ok(VerifiedAgent { path: self, lists, standing, good_until })
+        let good_until = self.not_after().min(lists.next_update().plus(-1)).min(last_word);
+        Ok(VerifiedAgent { path: self, lists, standing, good_until, feed })
     }
 }
 
@@ -171,14 +197,19 @@ impl VerifiedAgent {
         &self.lists
     }
 
+    /// What the feed said beside them.
+    pub(crate) const fn feed(&self) -> Option<FeedWord> {
+        self.feed
+    }
+
     /// What they say.
     #[must_use]
     pub const fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// The last second at which this is proven: the least of certificate ends and nextUpdate. The year 1970 if the list
-    /// asks for a feed and there is none.
+    /// The last second at which this is proven: the least of certificate ends, nextUpdate and, if the list asks for a feed, what
+    /// its last word is good for. The year 1970 if there is none.
     #[must_use]
     pub const fn good_until(&self) -> UnixTime {
         self.good_until

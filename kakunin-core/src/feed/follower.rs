@@ -8,6 +8,7 @@
 //! for, so to take that moment for its time makes every later age too great, by the way there and back, and never too small.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::item::{Content, ItemError, UnverifiedItem, VerifiedItem};
 use crate::certificate::{CaCertificate, FeedCertificate, PathError};
@@ -28,7 +29,7 @@ pub struct Follower {
     /// The age that local settings allow at most.
     longest: u32,
     /// The changes since the list, without a gap.
-    changes: Vec<VerifiedItem>,
+    changes: Vec<Arc<VerifiedItem>>,
     /// How many of them a key that was valid at the time vouches for, directly or through a later item.
     certain: usize,
     /// What the certain changes say.
@@ -220,7 +221,7 @@ impl Follower {
             let gone = entries.iter().filter(|entry| entry.standing == Standing::Revoked);
             self.revoked.extend(gone.map(|entry| entry.serial));
         }
-        self.changes.push(item);
+        self.changes.push(Arc::new(item));
         if is_present {
             self.confirm(signed);
         }
@@ -290,14 +291,14 @@ impl Follower {
     /// How far the feed is known, certain or not.
     #[must_use]
     pub fn head(&self) -> FeedHead {
-        self.changes.last().map_or(self.policy.head(), VerifiedItem::head)
+        self.changes.last().map_or(self.policy.head(), |last| last.head())
     }
 
     /// How far the feed is known for certain: what receipts name.
     #[must_use]
     pub fn certain_head(&self) -> FeedHead {
         let last = self.certain.checked_sub(1).and_then(|last| self.changes.get(last));
-        last.map_or(self.policy.head(), VerifiedItem::head)
+        last.map_or(self.policy.head(), |last| last.head())
     }
 
     /// The head of `epoch`, if it is that of the list or of a change since.
@@ -306,7 +307,7 @@ impl Follower {
         let base = self.policy.head();
         let after = epoch.checked_sub(base.epoch())?;
         let Some(index) = after.checked_sub(1) else { return Some(base) };
-        self.changes.get(usize::try_from(index).ok()?).map(VerifiedItem::head)
+        self.changes.get(usize::try_from(index).ok()?).map(|item| item.head())
     }
 
     fn certain_head_at(&self, epoch: u64) -> Option<FeedHead> {
@@ -315,7 +316,7 @@ impl Follower {
 
     /// The changes since the list that are certain, in order: what a verifier needs beside the list.
     pub fn changes(&self) -> impl Iterator<Item = &VerifiedItem> {
-        self.changes.iter().take(self.certain)
+        self.changes.iter().take(self.certain).map(Arc::as_ref)
     }
 
     /// The certificates of feed keys at hand.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::anchor::CheckpointLook;
 use super::clock::{Audit, TOLERANCE_MILLIS};
+use super::feed::{FeedLook, Wanted};
 use super::known::{self, KnownLists};
 use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
@@ -57,14 +58,31 @@ pub(super) struct Look {
     keeper: Option<KeeperThread>,
     /// What is known of the owner's log.
     checkpoint: CheckpointLook,
+    /// What is known of the feed.
+    feed: FeedLook,
 }
 
 impl Look {
     /// A look that panicked may have stored half of what it saw: everything is looked at again. Only what was accepted
     /// stays known, or a panic would let a list be taken back.
     fn begin_again(&mut self) {
-        let Self { papers, issuer, known, trusted, keeper, checkpoint, .. } = std::mem::take(self);
-        *self = Self { papers, issuer, known, trusted, keeper, checkpoint, ..Self::default() };
+        let Self { papers, issuer, known, trusted, keeper, checkpoint, feed, .. } = std::mem::take(self);
+        *self = Self { papers, issuer, known, trusted, keeper, checkpoint, feed, ..Self::default() };
+        self.feed.forget_recalls();
+    }
+
+    pub(super) const fn feed(&mut self) -> &mut FeedLook {
+        &mut self.feed
+    }
+
+    /// The path that is decided for, and how far its list knows the feed that it asks for.
+    pub(super) fn feed_wanted(&self) -> Option<Wanted> {
+        let ((path, _), lists) = (self.proven.as_ref()?, self.held.as_ref()?);
+        Some((path.clone(), lists.issuing().policy().map(|policy| policy.head())))
+    }
+
+    pub(super) fn runtime_of(&self, inner: &Inner) -> Option<Arc<Runtime>> {
+        self.opened.clone().or_else(|| inner.current.load().runtime.clone())
     }
 }
 
@@ -122,6 +140,7 @@ impl Inner {
             Ok(runtime) => {
                 (look.marks_loaded, look.persisted) = (false, false);
                 look.known.forget_recalls();
+                look.feed.forget_recalls();
                 Some(runtime)
             }
             Err(refusal) => {
@@ -157,7 +176,12 @@ impl Inner {
             let result = self.take_up(look, versions, now);
             look.world = result.err();
         }
-        let broken = self.broken_runtime();
+        // At every look: time passes, and others hand over what they heard.
+        let (word, unkept) = match self.look_at_feed(look) {
+            Ok(word) => (word, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let broken = self.broken_runtime().or(unkept);
         // Judged after the marks of earlier processes were read, named before everything a wrong clock explains.
         let refusal = self.distrust(audit, look, wall.to_seconds()).or(broken).or_else(|| look.world.clone());
         match (refusal, &look.proven) {
@@ -165,9 +189,11 @@ impl Inner {
             (None, Some((path, leash))) => {
                 let Some(lists) = &look.held else { return };
                 let fresh = !matches!(&self.current.load().view, View::Ready(held)
-                    if held.agent().lists().same_as(lists) && Arc::ptr_eq(held.leash(), leash));
+                    if held.agent().lists().same_as(lists)
+                        && held.agent().feed() == word
+                        && Arc::ptr_eq(held.leash(), leash));
                 if fresh {
-                    match path.clone().with_lists(lists.clone(), now) {
+                    match path.clone().with_feed(lists.clone(), word, now) {
                         Ok(agent) => {
                             self.store_view(View::Ready(Arc::new(Snapshot::new(agent, Arc::clone(leash)))));
                         }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::anchor::log_key;
 use super::clock::{Clock, SystemClock, Timekeeper};
+use super::feed::FeedSource;
 use super::keeper::{Look, PATIENCE};
 use super::ledger::Ledger;
 use super::runtime::Runtime;
@@ -54,6 +55,8 @@ pub struct GuardOptions {
     pub journal: JournalOptions,
     /// Who signs receipts, if the agent's key is not in its directory: it has to be the key of the certificate.
     pub signer: Option<Arc<Signer>>,
+    /// The feed of the authority. A list that asks for one allows nothing without it.
+    pub feed: Option<Arc<FeedSource>>,
 }
 
 impl Default for GuardOptions {
@@ -64,6 +67,7 @@ impl Default for GuardOptions {
             clock: Arc::new(SystemClock),
             journal: JournalOptions::default(),
             signer: None,
+            feed: None,
         }
     }
 }
@@ -78,6 +82,7 @@ pub(super) struct Inner {
     pub(super) times: Timekeeper,
     pub(super) journal: JournalOptions,
     signer: Option<Arc<Signer>>,
+    pub(super) feed: Option<Arc<FeedSource>>,
     pub(super) agent: AgentId,
     /// The key of the issuing authority of the papers it was opened with, if they name it or prove it.
     pub(super) issuer: Option<Digest>,
@@ -155,7 +160,7 @@ impl Guard {
         }
         let refusal = Refusal::new(DenialReason::RevocationMissing, "nothing was looked at yet");
         let current = Current { view: View::Refused(Arc::new(refusal)), runtime: None };
-        let GuardOptions { mut state, mode, clock, mut journal, signer } = options;
+        let GuardOptions { mut state, mode, clock, mut journal, signer, feed } = options;
         let mut log = None;
         // Memory keeps nothing: a level would promise what nobody holds. What the settings say is for where there is a disk.
         if state_place(&state, &source).is_none() && !journal.levels.is_empty() {
@@ -191,6 +196,7 @@ impl Guard {
             clock,
             journal,
             signer,
+            feed,
             agent,
             issuer,
             current: ArcSwap::from_pointee(current),

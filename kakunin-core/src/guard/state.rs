@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE   lists/<issuer>.crl   the list accepted last of each issuer, DER; the name is the SHA-256 of its key
+//!         lists/<issuer>.feed  how far the feed beside it was known, and which certificates here it revoked
 //!         clock   marks, two slots        budget.seg   see `ledger`        genesis   the mark that was consumed
 //! ```
 //!
@@ -88,6 +89,20 @@ impl StateDir {
     /// Keeps `der` as the list accepted last of `issuer`; the caller holds the lock.
     pub(super) fn keep_list(&self, _lock: &Locked, issuer: &Digest, der: &[u8]) -> io::Result<()> {
         replace(&self.list_path(issuer), der)
+    }
+
+    /// What is kept of the feed of the issuer with this key.
+    pub(super) fn feed(&self, issuer: &Digest) -> io::Result<Option<String>> {
+        known(file::read_text(&self.feed_path(issuer), MAX_FEED))
+    }
+
+    /// Keeps `text` of the feed of `issuer`; the caller holds the lock.
+    pub(super) fn keep_feed(&self, _lock: &Locked, issuer: &Digest, text: &str) -> io::Result<()> {
+        replace(&self.feed_path(issuer), text.as_bytes())
+    }
+
+    fn feed_path(&self, issuer: &Digest) -> PathBuf {
+        self.file(LISTS).join(format!("{issuer}.feed"))
     }
 
     fn list_path(&self, issuer: &Digest) -> PathBuf {
@@ -261,5 +276,7 @@ const CLOCK: &str = "clock";
 const GENESIS: &str = "genesis";
 /// Marks and a hash.
 const MAX_SMALL: u64 = 4 << 10;
+/// A line for each certificate of one agent that was ever revoked: some twenty thousand.
+const MAX_FEED: u64 = 1 << 20;
 /// Two numbers of 8 and a frame header: 32 bytes a slot.
 const MARK_BYTES: u64 = 32;

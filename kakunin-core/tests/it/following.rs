@@ -41,7 +41,7 @@ impl World {
         self.authority.resign(der, By::Issuing)
     }
 
-    fn follower(&self) -> Follower {
+    pub(crate) fn follower(&self) -> Follower {
         let mut follower =
             Follower::new(&issuing(&self.authority), &self.list(1, FeedHead::START, &[])).unwrap();
         follower.certify(&self.certificate, now(), 0).unwrap();
@@ -64,7 +64,7 @@ impl World {
         line
     }
 
-    fn beat(&self, millis: i64) -> String {
+    pub(crate) fn beat(&self, millis: i64) -> String {
         self.sign(millis, self.head, Content::Heartbeat { nonce: None })
     }
 
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// A follower that is connected since `millis`.
-    fn connected(&self, millis: i64) -> Follower {
+    pub(crate) fn connected(&self, millis: i64) -> Follower {
         let mut follower = self.follower();
         follower.begin([1; 16], millis);
         follower.take(&self.first(millis, [1; 16]), millis).unwrap();

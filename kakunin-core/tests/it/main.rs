@@ -25,6 +25,7 @@ mod feed;
 mod floors;
 mod following;
 mod guard;
+mod guard_feed;
 mod house;
 mod issuers;
 mod journal;

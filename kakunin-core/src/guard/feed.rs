@@ -1,0 +1,238 @@
+//! What a guard knows of its authority's feed: handed over by code, held against the list, and kept.
+//!
+//! Whoever carries items from an authority runs a [`Follower`] and publishes it here. Nothing of it is believed that does not
+//! lead back to the list that the guard accepted itself, or that is less than what was known before, by this process or an
+//! earlier one. What receipts are going to name is in the journal's archive before anybody decides by it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use super::keeper::Look;
+use super::open::Inner;
+use super::runtime::Runtime;
+use super::state::LockError;
+use crate::certificate::{AgentPath, FeedWord};
+use crate::decision::DenialReason;
+use crate::digest::Digest;
+use crate::feed::Follower;
+use crate::id::SerialNumber;
+use crate::revocation::{Contradiction, FeedHead, Standing, follows};
+use crate::snapshot::Refusal;
+use crate::time::{UnixMillis, UnixTime};
+
+/// Where a guard looks for its authority's feed. Code that follows one publishes what it knows.
+///
+/// The follower's times are [`Clock::boot_millis`](super::Clock::boot_millis) of the guard's clock. Lists go the way of all
+/// lists, to the directory or the [`MemorySource`](super::MemorySource), and before the follower that stands on them.
+#[derive(Debug, Default)]
+pub struct FeedSource(ArcSwapOption<Follower>);
+
+impl FeedSource {
+    /// One that knows nothing yet: a guard denies by it `revocation.stale`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands over what is known now, in the place of what was. Guards see it at their next look, within 250 ms.
+    pub fn publish(&self, follower: Follower) {
+        self.0.store(Some(Arc::new(follower)));
+    }
+
+    fn follower(&self) -> Option<Arc<Follower>> {
+        self.0.load_full()
+    }
+}
+
+/// What is known of feeds, by the key of the issuing authority.
+#[derive(Debug, Default)]
+pub(super) struct FeedLook {
+    marks: HashMap<Digest, FeedMark>,
+    /// Of which the state directory was asked.
+    recalled: Vec<Digest>,
+    /// What is in the archive and in the state directory.
+    kept: Option<(Digest, FeedMark)>,
+}
+
+impl FeedLook {
+    /// Another state directory may hold something else, and another journal nothing.
+    pub(super) fn forget_recalls(&mut self) {
+        self.recalled.clear();
+        self.kept = None;
+    }
+}
+
+/// How far a feed was known, and which of this agent's certificates it revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FeedMark {
+    head: FeedHead,
+    revoked: Vec<SerialNumber>,
+}
+
+impl FeedMark {
+    fn to_text(&self) -> String {
+        let mut text = format!("{FORM}\n{} {}\n", self.head.epoch(), self.head.digest());
+        for serial in &self.revoked {
+            text.push_str(&format!("{serial}\n"));
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let (FORM, head) = (lines.next()?, lines.next()?) else { return None };
+        let (epoch, digest) = head.split_once(' ')?;
+        let head = FeedHead::new(epoch.parse().ok()?, Digest::from_hex(digest)?)?;
+        let mark = Self { head, revoked: lines.map(SerialNumber::parse).collect::<Option<_>>()? };
+        (mark.to_text() == text).then_some(mark)
+    }
+
+    /// This mark, and what `other` knows besides.
+    fn joined(mut self, other: &Self) -> Self {
+        if other.head.epoch() > self.head.epoch() {
+            self.head = other.head;
+        }
+        self.revoked.extend(&other.revoked);
+        self.revoked.sort_unstable();
+        self.revoked.dedup();
+        self
+    }
+}
+
+impl Inner {
+    /// What the feed says now of the agent on `path`; `None` if its list asks for none.
+    pub(super) fn look_at_feed(&self, look: &mut Look) -> Result<Option<FeedWord>, Refusal> {
+        let Some((path, policy)) = look.feed_wanted() else { return Ok(None) };
+        let runtime = look.runtime_of(self);
+        let (issuer, own) = (path.issuing().decoded().key().key_id(), path.agent().decoded().serial());
+        self.recall_feed(look.feed(), runtime.as_deref(), issuer)?;
+        let mark = look.feed().marks.get(&issuer).cloned();
+        let revoked = mark.as_ref().is_some_and(|mark| mark.revoked.contains(&own));
+        let gone = |standing| if revoked { Standing::Revoked } else { standing };
+        let silent = FeedWord { standing: gone(Standing::Good), head: None, until: NEVER };
+        let Some(policy) = policy else { return Ok(revoked.then_some(silent)) };
+        let follower = self.feed.as_ref().and_then(|feed| feed.follower());
+        let Some(follower) = follower.filter(|follower| follower.issuer() == issuer) else {
+            return Ok(Some(silent));
+        };
+        let head = match head_by(&follower, policy, mark.as_ref()) {
+            Ok(head) => head,
+            Err(error) => {
+                self.notice(format!("the feed is refused: {error}"));
+                return Ok(Some(silent));
+            }
+        };
+        let standing = gone(follower.standing(&own));
+        let now =
+            FeedMark { head, revoked: (standing == Standing::Revoked).then_some(own).into_iter().collect() };
+        let mark = mark.map_or(now.clone(), |mark| mark.joined(&now));
+        if let Some(runtime) = &runtime
+            && look.feed().kept != Some((issuer, mark.clone()))
+        {
+            // What went there before is there, and the list includes the rest.
+            let kept = look.feed().kept.as_ref().filter(|(of, _)| *of == issuer).map(|(_, mark)| mark.head);
+            let from = kept.map_or(policy.epoch(), |kept| kept.epoch().max(policy.epoch()));
+            keep(runtime, &follower, from, issuer, &mark)?;
+            look.feed().kept = Some((issuer, mark.clone()));
+        }
+        look.feed().marks.insert(issuer, mark);
+        let until = follower.fresh_until().map_or(NEVER, |until| self.deadline(until));
+        Ok(Some(FeedWord { standing, head: Some(head), until }))
+    }
+
+    /// The last second that lies before `until`, a time of the boot clock, as a whole.
+    fn deadline(&self, until: i64) -> UnixTime {
+        let now = self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000);
+        let left = until.saturating_sub(self.clock.boot_millis());
+        UnixMillis::from_millis(now.millis().saturating_add(left)).to_seconds().plus(-1)
+    }
+
+    fn recall_feed(
+        &self,
+        feed: &mut FeedLook,
+        runtime: Option<&Runtime>,
+        issuer: Digest,
+    ) -> Result<(), Refusal> {
+        let Some(state) = runtime.and_then(|runtime| runtime.state.as_ref()) else { return Ok(()) };
+        if feed.recalled.contains(&issuer) {
+            return Ok(());
+        }
+        let kept = state.feed(&issuer);
+        let kept = kept.map_err(|error| Refusal::new(DenialReason::JournalUnavailable, error))?;
+        if let Some(text) = kept {
+            // It was in order when it was kept. What it said is not known now, and might be a revocation.
+            let kept = FeedMark::parse(&text).ok_or_else(|| {
+                let what = "what is kept of the feed in the state directory is damaged";
+                Refusal::new(DenialReason::RevocationInvalid, what)
+            })?;
+            let known = feed.marks.remove(&issuer);
+            feed.marks.insert(issuer, known.map_or(kept.clone(), |known| known.joined(&kept)));
+        }
+        feed.recalled.push(issuer);
+        Ok(())
+    }
+}
+
+/// How far `follower` and the list, which knows the feed up to `listed`, know it together, if neither contradicts the other nor
+/// what was known before.
+fn head_by(
+    follower: &Follower,
+    listed: FeedHead,
+    mark: Option<&FeedMark>,
+) -> Result<FeedHead, Contradiction> {
+    let certain = follower.certain_head();
+    let at = |epoch| follower.head_at(epoch).filter(|head| head.epoch() <= certain.epoch());
+    let head = if certain.epoch() < listed.epoch() {
+        listed
+    } else {
+        // It has to lead back to this list: receipts name both.
+        let rollback = Contradiction::FeedRollback { offered: listed.epoch(), seen: certain.epoch() };
+        follows(listed, at(listed.epoch()).ok_or(rollback)?)?;
+        certain
+    };
+    if let Some(mark) = mark {
+        follows(mark.head, head)?;
+        if let Some(at) = at(mark.head.epoch()) {
+            follows(mark.head, at)?;
+        }
+    }
+    Ok(head)
+}
+
+/// Keeps what receipts will name for verifiers, and the mark for later processes.
+fn keep(
+    runtime: &Runtime,
+    follower: &Follower,
+    from: u64,
+    issuer: Digest,
+    mark: &FeedMark,
+) -> Result<(), Refusal> {
+    let unavailable = |error: &dyn std::fmt::Display| Refusal::new(DenialReason::JournalUnavailable, error);
+    for certificate in follower.certificates() {
+        runtime.journal.archive_feed_key(certificate).map_err(|error| unavailable(&error))?;
+    }
+    for item in follower.changes().filter(|item| item.head().epoch() > from) {
+        runtime.journal.archive_item(item).map_err(|error| unavailable(&error))?;
+    }
+    let Some(state) = &runtime.state else { return Ok(()) };
+    let mut ledger = runtime.ledger().map_err(|reason| Refusal::new(reason, reason.what()))?;
+    let kept = ledger.with_lock(|lock| {
+        // Never lower: another process may know more.
+        let known = state.feed(&issuer)?.and_then(|text| FeedMark::parse(&text));
+        let next = known.as_ref().map_or(mark.clone(), |known| mark.clone().joined(known));
+        if known.as_ref() == Some(&next) { Ok(()) } else { state.keep_feed(lock, &issuer, &next.to_text()) }
+    });
+    kept.map(|_| ()).map_err(|error| match error {
+        LockError::Busy => Refusal::new(DenialReason::JournalLocked, error),
+        LockError::Io(_) => unavailable(&error),
+    })
+}
+
+const FORM: &str = "kakunin-feed-v1";
+/// Before every decision.
+const NEVER: UnixTime = UnixTime::from_seconds(0);
+
+/// Whose list is decided by, and how far it knows the feed that it asks for.
+pub(super) type Wanted = (AgentPath, Option<FeedHead>);

@@ -1,0 +1,294 @@
+//! A guard whose list asks for a feed: what it decides, for how long, and what it remembers.
+
+use std::fs;
+use std::sync::Arc;
+
+use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::digest::Digest;
+use kakunin_core::feed::{Content, Entry, Follower};
+use kakunin_core::guard::{Clock, FeedSource, Guard, GuardOptions, MemorySource, StateChoice};
+use kakunin_core::home::Papers;
+use kakunin_core::id::SerialNumber;
+use kakunin_core::journal::StreamReader;
+use kakunin_core::receipt::Event;
+use kakunin_core::revocation::{FeedHead, Standing};
+use kakunin_core::verify::{Reason, Verdict, journal as verify};
+
+use crate::authority::{Authority, By, SERIAL, now, seeded_key};
+use crate::feed::{certificate, issuing};
+use crate::following::{World, entries};
+use crate::guard::{House, ask, pay, pem, replace};
+
+/// An agent's directory beside an authority with a feed; the clock of the guard stands at 0 when the world's does.
+struct Place {
+    house: House,
+    world: World,
+    feed: Arc<FeedSource>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { house: House::new(), world: World::new(), feed: Arc::new(FeedSource::new()) };
+        place.list(2, FeedHead::START);
+        place
+    }
+
+    /// Publishes a list that knows the feed up to `head`.
+    fn list(&self, number: u8, head: FeedHead) {
+        let lists = [self.world.list(number, head, &[]), self.world.authority.list(By::Root, |_| {})];
+        let text = lists.map(|list| pem("X509 CRL", &list)).concat();
+        replace(&self.house.temp.path().join("lists.pem"), &text);
+    }
+
+    fn guard(&self) -> Guard {
+        self.house.guard_with(GuardOptions { feed: Some(Arc::clone(&self.feed)), ..self.house.options() })
+    }
+
+    /// A follower that stands on the list of this number, connected now.
+    fn follower(&self, number: u8, head: FeedHead) -> Follower {
+        let list = self.world.list(number, head, &[]);
+        let mut follower = Follower::new(&issuing(&self.world.authority), &list).unwrap();
+        let mono = self.house.clock.boot_millis();
+        follower.certify(&self.world.certificate, now(), mono).unwrap();
+        follower.begin([1; 16], mono);
+        let first = self.world.sign(mono, head, Content::Heartbeat { nonce: Some([1; 16]) });
+        follower.take(&first, mono).unwrap();
+        follower
+    }
+
+    /// The feed says how the agent stands.
+    fn change(&mut self, follower: &mut Follower, standing: Standing) {
+        let ours = |entry: &mut Entry| entry.serial = SerialNumber::from_der_content(&SERIAL).unwrap();
+        let mut named = entries(&[(1, standing)]);
+        named.iter_mut().for_each(ours);
+        self.say(follower, named);
+    }
+
+    fn say(&mut self, follower: &mut Follower, named: Vec<Entry>) {
+        let mono = self.house.clock.boot_millis();
+        let line = self.world.sign(mono, follower.head(), Content::Change(named));
+        follower.take(&line, mono).unwrap();
+        self.world.head = follower.head();
+        self.feed.publish(follower.clone());
+    }
+
+    fn asked(&self, guard: &Guard) -> &'static str {
+        guard.refresh();
+        ask(guard, &pay("1.00"))
+    }
+}
+
+/// C136
+#[test]
+fn a_guard_whose_list_asks_for_a_feed_decides_by_it() {
+    let mut place = Place::new();
+    let without = place.house.guard();
+    assert_eq!(place.asked(&without), "revocation.stale", "the file is fresh, and that is not enough");
+    drop(without);
+    let guard = place.guard();
+    assert_eq!(place.asked(&guard), "revocation.stale", "nothing was heard yet");
+    let mut follower = place.follower(2, FeedHead::START);
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    for (standing, expected) in [
+        (Standing::Held, "certificate.held"),
+        (Standing::Good, "allow"),
+        (Standing::Revoked, "certificate.revoked"),
+        (Standing::Good, "certificate.revoked"),
+    ] {
+        place.house.clock.advance(1_000);
+        place.change(&mut follower, standing);
+        assert_eq!(place.asked(&guard), expected, "{standing}");
+    }
+    guard.close();
+    // Every receipt that allowed names how far the feed was, and whoever verifies finds the changes.
+    let journal = place.house.state().join("journal");
+    let receipts = StreamReader::streams(&journal).unwrap().into_iter().flatten();
+    let mut named = Vec::new();
+    for receipt in receipts {
+        if let Event::Decision { list: Some(list), answer, .. } =
+            &receipt.unwrap().receipt().statement().event
+        {
+            let allowed = *answer == kakunin_core::receipt::Answer::Allow;
+            named.push((allowed, list.feed.map(|head| head.epoch())));
+        }
+    }
+    let allowed: Vec<_> = named.iter().filter(|(allowed, _)| *allowed).map(|(_, epoch)| *epoch).collect();
+    assert_eq!(allowed, [Some(0), Some(2)]);
+    assert!(named.contains(&(false, Some(4))), "{named:?}");
+    let anchors = TrustAnchors::new([place.world.authority.root.as_slice()]).unwrap();
+    let report = verify(&journal, &anchors).unwrap();
+    let Verdict::AuthenticNotComplete(reasons) = report.verdict() else { panic!("{:?}", report.verdict()) };
+    assert!(
+        reasons.iter().all(|reason| ["tail.not_witnessed", "time.unproven"].contains(&Reason::code(reason)))
+    );
+}
+
+/// C136: age is the signed time's, and no file takes the feed's place.
+#[test]
+fn the_word_of_a_feed_ends_with_its_age_by_every_clock() {
+    let place = Place::new();
+    let guard = place.guard();
+    let mut follower = place.follower(2, FeedHead::START);
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    place.house.clock.advance(59_999);
+    assert_eq!(place.asked(&guard), "allow");
+    place.house.clock.advance(1);
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    place.list(3, FeedHead::START);
+    assert_eq!(place.asked(&guard), "revocation.stale", "a newer file is no newer word");
+    // Signed 5 s after the first, here after a minute.
+    follower.take(&place.world.beat(5_000), 60_000).unwrap();
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    place.house.clock.advance(5_000);
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    follower.take(&place.world.beat(65_000), 65_000).unwrap();
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    // The machine sleeps: the first decision after it is too late, without another look.
+    place.house.clock.sleep(61_000);
+    assert_eq!(ask(&guard, &pay("1.00")), "revocation.stale");
+    follower.shorten(10);
+    follower.take(&place.world.beat(126_000), 126_000).unwrap();
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    place.house.clock.advance(10_000);
+    assert_eq!(place.asked(&guard), "revocation.stale", "settings shorten");
+}
+
+/// C136: a wall clock that is set moves nothing: the boot clock says how much is left.
+#[test]
+fn a_wall_clock_that_is_set_makes_no_word_last_longer() {
+    let place = Place::new();
+    let guard = place.guard();
+    place.feed.publish(place.follower(2, FeedHead::START));
+    place.house.clock.set_wall(place.house.clock.wall().plus_millis(3_600_000));
+    assert_eq!(place.asked(&guard), "allow", "set ahead");
+    place.house.clock.set_wall(place.house.clock.wall().plus_millis(-3_600_000 - 100_000));
+    assert_eq!(place.asked(&guard), "allow", "set back a little");
+    place.house.clock.advance(60_000);
+    assert_eq!(place.asked(&guard), "revocation.stale");
+}
+
+/// C136: what was known stays known over a restart.
+#[test]
+fn a_feed_is_not_set_back_or_forked_at_a_restart() {
+    let mut place = Place::new();
+    let guard = place.guard();
+    let mut follower = place.follower(2, FeedHead::START);
+    place.say(&mut follower, entries(&[(9, Standing::Held)]));
+    let one = follower.clone();
+    place.say(&mut follower, entries(&[(8, Standing::Held)]));
+    assert_eq!(place.asked(&guard), "allow");
+    place.feed.publish(one.clone());
+    assert_eq!(place.asked(&guard), "revocation.stale", "set back while it runs");
+    assert!(guard.take_notices().iter().any(|notice| notice.contains("the feed is refused")));
+    drop(guard);
+    let guard = place.guard();
+    assert_eq!(place.asked(&guard), "revocation.stale", "set back at a restart");
+    let mut fork = one;
+    place.say(&mut fork, entries(&[(7, Standing::Held)]));
+    assert_eq!(place.asked(&guard), "revocation.stale", "another change of one number");
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    // A list that knows as much brings whoever follows from there up to date.
+    drop(guard);
+    place.list(3, follower.head());
+    place.feed.publish(place.follower(3, follower.head()));
+    assert_eq!(place.asked(&place.guard()), "allow");
+    // What is kept is damaged: nobody knows what it was.
+    let lists = place.house.state().join("lists");
+    let kept = fs::read_dir(&lists).unwrap().map(|entry| entry.unwrap().path());
+    let kept = kept.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "feed")).unwrap();
+    let text = fs::read_to_string(&kept).unwrap();
+    for wrong in [text.replace('2', "3"), text.replace("v1", "v2"), format!("{text}x\n"), String::new()] {
+        fs::write(&kept, wrong).unwrap();
+        let found = place.asked(&place.guard());
+        assert!(["revocation.invalid", "revocation.stale"].contains(&found), "{found}");
+    }
+}
+
+/// C136: a revocation that only the feed had said, and what comes later says nothing of it.
+#[test]
+fn a_revocation_that_was_heard_is_remembered_without_the_feed() {
+    let mut place = Place::new();
+    let guard = place.guard();
+    let mut follower = place.follower(2, FeedHead::START);
+    place.change(&mut follower, Standing::Revoked);
+    assert_eq!(place.asked(&guard), "certificate.revoked");
+    drop(guard);
+    place.feed = Arc::new(FeedSource::new());
+    assert_eq!(place.asked(&place.guard()), "certificate.revoked");
+    // Not even a list that ends the feed brings it back.
+    place.house.publish(9, &[]);
+    assert_eq!(place.asked(&place.guard()), "certificate.revoked");
+    place.list(10, follower.head());
+    place.feed.publish(place.follower(10, follower.head()));
+    assert_eq!(place.asked(&place.guard()), "certificate.revoked");
+}
+
+/// C136: another authority's feed, and one that does not begin at the guard's list.
+#[test]
+fn a_feed_counts_only_for_the_list_it_leads_back_to() {
+    let mut place = Place::new();
+    let guard = place.guard();
+    let neighbour = Authority::neighbour();
+    let mut other = World::new();
+    other.certificate = certificate(&neighbour, &crate::feed::feed_key(), |_| {});
+    other.authority = neighbour;
+    let foreign = Follower::new(&issuing(&other.authority), &other.list(2, FeedHead::START, &[])).unwrap();
+    place.feed.publish(foreign);
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    // Its base is a list that the guard has not: whoever follows publishes lists first.
+    let mut follower = place.follower(2, FeedHead::START);
+    place.say(&mut follower, entries(&[(9, Standing::Held)]));
+    let head = follower.head();
+    place.feed.publish(place.follower(3, head));
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    place.list(3, head);
+    assert_eq!(place.asked(&guard), "allow");
+    // A list that is ahead of the feed: what it includes counts, and the word is as old as it is.
+    let ahead = FeedHead::new(7, Digest::of(b"seventh")).unwrap();
+    place.list(4, ahead);
+    assert_eq!(place.asked(&guard), "allow");
+    // And one that calls the change of an epoch that is known another.
+    place.list(5, FeedHead::new(8, Digest::of(b"eighth")).unwrap());
+    place.feed.publish(place.follower(6, FeedHead::new(8, Digest::of(b"another")).unwrap()));
+    assert_eq!(place.asked(&guard), "revocation.stale");
+}
+
+/// C136: with state in memory, and for papers that code hands over.
+#[test]
+fn an_agent_in_memory_follows_the_feed_too() {
+    let mut place = Place::new();
+    let read = |name: &str| fs::read(place.house.dir().join(name)).unwrap();
+    let der = |name: &str| {
+        use rustls_pki_types::pem::PemObject;
+        rustls_pki_types::CertificateDer::from_pem_slice(&read(name)).unwrap().to_vec()
+    };
+    let papers = Papers {
+        agent: der("agent.pem"),
+        chain: vec![der("chain.pem")],
+        roots: vec![der("ca.pem")],
+        issuer: None,
+        names: kakunin_core::scope::NameLists::default(),
+    };
+    let lists = fs::read(place.house.temp.path().join("lists.pem")).unwrap();
+    let key = seeded_key(3).serialize_der().into();
+    let options = GuardOptions {
+        feed: Some(Arc::clone(&place.feed)),
+        state: StateChoice::Memory,
+        ..place.house.options()
+    };
+    let guard = Guard::in_memory(Arc::new(MemorySource::new(papers, lists, key)), options).unwrap();
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    let mut follower = place.follower(2, FeedHead::START);
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    place.change(&mut follower, Standing::Revoked);
+    assert_eq!(place.asked(&guard), "certificate.revoked");
+    place.feed.publish(place.follower(2, FeedHead::START));
+    assert_eq!(place.asked(&guard), "certificate.revoked", "set back");
+}
