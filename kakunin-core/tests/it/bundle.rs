@@ -133,6 +133,18 @@ impl World {
         }
     }
 
+    /// The support agent paid at each of these milliseconds, all of one chain; then it ended, and the log has it.
+    pub(crate) fn paid(at: impl IntoIterator<Item = i64>) -> Self {
+        let world = Self::new();
+        let journal = world.support.open();
+        for millis in at {
+            world.support.pay(&journal, CHAIN, &[], millis);
+        }
+        journal.close(stamp(900)).unwrap();
+        world.support.log();
+        world
+    }
+
     /// Three payments of the chain in two journals, others around them, everything closed and logged.
     pub(crate) fn incident() -> Self {
         Self::incident_of([1, 2])

@@ -242,11 +242,7 @@ fn incident() -> (World, Pieces) {
 
 #[test]
 fn a_bundle_with_any_octet_changed_is_never_complete() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10]);
     world.see(&world.support, 60);
     let journals = [world.support.journal.as_path()];
     export(&journals, &mut [world.support.reader()], None, &world.path("small.zip")).unwrap();
@@ -268,11 +264,7 @@ fn a_bundle_with_any_octet_changed_is_never_complete() {
 
 #[test]
 fn a_logged_journal_with_any_octet_changed_is_never_complete() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10]);
     world.see(&world.support, 60);
     let policy = [world.policy()];
     let terms = world.terms().witnesses(&policy);
@@ -339,12 +331,7 @@ fn a_bundle_whose_tail_was_cut_is_never_complete() {
 
 #[test]
 fn a_journal_whose_tail_was_cut_is_never_complete_with_a_witness_or_without() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    world.support.pay(&journal, CHAIN, &[], 20);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10, 20]);
     world.see(&world.support, 60);
     let stream = StreamReader::streams(&world.support.journal).unwrap()[0].stream();
     let segment = world.support.journal.join(stream.to_string()).join("0001.seg");

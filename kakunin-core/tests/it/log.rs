@@ -20,6 +20,8 @@ use kakunin_core::tree;
 use proptest::prelude::*;
 
 use crate::house::{House, decide, entry as decision, request, stamp};
+use crate::journal::copy;
+use tempfile::TempDir;
 
 const ORIGIN: &str = "log.example/test";
 
@@ -55,26 +57,20 @@ fn root(size: u64) -> Digest {
     tree::root(entries(0..size).iter().map(Vec::as_slice))
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for found in fs::read_dir(from).unwrap() {
-        let found = found.unwrap();
-        let target = to.join(found.file_name());
-        match found.file_type().unwrap().is_dir() {
-            true => copy(&found.path(), &target),
-            false => drop(fs::copy(found.path(), target).unwrap()),
-        }
-    }
-}
-
 fn at(seconds: i64) -> UnixTime {
     UnixTime::from_seconds(seconds)
 }
 
+/// A log that has just begun, its folder and its key.
+fn begun() -> (TempDir, Key, Log) {
+    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
+    let log = Log::create(dir.path(), key.log()).unwrap();
+    (dir, key, log)
+}
+
 #[test]
 fn batches_of_every_size_are_read_back_and_proven() {
-    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
-    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    let (dir, key, mut log) = begun();
     let mut size = 0;
     let mut sizes = vec![0];
     for batch in [1, 2, 0, 252, 1, 1, 300, 512, 7] {
@@ -104,8 +100,7 @@ fn batches_of_every_size_are_read_back_and_proven() {
 
 #[test]
 fn a_proof_travels_as_one_text_and_verifies_with_the_key_alone() {
-    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
-    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    let (_dir, key, mut log) = begun();
     log.append(&entries(0..300)).unwrap();
     let proof = log.reader().prove(17).unwrap();
     let text = TlogProof::new(proof, log.checkpoint()).to_string();
@@ -133,8 +128,7 @@ fn a_log_begins_once_and_is_written_by_one_process() {
 
 #[test]
 fn an_entry_that_no_bundle_carries_leaves_the_log_as_it_was() {
-    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
-    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    let (_dir, _key, mut log) = begun();
     let long = vec![vec![1; 65_535], vec![1; 65_536]];
     assert!(matches!(log.append(&long), Err(LogError::EntryTooLong { length: 65_536 })));
     assert_eq!(log.append(&long[..1]).unwrap().size(), 1);
@@ -268,8 +262,7 @@ fn a_log_that_a_witness_has_seen_longer_or_otherwise_is_not_opened() {
 
 #[test]
 fn an_older_checkpoint_among_newer_files_is_not_continued() {
-    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
-    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    let (dir, key, mut log) = begun();
     log.append(&entries(0..5)).unwrap();
     let older = fs::read(dir.path().join("checkpoint")).unwrap();
     log.append(&entries(5..8)).unwrap();
@@ -416,8 +409,7 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn no_flipped_byte_of_a_log_is_given_out() {
-    let (dir, key) = (tempfile::tempdir().unwrap(), Key::new());
-    let mut log = Log::create(dir.path(), key.log()).unwrap();
+    let (dir, key, mut log) = begun();
     log.append(&entries(0..600)).unwrap();
     drop(log);
     let (verifier, root) = (key.log().verifier().clone(), root(600));

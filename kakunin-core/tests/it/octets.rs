@@ -10,21 +10,13 @@ use std::thread;
 use kakunin_core::bundle::{Bundle, export};
 use kakunin_core::verify::Verdict;
 
-use crate::bundle::{CHAIN, World, verify};
+use crate::bundle::{World, verify};
 use crate::bundle_faults::Pieces;
-use crate::house::stamp;
 use crate::journal::{copy, segment};
 
 /// Twenty-four calls with their outcomes, an opening and an end, logged.
 fn fifty() -> World {
-    let world = World::new();
-    let journal = world.support.open();
-    for call in 0..24 {
-        world.support.pay(&journal, CHAIN, &[], call * 10);
-    }
-    journal.close(stamp(900)).unwrap();
-    world.support.log();
-    world
+    World::paid((0..24).map(|call| call * 10))
 }
 
 fn exported(world: &World) -> Vec<u8> {

@@ -86,11 +86,7 @@ fn every_deletion_exchange_and_insertion_in_a_journal_is_found() {
 
 #[test]
 fn a_stream_whose_first_write_is_torn_is_told_beside_whole_ones() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10]);
     let other = world.support.open();
     let stream = other.stream().unwrap();
     other.close(stamp(95)).unwrap();
@@ -216,12 +212,7 @@ fn a_rotation_that_is_dropped_moved_or_signed_by_the_new_key_is_found() {
 
 #[test]
 fn whoever_has_the_agents_key_cannot_change_what_was_logged() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    world.support.pay(&journal, CHAIN, &[], 20);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10, 20]);
     world.see(&world.support, 60);
     let path = segment(&world.support.journal);
     let whole = Segment::read(&path);
@@ -270,11 +261,7 @@ fn whoever_has_the_agents_key_cannot_change_what_was_logged() {
 
 #[test]
 fn a_second_history_hidden_in_the_index_of_the_log_is_found() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10]);
     let path = segment(&world.support.journal);
     let whole = Segment::read(&path);
     whole.write(&path);
@@ -343,11 +330,7 @@ fn a_second_history_that_is_sealed_is_found_whichever_is_shown() {
 
 #[test]
 fn a_copy_that_is_older_than_the_log_tells_no_second_story() {
-    let world = World::new();
-    let journal = world.support.open();
-    world.support.pay(&journal, CHAIN, &[], 10);
-    journal.close(stamp(90)).unwrap();
-    world.support.log();
+    let world = World::paid([10]);
     let path = segment(&world.support.journal);
     let whole = Segment::read(&path);
     for length in 1..whole.units.len() {
