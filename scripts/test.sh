@@ -35,3 +35,4 @@ stage "incident"              scripts/incident.sh
 stage "incident page"         scripts/page.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
+stage "client of the hosted service" scripts/hosted.sh

@@ -1,0 +1,140 @@
+"""Each method of the published client whose resource exists here, and the shapes that it reads."""
+
+import asyncio
+
+import kakunin
+import pytest
+from kakunin import exceptions
+
+SCOPE = {"max_single_trade_usd": 5000.0, "daily_limit_usd": 20000, "permitted_venues": ["NYSE"]}
+
+
+def ask(service, talk):
+    """Runs one conversation with the service."""
+
+    async def conversation():
+        url = f"{service['url']}/v1"
+        async with kakunin.Kakunin(api_key=service["owner_key"], base_url=url) as client:
+            return await talk(client)
+
+    return asyncio.run(conversation())
+
+
+async def create(client, name="Trade Bot"):
+    return await client.agents.create(
+        name=name,
+        model="gpt-4o",
+        version="2024-11",
+        model_hash="sha256:abc",
+        financial_scope=SCOPE,
+        metadata={"team": "desk", "permitted_actions": ["trade.execute"]},
+    )
+
+
+def test_an_agent_is_created_read_changed_and_listed(service):
+    async def talk(client):
+        made = await create(client, "Listed Bot")
+        assert (made.name, made.model, made.model_hash) == ("Listed Bot", "gpt-4o", "sha256:abc")
+        # The client knows no word for an agent without a certificate.
+        assert made.status == kakunin.AgentStatus.suspended
+        changed = await client.agents.update(made.id, name="Other Bot", model_hash="sha256:def")
+        assert (changed.name, changed.model_hash) == ("Other Bot", "sha256:def")
+        read = await client.agents.get(made.id)
+        assert read == changed
+        assert read.metadata["scopes"] == ["trade.execute"]
+        for number in range(3):
+            await create(client, f"Bot {number}")
+        seen, before = [], None
+        while True:
+            agents, page = await client.agents.list(limit=2, before=before)
+            seen += [agent.id for agent in agents]
+            if not page.has_next_page:
+                break
+            before = page.next_cursor
+        assert made.id in seen
+        assert len(seen) == len(set(seen)) >= 4
+
+    ask(service, talk)
+
+
+def test_an_agent_is_certified_signs_and_is_halted(service):
+    async def talk(client):
+        agent = await create(client)
+        certificate = await client.agents.certify(agent.id)
+        assert certificate.status.value == "active"
+        assert certificate.pem.startswith("-----BEGIN CERTIFICATE-----")
+        assert (await client.agents.get(agent.id)).status == kakunin.AgentStatus.active
+        assert (await client.verify.certificate(certificate.serial_number))["valid"] is True
+
+        payload = {"order": 7, "symbol": "AAPL"}
+        signed = await client.agents.sign(agent.id, payload=payload)
+        message = {"agent_id": agent.id, "certificate_serial": signed.certificate_serial}
+        message["signature"] = signed.signature
+        checked = await client.verify.message(payload=payload, **message)
+        assert (checked.valid, checked.agent_id) == (True, agent.id)
+        assert not (await client.verify.message(payload={"order": 8}, **message)).valid
+
+        halted = await client.agents.halt(agent.id)
+        assert halted.certificate_serial == certificate.serial_number
+        assert (await client.agents.get(agent.id)).status == kakunin.AgentStatus.retired
+        assert (await client.verify.certificate(certificate.serial_number))["status"] == "revoked"
+        checked = await client.verify.message(payload=payload, **message)
+        assert (checked.valid, checked.certificate_status.value) == (False, "revoked")
+        # Prose is a reason too.
+        assert (await client.agents.halt(agent.id, reason="it traded at night")).halt_event_id
+
+    ask(service, talk)
+
+
+def test_a_patch_lifts_nothing(service):
+    async def talk(client):
+        agent = await create(client)
+        await client.agents.certify(agent.id)
+        await client.agents.halt(agent.id)
+        with pytest.raises(exceptions.ConflictError):
+            await client.agents.update(agent.id, status="active")
+        with pytest.raises(exceptions.ConflictError):
+            await client.agents.update(agent.id, metadata={"scopes": ["*"]})
+        with pytest.raises(exceptions.ConflictError):
+            await client.agents.certify(agent.id)
+
+    ask(service, talk)
+
+
+def test_refusals_are_the_exceptions_of_the_client(service):
+    async def talk(client):
+        with pytest.raises(kakunin.NotFoundError, match="nothing here"):
+            await client.agents.get("00000000-0000-4000-8000-000000000000")
+        with pytest.raises(kakunin.ValidationError, match="limit"):
+            await client.agents.list(limit=1000)
+        with pytest.raises(exceptions.UnprocessableError, match="leverage"):
+            await client.agents.create(
+                name="x", model="m", version="1", model_hash="h", financial_scope={"leverage_permitted": True}
+            )
+
+    ask(service, talk)
+    with pytest.raises(kakunin.AuthenticationError):
+        ask({**service, "owner_key": "kak_live_wrong"}, lambda client: client.agents.list())
+
+
+def test_its_own_guard_reads_what_the_certificate_says(service):
+    async def talk(client):
+        agent = await create(client)
+        await client.agents.certify(agent.id)
+
+        @kakunin.verify_agent_scope(client, agent.id, required_scopes=["trade.execute"])
+        async def trade():
+            return "done"
+
+        @kakunin.verify_agent_scope(client, agent.id, required_scopes=["wire.send"])
+        async def wire():
+            return "done"
+
+        assert await trade() == "done"
+        with pytest.raises(kakunin.ScopeViolationError):
+            await wire()
+        await client.agents.halt(agent.id)
+        with pytest.raises(kakunin.ScopeViolationError):
+            await trade()
+
+    ask(service, talk)
