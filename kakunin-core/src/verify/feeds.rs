@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::lists::{Issuer, Said};
+use super::papers::Revoked;
 use super::source::Source;
 use crate::certificate::{CaCertificate, FeedCertificate};
 use crate::digest::Digest;
@@ -91,23 +92,36 @@ impl Feeds {
     }
 
     /// Since when the feed calls one of `serials` revoked. A date that was set back counts from the change before, up to which
-    /// it called them good.
+    /// it called them good. A hold that no change lifted was the beginning of the revocation, as on lists.
     pub(super) fn end(
         &mut self,
         sources: &[&dyn Source],
         around: &Around<'_>,
         serials: &HashSet<SerialNumber>,
-    ) -> Option<UnixTime> {
+    ) -> Revoked {
         let told = self.of(sources, around);
-        let dates = told.steps.values().flat_map(|step| {
-            let before = told.steps.get(&step.before.digest()).map(|before| before.at.to_seconds());
-            let revoking = step
-                .entries
-                .iter()
-                .filter(|(serial, standing, _)| *standing == Standing::Revoked && serials.contains(serial));
-            revoking.map(move |(.., since)| before.map_or(*since, |before| before.max(*since)))
+        let mut steps: Vec<&Step> = told.steps.values().collect();
+        steps.sort_by_key(|step| step.epoch);
+        let ends = serials.iter().map(|serial| {
+            let (mut held, mut lifted, mut end) = (None, 0, Revoked::default());
+            for step in &steps {
+                let before = told.steps.get(&step.before.digest()).map(|before| before.at.to_seconds());
+                for (_, standing, since) in step.entries.iter().filter(|(named, ..)| named == serial) {
+                    let since = before.map_or(*since, |before| before.max(*since));
+                    match standing {
+                        Standing::Good => (held, lifted) = (None, step.epoch),
+                        Standing::Held => held = held.or(Some(since)),
+                        Standing::Revoked => {
+                            let listed = around.said.held(serials, lifted..step.epoch);
+                            let perhaps = [held, listed].into_iter().flatten().fold(since, UnixTime::min);
+                            end = end.or(Revoked { perhaps: Some(perhaps), surely: Some(since) });
+                        }
+                    }
+                }
+            }
+            end
         });
-        dates.min()
+        ends.fold(Revoked::default(), Revoked::or)
     }
 
     fn of(&mut self, sources: &[&dyn Source], around: &Around<'_>) -> &mut Told {

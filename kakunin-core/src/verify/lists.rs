@@ -5,6 +5,7 @@
 //! names and whose key signed it.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::papers::{CheckedList, Revoked};
@@ -205,6 +206,24 @@ impl Said {
         let held = unlifted.map(|(_, date)| date).fold(date, UnixTime::min);
         let since = |date| Some(good().map(|list| list.this_update).fold(date, UnixTime::max));
         Revoked { perhaps: since(held), surely: since(date) }
+    }
+
+    /// Since when lists that knew the feed up to an epoch in `epochs` hold one of `serials`, unless a later one of them lifted
+    /// that. A date that was set back counts from the last list before that called them good.
+    pub(super) fn held(&self, serials: &HashSet<SerialNumber>, epochs: Range<u64>) -> Option<UnixTime> {
+        let knew = |at: &usize| self.with_feed.get(at).is_some_and(|head| epochs.contains(&head.epoch()));
+        let on = || serials.iter().filter_map(|serial| self.named.get(serial)).flatten();
+        let named: HashSet<usize> = on().map(|entry| entry.list).collect();
+        let good = || {
+            let lists = self.lists.iter().enumerate();
+            lists.filter(|(at, _)| !named.contains(at) && knew(at)).map(|(_, list)| list)
+        };
+        let lifted = good().map(|list| list.number).max();
+        let held = on().filter(|entry| entry.standing == Standing::Held && knew(&entry.list));
+        let unlifted =
+            held.filter(|entry| self.lists.get(entry.list).is_some_and(|list| Some(list.number) > lifted));
+        let date = unlifted.map(|entry| entry.since).min()?;
+        Some(good().map(|list| list.this_update).fold(date, UnixTime::max))
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Revoked {
 
 impl Revoked {
     /// What either says.
-    fn or(self, other: Self) -> Self {
+    pub(super) fn or(self, other: Self) -> Self {
         let earlier = |one: Option<UnixTime>, other| [one, other].into_iter().flatten().min();
         Self { perhaps: earlier(self.perhaps, other.perhaps), surely: earlier(self.surely, other.surely) }
     }
@@ -198,7 +198,6 @@ impl<'a> Papers<'a> {
         let (of_issuing, of_root) = self.ask(path);
         let by_feed =
             self.fed(path, &of_issuing, |feeds, sources, around| feeds.end(sources, around, &agent.serials));
-        let by_feed = Revoked { perhaps: by_feed, surely: by_feed };
         let revoked = agent.end(&of_issuing).or(by_feed).or(issuing.end(&of_root));
         self.revoked.insert(bearer, revoked);
         revoked

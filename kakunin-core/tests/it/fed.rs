@@ -16,8 +16,9 @@ use kakunin_core::receipt::ListUse;
 use kakunin_core::revocation::{FeedHead, RevocationList, Standing, UnverifiedList};
 use kakunin_core::scope::{DraftScope, NameLists};
 use kakunin_core::verify::{Reason, Report, Verdict, Verification, journal as verify};
+use rcgen::RevocationReason;
 
-use crate::authority::{Authority, By, SERIAL, agent_id};
+use crate::authority::{Authority, By, SERIAL, agent_id, entry as listed};
 use crate::feed::{certificate, feed_key, issuing};
 use crate::following::{World, entries, signer};
 use crate::house::{SCOPE, decide, entry, request, stamp};
@@ -29,6 +30,8 @@ struct Trail {
     leash: Leash,
     base: Vec<u8>,
     changes: Vec<(String, FeedHead)>,
+    /// Further lists in the archive.
+    more: Vec<Vec<u8>>,
     dir: tempfile::TempDir,
 }
 
@@ -40,7 +43,15 @@ impl Trail {
         let (agent, leash) =
             (world.authority.agent(&scope), world.authority.leash(&scope, &NameLists::default()));
         let base = world.list(1, FeedHead::START, &[]);
-        Self { world, agent, leash, base, changes: Vec::new(), dir: tempfile::tempdir().unwrap() }
+        Self {
+            world,
+            agent,
+            leash,
+            base,
+            changes: Vec::new(),
+            more: Vec::new(),
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// The feed says how the agent stands, and the certificate 9.
@@ -83,7 +94,7 @@ impl Trail {
             self.base.clone(),
             self.world.authority.list(By::Issuing, |list| list.crl_number = vec![2].into()),
         ];
-        for list in lists.iter().map(|list| self.read(list)) {
+        for list in lists.iter().chain(&self.more).map(|list| self.read(list)) {
             journal.archive_list(list.der(), &list.digest()).unwrap();
         }
         for (line, _) in &self.changes {
@@ -182,6 +193,32 @@ fn a_revocation_that_only_the_feed_knows_counts() {
     assert_eq!(trail.of(&[(start, 30_000)]), Ok(vec![]), "before it");
     let trail = trail.anew();
     assert_eq!(trail.of(&[(start, 3_600_000)]), Ok(vec!["time.unproven"]), "who has not heard yet allows");
+}
+
+/// C137: whoever is held first and revoked later was in doubt from the hold on, unless it was lifted.
+#[test]
+fn a_revocation_by_the_feed_begins_with_the_hold_that_became_it() {
+    let changes = |said: &[(i64, Standing)]| {
+        let mut trail = Trail::new();
+        let start = trail.used(FeedHead::START);
+        for (millis, standing) in said {
+            trail.change(*millis, Some(*standing));
+        }
+        trail.of(&[(start, 90_000)])
+    };
+    let (held, good, revoked) = (Standing::Held, Standing::Good, Standing::Revoked);
+    assert_eq!(changes(&[(120_000, revoked)]), Ok(vec![]));
+    assert_eq!(changes(&[(60_000, held), (120_000, revoked)]), Ok(vec!["time.unproven"]));
+    assert_eq!(changes(&[(30_000, held), (60_000, good), (120_000, revoked)]), Ok(vec![]));
+
+    // The hold is on the list that the feed goes on from.
+    let mut trail = Trail::new();
+    let start = trail.used(FeedHead::START);
+    let head = trail.change(30_000, None);
+    let hold = listed(&SERIAL, Some(RevocationReason::CertificateHold));
+    trail.more.push(trail.world.naming(3, head, vec![hold]));
+    trail.change(120_000, Some(revoked));
+    assert_eq!(trail.of(&[(start, 90_000)]), Ok(vec!["time.unproven"]));
 }
 
 /// C135: what is named has to lead back to the list.

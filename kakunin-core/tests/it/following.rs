@@ -9,7 +9,7 @@ use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::revocation::{FeedHead, ListPolicy, Standing};
 use kakunin_core::time::UnixTime;
 use proptest::prelude::*;
-use rcgen::{KeyPair, date_time_ymd};
+use rcgen::{KeyPair, RevokedCertParams, date_time_ymd};
 
 use crate::authority::{Authority, By, Der, at, entry, now};
 use crate::feed::{certificate, feed_key, issuing};
@@ -31,9 +31,14 @@ impl World {
 
     /// A list of this number that knows the feed up to `head`.
     pub(crate) fn list(&self, number: u8, head: FeedHead, revoked: &[u8]) -> Vec<u8> {
+        self.naming(number, head, revoked.iter().map(|serial| entry(&[*serial], None)).collect())
+    }
+
+    /// The same, with these entries.
+    pub(crate) fn naming(&self, number: u8, head: FeedHead, entries: Vec<RevokedCertParams>) -> Vec<u8> {
         let mut der = Der::parse(&self.authority.list(By::Issuing, |list| {
             list.crl_number = rcgen::SerialNumber::from(vec![number]);
-            list.revoked_certs = revoked.iter().map(|serial| entry(&[*serial], None)).collect();
+            list.revoked_certs = entries;
         }));
         let policy = ListPolicy::new(60, head).unwrap().to_der().unwrap();
         let oid = kakunin_core::certificate::oids::LIST_POLICY.as_bytes().to_vec();
