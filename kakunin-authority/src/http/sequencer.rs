@@ -22,7 +22,10 @@ pub(crate) enum Lane {
     Ordinary,
 }
 
-type Order = Box<dyn FnOnce(&mut Authority<'_>) + Send>;
+type Order = Box<dyn FnOnce(&mut Authority<'_>) -> Deliver + Send>;
+
+/// Hands an answer to whoever waits for it.
+pub(crate) type Deliver = Box<dyn FnOnce() + Send>;
 
 /// Orders on their way to the thread that has the authority.
 #[derive(Default)]
@@ -61,8 +64,9 @@ impl Orders {
         self.enter(
             lane,
             Box::new(move |authority| {
+                let done = order(authority);
                 // Whoever asked may have gone; what was ordered is done all the same.
-                let _ = answer.send(order(authority));
+                Box::new(move || drop(answer.send(done)))
             }),
         )?;
         answered.await.map_err(|_| NoAnswer::Failed)
@@ -122,8 +126,8 @@ impl Orders {
     }
 }
 
-/// Carries out one order. After a panic nobody knows what the authority has in memory: the caller ends the service.
-pub(crate) fn carry_out(order: Order, authority: &mut Authority<'_>) -> Result<(), Panicked> {
+/// Carries out one order, and gives back its answer to be delivered once readers see what it did. After a panic nobody knows what the authority has in memory: the caller ends the service.
+pub(crate) fn carry_out(order: Order, authority: &mut Authority<'_>) -> Result<Deliver, Panicked> {
     catch_unwind(AssertUnwindSafe(|| order(authority))).map_err(|_| Panicked)
 }
 
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
 
     fn nothing() -> Order {
-        Box::new(|_| ())
+        Box::new(|_| Box::new(|| ()))
     }
 
     #[test]

@@ -130,8 +130,10 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
     loop {
         match service.orders.next(wake) {
             Next::Order(order) => {
-                carry_out(order, authority).map_err(|_| ServeError::Fault)?;
+                let deliver = carry_out(order, authority).map_err(|_| ServeError::Fault)?;
+                // INVARIANT: an answer means published, so whoever has it and asks for the list gets that one.
                 show(service, authority);
+                deliver();
             }
             Next::Wake => {
                 wake = Instant::now() + LOOK;

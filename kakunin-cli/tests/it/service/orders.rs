@@ -70,6 +70,16 @@ fn an_agent_is_named_certified_and_revoked_and_the_list_says_so_before_the_answe
 }
 
 #[test]
+fn whoever_has_the_answer_gets_the_list_that_says_so() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    for verb in ["suspend", "resume"].into_iter().cycle().take(30) {
+        let answer = office.post(&format!("/v1/agents/billing/{verb}"), &json!({})).json();
+        assert_eq!(office.get("/v1/crl").header("x-crl-number"), answer["data"]["list_number"].to_string());
+    }
+}
+
+#[test]
 fn a_request_gives_its_key_and_nothing_else() {
     let desk = Desk::with_billing();
     let office = Office::open(&desk);
