@@ -83,6 +83,12 @@ impl ApiKeyRecord {
         self.revoked.is_none() && self.expires.is_none_or(|expires| now < expires)
     }
 
+    /// Whether it may be used for everything at `now`: an owner's, of no certain agents.
+    #[must_use]
+    pub fn is_whole_owner(&self, now: UnixTime) -> bool {
+        self.role == Role::Owner && self.agents.is_none() && self.stands(now)
+    }
+
     /// Whether it may be used for this agent, as far as it is bound to agents.
     #[must_use]
     pub fn reaches(&self, agent: AgentId) -> bool {

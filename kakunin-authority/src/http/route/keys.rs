@@ -37,12 +37,14 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 async fn list(State(service): State<Arc<Service>>, caller: Caller) -> Result<Response, Refusal> {
+    unbound(&caller)?;
     let tenant = caller.tenant().clone();
     let keys = service.readers.read(move |store| store.keys(&tenant)).await?;
     Ok(data(&keys.iter().map(row).collect()))
 }
 
 async fn make(State(service): State<Arc<Service>>, caller: Caller, body: Bytes) -> Result<Response, Refusal> {
+    unbound(&caller)?;
     let mut members = Members::read(&body)?;
     let known = || Role::ALL.map(Role::word).join(", ");
     let role = members.text(&["role"], 16)?.as_deref().and_then(Role::from_word);
@@ -72,15 +74,16 @@ async fn revoke(
     caller: Caller,
     Path(prefix): Path<String>,
 ) -> Result<Response, Refusal> {
+    unbound(&caller)?;
     let prefix = KeyPrefix::parse(&prefix).ok_or_else(Refusal::missing)?;
     let tenant = caller.tenant().clone();
     let (named, whose, clock) = (prefix.clone(), tenant.clone(), Arc::clone(&service.clock));
     let look = move |authority: &Authority<'_>| {
         let (keys, now) = (authority.store.keys(&whose)?, clock());
         let key = keys.iter().find(|key| key.prefix == named).ok_or_else(Refusal::missing)?;
-        let owners = keys.iter().filter(|key| key.role == Role::Owner && key.stands(now));
+        let owners = keys.iter().filter(|key| key.is_whole_owner(now));
         let mut others = owners.filter(|owner| owner.prefix != named);
-        if key.role == Role::Owner && others.next().is_none() {
+        if key.is_whole_owner(now) && others.next().is_none() {
             let text = "this is the last owner's key; make another one first";
             return Err(Refusal::new(StatusCode::CONFLICT, "key.last_owner", text));
         }
@@ -95,6 +98,16 @@ async fn revoke(
     };
     let revoked = service.carry_out(&caller, Lane::Urgent, look, act).await?;
     Ok(data(&revoked.as_ref().map_or(Value::Null, row)))
+}
+
+/// A key for a few agents must not make itself one for all.
+fn unbound(caller: &Caller) -> Result<(), Refusal> {
+    match caller.is_bound() {
+        true => {
+            Err(Refusal::new(StatusCode::FORBIDDEN, "access.bound", "a key bound to agents may not do this"))
+        }
+        false => Ok(()),
+    }
 }
 
 fn agents(value: &Value) -> Result<Vec<AgentId>, Refusal> {

@@ -154,6 +154,20 @@ fn a_key_for_one_agent_finds_no_other_one() {
             assert_eq!(same(&foreign), same(&missing));
         }
     }
+    // Nor does it make itself a key for all of them, or leave an authority without an owner.
+    let bound = office.key(&json!({ "role": "owner", "agents": [id("billing")] }));
+    let prefix = office.owner().split('_').nth(2).unwrap();
+    for request in [
+        Request::get("/v1/keys"),
+        Request::post("/v1/keys", &json!({ "role": "owner" })),
+        Request::new("DELETE", &format!("/v1/keys/{prefix}")),
+        Request::post("/v1/agents", &json!({ "name": "third", "scope": { "actions": ["read:*"] } })),
+    ] {
+        let refused = office.send(&request.bearer(&bound));
+        assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("access.bound")));
+    }
+    let own = Request::new("DELETE", &format!("/v1/keys/{prefix}")).bearer(office.owner());
+    assert_eq!(office.send(&own).json()["code"], "key.last_owner");
     let key = office.key(&json!({ "role": "auditor", "agents": [id("billing")] }));
     let listed = office.send(&Request::get("/v1/agents").bearer(&key)).json();
     assert_eq!((listed["meta"]["total"].as_u64(), &listed["data"][0]["name"]), (Some(1), &json!("billing")));
