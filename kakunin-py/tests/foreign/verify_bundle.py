@@ -287,14 +287,15 @@ class Stream:
         """Compares the totals under the close. Gives what keeps the end from being known."""
         end = self.close.says.get("end") if self.close else None
         if not end:
-            return "stream.recovered" if self.close else "stream.open"
+            unproven = ["chain.length_unproven"] if self.chain else []
+            return ["stream.recovered" if self.close else "stream.open", *unproven]
         if not self.chain:
             lines = [leaf(f"{chain} {last}".encode()) for chain, last in sorted(self.last.items())]
             counted = {name: self.counts[name] for name in ("allow", "deny", "outcome")}
             need(end == {**counted, "chains": len(lines), "root": b64url(root_of(lines))}, "other totals")
         elif self.shown >= 0:
             if not self.totals:
-                return "chain.length_unproven"
+                return ["chain.length_unproven"]
             last, index, size, *path = self.totals
             led = led_to(leaf(f"{self.chain} {last}".encode()), number(index), number(size), path)
             need(
@@ -302,7 +303,9 @@ class Stream:
                 "another end of the chain",
             )
             need(b64url(led) == end["root"], "an end of the chain that is not under the close")
-        return None
+        elif end["chains"]:
+            return ["chain.length_unproven"]
+        return []
 
 
 def erased_in(members, receipts):
@@ -353,7 +356,7 @@ def verify(data, roots, keys):
     for stream in streams.values():
         end = held[receipts.index(stream.close)] if stream.close else ()
         seen = stream.opened and any(b64url(sha256(key.encode())) != stream.own for key in end)
-        found = [stream.open_end(), None if seen else "tail.not_witnessed"]
+        found = [*stream.open_end(), None if seen else "tail.not_witnessed"]
         found += ["outcome.missing"] * len(stream.pending) + ["receipt.unsigned"] * stream.counts["unsigned"]
         reasons.update(filter(None, found))
     rows = [from_json(row.encode()) for row in lines_of(members["disclosures.jsonl"])]
