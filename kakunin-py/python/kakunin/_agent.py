@@ -114,9 +114,13 @@ class Agent(_native.NativeAgent):
         """
         warn_of_ignored_variables()
         texts, kept = [_pem(part) for part in (certificate, key, chain, ca, lists)], Journal.of(journal)
-        levels = list(kept.levels.items())
         opened = _native.open_pem(
-            *texts, issuer=issuer, names=list(names), mode=mode, levels=levels, sealed=kept.sealed
+            *texts,
+            issuer=issuer,
+            names=list(names),
+            mode=mode,
+            levels=list(kept.levels.items()),
+            sealed=kept.sealed,
         )
         agent = cls(opened)
         agent._reopen = "Agent.from_pem(..)"
