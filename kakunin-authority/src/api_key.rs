@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{Actor, KeyPrefix, Role, TenantId};
 use crate::authority::{Authority, AuthorityError};
-use crate::store::{Access, ApiKeyRecord, AuditLog, AuditRecord, Outcome};
+use crate::store::{ApiKeyRecord, AuditRecord, Outcome};
 
 /// A key with its secret; wiped when dropped and never printed by accident.
 pub struct ApiKey {

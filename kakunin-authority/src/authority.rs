@@ -26,10 +26,7 @@ use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::publish::{self, Period, Publication, Published, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
 use crate::standing::{Order, Reason, Standing, StandingError};
-use crate::store::{
-    AgentRecord, Agents, Certificates, IssuerId, IssuerRecord, Issuers, ListRecord, Lists, SqliteStore,
-    StandingChange, Store, StoreError,
-};
+use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError};
 use crate::term::{MAX_DAYS, MAX_HOURS};
 
 pub use crate::enrol::{AnyAction, Budgets, Certified, Certify, Comeback, Renew, Renewed};
@@ -38,7 +35,7 @@ pub use crate::term::{Days, Hours};
 /// A home that is locked for changes.
 pub struct Authority<'a> {
     pub(crate) home: Home,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Box<dyn Store + Send>,
     pub(crate) tenant: TenantId,
     pub(crate) root: CaCertificate,
     pub(crate) issuing: Vec<Issuing>,
@@ -79,7 +76,7 @@ impl<'a> Authority<'a> {
     ) -> Result<(Self, Publication), AuthorityError> {
         home.lay_out()?;
         let lock = home.lock()?;
-        let mut store = SqliteStore::open(&home.store()).map_err(HomeError::from)?;
+        let mut store = home.place()?.open().map_err(HomeError::from)?;
         if !store.issuers()?.is_empty() {
             return Err(HomeError::Exists { path: home.path().to_owned() }.into());
         }
@@ -144,7 +141,7 @@ impl<'a> Authority<'a> {
     /// Its records.
     #[must_use]
     pub fn records(&self) -> &dyn Store {
-        &self.store
+        self.store.as_ref()
     }
 
     /// The anchor.
@@ -170,7 +167,7 @@ impl<'a> Authority<'a> {
     /// # Errors
     /// [`AuthorityError::UnknownAgent`] when there is none.
     pub fn find(&self, who: &Who) -> Result<AgentRecord, AuthorityError> {
-        find(&self.store, &self.tenant, who)
+        find(self.store.as_ref(), &self.tenant, who)
     }
 
     /// Suspends, resumes or revokes an agent with every certificate of it, and publishes the list that says so.
@@ -222,7 +219,7 @@ impl<'a> Authority<'a> {
             let Some(issuing) = self.issuing.iter().find(|issuing| issuing.id == id) else { continue };
             let period = Period { now, seconds: i64::from(hours.0) * 3600 };
             let signer = self.keys.signer(id)?;
-            let list = sign_list(&mut self.store, id, &issuing.certificate, signer, period)?;
+            let list = sign_list(self.store.as_mut(), id, &issuing.certificate, signer, period)?;
             lists.push(list.der.clone());
             if id == current {
                 newest = Some(list);
@@ -291,7 +288,7 @@ impl<'a> Authority<'a> {
     fn sign_root_list(&mut self, now: UnixTime) -> Result<ListRecord, AuthorityError> {
         let signer = self.keys.signer(IssuerId::ROOT)?;
         let period = Period { now, seconds: ROOT_LIST_DAYS * DAY };
-        sign_list(&mut self.store, IssuerId::ROOT, &self.root, signer, period)
+        sign_list(self.store.as_mut(), IssuerId::ROOT, &self.root, signer, period)
     }
 
     /// The issuing authorities whose lists someone can still need.

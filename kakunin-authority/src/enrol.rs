@@ -21,7 +21,7 @@ use crate::directory::{AgentDirectory, DirectoryError, Enrolment, NewKey};
 use crate::issue::{Issued, Issuer, Order as IssueOrder, Reserved};
 use crate::publish::Publication;
 use crate::standing::{Reason, Standing, StandingError};
-use crate::store::{AgentDetails, AgentRecord, Agents, Certificates, StandingChange, StoreError};
+use crate::store::{AgentDetails, AgentRecord, StandingChange, StoreError};
 use crate::term::{Days, Hours};
 
 /// What to do with a scope that allows every action.
@@ -338,9 +338,10 @@ impl Authority<'_> {
         }
         let signer = self.keys.signer(current)?;
         let issuer = Issuer { id: current, certificate: &issuing.certificate };
-        let reserved = Reserved::reserve(IssueOrder { name, scope, key, validity }, issuer, &mut self.store)?;
-        let stored = reserved.build()?.lint()?.store(&mut self.store)?;
-        Ok(stored.sign(signer, &mut self.store)?)
+        let reserved =
+            Reserved::reserve(IssueOrder { name, scope, key, validity }, issuer, self.store.as_mut())?;
+        let stored = reserved.build()?.lint()?.store(self.store.as_mut())?;
+        Ok(stored.sign(signer, self.store.as_mut())?)
     }
 
     fn mark(&mut self, issued: &Issued) -> Result<Genesis, AuthorityError> {

@@ -21,7 +21,7 @@ use crate::home::Home;
 use crate::publish::Publication;
 use crate::signer::{self, KeyFileError, Passphrase};
 use crate::standing::{Reason, Standing, StandingError};
-use crate::store::{AgentRecord, Agents, StandingChange};
+use crate::store::{AgentRecord, StandingChange};
 
 /// How to certify an agent without a directory.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::files::{self, FileError, Readers};
-use crate::store::{IssuerId, SqliteStore, StoreError};
+use crate::store::{IssuerId, Place, Store, StoreError};
 
 /// A directory that is, or is to become, an authority.
 #[derive(Clone, Debug)]
@@ -119,15 +119,26 @@ impl Home {
         Ok(absolute.join("lists.pem"))
     }
 
+    /// Where its records are.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the home does not say it in a way that this program knows.
+    pub fn place(&self) -> Result<Place, HomeError> {
+        Ok(Place::File(self.store()))
+    }
+
     /// Opens the records to read them: no key, no lock.
     ///
     /// # Errors
     /// [`HomeError::NoAuthority`] when there is none, or the store's own failure.
-    pub fn records(&self) -> Result<SqliteStore, HomeError> {
-        if !self.store().exists() {
-            return Err(HomeError::NoAuthority { path: self.path.clone() });
+    pub fn records(&self) -> Result<Box<dyn Store + Send>, HomeError> {
+        let none = || HomeError::NoAuthority { path: self.path.clone() };
+        let place = self.place()?;
+        match &place {
+            Place::File(path) if !path.exists() => return Err(none()),
+            Place::File(_) => {}
         }
-        Ok(SqliteStore::open(&self.store())?)
+        Ok(place.open()?)
     }
 
     /// Makes the directories of a new home.

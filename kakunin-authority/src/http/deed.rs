@@ -10,7 +10,7 @@ use super::sequencer::Lane;
 use super::service::Service;
 use crate::access::Actor;
 use crate::authority::{Authority, AuthorityError};
-use crate::store::{AuditId, AuditLog, AuditRecord, Outcome};
+use crate::store::{AuditId, AuditRecord, Outcome};
 
 /// What is about to be done.
 pub(crate) struct Intent {

@@ -5,19 +5,18 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::error::Refusal;
-use crate::home::Home;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{Place, Store, StoreError};
 
 /// A few open connections, made when they are first needed.
 pub(crate) struct Readers {
-    home: Home,
-    idle: Mutex<Vec<SqliteStore>>,
+    place: Place,
+    idle: Mutex<Vec<Box<dyn Store + Send>>>,
     room: Semaphore,
 }
 
 impl Readers {
-    pub(crate) fn new(home: &Home) -> Self {
-        Self { home: home.clone(), idle: Mutex::new(Vec::new()), room: Semaphore::new(CONNECTIONS) }
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, idle: Mutex::new(Vec::new()), room: Semaphore::new(CONNECTIONS) }
     }
 
     /// Reads from the records as they are now: what was answered before this call is in them.
@@ -33,9 +32,9 @@ impl Readers {
         let looked = tokio::task::spawn_blocking(move || {
             let store = match readers.idle().pop() {
                 Some(store) => store,
-                None => SqliteStore::reader(&readers.home.store())?,
+                None => readers.place.reader()?,
             };
-            let seen = look(&store)?;
+            let seen = look(store.as_ref())?;
             // A connection that failed is not used again.
             readers.idle().push(store);
             Ok::<T, Refusal>(seen)
@@ -43,7 +42,7 @@ impl Readers {
         looked.await.map_err(|_| Refusal::internal())?
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteStore>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Store + Send>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

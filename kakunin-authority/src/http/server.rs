@@ -92,7 +92,7 @@ impl Server {
         ready: impl FnOnce(),
     ) -> Result<(), ServeError> {
         let published = watch::Sender::new(None);
-        let readers = Arc::new(Readers::new(authority.home()));
+        let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
         let ServeOptions { clock, hours, log } = options;
         let _ = authority.publish(hours, clock())?;
         let service = Arc::new(Service {

@@ -13,6 +13,7 @@ mod feed;
 mod issuers;
 mod lists;
 mod memory;
+mod place;
 mod requests;
 mod sqlite;
 
@@ -25,6 +26,7 @@ pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
 pub use issuers::{IssuerId, IssuerRecord, Issuers};
 pub use lists::{ListRecord, Lists};
 pub use memory::MemoryStore;
+pub use place::Place;
 pub use requests::{Answer, Begun, Requests};
 pub use sqlite::{Rehearsal, SqliteStore};
 

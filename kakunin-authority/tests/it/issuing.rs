@@ -10,7 +10,6 @@ use kakunin_authority::authority::{
 };
 use kakunin_authority::directory::DirectoryError;
 use kakunin_authority::standing::Order;
-use kakunin_authority::store::{Agents, Certificates};
 use kakunin_authority::{AgentName, Authority, Who};
 use kakunin_core::genesis::Genesis;
 use kakunin_core::home::AgentHome;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use kakunin_authority::Home;
 use kakunin_authority::standing::Standing;
-use kakunin_authority::store::{Access, Agents, IssuerId, Issuers, Lists, SqliteStore};
+use kakunin_authority::store::{IssuerId, Store};
 use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::home::{AgentHome, KeyProtection};
 use kakunin_core::journal::{Which, is_erasing, survey};
@@ -69,8 +69,8 @@ impl Doctor {
         if self.agent.is_empty() {
             let home = common.home();
             let store = home.records()?;
-            keys(&home, &store, &mut findings)?;
-            lists(&home, &store, at, &mut findings)?;
+            keys(&home, store.as_ref(), &mut findings)?;
+            lists(&home, store.as_ref(), at, &mut findings)?;
             for tenant in store.tenants()? {
                 let agents = store.agents(&tenant)?;
                 for agent in agents.iter().filter(|agent| agent.standing == Standing::Good) {
@@ -92,7 +92,7 @@ impl Doctor {
     }
 }
 
-fn keys(home: &Home, store: &SqliteStore, findings: &mut Findings) -> Result<(), Failure> {
+fn keys(home: &Home, store: &dyn Store, findings: &mut Findings) -> Result<(), Failure> {
     let own = home.passphrase();
     if own.exists() {
         let what = format!("{} opens the keys: they are protected by file permissions only", own.display());
@@ -118,7 +118,7 @@ fn keys(home: &Home, store: &SqliteStore, findings: &mut Findings) -> Result<(),
     Ok(())
 }
 
-fn lists(home: &Home, store: &SqliteStore, at: UnixTime, findings: &mut Findings) -> Result<(), Failure> {
+fn lists(home: &Home, store: &dyn Store, at: UnixTime, findings: &mut Findings) -> Result<(), Failure> {
     let published = home.public().join("lists.pem");
     let text = fs::read_to_string(&published).unwrap_or_default();
     let current = store.issuers()?.into_iter().filter(|issuer| issuer.revoked.is_none());

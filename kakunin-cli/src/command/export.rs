@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kakunin_authority::store::{Access, Agents};
 use kakunin_core::bundle::export_watched;
 use kakunin_core::id::ChainId;
 use kakunin_core::log::{LogReader, VerifierKey};

@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kakunin_authority::store::{Access, Agents};
 use kakunin_core::digest::Digest;
 use kakunin_core::journal::{Entry, Erasures, Proof, StreamReader, find, locate};
 use kakunin_core::reason::DenialReason;

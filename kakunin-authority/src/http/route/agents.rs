@@ -29,9 +29,7 @@ use crate::http::shape::Reader;
 use crate::http::table::{Named, Row};
 use crate::http::{page, shape, v1scope};
 use crate::standing::Standing;
-use crate::store::{
-    AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, CertificateRecord, StoreError,
-};
+use crate::store::{AgentDetails, AgentFilter, AgentPage, AgentRecord, CertificateRecord, StoreError};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![

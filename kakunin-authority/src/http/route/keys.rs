@@ -21,7 +21,7 @@ use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
-use crate::store::{Access, ApiKeyRecord};
+use crate::store::ApiKeyRecord;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![

@@ -1,6 +1,5 @@
 use clap::Args;
 use kakunin_authority::access::TenantId;
-use kakunin_authority::store::{Agents, Certificates};
 #[cfg(feature = "serve")]
 use serde_json::Value;
 use serde_json::json;

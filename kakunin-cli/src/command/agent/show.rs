@@ -2,7 +2,6 @@ use clap::Args;
 use kakunin_authority::Who;
 use kakunin_authority::access::TenantId;
 use kakunin_authority::authority::find;
-use kakunin_authority::store::{Agents, Certificates};
 use kakunin_core::scope::Scope;
 use serde_json::{Value, json};
 
@@ -31,7 +30,7 @@ impl Show {
         }
         let store = common.home().records()?;
         let tenant = TenantId::default();
-        let agent = find(&store, &tenant, &self.who)?;
+        let agent = find(store.as_ref(), &tenant, &self.who)?;
         let scope = Scope::from_der(&agent.scope).map_err(Failure::cannot)?;
         let certificates = store.certificates(&tenant, agent.id)?;
         let events = store.events(&tenant, agent.id)?;
