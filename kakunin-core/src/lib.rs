@@ -24,6 +24,7 @@ pub mod feed;
 pub mod request;
 pub mod decision;
 pub mod leash;
+pub mod possession;
 pub mod receipt;
 pub mod chain;
 pub mod genesis;

@@ -38,6 +38,7 @@ mod loose;
 mod namesakes;
 mod octets;
 mod page;
+mod possession;
 mod reference;
 mod revocation;
 mod scope;

@@ -1,0 +1,169 @@
+//! The signature base (RFC 9421 section 2.5): the lines that a proof signs.
+
+use crate::time::UnixTime;
+
+/// What of a request a proof speaks for, besides its content and the chain, as it stands in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// Host and port it is sent to: of `host` in HTTP/1.1, of `:authority` in HTTP/2. Without the port that is the scheme's default.
+    pub authority: &'a str,
+    /// The path, encoded as it is sent; an empty one is `/`.
+    pub path: &'a str,
+    /// What stands behind the `?`, encoded as it is sent; `None` without a `?`.
+    pub query: Option<&'a str>,
+}
+
+impl Target<'_> {
+    /// Whether each part can stand on a line of its own.
+    pub(super) fn is_clean(&self) -> bool {
+        let parts = [self.method, self.authority, self.path, self.query.unwrap_or("-")];
+        let visible = parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_graphic()));
+        visible && !self.method.is_empty() && !self.authority.is_empty()
+    }
+}
+
+/// The parameters of a proof, in the order in which they are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parameters<'a> {
+    pub(super) created: UnixTime,
+    pub(super) nonce: &'a str,
+    pub(super) keyid: &'a str,
+}
+
+impl Parameters<'_> {
+    /// The value of `signature-input` behind the label.
+    pub(super) fn to_text(self) -> String {
+        let Self { created, nonce, keyid } = self;
+        let created = created.seconds();
+        format!("{COMPONENTS};created={created};nonce=\"{nonce}\";keyid=\"{keyid}\";tag=\"{TAG}\"")
+    }
+}
+
+/// What is signed for a request; `parameters` is the value of `signature-input` behind the label, as it is or was sent.
+pub(super) fn of_request(target: &Target<'_>, digest: &str, chain: &str, parameters: &str) -> String {
+    let authority = target.authority.to_ascii_lowercase();
+    let path = if target.path.is_empty() { "/" } else { target.path };
+    let query = format!("?{}", target.query.unwrap_or_default());
+    of_lines(
+        &[
+            ("@method", target.method),
+            ("@authority", &authority),
+            ("@path", path),
+            ("@query", &query),
+            (CONTENT_DIGEST, digest),
+            (CHAIN, chain),
+        ],
+        parameters,
+    )
+}
+
+fn of_lines(lines: &[(&str, &str)], parameters: &str) -> String {
+    let mut base = String::new();
+    for (name, value) in lines {
+        base.extend(["\"", *name, "\": ", *value, "\n"]);
+    }
+    base.extend(["\"@signature-params\": ", parameters]);
+    base
+}
+
+/// RFC 9530 section 2.
+pub(super) const CONTENT_DIGEST: &str = "content-digest";
+/// Our own: the agent's certificate and those that lead to its root, as byte sequences.
+pub(super) const CHAIN: &str = "kakunin-certificate-chain";
+/// RFC 9421 section 4.1.
+pub(super) const SIGNATURE_INPUT: &str = "signature-input";
+/// RFC 9421 section 4.2.
+pub(super) const SIGNATURE: &str = "signature";
+/// The one member of both fields.
+pub(super) const LABEL: &str = "kakunin=";
+pub(super) const TAG: &str = "kakunin";
+pub(super) const COMPONENTS: &str =
+    r#"("@method" "@authority" "@path" "@query" "content-digest" "kakunin-certificate-chain")"#;
+
+#[cfg(test)]
+mod tests {
+    use base64ct::{Base64, Encoding as _};
+
+    use super::*;
+    use crate::key::{PublicKey, Signature};
+
+    /// Keys, lines and signatures of RFC 9421 appendix B.1 and B.2.
+    const P256: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lfw0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==";
+    const ED25519: &str = "MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=";
+
+    fn verify(spki: &str, base: &str, signature: &str) -> bool {
+        let key = PublicKey::from_spki(&Base64::decode_vec(spki).unwrap()).unwrap();
+        let octets = Base64::decode_vec(signature).unwrap().try_into().unwrap();
+        key.verify(base.as_bytes(), &Signature::from_bytes(octets)).is_ok()
+    }
+
+    #[test]
+    fn the_signature_of_rfc_9421_b_2_4_verifies() {
+        let base = of_lines(
+            &[
+                ("@status", "200"),
+                ("content-type", "application/json"),
+                (
+                    "content-digest",
+                    "sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rjJuahq4l5aGgfLQ==:",
+                ),
+                ("content-length", "23"),
+            ],
+            r#"("@status" "content-type" "content-digest" "content-length");created=1618884473;keyid="test-key-ecc-p256""#,
+        );
+        let signature =
+            "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==";
+        assert!(verify(P256, &base, signature));
+        assert!(!verify(P256, &format!("{base}\n"), signature));
+    }
+
+    #[test]
+    fn the_signature_of_rfc_9421_b_2_6_verifies() {
+        let base = of_lines(
+            &[
+                ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
+                ("@method", "POST"),
+                ("@path", "/foo"),
+                ("@authority", "example.com"),
+                ("content-type", "application/json"),
+                ("content-length", "18"),
+            ],
+            r#"("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519""#,
+        );
+        let signature =
+            "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
+        assert!(verify(ED25519, &base, signature));
+        assert!(!verify(ED25519, &base.replace("/foo", "/fop"), signature));
+    }
+
+    /// RFC 9421 sections 2.2.3, 2.2.6 and 2.2.7.
+    #[test]
+    fn authority_path_and_query_are_normalised_as_the_rfc_says() {
+        let target = Target { method: "GET", authority: "WWW.Example.COM", path: "", query: None };
+        let base = of_request(&target, "d", "c", "p");
+        let lines = "\"@method\": GET\n\"@authority\": www.example.com\n\"@path\": /\n\"@query\": ?\n\"content-digest\": d\n\"kakunin-certificate-chain\": c\n\"@signature-params\": p";
+        assert_eq!(base, lines);
+        let target = Target { path: "/a%20b", query: Some("param=value&foo=bar&baz=batman"), ..target };
+        let base = of_request(&target, "d", "c", "p");
+        assert!(base.contains("\"@path\": /a%20b\n\"@query\": ?param=value&foo=bar&baz=batman\n"));
+    }
+
+    #[test]
+    fn what_would_begin_a_line_is_no_target() {
+        let good = Target { method: "GET", authority: "a", path: "/", query: Some("") };
+        assert!(good.is_clean());
+        for wrong in [
+            Target { method: "", ..good },
+            Target { method: "GET\n", ..good },
+            Target { authority: "", ..good },
+            Target { authority: "a b", ..good },
+            Target { path: "/\n\"@query\": ?", ..good },
+            Target { path: "/\u{e4}", ..good },
+            Target { query: Some("\r"), ..good },
+        ] {
+            assert!(!wrong.is_clean(), "{wrong:?}");
+        }
+    }
+}
