@@ -192,11 +192,12 @@ impl<'a> Authority<'a> {
         let reason = match order {
             Order::Suspend => Reason::CertificateHold,
             Order::Resume => Reason::Unspecified,
-            Order::Revoke => Reason::for_revocation(text),
+            Order::Revoke | Order::Halt => Reason::for_revocation(text),
         };
         if to != agent.standing {
             let tenant = &self.tenant;
-            let change = StandingChange { tenant, agent: agent.id, to, reason, text, at: now };
+            let halt = order == Order::Halt;
+            let change = StandingChange { tenant, agent: agent.id, to, reason, text, halt, at: now };
             self.store.change_standing(&change)?;
         }
         let publication = self.publish(hours, now)?;

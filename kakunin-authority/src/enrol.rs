@@ -202,6 +202,7 @@ impl Authority<'_> {
                 to: Standing::Good,
                 reason: Reason::Unspecified,
                 text: "certified after revocation",
+                halt: false,
                 at: now,
             })?;
         }

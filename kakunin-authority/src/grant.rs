@@ -87,7 +87,7 @@ impl Authority<'_> {
             let (to, reason) = (Standing::Good, Reason::Unspecified);
             let text = "certified after revocation";
             let tenant = &self.tenant;
-            let change = StandingChange { tenant, agent: agent.id, to, reason, text, at: now };
+            let change = StandingChange { tenant, agent: agent.id, to, reason, text, halt: false, at: now };
             self.store.change_standing(&change)?;
         }
         let agent = self.find(&Who::Id(agent.id))?;

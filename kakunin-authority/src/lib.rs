@@ -23,6 +23,7 @@ pub mod files;
 pub mod grant;
 #[cfg(feature = "home")]
 pub mod home;
+pub mod hook;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "home")]

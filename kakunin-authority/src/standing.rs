@@ -18,6 +18,8 @@ pub enum Order {
     Resume,
     /// End it.
     Revoke,
+    /// End it by the kill switch: the same, and told to receivers under a name of its own.
+    Halt,
 }
 
 impl Order {
@@ -30,7 +32,7 @@ impl Order {
             // Saying it twice is fine: the second time publishes again what a crash may have kept back.
             (Standing::Good | Standing::Held, Self::Suspend) => Ok(Standing::Held),
             (Standing::Good | Standing::Held, Self::Resume) => Ok(Standing::Good),
-            (_, Self::Revoke) => Ok(Standing::Revoked),
+            (_, Self::Revoke | Self::Halt) => Ok(Standing::Revoked),
             (Standing::Revoked, Self::Suspend | Self::Resume) => Err(StandingError::Revoked { order: self }),
         }
     }
@@ -41,7 +43,7 @@ impl fmt::Display for Order {
         f.write_str(match self {
             Self::Suspend => "suspended",
             Self::Resume => "resumed",
-            Self::Revoke => "revoked",
+            Self::Revoke | Self::Halt => "revoked",
         })
     }
 }
@@ -78,6 +80,20 @@ impl Reason {
             Self::CessationOfOperation => 5,
             Self::CertificateHold => 6,
             Self::PrivilegeWithdrawn => 9,
+        }
+    }
+
+    /// The word of the standard.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "keyCompromise",
+            Self::AffiliationChanged => "affiliationChanged",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessationOfOperation",
+            Self::CertificateHold => "certificateHold",
+            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
         }
     }
 
@@ -159,6 +175,7 @@ mod tests {
         assert_eq!(Order::Suspend.applied_to(Standing::Held), Ok(Standing::Held));
         assert_eq!(Order::Resume.applied_to(Standing::Held), Ok(Standing::Good));
         assert_eq!(Order::Revoke.applied_to(Standing::Held), Ok(Standing::Revoked));
+        assert_eq!(Order::Halt.applied_to(Standing::Good), Ok(Standing::Revoked));
         for order in [Order::Suspend, Order::Resume] {
             assert_eq!(order.applied_to(Standing::Revoked), Err(StandingError::Revoked { order }));
         }

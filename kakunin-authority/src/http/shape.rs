@@ -136,13 +136,5 @@ pub(crate) fn actions(scope: &Scope) -> Vec<&str> {
 
 /// The words of RFC 5280 for why a certificate is on a list.
 pub(crate) const fn reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Unspecified => "unspecified",
-        Reason::KeyCompromise => "keyCompromise",
-        Reason::AffiliationChanged => "affiliationChanged",
-        Reason::Superseded => "superseded",
-        Reason::CessationOfOperation => "cessationOfOperation",
-        Reason::CertificateHold => "certificateHold",
-        Reason::PrivilegeWithdrawn => "privilegeWithdrawn",
-    }
+    reason.word()
 }

@@ -80,7 +80,7 @@ pub trait Agents {
     /// [`super::Feed::keep_change`] has it signed.
     ///
     /// A revoked certificate keeps its standing whatever happens to the agent later, and one that ended is told to
-    /// nobody.
+    /// nobody. Webhooks of the tenant that want to be told have their deliveries by the same transaction.
     ///
     /// # Errors
     /// [`StoreError::UnknownAgent`] when the tenant has no such agent.
@@ -190,6 +190,8 @@ pub struct StandingChange<'a> {
     pub reason: Reason,
     /// In the words of whoever ordered it.
     pub text: &'a str,
+    /// Whether it is the kill switch, which receivers are told under a name of its own.
+    pub halt: bool,
     /// When.
     pub at: UnixTime,
 }

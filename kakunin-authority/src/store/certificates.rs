@@ -24,7 +24,7 @@ pub trait Certificates {
     /// still: an agent that was revoked in between gets nothing.
     fn keep_tbs(&mut self, serial: SerialNumber, tbs: &[u8]) -> Result<(), StoreError>;
 
-    /// Keeps the signed certificate.
+    /// Keeps the signed certificate, with the deliveries to the webhooks that want to be told.
     ///
     /// # Errors
     /// [`StoreError::OutOfTurn`] unless what is signed is kept and the signed one is not yet.

@@ -6,6 +6,7 @@ use super::{AuditId, IssuerId};
 use crate::access::{KeyPrefix, TenantId};
 use crate::agent::AgentName;
 use crate::files::FileError;
+use crate::hook::HookId;
 
 /// Records that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,18 @@ pub enum StoreError {
     TenantTaken {
         /// Who was meant.
         tenant: TenantId,
+    },
+    /// The id is another webhook's.
+    #[error("there is a webhook {id} already")]
+    HookTaken {
+        /// The id.
+        id: HookId,
+    },
+    /// The tenant has no such webhook.
+    #[error("there is no webhook {id}")]
+    UnknownHook {
+        /// Which was meant.
+        id: HookId,
     },
     /// A request that nobody made, or that has its answer.
     #[error("no request waits for an answer under the key `{key}`")]

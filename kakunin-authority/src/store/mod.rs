@@ -1,7 +1,7 @@
 //! What the authority remembers, at the level of its own words.
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
-//! [`Feed`], [`Access`], [`AuditLog`], [`Requests`]. Each method is one transaction and durable when it returns.
+//! [`Feed`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`]. Each method is one transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
 mod access;
@@ -10,6 +10,7 @@ mod audit;
 mod certificates;
 mod error;
 mod feed;
+mod hooks;
 mod issuers;
 mod lists;
 mod memory;
@@ -23,6 +24,10 @@ pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditReco
 pub use certificates::{CertificateRecord, Certificates, Reservation};
 pub use error::StoreError;
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
+pub use hooks::{
+    Attempt, Backlog, DeliveryRecord, DeliveryState, HookChange, HookRecord, Hooks, Notice, ReceiverAnswer,
+    SealedSecret, Then,
+};
 pub use issuers::{IssuerId, IssuerRecord, Issuers};
 pub use lists::{ListRecord, Lists};
 pub use memory::MemoryStore;
@@ -33,7 +38,9 @@ pub use sqlite::{Rehearsal, SqliteStore};
 pub use crate::standing::ListedCertificate;
 
 /// The durable records of one authority.
-pub trait Store: Issuers + Agents + Certificates + Lists + Feed + Access + AuditLog + Requests {
+pub trait Store:
+    Issuers + Agents + Certificates + Lists + Feed + Access + AuditLog + Requests + Hooks
+{
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.
     ///

@@ -65,6 +65,7 @@ impl StandingOrder {
             Order::Suspend => "suspend",
             Order::Resume => "resume",
             Order::Revoke => "revoke",
+            Order::Halt => "halt",
         };
         let answer =
             service.post(&format!("/agents/{}/{verb}", self.who), &json!({ "reason": self.reason }))?;

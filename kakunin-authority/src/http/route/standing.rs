@@ -70,7 +70,7 @@ async fn order(asked: Asked, order: Order, what: &'static str) -> Result<Respons
 async fn halt(asked: Asked) -> Result<Response, Refusal> {
     let (State(service), caller, Path(id), body) = asked;
     let reason = reason(&body)?;
-    let given = give(&service, &caller, &id, Order::Revoke, "agent.halt", reason).await?;
+    let given = give(&service, &caller, &id, Order::Halt, "agent.halt", reason).await?;
     Ok(data(&Value::Object(given)))
 }
 

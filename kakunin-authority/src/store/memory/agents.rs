@@ -9,6 +9,7 @@ use kakunin_core::time::UnixTime;
 use super::{MemoryStore, most};
 use crate::access::TenantId;
 use crate::agent::AgentName;
+use crate::store::hooks::notices;
 use crate::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, FeedChange, StandingChange,
     StoreError,
@@ -87,11 +88,17 @@ impl Agents for MemoryStore {
     }
 
     fn change_standing(&mut self, change: &StandingChange<'_>) -> Result<Vec<FeedChange>, StoreError> {
-        self.now.agent_mut(change.tenant, change.agent)?.standing = change.to;
+        let agent = self.now.agent_mut(change.tenant, change.agent)?;
+        let (name, before) = (agent.name.clone(), agent.standing);
+        agent.standing = change.to;
         let what = change.to.word().to_owned();
         let event = EventRecord { at: change.at, what, text: change.text.to_owned() };
         self.now.events.push((change.agent, event));
-        Ok(self.now.change(change))
+        let told = self.now.change(change);
+        for notice in notices(change, name.as_str(), before, &told) {
+            self.now.announce(&notice);
+        }
+        Ok(told)
     }
 
     fn events(&self, tenant: &TenantId, agent: AgentId) -> Result<Vec<EventRecord>, StoreError> {

@@ -6,6 +6,7 @@ use kakunin_core::time::UnixTime;
 use super::{Kept, MemoryStore};
 use crate::access::TenantId;
 use crate::standing::{Reason, Standing};
+use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
 impl Certificates for MemoryStore {
@@ -48,6 +49,10 @@ impl Certificates for MemoryStore {
             return Err(StoreError::OutOfTurn { serial });
         }
         kept.record.der = Some(der.to_vec());
+        let record = kept.record.clone();
+        if let Some(name) = self.now.agent(&record.tenant, record.agent).map(|agent| agent.name.clone()) {
+            self.now.announce(&issued(&record, name.as_str()));
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod agents;
 mod audit;
 mod certificates;
 mod feed;
+mod hooks;
 mod lists;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,8 @@ use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
 use super::{
-    AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, EventRecord, FeedEntry,
-    IssuerId, IssuerRecord, ListRecord, Outcome, Store, StoreError,
+    AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, DeliveryRecord, EventRecord,
+    FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome, SealedSecret, Store, StoreError,
 };
 use crate::access::TenantId;
 
@@ -47,6 +48,7 @@ struct State {
     feeds: BTreeMap<IssuerId, Vec<Epoch>>,
     audit: Vec<(Row, Digest)>,
     requests: BTreeMap<(TenantId, String), Request>,
+    hooks: Vec<Hook>,
 }
 
 /// A certificate and what is signed of it.
@@ -68,6 +70,16 @@ struct Epoch {
 enum Row {
     Intent(AuditRecord),
     Outcome { tenant: TenantId, intent: AuditId, outcome: Outcome, at: UnixTime },
+}
+
+/// A webhook with all that belongs to it.
+#[derive(Clone, Debug)]
+struct Hook {
+    record: HookRecord,
+    secrets: Vec<SealedSecret>,
+    /// The number of the last delivery.
+    sequence: u64,
+    deliveries: Vec<DeliveryRecord>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +105,7 @@ impl Default for MemoryStore {
             feeds: BTreeMap::new(),
             audit: Vec::new(),
             requests: BTreeMap::new(),
+            hooks: Vec::new(),
         };
         Self { now, in_batch: false }
     }

@@ -9,9 +9,10 @@ use kakunin_core::time::UnixTime;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Broken, SqliteStore, damaged, feed, standing, tenant};
+use super::{Broken, SqliteStore, damaged, feed, hooks, standing, tenant};
 use crate::access::TenantId;
 use crate::agent::AgentName;
+use crate::store::hooks::notices;
 use crate::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, FeedChange, StandingChange,
     StoreError,
@@ -140,13 +141,21 @@ impl Agents for SqliteStore {
         self.write(|connection| {
             let (tenant, agent) = (change.tenant.as_str(), change.agent.as_bytes());
             let word = change.to.word();
+            let sql = "SELECT name, standing FROM agents WHERE tenant = ?1 AND id = ?2";
+            let known = connection
+                .prepare_cached(sql)?
+                .query_row(params![tenant, agent], |row| Ok((row.get::<_, String>(0)?, standing(row, 1)?)));
+            let (name, before) = known.optional()?.ok_or(StoreError::UnknownAgent { id: change.agent })?;
             let sql = "UPDATE agents SET standing = ?3 WHERE tenant = ?1 AND id = ?2";
-            let row = params![tenant, agent, word];
-            found(connection.prepare_cached(sql)?.execute(row)?, change.agent)?;
+            connection.prepare_cached(sql)?.execute(params![tenant, agent, word])?;
             let sql = "INSERT INTO events (at, tenant, agent, what, text) VALUES (?1, ?2, ?3, ?4, ?5)";
             let row = params![change.at.seconds(), tenant, agent, word, change.text];
             connection.prepare_cached(sql)?.execute(row)?;
-            feed::change(connection, change)
+            let told = feed::change(connection, change)?;
+            for notice in notices(change, &name, before, &told) {
+                hooks::announce(connection, &notice)?;
+            }
+            Ok(told)
         })
     }
 

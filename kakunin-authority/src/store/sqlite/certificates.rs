@@ -5,8 +5,9 @@ use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Broken, SqliteStore, reason, serial, standing, tenant};
+use super::{Broken, SqliteStore, hooks, reason, serial, standing, tenant};
 use crate::access::TenantId;
+use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
 impl Certificates for SqliteStore {
@@ -48,7 +49,16 @@ impl Certificates for SqliteStore {
             let sql = "UPDATE certificates SET der = ?2
                        WHERE serial = ?1 AND der IS NULL AND tbs IS NOT NULL";
             let kept = connection.prepare_cached(sql)?.execute(params![serial.as_bytes(), der])?;
-            if kept == 1 { Ok(()) } else { Err(StoreError::OutOfTurn { serial }) }
+            if kept != 1 {
+                return Err(StoreError::OutOfTurn { serial });
+            }
+            let sql = format!("{CERTIFICATES} WHERE serial = ?1");
+            let record = connection.prepare_cached(&sql)?.query_row([serial.as_bytes()], certificate)?;
+            let sql = "SELECT name FROM agents WHERE tenant = ?1 AND id = ?2";
+            let row = params![record.tenant.as_str(), record.agent.as_bytes()];
+            let name: String = connection.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+            hooks::announce(connection, &issued(&record, &name))?;
+            Ok(())
         })
     }
 

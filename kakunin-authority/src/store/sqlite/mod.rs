@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod certificates;
 mod feed;
+mod hooks;
 mod issuers;
 mod lists;
 mod migrate;

@@ -47,6 +47,12 @@ fn orders_are_mostly_carried_out() {
         "(Done,",
         "listed: Ok(()) [Listed",
         "der: Some(",
+        "event: CertificateIssued",
+        "event: CertificateRevoked",
+        "event: AgentHalted",
+        "state: Failed",
+        "state: Dead",
+        "until: Some",
     ] {
         assert!(texts.contains(reached), "{reached}");
     }

@@ -6,6 +6,8 @@ mod audit;
 mod batch;
 mod conformance;
 mod feed;
+mod hook_orders;
+mod hooks;
 mod killed;
 mod old;
 mod orders;
@@ -73,7 +75,15 @@ pub(super) fn serial(number: u16) -> SerialNumber {
 }
 
 pub(super) fn revoke(tenant: &TenantId, agent: AgentId, at: UnixTime) -> StandingChange<'_> {
-    StandingChange { tenant, agent, to: Standing::Revoked, reason: Reason::KeyCompromise, text: "stolen", at }
+    StandingChange {
+        tenant,
+        agent,
+        to: Standing::Revoked,
+        reason: Reason::KeyCompromise,
+        text: "stolen",
+        halt: false,
+        at,
+    }
 }
 
 /// A store with a root and an issuing authority.
@@ -127,7 +137,7 @@ impl Bench {
             Standing::Revoked => Reason::KeyCompromise,
         };
         let id = AgentId::from_random([of; 16]);
-        let change = StandingChange { tenant: &ours(), agent: id, to, reason, text: "", at };
+        let change = StandingChange { tenant: &ours(), agent: id, to, reason, text: "", halt: false, at };
         self.store.change_standing(&change).unwrap()
     }
 }

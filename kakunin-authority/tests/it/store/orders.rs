@@ -4,6 +4,7 @@ use std::fmt::{Debug, Write};
 
 use kakunin_authority::AgentName;
 use kakunin_authority::access::{Actor, KeyPrefix, Role, TenantId};
+use kakunin_authority::hook::HookId;
 use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
@@ -15,6 +16,7 @@ use kakunin_core::time::Validity;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::hook_orders::{HookOrder, any_about_hooks, give_about_hooks};
 use super::{at, serial};
 
 /// An order. Its numbers are taken from a few, so that orders meet each other.
@@ -100,6 +102,7 @@ pub(super) enum Order {
         key: u8,
     },
     Forget(i64),
+    About(HookOrder),
     /// Several in one transaction, which goes wrong in the end if so said.
     Batch(Vec<Order>, bool),
 }
@@ -112,6 +115,7 @@ pub(super) fn any_orders(most: usize) -> impl Strategy<Value = Vec<Order>> {
         Order::Issuers(vec![0, 1, 2]),
         Order::Agent { tenant: 0, id: 0, name: 0, at: 1 },
         Order::Agent { tenant: 1, id: 1, name: 0, at: 2 },
+        Order::About(HookOrder::Add { tenant: 0, id: 0, wants: 0b111_1111, at: 1 }),
     ];
     vec(any_order(), most / 2..most).prop_map(move |orders| beginning.iter().cloned().chain(orders).collect())
 }
@@ -167,6 +171,7 @@ fn any_single() -> impl Strategy<Value = Order> {
         2 => (tenant.clone(), small.clone(), 0..2_u8, second.clone())
             .prop_map(|(tenant, key, request, at)| Order::Begin { tenant, key, request, at }),
         1 => (tenant, small).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
+        9 => any_about_hooks().prop_map(Order::About),
         1 => second.prop_map(Order::Forget),
     ]
 }
@@ -207,7 +212,15 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
         }
         Order::Standing { tenant: whose, id, to, at: second } => {
             let (tenant, reason, text) = (&tenant(*whose), Reason::Superseded, "because");
-            let change = StandingChange { tenant, agent: agent(*id), to: *to, reason, text, at: at(*second) };
+            let change = StandingChange {
+                tenant,
+                agent: agent(*id),
+                to: *to,
+                reason,
+                text,
+                halt: second % 4 == 0,
+                at: at(*second),
+            };
             said(store.change_standing(&change))
         }
         Order::Directory { tenant: whose, id, path } => {
@@ -292,6 +305,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             });
             format!("{} {answers:?}", said(done))
         }
+        Order::About(order) => give_about_hooks(order, store),
     }
 }
 
@@ -329,6 +343,12 @@ pub(super) fn all_of(store: &dyn Store) -> String {
             line("directories", said(store.directories(whose, id)));
             line("certificates", said(store.certificates(whose, id)));
         }
+        line("hooks", said(store.hooks(whose)));
+        for id in (0..3).map(hook) {
+            line("hook", said(store.hook(whose, id)));
+            line("deliveries", said(store.deliveries(whose, id, None, 9)));
+            line("deliveries below", said(store.deliveries(whose, id, Some(3), 1)));
+        }
         let name = AgentName::parse(&format!("name-{number}")).unwrap();
         line("named", said(store.agent_named(whose, &name)));
     }
@@ -342,6 +362,14 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         let mut listed = Vec::new();
         let done = store.each_listed(by, at(20), &mut |certificate| listed.push(certificate));
         line("listed", format!("{} {listed:?}", said(done)));
+    }
+    line("backlog", said(store.backlog()));
+    for now in [at(10), at(30)] {
+        line("hooks due", said(store.hooks_due(now)));
+        for id in (0..3).map(hook) {
+            line("secrets", said(store.secrets(id, now)));
+            line("due", said(store.due(id, now, 2)));
+        }
     }
     for number in 0..8 {
         line("certificate", said(store.certificate(serial(number))));
@@ -360,13 +388,13 @@ fn filters() -> [AuditFilter; 4] {
 }
 
 /// An answer as text. What a database says in its own words is no answer.
-fn said<T: Debug>(answer: Result<T, StoreError>) -> String {
+pub(super) fn said<T: Debug>(answer: Result<T, StoreError>) -> String {
     let own_words = matches!(answer, Err(StoreError::Database(_) | StoreError::Damaged { .. }));
     assert!(!own_words, "{answer:?}");
     format!("{answer:?}")
 }
 
-fn tenant(number: u8) -> TenantId {
+pub(super) fn tenant(number: u8) -> TenantId {
     match number {
         0 => TenantId::default(),
         other => TenantId::parse(&format!("tenant-{other}")).unwrap(),
@@ -383,4 +411,8 @@ fn agent(number: u8) -> AgentId {
 
 fn prefix(number: u8) -> KeyPrefix {
     KeyPrefix::from_random([number; 8])
+}
+
+pub(super) fn hook(number: u8) -> HookId {
+    HookId::from_bytes([number; 16])
 }
