@@ -27,6 +27,8 @@ pub mod hook;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "home")]
+pub mod ingest;
+#[cfg(feature = "home")]
 pub mod issue;
 #[cfg(feature = "home")]
 mod keys;

@@ -1,7 +1,8 @@
 //! What the authority remembers, at the level of its own words.
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
-//! [`Feed`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`]. Each method is one transaction and durable when it returns.
+//! [`Feed`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`]. Each method is one
+//! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
 mod access;
@@ -15,6 +16,7 @@ mod issuers;
 mod lists;
 mod memory;
 mod place;
+mod receipts;
 mod requests;
 mod sqlite;
 
@@ -32,6 +34,7 @@ pub use issuers::{IssuerId, IssuerRecord, Issuers};
 pub use lists::{ListRecord, Lists};
 pub use memory::MemoryStore;
 pub use place::Place;
+pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts};
 pub use requests::{Answer, Begun, Requests};
 pub use sqlite::{Rehearsal, SqliteStore};
 
@@ -39,7 +42,7 @@ pub use crate::standing::ListedCertificate;
 
 /// The durable records of one authority.
 pub trait Store:
-    Issuers + Agents + Certificates + Lists + Feed + Access + AuditLog + Requests + Hooks
+    Issuers + Agents + Certificates + Lists + Feed + Access + AuditLog + Requests + Hooks + Receipts
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

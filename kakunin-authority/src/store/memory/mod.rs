@@ -10,6 +10,7 @@ mod certificates;
 mod feed;
 mod hooks;
 mod lists;
+mod receipts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ use kakunin_core::time::UnixTime;
 
 use super::{
     AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, DeliveryRecord, EventRecord,
-    FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome, SealedSecret, Store, StoreError,
+    FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome, ReceiptRecord, SealedSecret, Store,
+    StoreError,
 };
 use crate::access::TenantId;
 
@@ -49,6 +51,7 @@ struct State {
     audit: Vec<(Row, Digest)>,
     requests: BTreeMap<(TenantId, String), Request>,
     hooks: Vec<Hook>,
+    receipts: Vec<ReceiptRecord>,
 }
 
 /// A certificate and what is signed of it.
@@ -106,6 +109,7 @@ impl Default for MemoryStore {
             audit: Vec::new(),
             requests: BTreeMap::new(),
             hooks: Vec::new(),
+            receipts: Vec::new(),
         };
         Self { now, in_batch: false }
     }

@@ -11,6 +11,7 @@ mod hooks;
 mod issuers;
 mod lists;
 mod migrate;
+mod receipts;
 mod requests;
 
 use std::fs::OpenOptions;

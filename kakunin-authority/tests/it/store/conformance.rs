@@ -53,6 +53,7 @@ fn orders_are_mostly_carried_out() {
         "state: Failed",
         "state: Dead",
         "until: Some",
+        "ReceiptRecord",
     ] {
         assert!(texts.contains(reached), "{reached}");
     }

@@ -8,10 +8,11 @@ use kakunin_authority::hook::HookId;
 use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
-    AuditRecord, IssuerId, IssuerRecord, ListRecord, Outcome, Reservation, StandingChange, Store, StoreError,
+    AuditRecord, IssuerId, IssuerRecord, ListRecord, Outcome, ReceiptFilter, ReceiptKind, ReceiptRecord,
+    Reservation, StandingChange, Store, StoreError,
 };
 use kakunin_core::digest::Digest;
-use kakunin_core::id::AgentId;
+use kakunin_core::id::{AgentId, ChainId, StreamId};
 use kakunin_core::time::Validity;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -103,6 +104,11 @@ pub(super) enum Order {
     },
     Forget(i64),
     About(HookOrder),
+    Receipts {
+        tenant: u8,
+        id: u8,
+        places: Vec<(u8, u8, i64)>,
+    },
     /// Several in one transaction, which goes wrong in the end if so said.
     Batch(Vec<Order>, bool),
 }
@@ -139,6 +145,8 @@ fn any_single() -> impl Strategy<Value = Order> {
     let text = prop::sample::select(vec!["", "why\0", "'; DROP TABLE audit", "\u{1b}[2J\r\n", "äß€"]);
     let text = text.prop_map(str::to_owned);
     // Mostly an agent with its own tenant, as in the beginning.
+    let receipted = (0..2_u8).prop_map(|id| (id, id));
+    let receipted = prop_oneof![5 => receipted, 1 => (tenant.clone(), id.clone())];
     let who = prop_oneof![3 => (0..2_u8).prop_map(|id| (id, id)), 1 => (tenant.clone(), id.clone())];
     prop_oneof![
         1 => tenant.clone().prop_map(Order::Tenant),
@@ -172,7 +180,9 @@ fn any_single() -> impl Strategy<Value = Order> {
             .prop_map(|(tenant, key, request, at)| Order::Begin { tenant, key, request, at }),
         1 => (tenant, small).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
-        1 => second.prop_map(Order::Forget),
+        1 => second.clone().prop_map(Order::Forget),
+        5 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
+            .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
     ]
 }
 
@@ -297,6 +307,10 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             said(store.answer_request(&tenant(*whose), &format!("key {key}"), &answer))
         }
         Order::Forget(second) => said(store.forget_requests(at(*second))),
+        Order::Receipts { tenant: whose, id, places } => {
+            let records: Vec<_> = places.iter().map(|place| receipt(*whose, *id, *place)).collect();
+            said(store.keep_receipts(&records))
+        }
         Order::Batch(orders, fails) => {
             let mut answers = Vec::new();
             let done = store.batch(&mut |store| {
@@ -342,6 +356,16 @@ pub(super) fn all_of(store: &dyn Store) -> String {
             line("events", said(store.events(whose, id)));
             line("directories", said(store.directories(whose, id)));
             line("certificates", said(store.certificates(whose, id)));
+            for filter in receipt_filters() {
+                line("receipts", said(store.receipts(whose, id, &filter, 4)));
+                line("receipt count", said(store.count_receipts(whose, id, &filter)));
+                line("streams", said(store.receipt_streams(whose, id, &filter)));
+            }
+            for stream in (0..2).map(stream) {
+                line("stream", said(store.stream_receipts(whose, id, stream, None, 9)));
+                let after = Some((1, Digest::of(b"1")));
+                line("rest of stream", said(store.stream_receipts(whose, id, stream, after, 2)));
+            }
         }
         line("hooks", said(store.hooks(whose)));
         for id in (0..3).map(hook) {
@@ -375,6 +399,41 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         line("certificate", said(store.certificate(serial(number))));
     }
     text
+}
+
+/// The same place at another time is another receipt: a fork.
+fn receipt(whose: u8, id: u8, (log, number, second): (u8, u8, i64)) -> ReceiptRecord {
+    let kind = ReceiptKind::ALL.into_iter().cycle().nth(usize::from(number)).unwrap_or(ReceiptKind::Open);
+    let line = format!("{id} {log} {number} {second}");
+    ReceiptRecord {
+        tenant: tenant(whose),
+        agent: agent(id),
+        stream: stream(log),
+        sequence: number.into(),
+        hash: Digest::of(line.as_bytes()),
+        at: second / 2,
+        kind,
+        action: (kind == ReceiptKind::Allow).then(|| "read:file".into()),
+        code: (kind == ReceiptKind::Deny).then(|| "scope.action\0'".into()),
+        chain: (number == 2).then(|| ChainId::from_bytes([log; 16])),
+        line,
+        received: at(second),
+    }
+}
+
+fn receipt_filters() -> [ReceiptFilter; 5] {
+    let all = ReceiptFilter::default();
+    [
+        all.clone(),
+        ReceiptFilter { since: Some(5), before: Some(15), ..all.clone() },
+        ReceiptFilter { kind: Some(ReceiptKind::Deny), ..all.clone() },
+        ReceiptFilter { action: Some("read:file".into()), ..all.clone() },
+        ReceiptFilter { chain: Some(ChainId::from_bytes([1; 16])), ..all },
+    ]
+}
+
+fn stream(number: u8) -> StreamId {
+    StreamId::from_bytes([number; 16])
 }
 
 fn filters() -> [AuditFilter; 4] {
