@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod deed;
 mod error;
+mod intake;
 mod openapi;
 mod page;
 mod rate;

@@ -1,8 +1,10 @@
-//! The one line in which everything that changes the authority stands, and its two lanes.
+//! The one line in which everything that changes the authority stands, and its three lanes.
 //!
 //! Orders that take power away from agents have a lane of their own, bounded by itself and emptied first: however
 //! many certificates are asked for, a revocation waits for the one order that is being carried out and for other
-//! revocations. A full lane refuses at once; nobody waits for a place.
+//! revocations. What agents send is kept by parts of a transaction: many parts that wait become one, so that they
+//! share one write to the disk, and of one only so many that a revocation does not wait for long. They and ordinary
+//! orders take turns. A full lane refuses at once; nobody waits for a place.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +14,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::authority::Authority;
+use crate::store::{Store, StoreError};
 
 /// Which lane an order takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,14 @@ pub(crate) enum Lane {
 }
 
 type Order = Box<dyn FnOnce(&mut Authority<'_>) -> Deliver + Send>;
+
+type Work = Box<dyn FnOnce(&mut dyn Store) -> Result<Deliver, StoreError> + Send>;
+
+/// A part of a transaction: something to keep, and about how many rows that is.
+pub(crate) struct Part {
+    rows: usize,
+    work: Work,
+}
 
 /// Hands an answer to whoever waits for it.
 pub(crate) type Deliver = Box<dyn FnOnce() + Send>;
@@ -38,12 +49,17 @@ pub(crate) struct Orders {
 struct Lanes {
     urgent: VecDeque<Order>,
     ordinary: VecDeque<Order>,
+    parts: VecDeque<Part>,
+    /// Whether it is the parts' turn.
+    turn: bool,
     closed: bool,
 }
 
 /// What the sequencer does next.
 pub(crate) enum Next {
     Order(Order),
+    /// Parts of one transaction.
+    Parts(Vec<Part>),
     /// Nothing was ordered until the time it asked to be woken.
     Wake,
     /// No order will come any more.
@@ -72,6 +88,41 @@ impl Orders {
         answered.await.map_err(|_| NoAnswer::Failed)
     }
 
+    /// Gives a part of a transaction, of about `rows` rows, and waits until that is durable. Other parts share it: what
+    /// `work` cannot do for a reason of its own is a part of its answer, and an error ends the transaction for all.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] when the lane is full, the service is ending, or the transaction was not made durable.
+    pub(crate) async fn give_part<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.enter_part(Part {
+            rows,
+            work: Box::new(move |store| {
+                let done = work(store)?;
+                let deliver: Deliver = Box::new(move || drop(answer.send(done)));
+                Ok(deliver)
+            }),
+        })?;
+        answered.await.map_err(|_| NoAnswer::Failed)
+    }
+
+    fn enter_part(&self, part: Part) -> Result<(), NoAnswer> {
+        let mut lanes = self.lanes();
+        if lanes.closed {
+            return Err(NoAnswer::Ending);
+        }
+        if lanes.parts.len() >= PARTS_ROOM {
+            return Err(NoAnswer::Full);
+        }
+        lanes.parts.push_back(part);
+        self.more.notify_one();
+        Ok(())
+    }
+
     fn enter(&self, lane: Lane, order: Order) -> Result<(), NoAnswer> {
         let mut lanes = self.lanes();
         if lanes.closed {
@@ -89,19 +140,23 @@ impl Orders {
         Ok(())
     }
 
-    /// The next order, urgent ones first; [`Next::Wake`] at `wake` if there is none.
+    /// The next order, urgent ones first; [`Next::Wake`] from `wake` on, before anything that is not urgent, so that a
+    /// flood of that does not keep the lists from being signed anew.
     pub(crate) fn next(&self, wake: Instant) -> Next {
         let mut lanes = self.lanes();
         loop {
-            if let Some(order) = lanes.urgent.pop_front().or_else(|| lanes.ordinary.pop_front()) {
+            if let Some(order) = lanes.urgent.pop_front() {
                 return Next::Order(order);
+            }
+            let left = wake.saturating_duration_since(Instant::now());
+            if left.is_zero() && !lanes.closed {
+                return Next::Wake;
+            }
+            if let Some(next) = lanes.next() {
+                return next;
             }
             if lanes.closed {
                 return Next::End;
-            }
-            let left = wake.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Next::Wake;
             }
             let waited = self.more.wait_timeout(lanes, left);
             lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -114,16 +169,61 @@ impl Orders {
         self.more.notify_all();
     }
 
-    /// How many orders wait in each lane: urgent, ordinary.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
+    /// How many orders wait in each lane: urgent, ordinary, parts of transactions.
+    pub(crate) fn waiting(&self) -> (usize, usize, usize) {
         let lanes = self.lanes();
-        (lanes.urgent.len(), lanes.ordinary.len())
+        (lanes.urgent.len(), lanes.ordinary.len(), lanes.parts.len())
     }
 
     // No order runs under this lock, so a panic cannot leave the lanes half changed.
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Lanes {
+    /// The next of what is not urgent.
+    fn next(&mut self) -> Option<Next> {
+        let turn = std::mem::replace(&mut self.turn, false);
+        if !turn && let Some(order) = self.ordinary.pop_front() {
+            self.turn = true;
+            return Some(Next::Order(order));
+        }
+        let mut parts = Vec::new();
+        let mut rows = 0;
+        while let Some(part) = self.parts.pop_front() {
+            if rows > 0 && rows + part.rows > MOST_ROWS {
+                self.parts.push_front(part);
+                break;
+            }
+            rows += part.rows.max(1);
+            parts.push(part);
+        }
+        match parts.is_empty() {
+            false => Some(Next::Parts(parts)),
+            true => self.ordinary.pop_front().map(Next::Order),
+        }
+    }
+}
+
+/// Carries out parts as one transaction, and gives back the answers; none when it was not made durable, in which case
+/// nobody is told that anything was kept.
+pub(crate) fn carry_out_parts(
+    parts: Vec<Part>,
+    authority: &mut Authority<'_>,
+) -> Result<Result<Vec<Deliver>, StoreError>, Panicked> {
+    catch_unwind(AssertUnwindSafe(|| keep(parts, &mut *authority.store))).map_err(|_| Panicked)
+}
+
+fn keep(parts: Vec<Part>, store: &mut dyn Store) -> Result<Vec<Deliver>, StoreError> {
+    let (mut parts, mut delivers) = (Some(parts), Vec::new());
+    store.batch(&mut |store| {
+        for part in parts.take().into_iter().flatten() {
+            delivers.push((part.work)(store)?);
+        }
+        Ok(())
+    })?;
+    Ok(delivers)
 }
 
 /// Carries out one order, and gives back its answer to be delivered once readers see what it did. After a panic nobody knows what the authority has in memory: the caller ends the service.
@@ -149,13 +249,27 @@ pub(crate) enum NoAnswer {
 /// An order takes about 10 ms with its list: a full lane is emptied in seconds.
 const URGENT_ROOM: usize = 1024;
 const ORDINARY_ROOM: usize = 256;
+const PARTS_ROOM: usize = 1024;
+/// Some 20 ms of work on one core.
+const MOST_ROWS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use kakunin_core::scope::DraftScope;
+    use kakunin_core::time::UnixTime;
+
     use super::*;
+    use crate::agent::{AgentName, Who};
+    use crate::authority::AnyAction;
+    use crate::standing::Order::Revoke;
+    use crate::term::Hours;
 
     fn nothing() -> Order {
         Box::new(|_| Box::new(|| ()))
+    }
+
+    fn later() -> Instant {
+        Instant::now() + std::time::Duration::from_secs(3600)
     }
 
     #[test]
@@ -170,11 +284,132 @@ mod tests {
         }
         assert_eq!(orders.enter(Lane::Urgent, nothing()), Err(NoAnswer::Full));
         for left in (0..URGENT_ROOM).rev() {
-            assert!(matches!(orders.next(Instant::now()), Next::Order(_)));
-            assert_eq!(orders.waiting(), (left, ORDINARY_ROOM));
+            assert!(matches!(orders.next(later()), Next::Order(_)));
+            assert_eq!(orders.waiting(), (left, ORDINARY_ROOM, 0));
         }
-        assert!(matches!(orders.next(Instant::now()), Next::Order(_)));
-        assert_eq!(orders.waiting(), (0, ORDINARY_ROOM - 1));
+        assert!(matches!(orders.next(later()), Next::Order(_)));
+        assert_eq!(orders.waiting(), (0, ORDINARY_ROOM - 1, 0));
+    }
+
+    fn part(rows: usize) -> Part {
+        Part { rows, work: Box::new(|_| Ok(Box::new(|| ()))) }
+    }
+
+    #[test]
+    fn parts_that_wait_become_one_transaction_up_to_a_size() {
+        let orders = Orders::default();
+        for rows in [1, 2, MOST_ROWS - 3, 1, 2 * MOST_ROWS, 1] {
+            orders.enter_part(part(rows)).unwrap();
+        }
+        let mut sizes = Vec::new();
+        while orders.waiting().2 > 0
+            && let Next::Parts(parts) = orders.next(later())
+        {
+            sizes.push(parts.iter().map(|part| part.rows).collect::<Vec<_>>());
+        }
+        assert_eq!(sizes, [vec![1, 2, MOST_ROWS - 3], vec![1], vec![2 * MOST_ROWS], vec![1]]);
+        for _ in 0..PARTS_ROOM {
+            orders.enter_part(part(1)).unwrap();
+        }
+        assert_eq!(orders.enter_part(part(1)), Err(NoAnswer::Full));
+    }
+
+    #[test]
+    fn a_flood_of_parts_goes_behind_what_is_urgent_and_takes_turns_with_the_rest() {
+        let orders = Orders::default();
+        for _ in 0..8 {
+            orders.enter_part(part(MOST_ROWS)).unwrap();
+            orders.enter(Lane::Ordinary, nothing()).unwrap();
+        }
+        let mut seen = String::new();
+        for _ in 0..4 {
+            orders.enter(Lane::Urgent, nothing()).unwrap();
+            for _ in 0..3 {
+                let before = orders.waiting();
+                seen.push(match orders.next(later()) {
+                    Next::Order(_) if orders.waiting().0 < before.0 => 'u',
+                    Next::Order(_) => 'o',
+                    Next::Parts(_) => 'p',
+                    _ => '-',
+                });
+            }
+        }
+        assert_eq!(seen, "uopuopuopuop");
+        assert_eq!(orders.waiting(), (0, 4, 4));
+    }
+
+    #[test]
+    fn a_revocation_ordered_in_a_flood_is_published_while_the_flood_still_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        let sources = crate::signer::PassphraseSources { named: None, own: &own, ask: &ask };
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) =
+            (crate::home::Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let mut authority = Authority::init(&home, sources, now, Hours::default()).unwrap().0;
+        let draft =
+            DraftScope::parse("actions = [\"read:*\"]", &|_| Err(std::io::Error::other("none"))).unwrap();
+        let name = AgentName::parse("billing").unwrap();
+        let agent = authority.create(&name, &draft, AnyAction::Refuse, now).unwrap();
+
+        let orders = std::sync::Arc::new(Orders::default());
+        let revoked = std::sync::Arc::new(Mutex::new(None));
+        let (line, seen) = (std::sync::Arc::clone(&orders), std::sync::Arc::clone(&revoked));
+        // The first of the flood has somebody revoke the agent while it is being kept.
+        let first = Part {
+            rows: MOST_ROWS,
+            work: Box::new(move |_| {
+                let (ahead, seen) = (std::sync::Arc::clone(&line), std::sync::Arc::clone(&seen));
+                let revoke: Order = Box::new(move |authority| {
+                    let who = Who::Id(agent.id);
+                    let ordered = authority.order(&who, Revoke, "drill", Hours::default(), now.plus(1));
+                    let number = ordered.unwrap().publication.number;
+                    Box::new(move || *seen.lock().unwrap() = Some((number, ahead.waiting().2)))
+                });
+                line.enter(Lane::Urgent, revoke).unwrap();
+                Ok(Box::new(|| ()))
+            }),
+        };
+        orders.enter_part(first).unwrap();
+        for _ in 1..PARTS_ROOM {
+            orders.enter_part(part(MOST_ROWS)).unwrap();
+        }
+        let before = authority.published().unwrap().list().number;
+        for _ in 0..2 {
+            match orders.next(later()) {
+                Next::Order(order) => carry_out(order, &mut authority).unwrap()(),
+                Next::Parts(parts) => {
+                    let kept = carry_out_parts(parts, &mut authority).unwrap().unwrap();
+                    kept.into_iter().for_each(|deliver| deliver());
+                }
+                _ => panic!("nothing to do"),
+            }
+        }
+        let seen = *revoked.lock().unwrap();
+        assert_eq!(seen, Some((before + 1, PARTS_ROOM - 1)));
+    }
+
+    #[test]
+    fn a_transaction_that_fails_is_answered_by_nobody() {
+        let orders = Orders::default();
+        let failing = || Part { rows: 1, work: Box::new(|_| Err(StoreError::BatchLost)) };
+        orders.enter_part(part(1)).unwrap();
+        orders.enter_part(failing()).unwrap();
+        let Next::Parts(parts) = orders.next(later()) else { panic!("parts wait") };
+        assert_eq!(parts.len(), 2);
+        let mut store = crate::store::MemoryStore::default();
+        let answered = std::sync::Arc::new(Mutex::new(0));
+        assert!(keep(parts, &mut store).is_err());
+        assert_eq!(*answered.lock().unwrap(), 0);
+        let count = std::sync::Arc::clone(&answered);
+        let told =
+            Part { rows: 1, work: Box::new(move |_| Ok(Box::new(move || *count.lock().unwrap() += 1))) };
+        for deliver in keep(vec![told], &mut store).unwrap() {
+            deliver();
+        }
+        assert_eq!(*answered.lock().unwrap(), 1);
     }
 
     #[test]
@@ -182,9 +417,15 @@ mod tests {
         let orders = Orders::default();
         assert!(matches!(orders.next(Instant::now()), Next::Wake));
         orders.enter(Lane::Ordinary, nothing()).unwrap();
+        assert!(
+            matches!(orders.next(Instant::now()), Next::Wake),
+            "what is not urgent waits for what is due"
+        );
+        orders.enter(Lane::Urgent, nothing()).unwrap();
+        assert!(matches!(orders.next(Instant::now()), Next::Order(_)), "what is urgent does not");
         orders.close();
         assert_eq!(orders.enter(Lane::Urgent, nothing()), Err(NoAnswer::Ending));
-        assert!(matches!(orders.next(Instant::now()), Next::Order(_)));
-        assert!(matches!(orders.next(Instant::now()), Next::End));
+        assert!(matches!(orders.next(later()), Next::Order(_)));
+        assert!(matches!(orders.next(later()), Next::End));
     }
 }

@@ -14,9 +14,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use kakunin_core::time::UnixTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::intake::Intake;
 use super::rate::Rates;
 use super::readers::Readers;
-use super::sequencer::{Next, Orders, carry_out};
+use super::sequencer::{Next, Orders, carry_out, carry_out_parts};
 use super::service::Service;
 use super::table::router;
 use super::wire::Peer;
@@ -102,6 +103,7 @@ impl Server {
             clock,
             hours,
             rates: Rates::default(),
+            intake: Intake::default(),
             held: authority.held_keys()?,
             opened: std::sync::Mutex::default(),
             derivations: Semaphore::new(DERIVATIONS),
@@ -135,20 +137,26 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 show(service, authority);
                 deliver();
             }
+            Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
+                Ok(answers) => answers.into_iter().for_each(|deliver| deliver()),
+                // Whoever waits is told that it failed when its part is dropped.
+                Err(error) => tell(service, "parts.not_kept", &error.to_string()),
+            },
             Next::Wake => {
                 wake = Instant::now() + LOOK;
                 if let Err(error) = renew(service, authority, hours) {
-                    let line = serde_json::json!({
-                        "at": (service.clock)().to_string(),
-                        "event": "lists.not_renewed",
-                        "cause": error.to_string(),
-                    });
-                    (service.log)(&line.to_string());
+                    tell(service, "lists.not_renewed", &error.to_string());
                 }
             }
             Next::End => return Ok(()),
         }
     }
+}
+
+/// Writes a line of the log about the service itself.
+fn tell(service: &Service, event: &str, cause: &str) {
+    let line = serde_json::json!({ "at": (service.clock)().to_string(), "event": event, "cause": cause });
+    (service.log)(&line.to_string());
 }
 
 /// Signs the lists anew when half of their time is over, so that a night of failures does not end them.

@@ -8,6 +8,7 @@ use kakunin_core::key::{PublicKey, Signer};
 use tokio::sync::{Semaphore, watch};
 
 use super::error::Refusal;
+use super::intake::Intake;
 use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::Orders;
@@ -26,6 +27,7 @@ pub(crate) struct Service {
     /// For how long each list may be used.
     pub(crate) hours: Hours,
     pub(crate) rates: Rates,
+    pub(crate) intake: Intake,
     pub(crate) held: HeldKeys,
     pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
     /// Each key derivation takes 16 MiB and a core.

@@ -103,6 +103,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::standing::rows(),
         route::keys::rows(),
         route::audit::rows(),
+        route::receipts::rows(),
     ];
     rooms.into_iter().flatten().collect()
 }

@@ -83,9 +83,11 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, 
 fn undressed(response: &Response) -> Option<Refusal> {
     let status = response.status();
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Some(Refusal::new(status, "request.too_large", "the body is larger than 64 kB"))
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => Some(Refusal::new(
+            status,
+            "request.too_large",
+            "the body is larger than this route takes: 64 kB, or 1 MiB of receipts",
+        )),
         _ if status.is_client_error() => {
             Some(Refusal::new(status, "request.invalid", "the request is not as HTTP has it"))
         }

@@ -53,12 +53,13 @@ async fn document() -> Response {
 
 /// How many orders wait, and how old the list is.
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    let (urgent, ordinary) = service.orders.waiting();
+    let (urgent, ordinary, parts) = service.orders.waiting();
     let mut text = format!(
         "# HELP kakunin_orders_waiting Orders that wait for the sequencer.\n\
          # TYPE kakunin_orders_waiting gauge\n\
          kakunin_orders_waiting{{lane=\"urgent\"}} {urgent}\n\
-         kakunin_orders_waiting{{lane=\"ordinary\"}} {ordinary}\n"
+         kakunin_orders_waiting{{lane=\"ordinary\"}} {ordinary}\n\
+         kakunin_orders_waiting{{lane=\"kept\"}} {parts}\n"
     );
     if let Ok(published) = service.published() {
         let list = published.list();

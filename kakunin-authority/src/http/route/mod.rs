@@ -7,6 +7,7 @@ pub(crate) mod certify;
 pub(crate) mod crl;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod receipts;
 pub(crate) mod sign;
 pub(crate) mod standing;
 pub(crate) mod verify;

@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("post", "/keys", Some(&[])),
     ("delete", "/keys/{prefix}", Some(&[])),
     ("get", "/audit-log", Some(&["auditor"])),
+    ("post", "/receipts", Some(&["ingest"])),
 ];
 
 const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "gate"];

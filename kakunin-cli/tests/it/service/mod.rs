@@ -2,6 +2,7 @@
 
 mod access;
 mod hosted;
+mod ingest;
 mod office;
 mod orders;
 mod public;
