@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::denied::{ActionText, Denied};
+use super::denied::{ActionText, Denied, Note};
 use super::ledger::{Reservation, fits};
 use super::open::{Current, Guard, Inner, View};
 use super::runtime::Runtime;
@@ -68,13 +68,15 @@ impl Guard {
             self.0.refresh();
             let current = self.0.current.load();
             let now = at.unwrap_or_else(|| self.0.now());
-            (current.decide_afresh(request, now), current.note())
+            match current.decide_afresh(request, now) {
+                Decision::Allow(_) => Ok(()),
+                Decision::Deny(denial) => {
+                    let note = self.0.note(&current, denial.reason());
+                    Err(Refused { denial, receipt: None, note })
+                }
+            }
         }));
-        match answer {
-            Ok((Decision::Allow(_), _)) => Ok(()),
-            Ok((Decision::Deny(denial), note)) => Err(Refused { denial, receipt: None, note }.of(request)),
-            Err(_) => Err(Refused::UNKNOWN.of(request)),
-        }
+        answer.unwrap_or(Err(Refused::UNKNOWN)).map_err(|refused| refused.of(request))
     }
 }
 
@@ -82,7 +84,7 @@ impl Guard {
 struct Refused {
     denial: Denial,
     receipt: Option<ReceiptHash>,
-    note: Option<String>,
+    note: Option<Note>,
 }
 
 impl Refused {
@@ -91,7 +93,7 @@ impl Refused {
 
     #[inline(always)]
     fn of(self, request: &ActionRequest<'_>) -> Denied {
-        Denied::new(self.denial, request.action, self.receipt, self.note)
+        Denied::of(self.denial, ActionText::of(request.action), self.receipt, self.note)
     }
 }
 
@@ -114,16 +116,24 @@ impl Current {
         let over = charges.find_map(|charge| fits(Money::ZERO, charge.quota, charge.cost).err());
         over.map_or(decision, Decision::Deny)
     }
-
-    fn note(&self) -> Option<String> {
-        match &self.view {
-            View::Ready(_) => None,
-            View::Refused(refusal) => Some(refusal.what().to_owned()),
-        }
-    }
 }
 
 impl Inner {
+    /// What is known of a denial by `current` beyond its reason.
+    fn note(&self, current: &Current, reason: DenialReason) -> Option<Note> {
+        let snapshot = match &current.view {
+            View::Ready(snapshot) => snapshot,
+            View::Refused(refusal) => return Some(Note::Said(refusal.what().to_owned())),
+        };
+        // Of all that ends, the word of the feed ended first.
+        let word = (reason == DenialReason::RevocationStale).then(|| snapshot.agent().feed()).flatten()?;
+        (word.until <= snapshot.agent().good_until()).then_some(if self.feed.is_none() {
+            Note::NoFeed
+        } else {
+            Note::SilentFeed
+        })
+    }
+
     fn now(&self) -> UnixMillis {
         self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000)
     }
@@ -140,7 +150,7 @@ impl Inner {
                 return answer;
             }
         }
-        refused.note = Some("lists change faster than decisions are written".to_owned());
+        refused.note = Some(said("lists change faster than decisions are written"));
         None
     }
 
@@ -157,7 +167,7 @@ impl Inner {
         if current.runtime.is_none() || !self.times.is_current(wall, mono / 1_000_000) {
             drop(current);
             if !self.prepare() {
-                refused.note = Some(ENDLESS_LOOK.to_owned());
+                refused.note = Some(said(ENDLESS_LOOK));
                 return Answered::Yes(None);
             }
             (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
@@ -171,7 +181,7 @@ impl Inner {
                 Decision::Allow(_) => DenialReason::JournalUnavailable.into(),
                 Decision::Deny(denial) => denial,
             };
-            refused.note = current.note();
+            refused.note = self.note(&current, refused.denial.reason());
             return Answered::Yes(None);
         };
         let mut reservation = None;
@@ -190,7 +200,7 @@ impl Inner {
                 Decision::Allow(_) if reservation.is_none() => Some(Pass(None)),
                 Decision::Allow(_) => Some(self.pass(runtime, request.action, None, reservation)),
                 Decision::Deny(denial) => {
-                    refused.note = current.note();
+                    refused.note = self.note(&current, denial.reason());
                     drop(current);
                     refused.denial = *denial;
                     None
@@ -229,7 +239,7 @@ impl Inner {
                 if let Some(reservation) = reservation {
                     runtime.release(reservation);
                 }
-                (refused.denial, refused.note) = (reason.into(), current.note());
+                (refused.denial, refused.note) = (reason.into(), self.note(&current, reason));
                 None
             }
             (Decision::Deny(denial), Ok(recorded))
@@ -239,7 +249,7 @@ impl Inner {
             }
             (Decision::Deny(denial), recorded) => {
                 refused.receipt = recorded.ok().map(|recorded| recorded.hash());
-                refused.note = current.note();
+                refused.note = self.note(&current, denial.reason());
                 // What was written a moment ago is slow to copy; giving the view back takes longer than that moment.
                 drop(current);
                 refused.denial = *denial;
@@ -260,11 +270,11 @@ impl Inner {
     }
 
     /// Whether the agent may still act, now that the body is about to run; `decided` is where the decision was recorded.
-    fn may_begin(self: &Arc<Self>, decided: &Arc<Runtime>) -> Result<(), (DenialReason, Option<String>)> {
+    fn may_begin(self: &Arc<Self>, decided: &Arc<Runtime>) -> Result<(), (DenialReason, Option<Note>)> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         if !self.times.is_current(wall, mono / 1_000_000) {
             if !self.prepare() {
-                return Err((DenialReason::Internal, Some(ENDLESS_LOOK.to_owned())));
+                return Err((DenialReason::Internal, Some(said(ENDLESS_LOOK))));
             }
             (wall, mono) = (self.clock.wall(), self.clock.mono_nanos());
         }
@@ -275,12 +285,16 @@ impl Inner {
             // The agent was closed, or forked: nobody could say in that stream how the body ended, and the child of a fork
             // has a copy of a pass that its parent begins.
             (View::Ready(_), Some(now)) if !Arc::ptr_eq(now, decided) => {
-                return Err((DenialReason::JournalUnavailable, Some(ENDED_STREAM.to_owned())));
+                return Err((DenialReason::JournalUnavailable, Some(said(ENDED_STREAM))));
             }
             (View::Ready(snapshot), Some(_)) => snapshot.denial(self.times.now(wall, mono / 1_000_000)),
         };
-        reason.map_or(Ok(()), |reason| Err((reason, current.note())))
+        reason.map_or(Ok(()), |reason| Err((reason, self.note(&current, reason))))
     }
+}
+
+fn said(what: &str) -> Note {
+    Note::Said(what.to_owned())
 }
 
 /// Whether there is an answer, or the view that it was made by has been followed by another.

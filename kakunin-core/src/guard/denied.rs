@@ -16,7 +16,40 @@ pub struct Denied {
     denial: Denial,
     action: ActionText,
     receipt: Option<ReceiptHash>,
-    note: Option<String>,
+    note: Option<Note>,
+}
+
+/// What the guard knows beyond the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// What it is, in words.
+    Said(String),
+    /// The list asks for a feed, and this guard was given none: no list in the directory will help.
+    NoFeed,
+    /// The last word of the feed is too old.
+    SilentFeed,
+}
+
+impl Note {
+    fn what(&self) -> &str {
+        match self {
+            Self::Said(what) => what,
+            Self::NoFeed => "the list asks for a feed, which no directory carries",
+            Self::SilentFeed => "no word of the feed is young enough",
+        }
+    }
+
+    const fn fix(&self) -> Option<&'static str> {
+        match self {
+            Self::Said(_) => None,
+            Self::NoFeed => Some(
+                "connect the agent: Agent.connect(url, agent) in place of from_dir, or kakunin_client in Rust; only an authority that is served --without-feed signs lists that are files and no more",
+            ),
+            Self::SilentFeed => Some(
+                "see that the authority is served and can be reached from here; agent.status() tells what went wrong last",
+            ),
+        }
+    }
 }
 
 impl Denied {
@@ -24,7 +57,7 @@ impl Denied {
     #[must_use]
     #[inline]
     pub fn new(denial: Denial, action: &str, receipt: Option<ReceiptHash>, note: Option<String>) -> Self {
-        Self::of(denial, ActionText::of(action), receipt, note)
+        Self::of(denial, ActionText::of(action), receipt, note.map(Note::Said))
     }
 
     #[inline(always)]
@@ -32,7 +65,7 @@ impl Denied {
         denial: Denial,
         action: ActionText,
         receipt: Option<ReceiptHash>,
-        note: Option<String>,
+        note: Option<Note>,
     ) -> Self {
         Self { denial, action, receipt, note }
     }
@@ -96,8 +129,8 @@ impl Denied {
 
     /// What the operator can do about it.
     #[must_use]
-    pub const fn fix(&self) -> &'static str {
-        self.reason().fix()
+    pub fn fix(&self) -> &'static str {
+        self.note.as_ref().and_then(Note::fix).unwrap_or(self.reason().fix())
     }
 
     /// The text for a model: the code, one sentence, the decision. No limit and no number of the scope is in it.
@@ -139,7 +172,7 @@ impl fmt::Display for Denied {
             _ => f.write_str(self.reason().what())?,
         }
         if let Some(note) = &self.note {
-            write!(f, " ({note})")?;
+            write!(f, " ({})", note.what())?;
         }
         write!(f, "; {} [{}]", self.fix(), self.tag())
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::digest::Digest;
@@ -122,6 +123,48 @@ fn a_guard_whose_list_asks_for_a_feed_decides_by_it() {
     assert!(
         reasons.iter().all(|reason| ["tail.not_witnessed", "time.unproven"].contains(&Reason::code(reason)))
     );
+}
+
+/// Which of the three is too old decides what to do about it: a newer list helps none but the last.
+#[test]
+fn a_stale_denial_names_the_fix_that_helps() {
+    let place = Place::new();
+    let fix = |guard: &Guard| {
+        guard.refresh();
+        let denied = guard.admit(&pay("1.00")).err().unwrap();
+        let dry = guard.check(&pay("1.00"), None).err().unwrap();
+        assert_eq!((denied.code(), denied.fix()), ("revocation.stale", dry.fix()));
+        assert!(denied.to_string().contains(denied.fix()), "{denied}");
+        denied.fix()
+    };
+    let without = place.house.guard();
+    assert!(fix(&without).contains("Agent.connect"), "no file helps");
+    drop(without);
+    let guard = place.guard();
+    assert!(fix(&guard).contains("agent.status()"), "nothing was heard yet");
+    let mut follower = place.follower(2, FeedHead::START);
+    place.feed.publish(follower.clone());
+    assert_eq!(place.asked(&guard), "allow");
+    place.house.clock.advance(60_000);
+    assert!(fix(&guard).contains("agent.status()"), "heard too long ago");
+    // The feed is heard, and the root's list has ended.
+    let issuing = place.world.list(3, FeedHead::START, &[]);
+    let root = place.world.authority.list(By::Root, |list| {
+        list.crl_number = rcgen::SerialNumber::from(vec![2]);
+        list.next_update = rcgen::date_time_ymd(2026, 11, 23) + Duration::from_secs(43_200 + 90);
+    });
+    let text = [issuing, root].map(|list| pem("X509 CRL", &list)).concat();
+    replace(&place.house.temp.path().join("lists.pem"), &text);
+    for (millis, heard) in [(20_000, "allow"), (50_000, "revocation.stale")] {
+        place.house.clock.advance(millis);
+        let mono = place.house.clock.boot_millis();
+        follower.begin([2; 16], mono);
+        let word = place.world.sign(mono, FeedHead::START, Content::Heartbeat { nonce: Some([2; 16]) });
+        follower.take(&word, mono).unwrap();
+        place.feed.publish(follower.clone());
+        assert_eq!(place.asked(&guard), heard);
+    }
+    assert!(fix(&guard).contains("kakunin crl"), "no feed helps");
 }
 
 /// C136: age is the signed time's, and no file takes the feed's place.
