@@ -4,6 +4,7 @@ source "$(dirname "$0")/env.sh"
 source scripts/stage.sh
 
 ensure openssl openssl
+ensure curl curl
 
 stage "rustfmt"               cargo fmt --all --check
 stage "clippy"                cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -5,6 +5,7 @@
 //! from then on.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -15,8 +16,9 @@ use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 
 use super::error::Refusal;
+use super::peer::{Origin, Peer};
 use super::service::Service;
-use super::wire::{Actor, Peer};
+use super::wire::Actor;
 use crate::access::{KeyPrefix, Role, TenantId};
 use crate::api_key::ApiKey;
 use crate::store::ApiKeyRecord;
@@ -87,11 +89,16 @@ pub(crate) async fn gate(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let origin = peer.and_then(|peer| peer.origin());
     if open == Open::Everyone {
-        return next.run(request).await;
+        return match service.throttle.public(origin, Instant::now()) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        };
     }
-    let address = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
-    let key = match identify(&service, request.headers()).await {
+    let address = peer.map(|peer| peer.to_string());
+    let key = match identify(&service, request.headers(), origin).await {
         Ok(key) => key,
         Err(refusal) => return refusal.into_response(),
     };
@@ -113,21 +120,38 @@ pub(crate) async fn gate(
     response
 }
 
-async fn identify(service: &Service, headers: &HeaderMap) -> Result<ApiKeyRecord, Refusal> {
+async fn identify(
+    service: &Service,
+    headers: &HeaderMap,
+    origin: Option<Origin>,
+) -> Result<ApiKeyRecord, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().and_then(|value| value.to_str().ok());
-    let token = value.and_then(|value| value.split_once(' '));
+    let Some(value) = values.next() else { return Err(unknown()) };
+    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
     let token =
         token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     // Two headers would be read differently by a proxy and by us.
-    let (Some(key), None) = (token.and_then(ApiKey::parse), values.next()) else { return Err(unknown()) };
+    let (Some(key), None) = (token.and_then(ApiKey::parse), values.next()) else {
+        service.throttle.failure(origin, Instant::now())?;
+        return Err(unknown());
+    };
     let prefix = key.prefix().clone();
+    let attempt = service.throttle.attempt(origin, &prefix, key.digest(), Instant::now())?;
     let found = service.readers.read(move |store| store.key(&prefix)).await?;
     // An unknown prefix takes the same steps as a wrong secret.
     let kept = found.as_ref().map_or(Digest::from_bytes([0; 32]), |record| record.secret);
     let same = equal(kept.as_bytes(), key.digest().as_bytes());
     let now = (service.clock)();
-    found.filter(|record| same && record.stands(now)).ok_or_else(unknown)
+    match found.filter(|record| same && record.stands(now)) {
+        Some(record) => {
+            service.throttle.succeeded(&attempt);
+            Ok(record)
+        }
+        None => {
+            service.throttle.failed(&attempt);
+            Err(unknown())
+        }
+    }
 }
 
 /// Compares without stopping at the first difference.

@@ -2,17 +2,20 @@
 //!
 //! Whoever holds the authority calls [`Server::run`] and lends it: that thread becomes the sequencer, the only one
 //! that changes anything. Handlers run on a runtime of their own; they give the sequencer orders and wait, and they
-//! read from what was published and from connections that only read. Deliberately not here: TLS, which a proxy in
-//! front ends, and every rule about agents, which is the authority's.
+//! read from what was published and from connections that only read. Deliberately not here: every rule
+//! about agents, which is the authority's.
 
 mod access;
 mod answer;
 mod body;
 mod deed;
+mod door;
 mod error;
 mod intake;
 mod openapi;
+mod pace;
 mod page;
+mod peer;
 mod rate;
 mod readers;
 mod route;
@@ -21,7 +24,11 @@ mod server;
 mod service;
 mod shape;
 mod table;
+mod throttle;
+mod tls;
 mod v1scope;
 mod wire;
 
-pub use server::{Clock, ServeError, ServeOptions, Server, Stop};
+pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
+pub use server::{Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers};
+pub use tls::{ClientCertificates, Demand, TlsError, TlsFiles};

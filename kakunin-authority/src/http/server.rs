@@ -1,26 +1,23 @@
-//! From a listening socket to answers: connections, their limits, and the end.
+//! A service from its start to its end: the doors, the sequencer, and what is done in time.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use kakunin_core::time::UnixTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
+use super::door::{Counts, Door, Each, Places, Plane};
 use super::intake::Intake;
+use super::peer::Proxies;
 use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::{Next, Orders, carry_out, carry_out_parts};
 use super::service::Service;
 use super::table::router;
-use super::wire::Peer;
+use super::throttle::Throttle;
+use super::tls::{Tls, TlsError, TlsFiles};
 use crate::authority::{Authority, AuthorityError};
 use crate::term::Hours;
 
@@ -33,14 +30,48 @@ pub struct ServeOptions {
     pub clock: Clock,
     /// For how long each list may be used. It is signed anew when half of that is over.
     pub hours: Hours,
+    /// What strangers may do.
+    pub strangers: Strangers,
     /// Takes one line of the log, in JSON.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-/// An address that connections already arrive at. They wait until it runs.
+/// What those may do whom nobody knows yet.
+#[derive(Clone, Debug)]
+pub struct Strangers {
+    /// Proxies whose word about clients is taken.
+    pub proxies: Proxies,
+    /// How many connections one address may have at a door. `None` is 256, and does not hold for this machine.
+    pub connections: Option<usize>,
+    /// How many requests a second of one address are answered for what everyone may read, after ten times as many at
+    /// once.
+    pub requests: u32,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { proxies: Proxies::default(), connections: None, requests: 200 }
+    }
+}
+
+/// Where to listen, and with which certificate.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// Every route.
+    pub keyed: SocketAddr,
+    /// A second address with the routes for everyone alone, and with connections of its own: no flood there takes
+    /// places here.
+    pub public: Option<SocketAddr>,
+    /// TLS at both; without it they speak plain HTTP.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Addresses that connections already arrive at. They wait until it runs.
 pub struct Server {
-    listener: TcpListener,
+    listeners: Vec<(Plane, TcpListener)>,
     address: SocketAddr,
+    public: Option<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     stop: watch::Sender<bool>,
 }
 
@@ -56,22 +87,33 @@ impl Stop {
 }
 
 impl Server {
-    /// Listens at `address`.
+    /// Reads certificate and key, and listens.
     ///
     /// # Errors
-    /// [`ServeError::Listen`] when that is not possible.
-    pub fn bind(address: SocketAddr) -> Result<Self, ServeError> {
-        let fail = |error| ServeError::Listen { address, error };
-        let listener = TcpListener::bind(address).map_err(fail)?;
-        listener.set_nonblocking(true).map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
-        Ok(Self { listener, address, stop: watch::Sender::new(false) })
+    /// [`ServeError::Tls`] and [`ServeError::Listen`].
+    pub fn bind(doors: Doors, now: UnixTime) -> Result<Self, ServeError> {
+        let tls = doors.tls.map(|files| Tls::open(files, now).map(Arc::new)).transpose()?;
+        let (address, keyed) = listen(doors.keyed)?;
+        let mut listeners = vec![(Plane::Keyed, keyed)];
+        let mut public = None;
+        if let Some(wanted) = doors.public {
+            let (address, listener) = listen(wanted)?;
+            public = Some(address);
+            listeners.push((Plane::Public, listener));
+        }
+        Ok(Self { listeners, address, public, tls, stop: watch::Sender::new(false) })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for everyone.
+    #[must_use]
+    pub const fn public_address(&self) -> Option<SocketAddr> {
+        self.public
     }
 
     /// The handle that ends it.
@@ -94,7 +136,7 @@ impl Server {
     ) -> Result<(), ServeError> {
         let published = watch::Sender::new(None);
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock, hours, log } = options;
+        let ServeOptions { clock, hours, strangers, log } = options;
         let _ = authority.publish(hours, clock())?;
         let service = Arc::new(Service {
             orders: Orders::default(),
@@ -104,6 +146,8 @@ impl Server {
             hours,
             rates: Rates::default(),
             intake: Intake::default(),
+            throttle: Throttle::new(strangers.requests),
+            doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),
             held: authority.held_keys()?,
             opened: std::sync::Mutex::default(),
             derivations: Semaphore::new(DERIVATIONS),
@@ -114,7 +158,15 @@ impl Server {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kakunin-http").build();
         let runtime = runtime.map_err(ServeError::Runtime)?;
-        let net = runtime.spawn(accept(self.listener, Arc::clone(&service), self.stop.clone()));
+        let room = connections(self.listeners.len());
+        let each = strangers.connections.map_or(Each::Others(CONNECTIONS_EACH), Each::Everyone);
+        let proxies = Arc::new(strangers.proxies);
+        let doors = self.listeners.into_iter().zip(&service.doors).map(|((plane, listener), (_, counts))| {
+            let (tls, proxies, counts) = (self.tls.clone(), Arc::clone(&proxies), Arc::clone(counts));
+            (Door { plane, tls, proxies, places: Places::new(room, each), counts }, listener)
+        });
+        let doors = doors.collect();
+        let net = runtime.spawn(attend(doors, Arc::clone(&service), self.tls, self.stop.clone()));
         ready();
         let ended = sequence(&service, authority, hours);
         self.stop.send_replace(true);
@@ -124,6 +176,13 @@ impl Server {
         runtime.shutdown_timeout(Duration::from_secs(1));
         ended
     }
+}
+
+fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ServeError> {
+    let fail = |error| ServeError::Listen { address, error };
+    let listener = TcpListener::bind(address).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok((listener.local_addr().map_err(fail)?, listener))
 }
 
 /// Carries out orders until there are no more, and signs the lists anew in time.
@@ -188,72 +247,73 @@ fn show(service: &Service, authority: &Authority<'_>) {
     });
 }
 
-async fn accept(listener: TcpListener, service: Arc<Service>, stop: watch::Sender<bool>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let app = router(&service);
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let open = GracefulShutdown::new();
+/// Keeps the doors until somebody ends the service.
+async fn attend(
+    doors: Vec<(Door, TcpListener)>,
+    service: Arc<Service>,
+    tls: Option<Arc<Tls>>,
+    stop: watch::Sender<bool>,
+) -> io::Result<()> {
     let mut stopped = stop.subscribe();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    loop {
-        let (place, stream, peer) = tokio::select! {
-            next = arrival(&listener, &room) => next,
-            _ = stopped.wait_for(|stop| *stop) => break,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-        };
-        let _ = stream.set_nodelay(true);
-        let app = app.clone();
-        let answer = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(answer(app, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIME)
-            .max_buf_size(HEADER_ROOM)
-            .serve_connection(TokioIo::new(stream), answer);
-        let connection = open.watch(connection);
-        tokio::spawn(async move {
-            // A connection that breaks is the client's business.
-            let _ = connection.await;
-            drop(place);
-        });
+    let mut kept = tokio::task::JoinSet::new();
+    for (door, listener) in doors {
+        let app = router(&service, door.plane);
+        kept.spawn(Arc::new(door).keep(listener, app, stop.subscribe()));
     }
-    drop(listener);
+    let renewing = tls.map(|tls| tokio::spawn(look_at_tls(tls, Arc::clone(&service))));
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        // A door that closes by itself failed.
+        _ = kept.join_next() => {}
+    }
+    stop.send_replace(true);
     // Orders first: whoever is waiting gets an answer, and then connections close between two requests.
     service.orders.close();
-    let _ = tokio::time::timeout(GRACE, open.shutdown()).await;
+    while kept.join_next().await.is_some() {}
+    if let Some(renewing) = renewing {
+        renewing.abort();
+    }
     Ok(())
 }
 
-/// A connection with its place. The place comes first: when all are taken, new connections wait in the kernel's queue
-/// and not in our memory.
-async fn arrival(
-    listener: &tokio::net::TcpListener,
-    room: &Arc<Semaphore>,
-) -> (Option<OwnedSemaphorePermit>, tokio::net::TcpStream, SocketAddr) {
-    // INVARIANT: the semaphore is never closed, so there is always a permit to wait for.
-    let place = Arc::clone(room).acquire_owned().await.ok();
+/// Takes another certificate as soon as its files are there and good.
+async fn look_at_tls(tls: Arc<Tls>, service: Arc<Service>) {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (place, stream, peer),
-            // Out of file descriptors, as a rule. Asking again at once would only burn the processor.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
+        tokio::time::sleep(LOOK).await;
+        let (looking, now) = (Arc::clone(&tls), (service.clock)());
+        let Ok(looked) = tokio::task::spawn_blocking(move || looking.look(now)).await else { continue };
+        let line = match looked {
+            Ok(None) => continue,
+            Ok(Some(ends)) => {
+                serde_json::json!({ "at": now.to_string(), "event": "tls.renewed", "ends": ends.to_string() })
+            }
+            Err(error) => serde_json::json!({
+                "at": now.to_string(),
+                "event": "tls.not_renewed",
+                "cause": error.to_string(),
+            }),
+        };
+        (service.log)(&line.to_string());
     }
 }
 
-async fn answer(app: axum::Router, request: axum::extract::Request) -> axum::response::Response {
-    use hyper::service::Service as _;
-    let service = hyper_util::service::TowerToHyperService::new(app);
-    match service.call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+/// How many connections each of `doors` may have, so that all together leave descriptors for the records: half of
+/// what the system allows, after asking it for what it allows at most.
+fn connections(doors: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * CONNECTIONS as u64);
+    if limit.current.is_some_and(|current| current < wanted) {
+        // If it says no, fewer connections it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = usize::try_from(allowed / 2).unwrap_or(usize::MAX) / doors.max(1);
+    room.clamp(1, CONNECTIONS)
 }
 
 /// A service that could not be started, or that ended.
@@ -269,6 +329,9 @@ pub enum ServeError {
         #[source]
         error: io::Error,
     },
+    /// Certificate and key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No runtime.
     #[error("cannot start the threads of the service: {0}")]
     Runtime(#[source] io::Error),
@@ -284,10 +347,8 @@ pub enum ServeError {
 
 /// How often the sequencer looks whether a list is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// Each holds at most [`HEADER_ROOM`] and one body.
+/// At each door. One holds at most 32 kB of head and one body.
 const CONNECTIONS: usize = 4096;
-const HEADER_TIME: Duration = Duration::from_secs(10);
-/// Above the 8 kB that proxies allow for one field.
-const HEADER_ROOM: usize = 32 * 1024;
-const GRACE: Duration = Duration::from_secs(10);
+/// A house behind one address.
+const CONNECTIONS_EACH: usize = 256;
 const DERIVATIONS: usize = 2;

@@ -7,12 +7,14 @@ use kakunin_core::digest::Digest;
 use kakunin_core::key::{PublicKey, Signer};
 use tokio::sync::{Semaphore, watch};
 
+use super::door::{Counts, Plane};
 use super::error::Refusal;
 use super::intake::Intake;
 use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::Orders;
 use super::server::Clock;
+use super::throttle::Throttle;
 use crate::authority::AuthorityError;
 use crate::grant::HeldKeys;
 use crate::publish::Published;
@@ -28,6 +30,9 @@ pub(crate) struct Service {
     pub(crate) hours: Hours,
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
+    pub(crate) throttle: Throttle,
+    /// What was counted at each door.
+    pub(crate) doors: Vec<(Plane, Arc<Counts>)>,
     pub(crate) held: HeldKeys,
     pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
     /// Each key derivation takes 16 MiB and a core.

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
 use super::access::{Open, gate};
+use super::door::Plane;
 use super::error::Refusal;
 use super::route;
 use super::service::Service;
@@ -31,6 +32,8 @@ pub(crate) struct Row {
     pub(crate) takes: &'static [Named],
     /// What may stand behind the `?`.
     pub(crate) asks: &'static [Named],
+    /// Not behind a public door, though it needs no key.
+    pub(crate) within: bool,
     pub(crate) handler: fn() -> Handlers,
 }
 
@@ -43,7 +46,7 @@ impl Row {
         about: &'static str,
         handler: fn() -> Handlers,
     ) -> Self {
-        Self { method, path, place: Place::Api, open, about, takes: &[], asks: &[], handler }
+        Self { method, path, place: Place::Api, open, about, takes: &[], asks: &[], within: false, handler }
     }
 
     /// The same route with the members of its body.
@@ -56,6 +59,11 @@ impl Row {
         Self { asks, ..self }
     }
 
+    /// The same route, for those who operate the service.
+    pub(crate) fn within(self) -> Self {
+        Self { within: true, ..self }
+    }
+
     /// A route at the top, for everyone.
     pub(crate) const fn top(
         method: Method,
@@ -63,7 +71,17 @@ impl Row {
         about: &'static str,
         handler: fn() -> Handlers,
     ) -> Self {
-        Self { method, path, place: Place::Top, open: Open::Everyone, about, takes: &[], asks: &[], handler }
+        Self {
+            method,
+            path,
+            place: Place::Top,
+            open: Open::Everyone,
+            about,
+            takes: &[],
+            asks: &[],
+            within: false,
+            handler,
+        }
     }
 }
 
@@ -108,10 +126,11 @@ pub(crate) fn rows() -> Vec<Row> {
     rooms.into_iter().flatten().collect()
 }
 
-/// The router of the whole table.
-pub(crate) fn router(service: &Arc<Service>) -> Router {
+/// The router of the table: all of it, or what is behind a public door. There a route with a key is no route at all.
+pub(crate) fn router(service: &Arc<Service>, plane: Plane) -> Router {
     let (mut top, mut api) = (Router::new(), Router::new());
-    for row in rows() {
+    let behind = |row: &Row| plane == Plane::Keyed || (row.open == Open::Everyone && !row.within);
+    for row in rows().into_iter().filter(behind) {
         let guard = from_fn_with_state((Arc::clone(service), row.open), gate);
         let handler = (row.handler)().layer(guard);
         match row.place {

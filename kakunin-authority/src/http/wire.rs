@@ -4,7 +4,6 @@
 //! the work: an order that was begun reaches its end and its record. A fault in a handler is an answer like any
 //! other and not a closed connection.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,23 +17,24 @@ use serde_json::json;
 
 use super::answer::json_text;
 use super::error::Refusal;
+use super::pace::Slow;
+use super::peer::Peer;
 use super::service::Service;
+use super::tls::ClientChain;
 use crate::access::KeyPrefix;
 
 /// Which key asked, for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor(pub(crate) KeyPrefix);
 
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
 pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let Ok(id) = request_id() else { return Refusal::internal().into_response() };
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let peer = request.extensions().get::<Peer>().copied();
+    let slow = request.extensions().get::<Slow>().cloned().unwrap_or_default();
+    let shown = request.extensions().get::<ClientChain>().and_then(ClientChain::thumbprint);
 
     let work = tokio::spawn(next.run(request));
     let mut response = match tokio::time::timeout(PATIENCE, work).await {
@@ -50,7 +50,16 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, 
         }
     };
     let actor = response.extensions_mut().remove::<Actor>();
-    let refusal = response.extensions_mut().remove::<Refusal>().or_else(|| undressed(&response));
+    let refusal = match slow.is() {
+        // Whoever read the body says only that there is none.
+        true => {
+            let text = "the body did not arrive in time; 4096 octets a second would do";
+            let late = Refusal::new(StatusCode::REQUEST_TIMEOUT, "request.slow", text);
+            response = StatusCode::REQUEST_TIMEOUT.into_response();
+            Some(late)
+        }
+        false => response.extensions_mut().remove::<Refusal>().or_else(|| undressed(&response)),
+    };
     if let Some(refusal) = &refusal {
         let head = response.headers().clone();
         response = json_text(response.status(), refusal.body(&id));
@@ -67,6 +76,7 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, 
         "at": (service.clock)().to_string(),
         "request": id,
         "from": peer.map(|peer| peer.to_string()),
+        "certificate": shown,
         "key": actor.as_ref().map(|actor| actor.0.as_str()),
         "method": method.as_str(),
         "route": route,

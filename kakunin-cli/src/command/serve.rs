@@ -3,13 +3,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use kakunin_authority::Authority;
 use kakunin_authority::api_key::OwnerKey;
 use kakunin_authority::authority::Hours;
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
-use kakunin_authority::http::{ServeError, ServeOptions, Server};
+use kakunin_authority::http::{
+    ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, ServeError, ServeOptions, Server,
+    Strangers, TlsFiles,
+};
 use serde_json::json;
 
 use crate::answer::{Answer, Failure};
@@ -20,21 +23,49 @@ use crate::context::{Common, ask, now};
 /// The first start makes the authority. While it is served, commands that change it need --url; those that only read
 /// go on as before. Ends on SIGTERM or SIGINT, after the answers that are under way.
 ///
-/// It speaks plain HTTP: TLS is ended by a proxy in front, and any address but this machine's own needs
-/// --behind-proxy to say that there is one.
+/// Any address but this machine's own needs TLS: by --tls-cert and --tls-key, or by a proxy in front, which
+/// --behind-proxy says is there.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   kakunin serve
   kakunin serve --home /srv/kakunin --listen 127.0.0.1:8080
-  kakunin serve --listen 127.0.0.1:0 --ready-file ready.json")]
+  kakunin serve --listen 127.0.0.1:0 --ready-file ready.json
+  kakunin serve --listen 0.0.0.0:8443 --tls-cert fullchain.pem --tls-key key.pem --listen-public 0.0.0.0:443")]
 pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// A second address for the routes that need no key: lists, certificates, verification, feed, health
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_public: Option<SocketAddr>,
+    /// The service's certificate and those above it, PEM; read again when the file changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM, readable by you alone
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Ask clients of --listen for certificates under these authorities, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    client_ca: Option<PathBuf>,
+    /// Turn clients of --listen away that show none
+    #[arg(long, requires = "client_ca")]
+    require_client_cert: bool,
     /// A proxy that ends TLS stands in front: other addresses than this machine's own are listened at
     #[arg(long)]
     behind_proxy: bool,
+    /// Believe proxies in this network about whom they ask for; may be given more than once
+    #[arg(long, value_name = "NETWORK")]
+    trust_proxy: Vec<Network>,
+    /// The header in which those proxies say it; the other one is not read
+    #[arg(long, value_enum, default_value = "x-forwarded-for", requires = "trust_proxy")]
+    proxy_header: Header,
+    /// How many connections one address may have at once [default: 256, and no limit for this machine]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    connections_per_address: Option<u16>,
+    /// How many requests a second one address may send to routes that need no key
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    requests_per_address: u32,
     /// Write address and, if it was made now, owner's key to this file, in JSON, once it answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -46,17 +77,27 @@ pub(crate) struct Serve {
     hours: u16,
 }
 
+/// A header that proxies write.
+#[derive(Clone, Copy, ValueEnum)]
+enum Header {
+    XForwardedFor,
+    Forwarded,
+}
+
 impl Serve {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let hours = Hours::new(self.hours)?;
-        if !self.listen.ip().is_loopback() && !self.behind_proxy {
-            return Err(Failure::usage(format!(
-                "{} can be reached by others, and their keys would travel in the clear; put a proxy with TLS in front and pass --behind-proxy, or listen at 127.0.0.1",
-                self.listen
-            )));
+        let (tls, proxied) = (self.tls(), self.behind_proxy);
+        for address in [Some(self.listen), self.listen_public].into_iter().flatten() {
+            if !address.ip().is_loopback() && tls.is_none() && !proxied {
+                return Err(Failure::usage(format!(
+                    "{address} can be reached by others, and what they send and get would travel in the clear; pass --tls-cert and --tls-key, or put a proxy with TLS in front and pass --behind-proxy, or listen at 127.0.0.1"
+                )));
+            }
         }
         // First of all: nothing is made for a service that cannot start.
-        let server = Server::bind(self.listen)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let server = Server::bind(Doors { keyed: self.listen, public: self.listen_public, tls }, now())?;
         let home = common.home();
         let own = home.passphrase();
         let made = matches!(home.records(), Err(HomeError::NoAuthority { .. }));
@@ -64,7 +105,8 @@ impl Serve {
             true => Authority::init(&home, common.sources(&own, &ask), now(), hours)?.0,
             false => common.authority(&own)?,
         };
-        let url = format!("http://{}", server.address());
+        let url = format!("{scheme}://{}", server.address());
+        let public = server.public_address().map(|address| format!("{scheme}://{address}"));
         let _mark = home.mark_served(&url)?;
 
         let when = if self.new_owner_key { OwnerKey::Another } else { OwnerKey::IfNone };
@@ -72,25 +114,53 @@ impl Serve {
         let options = ServeOptions {
             clock: Arc::new(now),
             hours,
+            strangers: self.strangers(),
             // Nobody to read the log is no reason to stop.
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };
         let mut told = Ok(());
         server.run(&mut authority, options, || {
-            told = self.tell(common, &url, key.as_ref().map(|key| key.as_str()))
+            told = self.tell(common, &url, public.as_deref(), key.as_ref().map(|key| key.as_str()))
         })?;
         told.map(|()| Answer::all(Vec::new()))
     }
 
-    /// Says that it answers, and what to do next. A key that was made is shown here and never again.
-    fn tell(&self, common: &Common, url: &str, key: Option<&str>) -> Result<(), Failure> {
-        let record = match key {
-            Some(key) => json!({ "url": url, "owner_key": key }),
-            None => json!({ "url": url }),
+    fn tls(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);
+        let demand = if self.require_client_cert { Demand::Required } else { Demand::Optional };
+        let clients = self.client_ca.clone().map(|authorities| ClientCertificates { authorities, demand });
+        Some(TlsFiles { certificate, key, clients })
+    }
+
+    fn strangers(&self) -> Strangers {
+        let header = match self.proxy_header {
+            Header::XForwardedFor => ProxyHeader::XForwardedFor,
+            Header::Forwarded => ProxyHeader::Forwarded,
         };
+        Strangers {
+            proxies: Proxies { networks: self.trust_proxy.clone(), header },
+            connections: self.connections_per_address.map(usize::from),
+            requests: self.requests_per_address,
+        }
+    }
+
+    /// Says that it answers, and what to do next. A key that was made is shown here and never again.
+    fn tell(
+        &self,
+        common: &Common,
+        url: &str,
+        public: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<(), Failure> {
+        let mut record = json!({ "url": url });
+        if let Some(members) = record.as_object_mut() {
+            members.extend(public.map(|url| ("public_url".into(), url.into())));
+            members.extend(key.map(|key| ("owner_key".into(), key.into())));
+        }
+        let also = public.map_or_else(String::new, |url| format!(", without keys at {url}"));
         let text = match common.json {
             true => format!("{record}\n"),
-            false => format!("serving {} at {url}\n{}", common.home.display(), next(url, key)),
+            false => format!("serving {} at {url}{also}\n{}", common.home.display(), next(url, key)),
         };
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

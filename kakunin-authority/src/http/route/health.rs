@@ -1,6 +1,7 @@
 //! Whether the service lives, and whether it may be sent work.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
@@ -19,7 +20,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::top(Method::GET, "/health", "Whether the process answers", || get(health)),
         Row::top(Method::GET, "/ready", "Whether it may be sent work", || get(ready)),
         Row::api(Method::GET, "/openapi.json", Open::Everyone, "This document", || get(document)),
-        Row::top(Method::GET, "/metrics", "Numbers for Prometheus", || get(metrics)),
+        Row::top(Method::GET, "/metrics", "Numbers for Prometheus", || get(metrics)).within(),
     ]
 }
 
@@ -81,6 +82,24 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
             text.push_str(&format!(
                 "# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} {kind}\nkakunin_{name} {value}\n"
             ));
+        }
+    }
+    for (name, help) in [
+        ("connections", "Connections that came in."),
+        ("turned_away", "Connections closed at once: their address had too many."),
+        ("handshakes_failed", "Connections that did not get through TLS."),
+    ] {
+        text.push_str(&format!(
+            "# HELP kakunin_door_{name}_total {help}\n# TYPE kakunin_door_{name}_total counter\n"
+        ));
+        for (plane, counts) in &service.doors {
+            let count = match name {
+                "connections" => &counts.connections,
+                "turned_away" => &counts.turned_away,
+                _ => &counts.handshakes_failed,
+            };
+            let (plane, count) = (plane.word(), count.load(Ordering::Relaxed));
+            text.push_str(&format!("kakunin_door_{name}_total{{door=\"{plane}\"}} {count}\n"));
         }
     }
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)

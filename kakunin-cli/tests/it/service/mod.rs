@@ -1,10 +1,12 @@
 //! The authority as a service: the real binary, asked over a socket.
 
 mod access;
+mod doors;
 mod hosted;
 mod ingest;
 mod office;
 mod orders;
+mod papers;
 mod public;
 mod remote;
 mod web;

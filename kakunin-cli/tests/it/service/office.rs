@@ -20,11 +20,19 @@ pub(super) struct Office<'a> {
 impl<'a> Office<'a> {
     /// Serves the desk's home, which is made if it does not exist.
     pub(super) fn open(desk: &'a Desk) -> Self {
+        Self::open_with(desk, &[])
+    }
+
+    /// The same with more arguments, of which an address to listen at counts in place of the usual one.
+    pub(super) fn open_with(desk: &'a Desk, more: &[&str]) -> Self {
         let file = desk.path("ready.json");
         let _ = fs::remove_file(&file);
         let log = fs::File::create(desk.path("service.log")).unwrap();
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--ready-file", "ready.json"];
-        let mut command = desk.command(&arguments);
+        let mut arguments = vec!["serve", "--ready-file", "ready.json"];
+        if !more.contains(&"--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let mut command = desk.command(&[&arguments, more].concat());
         let mut process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let start = Instant::now();
         let ready = loop {
@@ -42,6 +50,11 @@ impl<'a> Office<'a> {
 
     pub(super) fn url(&self) -> &str {
         self.ready.get("url").and_then(Value::as_str).unwrap()
+    }
+
+    /// Where it listens for everyone.
+    pub(super) fn public_url(&self) -> &str {
+        self.ready.get("public_url").and_then(Value::as_str).unwrap()
     }
 
     pub(super) fn get(&self, path: &str) -> Reply {

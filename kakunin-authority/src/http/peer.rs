@@ -1,0 +1,251 @@
+//! Where a request came from, and what a proxy that is trusted says of it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    socket: SocketAddr,
+    /// Whom a trusted proxy asks for.
+    client: Option<IpAddr>,
+}
+
+/// What limits by address are counted by: one address, or the 64 bits of a network that one customer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin(IpAddr);
+
+impl Origin {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))))
+            }
+            address => Self(address),
+        }
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(socket: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> Self {
+        Self { socket, client: proxies.client(socket.ip(), headers) }
+    }
+
+    /// What its limits are counted by. This machine itself has none: whoever is here can do worse.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        match self.client {
+            Some(client) => Some(Origin::of(client)),
+            None => Some(self.socket.ip().to_canonical()).filter(|ip| !ip.is_loopback()).map(Origin::of),
+        }
+    }
+}
+
+/// As it stands in the logs: an address of ours or one that a proxy vouches for, with the proxy's.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.client {
+            Some(client) => write!(f, "{client} by {}", self.socket),
+            None => write!(f, "{}", self.socket),
+        }
+    }
+}
+
+/// Proxies whose word about clients is taken.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// Where they are. Nobody else's header is read.
+    pub networks: Vec<Network>,
+    /// The one header that they write. The other one may be a client's own and is not read.
+    pub header: ProxyHeader,
+}
+
+/// A header that says whom a proxy asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For: CLIENT, PROXY`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for=CLIENT, for=PROXY` (RFC 7239).
+    Forwarded,
+}
+
+impl Proxies {
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// The last address before our proxies, read from the right: further left stands what clients wrote themselves.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.trust(peer) {
+            return None;
+        }
+        let name = match self.header {
+            ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+            ProxyHeader::Forwarded => header::FORWARDED,
+        };
+        let mut client = None;
+        for value in headers.get_all(name).iter().rev() {
+            for hop in value.to_str().ok()?.rsplit(',') {
+                let address = match self.header {
+                    ProxyHeader::XForwardedFor => address(hop.trim()),
+                    ProxyHeader::Forwarded => for_of(hop).and_then(address),
+                };
+                // A hop without an address: whoever said so is the last one known.
+                let Some(address) = address else { return client };
+                client = Some(address);
+                if !self.trust(address) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+}
+
+/// The node of `for=` in one element.
+fn for_of(element: &str) -> Option<&str> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    Some(node.trim().trim_matches('"'))
+}
+
+/// An address, with or without brackets and port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = || text.parse::<IpAddr>().ok();
+    let ported = || text.parse::<SocketAddr>().ok().map(|at| at.ip());
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    bare().or_else(ported).or_else(bracketed).map(|ip| ip.to_canonical())
+}
+
+/// A network, as `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(other)) => {
+                same(u128::from(ours.to_bits()) << 96, u128::from(other.to_bits()) << 96, self.bits)
+            }
+            (IpAddr::V6(ours), IpAddr::V6(other)) => same(ours.to_bits(), other.to_bits(), self.bits),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the first `bits` are the same.
+fn same(left: u128, right: u128, bits: u32) -> bool {
+    (left ^ right).checked_shr(128 - bits).unwrap_or(0) == 0
+}
+
+/// A text that is no network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a network is an address, `/` and how many bits count, such as 10.0.0.0/8, with no bits set after those"
+)]
+pub struct NetworkError;
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(one, bits)| (one, Some(bits)));
+        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), |bits| bits.parse::<u32>().map_err(|_| NetworkError))?;
+        let whole = match address {
+            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        // `10.0.0.1/8` is a slip of the pen, and nobody knows which half was meant.
+        let rest = whole.checked_shl(bits).unwrap_or(0);
+        if bits > most || rest != 0 || address.to_canonical() != address {
+            return Err(NetworkError);
+        }
+        Ok(Self { address, bits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, header: ProxyHeader, values: &[&str]) -> Option<String> {
+        let networks = ["10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"].map(|text| text.parse().unwrap());
+        let proxies = Proxies { networks: networks.into(), header };
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let name = match header {
+                ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+                ProxyHeader::Forwarded => header::FORWARDED,
+            };
+            headers.append(name, value.parse().unwrap());
+        }
+        // What the proxies here do not write, a client did.
+        headers.insert(if header == ProxyHeader::Forwarded { "x-forwarded-for" } else { "forwarded" }, {
+            axum::http::HeaderValue::from_static("for=203.0.113.66")
+        });
+        proxies.client(peer.parse().unwrap(), &headers).map(|ip| ip.to_string())
+    }
+
+    #[test]
+    fn only_the_proxies_own_word_about_a_client_is_taken() {
+        let xff = |peer: &str, values: &[&str]| client(peer, ProxyHeader::XForwardedFor, values);
+        let said = |text: &str| Some(text.to_owned());
+        // A stranger says what he likes.
+        assert_eq!(xff("203.0.113.5", &["198.51.100.1"]), None);
+        assert_eq!(xff("192.0.2.2", &["198.51.100.1"]), None);
+        assert_eq!(xff("10.1.2.3", &[]), None);
+        // The rightmost one that is no proxy of ours, over several lines.
+        assert_eq!(xff("10.1.2.3", &["1.1.1.1, 198.51.100.1"]), said("198.51.100.1"));
+        assert_eq!(xff("10.1.2.3", &["1.1.1.1, 198.51.100.1,10.9.9.9", "192.0.2.1"]), said("198.51.100.1"));
+        assert_eq!(xff("2001:db8:1::7", &["198.51.100.1:4711"]), said("198.51.100.1"));
+        assert_eq!(xff("::ffff:10.1.2.3", &["[2001:db8:2::1]:80"]), said("2001:db8:2::1"));
+        assert_eq!(xff("10.1.2.3", &["::ffff:198.51.100.1"]), said("198.51.100.1"));
+        // A hop that is no address ends what is known.
+        assert_eq!(xff("10.1.2.3", &["198.51.100.1, unknown, 10.4.4.4"]), said("10.4.4.4"));
+        assert_eq!(xff("10.1.2.3", &["198.51.100.1, unknown"]), None);
+
+        let forwarded = |values: &[&str]| client("10.1.2.3", ProxyHeader::Forwarded, values);
+        assert_eq!(
+            forwarded(&["for=1.1.1.1, For=\"[2001:db8:2::1]:4711\";proto=https"]),
+            said("2001:db8:2::1")
+        );
+        assert_eq!(forwarded(&["for=198.51.100.1;by=10.0.0.1, for=10.2.2.2"]), said("198.51.100.1"));
+        assert_eq!(forwarded(&["for=198.51.100.1, for=_hidden"]), None);
+        assert_eq!(forwarded(&["proto=https"]), None);
+    }
+
+    #[test]
+    fn a_network_is_written_in_one_way() {
+        for good in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.1/32", "192.0.2.1", "::/0", "2001:db8::/32", "::1"] {
+            assert!(good.parse::<Network>().is_ok(), "{good}");
+        }
+        for wrong in
+            ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10/8", "::1/64", "::ffff:10.0.0.0/104", "x"]
+        {
+            assert_eq!(wrong.parse::<Network>(), Err(NetworkError), "{wrong}");
+        }
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.1".parse().unwrap()));
+        assert!(!all.contains("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_customer_with_a_network_of_version_six_is_one_origin() {
+        let origin = |text: &str| Origin::of(text.parse().unwrap());
+        assert_eq!(origin("2001:db8:1:2::1"), origin("2001:db8:1:2:ffff::9"));
+        assert_ne!(origin("2001:db8:1:2::1"), origin("2001:db8:1:3::1"));
+        assert_ne!(origin("203.0.113.1"), origin("203.0.113.2"));
+        assert_eq!(origin("::ffff:203.0.113.1"), origin("203.0.113.1"));
+        let from = |socket: &str| Peer { socket: socket.parse().unwrap(), client: None }.origin();
+        assert_eq!((from("127.0.0.1:1"), from("[::1]:1"), from("[::ffff:127.0.0.1]:1")), (None, None, None));
+        assert!(from("203.0.113.1:1").is_some());
+    }
+}
