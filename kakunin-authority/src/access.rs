@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use kakunin_core::id::AgentId;
+
 /// Whose agents they are. Nothing of one tenant is seen or changed in the name of another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(String);
@@ -128,6 +130,8 @@ pub enum Actor {
     Authority,
     /// Whoever holds an API key: written as its prefix.
     Key(KeyPrefix),
+    /// An agent that proved it has its key: written as `agent:` and its id.
+    Agent(AgentId),
 }
 
 impl Actor {
@@ -137,7 +141,10 @@ impl Actor {
         match text {
             "local" => Some(Self::Local),
             "authority" => Some(Self::Authority),
-            prefix => KeyPrefix::parse(prefix).map(Self::Key),
+            other => match other.strip_prefix(AGENT) {
+                Some(id) => AgentId::parse(id).map(Self::Agent),
+                None => KeyPrefix::parse(other).map(Self::Key),
+            },
         }
     }
 }
@@ -148,11 +155,13 @@ impl fmt::Display for Actor {
             Self::Local => f.write_str("local"),
             Self::Authority => f.write_str("authority"),
             Self::Key(prefix) => prefix.fmt(f),
+            Self::Agent(id) => write!(f, "{AGENT}{id}"),
         }
     }
 }
 
 const MAX_TENANT: usize = 63;
+const AGENT: &str = "agent:";
 
 #[cfg(test)]
 mod tests {
@@ -173,10 +182,11 @@ mod tests {
         {
             assert_eq!(KeyPrefix::parse(wrong), None, "{wrong}");
         }
-        for actor in [Actor::Local, Actor::Authority] {
+        for actor in [Actor::Local, Actor::Authority, Actor::Agent(AgentId::from_random([7; 16]))] {
             assert_eq!(Actor::parse(&actor.to_string()), Some(actor));
         }
         assert_eq!(Actor::parse("nobody"), None);
+        assert_eq!(Actor::parse("agent:nobody"), None);
         for good in ["default", "0", "b3c1a9f0-0000-4000-8000-000000000000"] {
             assert_eq!(TenantId::parse(good).unwrap().as_str(), good);
         }

@@ -212,7 +212,7 @@ impl Authority<'_> {
         let publication = self.publish(hours, now)?;
         let genesis = match holder {
             Some(_) => None,
-            None => Some(self.mark(&issued)?),
+            None => Some(self.mark(issued.certificate())?),
         };
         directory.enrol(&Enrolment {
             certificate: issued.certificate(),
@@ -294,7 +294,7 @@ impl Authority<'_> {
         for (directory, old, issued) in renewals {
             let genesis = match order.budgets {
                 Budgets::Keep => None,
-                Budgets::Reset => Some(self.mark(&issued)?),
+                Budgets::Reset => Some(self.mark(issued.certificate())?),
             };
             directory.renew(
                 &old,
@@ -345,9 +345,8 @@ impl Authority<'_> {
         Ok(stored.sign(signer, self.store.as_mut())?)
     }
 
-    fn mark(&mut self, issued: &Issued) -> Result<Genesis, AuthorityError> {
+    pub(crate) fn mark(&mut self, certificate: &AgentCertificate) -> Result<Genesis, AuthorityError> {
         let current = self.current()?.id;
-        let certificate = issued.certificate();
         let thumbprint = certificate.decoded().thumbprint();
         Ok(Genesis::sign(certificate.agent(), thumbprint, self.keys.signer(current)?)?)
     }
@@ -359,7 +358,7 @@ impl Authority<'_> {
         Ok(())
     }
 
-    fn names_of(&self, scope: &Scope) -> Result<Vec<(Digest, String)>, AuthorityError> {
+    pub(crate) fn names_of(&self, scope: &Scope) -> Result<Vec<(Digest, String)>, AuthorityError> {
         let mut lists = Vec::new();
         for root in scope.detached_roots() {
             let text = self.store.names(root)?.ok_or(StoreError::Damaged { what: "list of names" })?;
@@ -421,7 +420,7 @@ pub(crate) fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
     Ok(key)
 }
 
-fn scope_diff(before: &Scope, after: &Scope) -> Vec<String> {
+pub(crate) fn scope_diff(before: &Scope, after: &Scope) -> Vec<String> {
     let (old, new) = (before.to_words(), after.to_words());
     let left = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
     let came = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));

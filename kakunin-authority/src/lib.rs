@@ -36,6 +36,8 @@ pub mod list;
 #[cfg(feature = "home")]
 pub mod log;
 pub mod memory;
+#[cfg(feature = "home")]
+pub mod papers;
 pub mod profile;
 #[cfg(feature = "home")]
 pub mod publish;

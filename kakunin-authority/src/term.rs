@@ -9,6 +9,8 @@ pub struct Days(pub(crate) u16);
 impl Days {
     /// A week: lists stay short, and a forgotten agent ends by itself.
     pub const WEEK: Self = Self(7);
+    /// A day, for agents that renew by themselves.
+    pub const DAY: Self = Self(1);
 
     /// Takes a number of days.
     ///

@@ -1,8 +1,8 @@
 //! Who asks, and whether a route is theirs.
 //!
 //! A key is looked up by its public prefix and its secret compared in constant time; a key that is unknown, wrong,
-//! revoked or expired is one answer. Nothing is remembered between requests, so a key that is revoked is refused
-//! from then on.
+//! revoked or expired is one answer. An agent proves with each request that it has its key (`proof`). Nothing is
+//! remembered between requests, so whoever is revoked is refused from then on.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,12 +14,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
+use subtle::ConstantTimeEq;
 
 use super::error::Refusal;
 use super::peer::{Origin, Peer};
+use super::proof::{self, Proven};
 use super::service::Service;
-use super::wire::Actor;
-use crate::access::{KeyPrefix, Role, TenantId};
+use crate::access::{Actor, Role, TenantId};
 use crate::api_key::ApiKey;
 use crate::store::ApiKeyRecord;
 
@@ -30,47 +31,83 @@ pub(crate) enum Open {
     Everyone,
     /// Keys of these roles, and owners.
     Roles(&'static [Role]),
+    /// The agent's own.
+    Agent,
+    /// The agent's own, and that of keys of these roles, and owners.
+    AgentOr(&'static [Role]),
 }
 
 impl Open {
     pub(crate) fn admits(self, role: Role) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Roles(roles) => role == Role::Owner || roles.contains(&role),
+            Self::Roles(roles) | Self::AgentOr(roles) => role == Role::Owner || roles.contains(&role),
+            Self::Agent => false,
         }
+    }
+
+    /// Whether an agent may come with a proof of its own.
+    pub(crate) const fn admits_agents(self) -> bool {
+        matches!(self, Self::Agent | Self::AgentOr(_))
     }
 }
 
-/// Whoever asks, known by a key that stands.
+/// Whoever asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    key: Arc<ApiKeyRecord>,
+    identity: Identity,
     /// From where.
     pub(crate) address: Option<String>,
 }
 
+#[derive(Clone, Debug)]
+enum Identity {
+    /// Known by a key that stands.
+    Key(Arc<ApiKeyRecord>),
+    /// In good standing, with a proof.
+    Agent(Arc<Proven>),
+}
+
 impl Caller {
-    pub(crate) fn prefix(&self) -> &KeyPrefix {
-        &self.key.prefix
+    /// Who it is in the audit log.
+    pub(crate) fn actor(&self) -> Actor {
+        match &self.identity {
+            Identity::Key(key) => Actor::Key(key.prefix.clone()),
+            Identity::Agent(proven) => Actor::Agent(proven.agent()),
+        }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
-        &self.key.tenant
+        match &self.identity {
+            Identity::Key(key) => &key.tenant,
+            Identity::Agent(proven) => proven.tenant(),
+        }
     }
 
-    /// Whether the key may be used for this agent.
+    /// The agent itself, if it is that which asks.
+    pub(crate) fn agent(&self) -> Option<&Proven> {
+        match &self.identity {
+            Identity::Key(_) => None,
+            Identity::Agent(proven) => Some(proven),
+        }
+    }
+
+    /// Whether it may ask about this agent.
     pub(crate) fn reaches(&self, agent: AgentId) -> bool {
-        self.key.reaches(agent)
+        self.bound_to().is_none_or(|bound| bound.contains(&agent))
     }
 
-    /// The only agents it may be used for.
+    /// The only agents it may ask about.
     pub(crate) fn bound_to(&self) -> Option<&[AgentId]> {
-        self.key.agents.as_deref()
+        match &self.identity {
+            Identity::Key(key) => key.agents.as_deref(),
+            Identity::Agent(proven) => Some(proven.only()),
+        }
     }
 
-    /// Whether the key is bound to certain agents.
+    /// Whether it is bound to certain agents.
     pub(crate) fn is_bound(&self) -> bool {
-        self.key.agents.is_some()
+        self.bound_to().is_some()
     }
 }
 
@@ -83,10 +120,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets those through whose route it is.
+/// Lets those through whose route it is; a body of more than `most` octets is not read to find out.
 pub(crate) async fn gate(
-    State((service, open)): State<(Arc<Service>, Open)>,
-    mut request: Request,
+    State((service, open, most)): State<(Arc<Service>, Open, usize)>,
+    request: Request,
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
@@ -98,40 +135,94 @@ pub(crate) async fn gate(
         };
     }
     let address = peer.map(|peer| peer.to_string());
-    let key = match identify(&service, request.headers(), origin).await {
-        Ok(key) => key,
-        Err(refusal) => return refusal.into_response(),
+    let (identity, mut request) = match identify(&service, open, origin, request, most).await {
+        Ok(identified) => identified,
+        Err(refused) => return refused.into_response(),
     };
-    let actor = Actor(key.prefix.clone());
-    let mut response = match open.admits(key.role) {
-        true => match service.rates.admit(&key.prefix) {
-            Ok(()) => {
-                request.extensions_mut().insert(Caller { key: Arc::new(key), address });
-                next.run(request).await
-            }
-            Err(refusal) => refusal.into_response(),
-        },
-        false => {
-            let text = format!("a key with the role `{}` may not do this", key.role.word());
-            Refusal::new(StatusCode::FORBIDDEN, "access.role", text).into_response()
-        }
-    };
+    let caller = Caller { identity, address };
+    let actor = caller.actor();
+    request.extensions_mut().insert(caller);
+    let mut response = next.run(request).await;
     response.extensions_mut().insert(actor);
     response
 }
 
+/// A no, and whose request it was as far as that is known.
+struct Refused {
+    actor: Option<Actor>,
+    refusal: Refusal,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { actor: None, refusal }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = self.refusal.into_response();
+        if let Some(actor) = self.actor {
+            response.extensions_mut().insert(actor);
+        }
+        response
+    }
+}
+
 async fn identify(
-    service: &Service,
+    service: &Arc<Service>,
+    open: Open,
+    origin: Option<Origin>,
+    request: Request,
+    most: usize,
+) -> Result<(Identity, Request), Refused> {
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
+    let (bears, proves) = (headers.contains_key(header::AUTHORIZATION), proof::is_there(headers));
+    if bears && proves {
+        let text = "a key and a proof together: send the one as whom you ask";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "access.both", text).into());
+    }
+    if open.admits_agents() && (proves || (open == Open::Agent && !bears)) {
+        let head = match proof::head(service, &parts).await {
+            Ok(head) => head,
+            Err(refusal) => {
+                if proves {
+                    service.throttle.failure(origin, Instant::now())?;
+                }
+                return Err(refusal.into());
+            }
+        };
+        let actor = Actor::Agent(head.agent());
+        let refused = |refusal| Refused { actor: Some(actor.clone()), refusal };
+        service.rates.admit(&actor).map_err(refused)?;
+        let (proven, body) = proof::whole(service, head, body, most).await.map_err(refused)?;
+        return Ok((Identity::Agent(Arc::new(proven)), Request::from_parts(parts, body)));
+    }
+    let key = known_key(service, headers, origin).await?;
+    let actor = Actor::Key(key.prefix.clone());
+    let refused = |refusal| Refused { actor: Some(actor.clone()), refusal };
+    if open == Open::Agent {
+        let text = "this is the agent's own: it proves that it has its key, and no API key does";
+        return Err(refused(Refusal::new(StatusCode::FORBIDDEN, "access.role", text)));
+    }
+    if !open.admits(key.role) {
+        let text = format!("a key with the role `{}` may not do this", key.role.word());
+        return Err(refused(Refusal::new(StatusCode::FORBIDDEN, "access.role", text)));
+    }
+    service.rates.admit(&actor).map_err(refused)?;
+    Ok((Identity::Key(Arc::new(key)), Request::from_parts(parts, body)))
+}
+
+async fn known_key(
+    service: &Arc<Service>,
     headers: &HeaderMap,
     origin: Option<Origin>,
 ) -> Result<ApiKeyRecord, Refusal> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Err(unknown()) };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-    let token =
-        token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    // Two headers would be read differently by a proxy and by us.
-    let (Some(key), None) = (token.and_then(ApiKey::parse), values.next()) else {
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return Err(unknown());
+    }
+    let Some(key) = bearer(headers).and_then(ApiKey::parse) else {
         service.throttle.failure(origin, Instant::now())?;
         return Err(unknown());
     };
@@ -140,7 +231,7 @@ async fn identify(
     let found = service.readers.read(move |store| store.key(&prefix)).await?;
     // An unknown prefix takes the same steps as a wrong secret.
     let kept = found.as_ref().map_or(Digest::from_bytes([0; 32]), |record| record.secret);
-    let same = equal(kept.as_bytes(), key.digest().as_bytes());
+    let same = bool::from(kept.as_bytes().ct_eq(key.digest().as_bytes()));
     let now = (service.clock)();
     match found.filter(|record| same && record.stands(now)) {
         Some(record) => {
@@ -154,10 +245,13 @@ async fn identify(
     }
 }
 
-/// Compares without stopping at the first difference.
-fn equal(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    let differs = left.iter().zip(right).fold(0, |differs, (left, right)| differs | (left ^ right));
-    std::hint::black_box(differs) == 0
+/// What stands behind `authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    // Two headers would be read differently by a proxy and by us.
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 fn unknown() -> Refusal {

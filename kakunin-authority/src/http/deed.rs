@@ -8,7 +8,6 @@ use super::access::Caller;
 use super::error::Refusal;
 use super::sequencer::Lane;
 use super::service::Service;
-use crate::access::Actor;
 use crate::authority::{Authority, AuthorityError};
 use crate::store::{AuditId, AuditRecord, Outcome};
 
@@ -45,7 +44,7 @@ impl Service {
             let (intent, seen) = look(authority)?;
             let record = AuditRecord {
                 at: now,
-                actor: Actor::Key(caller.prefix().clone()),
+                actor: caller.actor(),
                 address: caller.address.clone(),
                 tenant: caller.tenant().clone(),
                 what: intent.what.into(),

@@ -16,6 +16,7 @@ mod openapi;
 mod pace;
 mod page;
 mod peer;
+mod proof;
 mod rate;
 mod readers;
 mod route;

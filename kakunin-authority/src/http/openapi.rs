@@ -46,10 +46,14 @@ pub(crate) fn document() -> Value {
             }
             match row.open {
                 Open::Everyone => members.insert("security".into(), json!([])),
-                Open::Roles(_) => {
+                Open::Roles(_) | Open::AgentOr(_) => {
+                    if row.open.admits_agents() {
+                        members.insert("security".into(), json!([{ "possession": [] }, { "key": [] }]));
+                    }
                     let roles = Role::ALL.into_iter().filter(|role| row.open.admits(*role)).map(Role::word);
                     members.insert("x-kakunin-roles".into(), roles.collect())
                 }
+                Open::Agent => members.insert("security".into(), json!([{ "possession": [] }])),
             };
         }
         let path = paths.entry(row.path).or_insert_with(|| match row.place {
@@ -73,6 +77,7 @@ pub(crate) fn document() -> Value {
         "components": {
             "securitySchemes": {
                 "key": { "type": "http", "scheme": "bearer", "description": "An API key: kak_live_<prefix>_<secret>." },
+                "possession": { "type": "http", "scheme": "signature", "description": "The agent signs each request with the key of its certificate: RFC 9421 in the form of docs/wire.md 6." },
             },
             "responses": {
                 "refusal": {

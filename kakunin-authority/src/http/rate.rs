@@ -1,4 +1,4 @@
-//! How often a key may ask: a burst, then a steady rate (the generic cell rate algorithm).
+//! How often a key or an agent may ask: a burst, then a steady rate (the generic cell rate algorithm).
 //!
 //! One instant for each key says when its budget is whole again. Time is told by the caller.
 
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 
 use super::error::Refusal;
-use crate::access::KeyPrefix;
+use crate::access::Actor;
 
-/// The budgets of all keys.
+/// The budgets of all keys and agents.
 #[derive(Default)]
-pub(crate) struct Rates(Mutex<HashMap<KeyPrefix, Instant>>);
+pub(crate) struct Rates(Mutex<HashMap<Actor, Instant>>);
 
 impl Rates {
     /// Takes one request out of the key's budget.
     ///
     /// # Errors
     /// [`Refusal`] with the seconds after which there is room again.
-    pub(crate) fn admit(&self, key: &KeyPrefix) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, key: &Actor) -> Result<(), Refusal> {
         self.admit_at(key, Instant::now()).map_err(|wait| Refusal {
             retry_after: Some(wait.as_secs().saturating_add(1)),
             ..Refusal::new(
@@ -31,7 +31,7 @@ impl Rates {
         })
     }
 
-    fn admit_at(&self, key: &KeyPrefix, now: Instant) -> Result<(), Duration> {
+    fn admit_at(&self, key: &Actor, now: Instant) -> Result<(), Duration> {
         let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Keys that stand are few; those whose budget is whole need no place.
         if budgets.len() > MANY {
@@ -58,11 +58,12 @@ const MANY: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::KeyPrefix;
 
     #[test]
     fn a_burst_is_let_through_and_then_one_each_step() {
         let (rates, start) = (Rates::default(), Instant::now());
-        let (key, other) = (KeyPrefix::from_random([1; 8]), KeyPrefix::from_random([2; 8]));
+        let [key, other] = [1, 2].map(|number| Actor::Key(KeyPrefix::from_random([number; 8])));
         for _ in 0..BURST {
             assert_eq!(rates.admit_at(&key, start), Ok(()));
         }

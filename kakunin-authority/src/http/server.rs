@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::door::{Counts, Door, Each, Places, Plane};
 use super::intake::Intake;
 use super::peer::Proxies;
+use super::proof::Proofs;
 use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::{Next, Orders, carry_out, carry_out_parts};
@@ -32,6 +33,8 @@ pub struct ServeOptions {
     pub hours: Hours,
     /// What strangers may do.
     pub strangers: Strangers,
+    /// By which names clients reach it, with the port unless it is their scheme's default, beside those of the address.
+    pub names: Vec<String>,
     /// Takes one line of the log, in JSON.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -136,7 +139,8 @@ impl Server {
     ) -> Result<(), ServeError> {
         let published = watch::Sender::new(None);
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock, hours, strangers, log } = options;
+        let ServeOptions { clock, hours, strangers, names, log } = options;
+        let proofs = Proofs::new(authority, self.address, &names, clock())?;
         let _ = authority.publish(hours, clock())?;
         let service = Arc::new(Service {
             orders: Orders::default(),
@@ -148,6 +152,7 @@ impl Server {
             intake: Intake::default(),
             throttle: Throttle::new(strangers.requests),
             doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),
+            proofs,
             held: authority.held_keys()?,
             opened: std::sync::Mutex::default(),
             derivations: Semaphore::new(DERIVATIONS),

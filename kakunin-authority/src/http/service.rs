@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use super::door::{Counts, Plane};
 use super::error::Refusal;
 use super::intake::Intake;
+use super::proof::Proofs;
 use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::Orders;
@@ -33,6 +34,7 @@ pub(crate) struct Service {
     pub(crate) throttle: Throttle,
     /// What was counted at each door.
     pub(crate) doors: Vec<(Plane, Arc<Counts>)>,
+    pub(crate) proofs: Proofs,
     pub(crate) held: HeldKeys,
     pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
     /// Each key derivation takes 16 MiB and a core.

@@ -34,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) asks: &'static [Named],
     /// Not behind a public door, though it needs no key.
     pub(crate) within: bool,
+    /// How many octets its body may have.
+    pub(crate) most: usize,
     pub(crate) handler: fn() -> Handlers,
 }
 
@@ -46,12 +48,18 @@ impl Row {
         about: &'static str,
         handler: fn() -> Handlers,
     ) -> Self {
-        Self { method, path, place: Place::Api, open, about, takes: &[], asks: &[], within: false, handler }
+        let (place, within) = (Place::Api, false);
+        Self { method, path, place, open, about, takes: &[], asks: &[], within, most: MAX_BODY, handler }
     }
 
     /// The same route with the members of its body.
     pub(crate) fn takes(self, takes: &'static [Named]) -> Self {
         Self { takes, ..self }
+    }
+
+    /// The same route with a body of up to so many octets.
+    pub(crate) fn most(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// The same route with the members of its query.
@@ -71,17 +79,8 @@ impl Row {
         about: &'static str,
         handler: fn() -> Handlers,
     ) -> Self {
-        Self {
-            method,
-            path,
-            place: Place::Top,
-            open: Open::Everyone,
-            about,
-            takes: &[],
-            asks: &[],
-            within: false,
-            handler,
-        }
+        let (place, open, within) = (Place::Top, Open::Everyone, false);
+        Self { method, path, place, open, about, takes: &[], asks: &[], within, most: MAX_BODY, handler }
     }
 }
 
@@ -117,6 +116,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::verify::rows(),
         route::agents::rows(),
         route::certify::rows(),
+        route::enrol::rows(),
         route::sign::rows(),
         route::standing::rows(),
         route::keys::rows(),
@@ -131,8 +131,8 @@ pub(crate) fn router(service: &Arc<Service>, plane: Plane) -> Router {
     let (mut top, mut api) = (Router::new(), Router::new());
     let behind = |row: &Row| plane == Plane::Keyed || (row.open == Open::Everyone && !row.within);
     for row in rows().into_iter().filter(behind) {
-        let guard = from_fn_with_state((Arc::clone(service), row.open), gate);
-        let handler = (row.handler)().layer(guard);
+        let guard = from_fn_with_state((Arc::clone(service), row.open, row.most), gate);
+        let handler = (row.handler)().layer(DefaultBodyLimit::max(row.most)).layer(guard);
         match row.place {
             Place::Api => api = api.route(row.path, handler),
             Place::Top => top = top.route(row.path, handler),
@@ -143,7 +143,6 @@ pub(crate) fn router(service: &Arc<Service>, plane: Plane) -> Router {
     top.nest("/v1", api.clone())
         .nest("/api/v1", api)
         .fallback(no_route)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(Arc::clone(service), wire))
         .with_state(Arc::clone(service))
 }

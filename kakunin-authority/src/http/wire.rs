@@ -21,11 +21,7 @@ use super::pace::Slow;
 use super::peer::Peer;
 use super::service::Service;
 use super::tls::ClientChain;
-use crate::access::KeyPrefix;
-
-/// Which key asked, for the log.
-#[derive(Clone, Debug)]
-pub(crate) struct Actor(pub(crate) KeyPrefix);
+use crate::access::Actor;
 
 pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -77,7 +73,7 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, 
         "request": id,
         "from": peer.map(|peer| peer.to_string()),
         "certificate": shown,
-        "key": actor.as_ref().map(|actor| actor.0.as_str()),
+        "key": actor.as_ref().map(ToString::to_string),
         "method": method.as_str(),
         "route": route,
         "status": response.status().as_u16(),

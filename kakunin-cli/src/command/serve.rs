@@ -66,6 +66,9 @@ pub(crate) struct Serve {
     /// How many requests a second one address may send to routes that need no key
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     requests_per_address: u32,
+    /// A name, with its port unless that is 443, by which agents reach it through a proxy; may be given several times
+    #[arg(long, value_name = "NAME")]
+    name: Vec<String>,
     /// Write address and, if it was made now, owner's key to this file, in JSON, once it answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -115,6 +118,7 @@ impl Serve {
             clock: Arc::new(now),
             hours,
             strangers: self.strangers(),
+            names: self.name.clone(),
             // Nobody to read the log is no reason to stop.
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod certify;
 pub(crate) mod crl;
+pub(crate) mod enrol;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod receipts;

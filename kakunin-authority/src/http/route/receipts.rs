@@ -21,7 +21,7 @@ use crate::store::{Answer, Begun, ReceiptRecord, Store, StoreError};
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "Keep receipts: lines of compact JWS, durable when this is answered";
-    vec![Row::api(Method::POST, "/receipts", Open::Roles(&[Role::Ingest]), about, || post(send))]
+    vec![Row::api(Method::POST, "/receipts", Open::AgentOr(&[Role::Ingest]), about, || post(send)).most(MOST)]
 }
 
 async fn send(
@@ -30,7 +30,7 @@ async fn send(
     request: Request,
 ) -> Result<Response, Refusal> {
     // A place first: what has none is not even read.
-    let place = service.intake.enter(caller.prefix().to_string())?;
+    let place = service.intake.enter(caller.actor().to_string())?;
     let key = repeat_key(&caller, request.headers())?;
     let body = whole(request.into_body()).await?;
     let hash = Digest::of_parts(&[b"receipts ", &body]);
@@ -82,7 +82,7 @@ fn repeat_key(caller: &Caller, headers: &HeaderMap) -> Result<Option<String>, Re
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| (1..=128).contains(&text.len()));
     match (text, values.next()) {
-        (Some(text), None) => Ok(Some(format!("receipts {} {text}", caller.prefix()))),
+        (Some(text), None) => Ok(Some(format!("receipts {} {text}", caller.actor()))),
         _ => Err(Refusal::invalid(
             "`idempotency-key` has to be there once, with 1 to 128 printable characters",
         )),

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::office::Office;
+use super::robot::Robot;
 use super::web::Request;
 use crate::desk::Desk;
 
-/// The roles besides the owner's that may use a route; `None` is everyone, without a key.
+/// The roles besides the owner's that may use a route; `None` is everyone, without a key. An `agent` comes with a proof of
+/// its own, and what is its alone is not the owner's either.
 const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/health", None),
     ("get", "/ready", None),
@@ -27,6 +29,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/verify/{serial}", None),
     ("post", "/verify/message", None),
     ("post", "/agents/{id}/certify", Some(&["issuer"])),
+    ("post", "/agents/{id}/renew", Some(&["agent"])),
     ("post", "/agents/{id}/suspend", Some(&["revoker"])),
     ("post", "/agents/{id}/resume", Some(&["revoker"])),
     ("post", "/agents/{id}/revoke", Some(&["revoker"])),
@@ -35,7 +38,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("post", "/keys", Some(&[])),
     ("delete", "/keys/{prefix}", Some(&[])),
     ("get", "/audit-log", Some(&["auditor"])),
-    ("post", "/receipts", Some(&["ingest"])),
+    ("post", "/receipts", Some(&["ingest", "agent"])),
 ];
 
 const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "gate"];
@@ -62,6 +65,7 @@ fn every_route_is_open_to_its_roles_and_to_nobody_else() {
         TABLE.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
     assert_eq!(routes, table, "a route without a row, or a row without a route");
 
+    let robot = Robot::certified(&office, "billing");
     let keys: Vec<(&str, String)> =
         ROLES.iter().map(|role| (*role, office.key(&json!({ "role": role })))).collect();
     let wrong = [
@@ -87,11 +91,15 @@ fn every_route_is_open_to_its_roles_and_to_nobody_else() {
         };
         for (role, key) in &keys {
             let reply = office.send(&plain.clone().bearer(key));
-            let may = *role == "owner" || roles.contains(role);
+            let may = roles.contains(role) || (*role == "owner" && *roles != ["agent"]);
             let refused = reply.status == 403 && reply.json()["code"] == "access.role";
             assert_eq!(refused, !may, "{role} {method} {path}: {} {}", reply.status, reply.text());
             assert_ne!(reply.status, 401, "{role} {method} {path}");
         }
+        let reply = robot.send(plain.clone());
+        let stranger = (reply.status, reply.json()["code"].as_str()) == (401, Some("access.key"));
+        assert_eq!(stranger, !roles.contains(&"agent"), "agent {method} {path}: {}", reply.text());
+        assert!(stranger || ![401, 403].contains(&reply.status), "agent {method} {path}: {}", reply.text());
         for header in wrong {
             let reply = office.send(&plain.clone().header("Authorization", header));
             assert_eq!(

@@ -7,6 +7,8 @@ mod ingest;
 mod office;
 mod orders;
 mod papers;
+mod proofs;
 mod public;
 mod remote;
+mod robot;
 mod web;

@@ -36,8 +36,13 @@ impl Request {
     }
 
     pub(super) fn send(&self, address: &str) -> Reply {
+        self.send_as(address, address)
+    }
+
+    /// Names another host than the one it is sent to.
+    pub(super) fn send_as(&self, host: &str, address: &str) -> Reply {
         let mut head =
-            format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
+            format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -1,0 +1,243 @@
+//! An agent that asks in its own name: its proof, and how its certificate stands by the records.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::OriginalUri;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use kakunin_core::certificate::{AgentCertificate, TrustAnchors};
+use kakunin_core::id::AgentId;
+use kakunin_core::possession::{Nonces, PossessionError, Presented, SignedHead, Target};
+use kakunin_core::reason::DenialReason;
+use kakunin_core::time::UnixTime;
+use tokio::sync::Semaphore;
+
+use super::error::Refusal;
+use super::service::Service;
+use crate::access::TenantId;
+use crate::authority::{Authority, AuthorityError, BACKDATE};
+use crate::standing::Standing;
+use crate::store::CertificateRecord;
+
+/// What proofs are judged by.
+pub(crate) struct Proofs {
+    anchors: TrustAnchors,
+    /// The names by which the service goes.
+    names: Vec<String>,
+    nonces: Mutex<Nonces>,
+    /// Bodies that are being read to judge their proofs: each is memory that its sender has not paid for yet.
+    bodies: Semaphore,
+}
+
+impl Proofs {
+    /// Begins to judge at `now`; `named` are names of the service beside those of the address it listens at.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when the records cannot be read.
+    pub(crate) fn new(
+        authority: &Authority<'_>,
+        address: SocketAddr,
+        named: &[String],
+        now: UnixTime,
+    ) -> Result<Self, AuthorityError> {
+        let root = authority.root().decoded().der();
+        let anchors = TrustAnchors::new([root]).map_err(|_| AuthorityError::NoIssuer)?;
+        // What was issued in this very second may have been used before this start.
+        let began = if authority.issued_at(now)? { now } else { now.plus(-1) };
+        let nonces = Mutex::new(Nonces::new(began, ROOM));
+        Ok(Self { anchors, names: names(address, named), nonces, bodies: Semaphore::new(BODIES) })
+    }
+}
+
+/// An agent that proved that it has the key of a certificate in good standing.
+#[derive(Clone, Debug)]
+pub(crate) struct Proven {
+    tenant: TenantId,
+    agent: [AgentId; 1],
+    certificate: AgentCertificate,
+}
+
+impl Proven {
+    pub(crate) const fn agent(&self) -> AgentId {
+        let [agent] = self.agent;
+        agent
+    }
+
+    /// The one agent it may ask about: itself.
+    pub(crate) const fn only(&self) -> &[AgentId] {
+        &self.agent
+    }
+
+    pub(crate) const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// By which it proved itself.
+    pub(crate) const fn certificate(&self) -> &AgentCertificate {
+        &self.certificate
+    }
+}
+
+/// A head that the agent of a certificate in good standing signed.
+pub(crate) struct Head {
+    signed: SignedHead,
+    record: CertificateRecord,
+}
+
+impl Head {
+    pub(crate) const fn agent(&self) -> AgentId {
+        self.record.agent
+    }
+}
+
+/// Whether a request comes with a proof, good or not.
+pub(crate) fn is_there(headers: &HeaderMap) -> bool {
+    ["signature", "signature-input", "kakunin-certificate-chain"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
+/// Judges what is known before the body is read: signature, path, standing.
+///
+/// # Errors
+/// [`Refusal`] with the code of what is wrong.
+pub(crate) async fn head(service: &Arc<Service>, request: &Parts) -> Result<Head, Refusal> {
+    let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let presented = Presented::find(fields).map_err(refusal)?.ok_or_else(missing)?;
+    let uri = request.extensions.get::<OriginalUri>().map_or(&request.uri, |uri| &uri.0);
+    let target = Target {
+        method: request.method.as_str(),
+        // In HTTP/2, and in a request to a proxy, the authority is part of the URI and `host` does not count.
+        authority: uri.authority().map_or_else(|| host(&request.headers), |authority| authority.as_str()),
+        path: uri.path(),
+        query: uri.query(),
+    };
+    let Proofs { anchors, names, .. } = &service.proofs;
+    let signed = presented.verify(&target, names, anchors, (service.clock)()).map_err(refusal)?;
+    let certificate = signed.path().agent().decoded();
+    let (serial, der) = (certificate.serial(), certificate.der().to_vec());
+    let found = service.readers.read(move |store| {
+        let Some(record) = store.certificate(serial)? else { return Ok(None) };
+        let mut issuers = store.issuers()?.into_iter();
+        let stands = issuers.any(|issuer| issuer.id == record.issuer && issuer.revoked.is_none());
+        Ok(Some((record, stands)))
+    });
+    // Whoever has an authority under our root, or an older copy of ours, issues nothing that is in the records.
+    let ours = found.await?.filter(|(record, _)| record.der.as_deref() == Some(der.as_slice()));
+    let (record, stands) = ours.ok_or_else(|| denied(DenialReason::CertificateUntrusted))?;
+    match (record.standing, stands) {
+        (Standing::Good, true) => Ok(Head { signed, record }),
+        (Standing::Held, true) => Err(denied(DenialReason::CertificateHeld)),
+        _ => Err(denied(DenialReason::CertificateRevoked)),
+    }
+}
+
+/// Reads the body, and takes the proof if it is one for it and was never used. Gives the body back as it was.
+///
+/// # Errors
+/// [`Refusal`] with the code of what is wrong.
+pub(crate) async fn whole(
+    service: &Service,
+    head: Head,
+    body: Body,
+    most: usize,
+) -> Result<(Proven, Body), Refusal> {
+    let place = service.proofs.bodies.try_acquire();
+    let place =
+        place.map_err(|_| Refusal::unavailable("busy", "too many bodies are on their way; try again"))?;
+    let read = tokio::time::timeout(SENDING, to_bytes(body, most)).await;
+    let slow = || Refusal::new(StatusCode::REQUEST_TIMEOUT, "request.slow", "the body did not come in time");
+    let body = read.map_err(|_| slow())?.map_err(|_| {
+        let text = format!("the body has more than {most} octets, or did not come to its end");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", text)
+    })?;
+    drop(place);
+    let Head { signed, record } = head;
+    let signed = signed.covers(&body).map_err(refusal)?;
+    // Nobody signs a certificate before its time: it was issued when its validity began, plus what it is set back.
+    let issued = record.validity.not_before.plus(BACKDATE);
+    let now = (service.clock)();
+    let possession = {
+        // A set that a panic left half changed would admit what came before; it is only ever one insertion.
+        let mut nonces = service.proofs.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        nonces.admit(signed, Some(issued), now).map_err(refusal)?
+    };
+    let certificate = possession.path().agent().clone();
+    let proven = Proven { tenant: record.tenant, agent: [record.agent], certificate };
+    Ok((proven, Body::from(body)))
+}
+
+/// The one `host` of a request.
+fn host(headers: &HeaderMap) -> &str {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        _ => "",
+    }
+}
+
+/// By which names a service at `address` goes: those it was given and, as far as it can be reached there, those of this machine.
+fn names(address: SocketAddr, named: &[String]) -> Vec<String> {
+    let port = address.port();
+    let own = match address.ip() {
+        ip if ip.is_loopback() => vec![address.to_string(), format!("localhost:{port}")],
+        ip if ip.is_unspecified() => Vec::new(),
+        _ => vec![address.to_string()],
+    };
+    own.into_iter().chain(named.iter().map(|name| name.to_ascii_lowercase())).collect()
+}
+
+fn refusal(error: PossessionError) -> Refusal {
+    let text = match error {
+        PossessionError::Authority => {
+            format!("{error}; the operator says its names with `kakunin serve --name`")
+        }
+        _ => error.to_string(),
+    };
+    let wait = match error {
+        PossessionError::Starting { wait } => wait,
+        PossessionError::Full => 60,
+        _ => {
+            return Refusal {
+                challenge: Some(CHALLENGE),
+                ..Refusal::new(StatusCode::UNAUTHORIZED, error.code(), text)
+            };
+        }
+    };
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), text);
+    Refusal { retry_after: Some(wait.into()), ..refusal }
+}
+
+fn denied(reason: DenialReason) -> Refusal {
+    let text = format!("{}; {}", reason.what(), reason.fix());
+    Refusal { challenge: Some(CHALLENGE), ..Refusal::new(StatusCode::UNAUTHORIZED, reason.code(), text) }
+}
+
+fn missing() -> Refusal {
+    let text = "no proof; the agent signs the request with the key of its certificate (docs/wire.md 6)";
+    Refusal { challenge: Some(CHALLENGE), ..Refusal::new(StatusCode::UNAUTHORIZED, "access.proof", text) }
+}
+
+const BODIES: usize = 256;
+const SENDING: Duration = Duration::from_secs(15);
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature");
+/// In 90 s, of which one agent at its rate takes 10,000; each takes about 40 octets.
+const ROOM: usize = 500_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_goes_by_the_names_it_can_be_reached_by() {
+        let of = |address: &str, named: &[String]| names(address.parse().unwrap(), named);
+        assert_eq!(of("127.0.0.1:8080", &[]), ["127.0.0.1:8080", "localhost:8080"]);
+        assert_eq!(of("[::1]:8080", &[]), ["[::1]:8080", "localhost:8080"]);
+        assert_eq!(of("192.0.2.1:8080", &[]), ["192.0.2.1:8080"]);
+        assert_eq!(of("0.0.0.0:8080", &[]), [""; 0]);
+        assert_eq!(of("0.0.0.0:8080", &["Kakunin.Example.com".into()]), ["kakunin.example.com"]);
+    }
+}
