@@ -17,6 +17,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::access::TenantId;
 use crate::agent::{AgentName, Who};
 use crate::directory::DirectoryError;
+use crate::feed::FeedKeyError;
+use crate::feeding::Feeds;
 use crate::files::{self, FileError, Readers};
 use crate::home::{Home, HomeError, HomeLock};
 use crate::issue::IssueError;
@@ -30,6 +32,7 @@ use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, StandingChan
 use crate::term::{MAX_DAYS, MAX_HOURS};
 
 pub use crate::enrol::{AnyAction, Budgets, Certified, Certify, Comeback, Renew, Renewed};
+pub use crate::feeding::{FeedEpoch, FeedMode};
 pub use crate::term::{Days, Hours};
 
 /// A home that is locked for changes.
@@ -40,6 +43,7 @@ pub struct Authority<'a> {
     pub(crate) root: CaCertificate,
     pub(crate) issuing: Vec<Issuing>,
     pub(crate) keys: Keys<'a>,
+    pub(crate) feeds: Feeds,
     published: Option<Arc<Published>>,
     _lock: HomeLock,
 }
@@ -59,6 +63,9 @@ pub struct Ordered {
     pub agent: AgentRecord,
     /// How it stood before.
     pub before: Standing,
+    /// Where the feed says so, if the lists ask for one: in whose feed, and how far that has come. An order that changed
+    /// nothing names the current issuing authority's.
+    pub told: Option<FeedEpoch>,
     /// The lists that say so.
     pub publication: Publication,
 }
@@ -101,8 +108,17 @@ impl<'a> Authority<'a> {
         let keys = Keys { home: home.clone(), sources, passphrase: Some(passphrase), open };
         let issuing = vec![Issuing { id: first, certificate: issuing, revoked: false }];
         let tenant = TenantId::default();
-        let mut authority =
-            Self { home: home.clone(), store, tenant, root, issuing, keys, published: None, _lock: lock };
+        let mut authority = Self {
+            home: home.clone(),
+            store,
+            tenant,
+            root,
+            issuing,
+            keys,
+            feeds: Feeds::default(),
+            published: None,
+            _lock: lock,
+        };
         let publication = authority.publish(hours, now)?;
         Ok((authority, publication))
     }
@@ -133,6 +149,7 @@ impl<'a> Authority<'a> {
             root,
             issuing,
             keys,
+            feeds: Feeds::default(),
             published: None,
             _lock: lock,
         })
@@ -194,14 +211,24 @@ impl<'a> Authority<'a> {
             Order::Resume => Reason::Unspecified,
             Order::Revoke | Order::Halt => Reason::for_revocation(text),
         };
+        let mut told = None;
         if to != agent.standing {
             let tenant = &self.tenant;
             let halt = order == Order::Halt;
             let change = StandingChange { tenant, agent: agent.id, to, reason, text, halt, at: now };
-            self.store.change_standing(&change)?;
+            let changes = self.store.change_standing(&change)?;
+            told = changes.last().map(|change| change.issuer);
         }
+        let told = self.issuing.iter().find(|issuing| Some(issuing.id) == told);
+        let told = told.map(|issuing| issuing.certificate.decoded().key().key_id());
         let publication = self.publish(hours, now)?;
-        Ok(Ordered { agent: self.find(&Who::Id(agent.id))?, before: agent.standing, publication })
+        let issuer = told.or(Some(publication.issuer));
+        Ok(Ordered {
+            agent: self.find(&Who::Id(agent.id))?,
+            before: agent.standing,
+            told: publication.feeds.iter().find(|feed| Some(feed.issuer) == issuer).copied(),
+            publication,
+        })
     }
 
     /// Signs the next lists and writes everything that is public.
@@ -216,11 +243,15 @@ impl<'a> Authority<'a> {
         let current = self.current()?.id;
         let mut lists = vec![root.der];
         let mut newest = None;
-        for id in self.live(now)? {
+        let live = self.live(now)?;
+        self.end_feeds(&live);
+        for id in live {
+            // Kept first: the list says how far the feed was known when it was signed.
+            let policy = self.tell_changes(id, now)?;
             let Some(issuing) = self.issuing.iter().find(|issuing| issuing.id == id) else { continue };
             let period = Period { now, seconds: i64::from(hours.0) * 3600 };
             let signer = self.keys.signer(id)?;
-            let list = sign_list(self.store.as_mut(), id, &issuing.certificate, signer, period)?;
+            let list = sign_list(self.store.as_mut(), id, &issuing.certificate, signer, period, policy)?;
             lists.push(list.der.clone());
             if id == current {
                 newest = Some(list);
@@ -232,7 +263,8 @@ impl<'a> Authority<'a> {
         publish::write(&self.home, &published)?;
         // Only what is on the disk is shown.
         self.published = Some(Arc::new(published));
-        Ok(Publication { number, next_update, path: self.home.lists()? })
+        let issuer = self.issuing()?.decoded().key().key_id();
+        Ok(Publication { number, next_update, path: self.home.lists()?, issuer, feeds: self.feed_epochs() })
     }
 
     /// What was last published since this home was opened.
@@ -267,6 +299,8 @@ impl<'a> Authority<'a> {
         hours: Hours,
         now: UnixTime,
     ) -> Result<Publication, AuthorityError> {
+        // The new authority has no list yet that would say so.
+        self.feed_mode()?;
         let passphrase = self.keys.passphrase()?;
         let root_key = self.keys.signer(IssuerId::ROOT)?;
         let last = self.issuing.iter().map(|issuing| issuing.id).max().unwrap_or(IssuerId::ROOT);
@@ -289,11 +323,11 @@ impl<'a> Authority<'a> {
     fn sign_root_list(&mut self, now: UnixTime) -> Result<ListRecord, AuthorityError> {
         let signer = self.keys.signer(IssuerId::ROOT)?;
         let period = Period { now, seconds: ROOT_LIST_DAYS * DAY };
-        sign_list(self.store.as_mut(), IssuerId::ROOT, &self.root, signer, period)
+        sign_list(self.store.as_mut(), IssuerId::ROOT, &self.root, signer, period, None)
     }
 
     /// The issuing authorities whose lists someone can still need.
-    fn live(&self, now: UnixTime) -> Result<Vec<IssuerId>, AuthorityError> {
+    pub(crate) fn live(&self, now: UnixTime) -> Result<Vec<IssuerId>, AuthorityError> {
         let current = self.current()?.id;
         let mut live = Vec::new();
         for issuing in &self.issuing {
@@ -452,6 +486,9 @@ pub enum AuthorityError {
     /// The home.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The feed.
+    #[error("the feed: {0}")]
+    Feed(#[source] Box<FeedKeyError>),
     /// A certificate that was not issued.
     #[error(transparent)]
     Issue(#[from] IssueError),

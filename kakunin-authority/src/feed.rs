@@ -23,6 +23,7 @@ pub struct PreparedFeed {
     issuing: CaCertificate,
     signer: Signer,
     serial: SerialNumber,
+    validity: Validity,
     tbs: Vec<u8>,
 }
 
@@ -45,13 +46,25 @@ impl PreparedFeed {
         let subject = Subject { name: NAME, key: signer.public(), validity, serial };
         let kind = Kind::Feed { issuer: issuing };
         let tbs = to_be_signed(&kind, &subject, issuing.decoded().key().algorithm())?;
-        Ok(Self { issuing: issuing.clone(), signer, serial, tbs })
+        Ok(Self { issuing: issuing.clone(), signer, serial, validity, tbs })
     }
 
     /// The serial number of the certificate.
     #[must_use]
     pub const fn serial(&self) -> SerialNumber {
         self.serial
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo of the key.
+    #[must_use]
+    pub fn key_id(&self) -> Digest {
+        self.signer.public().key_id()
+    }
+
+    /// From when to when the certificate is valid.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The bytes that are going to be signed.
@@ -106,6 +119,13 @@ impl FeedKey {
         let Validity { not_before, not_after } = self.certificate.decoded().validity();
         let life = not_after.seconds().saturating_sub(not_before.seconds());
         now >= not_before.plus(life / 3 * 2)
+    }
+
+    /// Whether what it signs now is taken.
+    #[must_use]
+    pub fn is_valid(&self, now: UnixTime) -> bool {
+        let Validity { not_before, not_after } = self.certificate.decoded().validity();
+        (not_before..=not_after).contains(&now)
     }
 
     /// Signs what follows on `head`: as many changes as the entries take, in order. `entries` may come in any order; of

@@ -18,6 +18,8 @@ pub mod directory;
 mod enrol;
 pub mod feed;
 #[cfg(feature = "home")]
+mod feeding;
+#[cfg(feature = "home")]
 pub mod files;
 #[cfg(feature = "home")]
 pub mod grant;

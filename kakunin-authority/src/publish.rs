@@ -8,10 +8,13 @@ use std::path::PathBuf;
 
 use der::pem::{self, LineEnding};
 use kakunin_core::certificate::CaCertificate;
+use kakunin_core::digest::Digest;
 use kakunin_core::key::Signer;
+use kakunin_core::revocation::ListPolicy;
 use kakunin_core::time::UnixTime;
 
 use crate::authority::AuthorityError;
+use crate::feeding::FeedEpoch;
 use crate::files::{self, Readers};
 use crate::home::Home;
 use crate::list::{ListHeader, ListWriter};
@@ -27,6 +30,10 @@ pub struct Publication {
     pub next_update: UnixTime,
     /// The file.
     pub path: PathBuf,
+    /// SHA-256 of the SubjectPublicKeyInfo of the current issuing authority.
+    pub issuer: Digest,
+    /// How far the feed of each issuing authority is; none if the lists ask for no feed.
+    pub feeds: Vec<FeedEpoch>,
 }
 
 /// What everyone may read, as it was last written to `public/`.
@@ -122,6 +129,7 @@ pub(crate) fn sign_list(
     issuer: &CaCertificate,
     signer: &Signer,
     period: Period,
+    policy: Option<ListPolicy>,
 ) -> Result<ListRecord, AuthorityError> {
     let last = store.newest_list(id)?;
     let last_update = last.as_ref().map_or(UnixTime::from_seconds(0), |list| list.this_update);
@@ -147,7 +155,7 @@ pub(crate) fn sign_list(
     let this_update = period.now.max(last_update);
     let next_update = this_update.plus(period.seconds);
     let number = store.next_list_number(id)?;
-    let header = ListHeader { issuer, number, this_update, next_update, policy: None };
+    let header = ListHeader { issuer, number, this_update, next_update, policy };
     let list = ListRecord { number, this_update, next_update, der: writer.sign(&header, signer)? };
     store.keep_list(id, &list)?;
     Ok(list)

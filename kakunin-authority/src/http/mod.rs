@@ -11,6 +11,7 @@ mod body;
 mod deed;
 mod door;
 mod error;
+mod feed;
 mod intake;
 mod openapi;
 mod pace;

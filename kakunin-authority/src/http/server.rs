@@ -5,10 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kakunin_core::time::UnixTime;
+use kakunin_core::time::{UnixMillis, UnixTime};
 use tokio::sync::{Semaphore, watch};
 
 use super::door::{Counts, Door, Each, Places, Plane};
+use super::feed::Hub;
 use super::intake::Intake;
 use super::peer::Proxies;
 use super::proof::Proofs;
@@ -19,11 +20,11 @@ use super::service::Service;
 use super::table::router;
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError, TlsFiles};
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::{Authority, AuthorityError, FeedMode};
 use crate::term::Hours;
 
 /// What time it is.
-pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// How to serve.
 pub struct ServeOptions {
@@ -35,6 +36,8 @@ pub struct ServeOptions {
     pub strangers: Strangers,
     /// By which names clients reach it, with the port unless it is their scheme's default, beside those of the address.
     pub names: Vec<String>,
+    /// Whether the feed is served, and the lists ask for it.
+    pub feed: FeedMode,
     /// Takes one line of the log, in JSON.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -139,14 +142,20 @@ impl Server {
     ) -> Result<(), ServeError> {
         let published = watch::Sender::new(None);
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock, hours, strangers, names, log } = options;
+        let ServeOptions { clock: millis, hours, strangers, names, feed, log } = options;
+        let seconds = Arc::clone(&millis);
+        let clock = Arc::new(move || seconds().to_seconds());
+        authority.set_feed(feed);
         let proofs = Proofs::new(authority, self.address, &names, clock())?;
         let _ = authority.publish(hours, clock())?;
+        authority.renew_feed_keys(clock())?;
         let service = Arc::new(Service {
             orders: Orders::default(),
             published,
             readers,
             clock,
+            millis,
+            feeds: Hub::default(),
             hours,
             rates: Rates::default(),
             intake: Intake::default(),
@@ -159,6 +168,7 @@ impl Server {
             log,
         });
         show(&service, authority);
+        service.feeds.refresh(authority)?;
 
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kakunin-http").build();
@@ -172,6 +182,7 @@ impl Server {
         });
         let doors = doors.collect();
         let net = runtime.spawn(attend(doors, Arc::clone(&service), self.tls, self.stop.clone()));
+        let _beats = runtime.spawn(beat(Arc::clone(&service)));
         ready();
         let ended = sequence(&service, authority, hours);
         self.stop.send_replace(true);
@@ -197,30 +208,30 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
         match service.orders.next(wake) {
             Next::Order(order) => {
                 let deliver = carry_out(order, authority).map_err(|_| ServeError::Fault)?;
-                // INVARIANT: an answer means published, so whoever has it and asks for the list gets that one.
+                // INVARIANT: an answer means published, so whoever has it and asks for the list gets that one, and
+                // whoever listens has been told.
                 show(service, authority);
+                send_out(service, authority);
                 deliver();
             }
             Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
                 Ok(answers) => answers.into_iter().for_each(|deliver| deliver()),
                 // Whoever waits is told that it failed when its part is dropped.
-                Err(error) => tell(service, "parts.not_kept", &error.to_string()),
+                Err(error) => service.note("parts.not_kept", &error),
             },
             Next::Wake => {
                 wake = Instant::now() + LOOK;
                 if let Err(error) = renew(service, authority, hours) {
-                    tell(service, "lists.not_renewed", &error.to_string());
+                    service.note("lists.not_renewed", &error);
                 }
+                if let Err(error) = authority.renew_feed_keys((service.clock)()) {
+                    service.note("feed.key_not_renewed", &error);
+                }
+                send_out(service, authority);
             }
             Next::End => return Ok(()),
         }
     }
-}
-
-/// Writes a line of the log about the service itself.
-fn tell(service: &Service, event: &str, cause: &str) {
-    let line = serde_json::json!({ "at": (service.clock)().to_string(), "event": event, "cause": cause });
-    (service.log)(&line.to_string());
 }
 
 /// Signs the lists anew when half of their time is over, so that a night of failures does not end them.
@@ -252,6 +263,25 @@ fn show(service: &Service, authority: &Authority<'_>) {
     });
 }
 
+/// Tells the streams what changed.
+fn send_out(service: &Service, authority: &mut Authority<'_>) {
+    if let Err(error) = service.feeds.refresh(authority) {
+        service.note("feed.not_sent", &error);
+    }
+}
+
+/// Says again and again that nothing changed.
+async fn beat(service: Arc<Service>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = service.feeds.beat(|| (service.millis)()) {
+            service.note("feed.no_heartbeat", &error);
+        }
+    }
+}
+
 /// Keeps the doors until somebody ends the service.
 async fn attend(
     doors: Vec<(Door, TcpListener)>,
@@ -276,6 +306,8 @@ async fn attend(
         _ = kept.join_next() => {}
     }
     stop.send_replace(true);
+    // Streams have no end of their own that anybody would wait for.
+    service.feeds.end();
     // Orders first: whoever is waiting gets an answer, and then connections close between two requests.
     service.orders.close();
     while kept.join_next().await.is_some() {}
@@ -350,6 +382,8 @@ pub enum ServeError {
     Authority(#[from] AuthorityError),
 }
 
+/// Below the 5 s that an item promises: the next one is there when it is due.
+const HEARTBEAT: Duration = Duration::from_millis(4_500);
 /// How often the sequencer looks whether a list is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// At each door. One holds at most 32 kB of head and one body.

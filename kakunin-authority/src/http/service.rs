@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kakunin_core::digest::Digest;
 use kakunin_core::key::{PublicKey, Signer};
+use kakunin_core::time::UnixTime;
 use tokio::sync::{Semaphore, watch};
 
 use super::door::{Counts, Plane};
 use super::error::Refusal;
+use super::feed::Hub;
 use super::intake::Intake;
 use super::proof::Proofs;
 use super::rate::Rates;
@@ -26,7 +28,11 @@ pub(crate) struct Service {
     pub(crate) orders: Orders,
     pub(crate) published: watch::Sender<Option<Arc<Published>>>,
     pub(crate) readers: Arc<Readers>,
-    pub(crate) clock: Clock,
+    /// What time it is, in whole seconds.
+    pub(crate) clock: Arc<dyn Fn() -> UnixTime + Send + Sync>,
+    /// The same, as the feed needs it.
+    pub(crate) millis: Clock,
+    pub(crate) feeds: Hub,
     /// For how long each list may be used.
     pub(crate) hours: Hours,
     pub(crate) rates: Rates,
@@ -44,6 +50,16 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Writes into the log that something of the service's own did not go well.
+    pub(crate) fn note(&self, event: &str, cause: &dyn std::fmt::Display) {
+        let line = serde_json::json!({
+            "at": (self.clock)().to_string(),
+            "event": event,
+            "cause": cause.to_string(),
+        });
+        (self.log)(&line.to_string());
+    }
+
     /// What everyone may read, as it was last published.
     ///
     /// # Errors

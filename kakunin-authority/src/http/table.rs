@@ -113,6 +113,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::health::rows(),
         route::ca::rows(),
         route::crl::rows(),
+        route::feed::rows(),
         route::verify::rows(),
         route::agents::rows(),
         route::certify::rows(),

@@ -1,7 +1,7 @@
 //! What the authority remembers, at the level of its own words.
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
-//! [`Feed`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`]. Each method is one
+//! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`]. Each method is one
 //! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
@@ -11,6 +11,7 @@ mod audit;
 mod certificates;
 mod error;
 mod feed;
+mod feed_keys;
 mod hooks;
 mod issuers;
 mod lists;
@@ -26,6 +27,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditReco
 pub use certificates::{CertificateRecord, Certificates, Reservation};
 pub use error::StoreError;
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
+pub use feed_keys::{FeedKeyRecord, FeedKeys, NewFeedKey};
 pub use hooks::{
     Attempt, Backlog, DeliveryRecord, DeliveryState, HookChange, HookRecord, Hooks, Notice, ReceiverAnswer,
     SealedSecret, Then,
@@ -42,7 +44,7 @@ pub use crate::standing::ListedCertificate;
 
 /// The durable records of one authority.
 pub trait Store:
-    Issuers + Agents + Certificates + Lists + Feed + Access + AuditLog + Requests + Hooks + Receipts
+    Issuers + Agents + Certificates + Lists + Feed + FeedKeys + Access + AuditLog + Requests + Hooks + Receipts
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

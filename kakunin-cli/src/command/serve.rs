@@ -2,17 +2,19 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use kakunin_authority::Authority;
 use kakunin_authority::api_key::OwnerKey;
-use kakunin_authority::authority::Hours;
+use kakunin_authority::authority::{FeedMode, Hours};
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
 use kakunin_authority::http::{
     ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, ServeError, ServeOptions, Server,
     Strangers, TlsFiles,
 };
+use kakunin_core::time::UnixMillis;
 use serde_json::json;
 
 use crate::answer::{Answer, Failure};
@@ -75,6 +77,9 @@ pub(crate) struct Serve {
     /// Make another owner's key, also if there is one: it may be lost
     #[arg(long)]
     new_owner_key: bool,
+    /// Serve no feed, and let the lists say so: for guards that read lists.pem as a file
+    #[arg(long)]
+    without_feed: bool,
     /// For how many hours each list may be used; it is signed anew when half of that is over
     #[arg(long, default_value_t = 24)]
     hours: u16,
@@ -111,14 +116,20 @@ impl Serve {
         let url = format!("{scheme}://{}", server.address());
         let public = server.public_address().map(|address| format!("{scheme}://{address}"));
         let _mark = home.mark_served(&url)?;
+        if !self.without_feed && has_directories(&authority)? {
+            eprintln!(
+                "warning: agents were certified into directories; if their guards read lists.pem as a file and not through the client, they deny everything once the lists ask for the feed: pass --without-feed"
+            );
+        }
 
         let when = if self.new_owner_key { OwnerKey::Another } else { OwnerKey::IfNone };
         let key = authority.make_owner_key(when, now())?.map(|key| key.to_text());
         let options = ServeOptions {
-            clock: Arc::new(now),
+            clock: Arc::new(millis),
             hours,
             strangers: self.strangers(),
             names: self.name.clone(),
+            feed: if self.without_feed { FeedMode::Off } else { FeedMode::On },
             // Nobody to read the log is no reason to stop.
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };
@@ -187,6 +198,24 @@ fn next(url: &str, key: Option<&str>) -> String {
          \n  curl -X POST {auth} {url}/v1/agents \\\n       -d '{{\"name\": \"billing\", \"scope\": {{\"actions\": [\"read:*\"]}}}}'\n\
          \n  curl -X POST {auth} {url}/v1/agents/billing/certify\n\n"
     )
+}
+
+/// Whether a guard may be looking at the lists as a file.
+fn has_directories(authority: &Authority<'_>) -> Result<bool, Failure> {
+    let store = authority.records();
+    for tenant in store.tenants()? {
+        for agent in store.agents(&tenant)? {
+            if !store.directories(&tenant, agent.id)?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn millis() -> UnixMillis {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    UnixMillis::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
 impl From<ServeError> for Failure {

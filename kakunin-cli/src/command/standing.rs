@@ -43,7 +43,8 @@ impl StandingOrder {
             Order::Resume if ordered.before == agent.standing => "in good standing".to_owned(),
             _ => order.to_string(),
         };
-        Ok(Answer::yes(json!({
+        let told = ordered.told.map(|told| (told.issuer.to_hex(), told.epoch)).unzip();
+        let answer = Answer::yes(json!({
             "id": agent.id.to_string(),
             "name": agent.name.as_str(),
             "standing": agent.standing.word(),
@@ -51,9 +52,17 @@ impl StandingOrder {
             "lists": published.path,
             "list_number": published.number,
             "next_update": published.next_update.to_string(),
+            "issuer": told.0,
+            "epoch": told.1,
         }))
         .line(format!("{} ({}) is {already}{did}", agent.name, agent.id))
-        .line(format!("list {} is in {}", published.number, published.path.display())))
+        .line(format!("list {} is in {}", published.number, published.path.display()));
+        Ok(match told.1 {
+            None => answer,
+            Some(epoch) => {
+                answer.line(format!("change {epoch} of the feed says so, to whom `kakunin serve` tells it"))
+            }
+        })
     }
 
     #[cfg(feature = "serve")]
@@ -86,6 +95,8 @@ impl StandingOrder {
             "before": text("before"),
             "list_number": number,
             "next_update": text("next_update"),
+            "issuer": text("issuer"),
+            "epoch": text("epoch"),
         }))
         .line(line)
         .line(format!("list {number} is published")))

@@ -62,6 +62,21 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
          kakunin_orders_waiting{{lane=\"ordinary\"}} {ordinary}\n\
          kakunin_orders_waiting{{lane=\"kept\"}} {parts}\n"
     );
+    let feeds = service.feeds.numbers();
+    text.push_str("# HELP kakunin_feed_epoch The last change of the feed of an issuing authority.\n# TYPE kakunin_feed_epoch gauge\n");
+    for (issuer, epoch, _) in &feeds.feeds {
+        text.push_str(&format!("kakunin_feed_epoch{{issuer=\"{issuer}\"}} {epoch}\n"));
+    }
+    text.push_str("# HELP kakunin_feed_streams Streams that are open.\n# TYPE kakunin_feed_streams gauge\n");
+    for (issuer, _, open) in &feeds.feeds {
+        text.push_str(&format!("kakunin_feed_streams{{issuer=\"{issuer}\"}} {open}\n"));
+    }
+    text.push_str(&format!(
+        "# HELP kakunin_feed_dropped_total Streams that were ended because their client was too slow.\n\
+         # TYPE kakunin_feed_dropped_total counter\n\
+         kakunin_feed_dropped_total {}\n",
+        feeds.dropped
+    ));
     if let Ok(published) = service.published() {
         let list = published.list();
         for (name, kind, help, value) in [

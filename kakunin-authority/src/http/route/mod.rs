@@ -6,6 +6,7 @@ pub(crate) mod ca;
 pub(crate) mod certify;
 pub(crate) mod crl;
 pub(crate) mod enrol;
+pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod receipts;

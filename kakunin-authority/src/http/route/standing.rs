@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::access::Role;
 use crate::agent::Who;
-use crate::authority::{Authority, AuthorityError, Ordered};
+use crate::authority::{Authority, AuthorityError, FeedEpoch, Ordered};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::data;
 use crate::http::body::Members;
@@ -148,6 +148,10 @@ fn row(ordered: &Ordered, reason: &str) -> Map<String, Value> {
         ("next_update", ordered.publication.next_update.to_string().into()),
     ] {
         row.insert(name.into(), value);
+    }
+    if let Some(FeedEpoch { issuer, epoch }) = ordered.told {
+        row.insert("issuer".into(), issuer.to_hex().into());
+        row.insert("epoch".into(), epoch.into());
     }
     row
 }

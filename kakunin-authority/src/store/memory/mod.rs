@@ -8,6 +8,7 @@ mod agents;
 mod audit;
 mod certificates;
 mod feed;
+mod feed_keys;
 mod hooks;
 mod lists;
 mod receipts;
@@ -48,6 +49,7 @@ struct State {
     list_numbers: BTreeMap<IssuerId, u64>,
     lists: BTreeMap<IssuerId, ListRecord>,
     feeds: BTreeMap<IssuerId, Vec<Epoch>>,
+    feed_keys: Vec<feed_keys::KeptKey>,
     audit: Vec<(Row, Digest)>,
     requests: BTreeMap<(TenantId, String), Request>,
     hooks: Vec<Hook>,
@@ -106,6 +108,7 @@ impl Default for MemoryStore {
             list_numbers: BTreeMap::new(),
             lists: BTreeMap::new(),
             feeds: BTreeMap::new(),
+            feed_keys: Vec::new(),
             audit: Vec::new(),
             requests: BTreeMap::new(),
             hooks: Vec::new(),

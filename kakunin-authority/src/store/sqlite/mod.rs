@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod certificates;
 mod feed;
+mod feed_keys;
 mod hooks;
 mod issuers;
 mod lists;

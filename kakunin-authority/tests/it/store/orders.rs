@@ -8,8 +8,8 @@ use kakunin_authority::hook::HookId;
 use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
-    AuditRecord, IssuerId, IssuerRecord, ListRecord, Outcome, ReceiptFilter, ReceiptKind, ReceiptRecord,
-    Reservation, StandingChange, Store, StoreError,
+    AuditRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome, ReceiptFilter, ReceiptKind,
+    ReceiptRecord, Reservation, StandingChange, Store, StoreError,
 };
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
@@ -69,6 +69,12 @@ pub(super) enum Order {
         issuer: u8,
         epoch: u64,
     },
+    FeedKey {
+        serial: u8,
+        issuer: u8,
+        key: u8,
+    },
+    FeedCertificate(u8),
     Key {
         tenant: u8,
         prefix: u8,
@@ -168,6 +174,8 @@ fn any_single() -> impl Strategy<Value = Order> {
         1 => issuer.clone().prop_map(Order::ListNumber),
         1 => (issuer, 0..9_u64).prop_map(|(issuer, number)| Order::List(issuer, number)),
         8 => (1..3_u8, 1..4_u64).prop_map(|(issuer, epoch)| Order::KeepChange { issuer, epoch }),
+        2 => (0..3_u8, 0..4_u8, 0..4_u8).prop_map(|(serial, issuer, key)| Order::FeedKey { serial, issuer, key }),
+        2 => (0..3_u8).prop_map(Order::FeedCertificate),
         2 => (tenant.clone(), small.clone(), 0..6_usize, prop::option::of(vec(id, 0..3)), second.clone())
             .prop_map(|(tenant, prefix, role, agents, at)| Order::Key { tenant, prefix, role, agents, at }),
         1 => (tenant.clone(), small.clone(), second.clone())
@@ -258,6 +266,14 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
         Order::KeepChange { issuer: by, epoch } => {
             let item = format!("item {epoch}");
             said(store.keep_change(issuer(*by), *epoch, &item, Digest::of(item.as_bytes())))
+        }
+        Order::FeedKey { serial: number, issuer: by, key } => {
+            let validity = Validity { not_before: at(0), not_after: at(1) };
+            let (serial, issuer, key) = (serial((*number).into()), issuer(*by), Digest::of(&[*key]));
+            said(store.add_feed_key(&NewFeedKey { serial, issuer, key, validity, tbs: b"to be signed" }))
+        }
+        Order::FeedCertificate(number) => {
+            said(store.keep_feed_certificate(serial((*number).into()), b"signed"))
         }
         Order::Key { tenant: whose, prefix: number, role, agents, at: second } => {
             let record = ApiKeyRecord {
@@ -383,6 +399,9 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         line("position", said(store.feed_position(by)));
         line("since", said(store.changes_since(by, 0, 9)));
         line("since 1", said(store.changes_since(by, 1, 1)));
+        for key in 0..4_u8 {
+            line("feed key", said(store.feed_key(by, Digest::of(&[key]))));
+        }
         let mut listed = Vec::new();
         let done = store.each_listed(by, at(20), &mut |certificate| listed.push(certificate));
         line("listed", format!("{} {listed:?}", said(done)));

@@ -2,8 +2,10 @@
 
 mod access;
 mod doors;
+mod feed;
 mod hosted;
 mod ingest;
+mod listener;
 mod office;
 mod orders;
 mod papers;

@@ -57,6 +57,11 @@ impl<'a> Office<'a> {
         self.ready.get("public_url").and_then(Value::as_str).unwrap()
     }
 
+    /// A file of the desk.
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.desk.path(name)
+    }
+
     pub(super) fn get(&self, path: &str) -> Reply {
         self.send(&Request::get(path))
     }

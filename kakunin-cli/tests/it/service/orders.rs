@@ -12,7 +12,7 @@ use crate::desk::Desk;
 #[test]
 fn an_agent_is_named_certified_and_revoked_and_the_list_says_so_before_the_answer() {
     let desk = Desk::empty();
-    let office = Office::open(&desk);
+    let office = Office::open_with(&desk, &["--without-feed"]);
     let scope = json!({ "actions": ["read:*", "payments:send"],
         "limit": [{ "for": ["payments:send"], "currency": "EUR", "per_action": "10.00" }] });
     let made = office.post("/v1/agents", &json!({ "name": "billing", "scope": scope }));
