@@ -11,11 +11,13 @@ use kakunin_core::certificate::{AgentCertificate, CaCertificate, CaRole, Certifi
 use kakunin_core::home::Papers;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::key::{Algorithm, KeyError, PublicKey, SignError, Signer, SoftKey};
+use kakunin_core::revocation::ListPolicy;
 use kakunin_core::scope::{DraftScope, ScopeError};
 use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::feed::{FeedKey, FeedKeyError, PreparedFeed};
 use crate::list::{ListError, ListHeader, ListWriter};
 use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::standing::{ListedCertificate, Order, Reason, Standing, StandingError};
@@ -168,6 +170,36 @@ impl MemoryAuthority {
     /// # Errors
     /// [`MemoryError`] when nothing can be signed.
     pub fn lists(&self, now: UnixTime, hours: i64) -> Result<String, MemoryError> {
+        self.sign_lists(now, hours, None)
+    }
+
+    /// The same, where the issuing authority's asks for a feed: nobody decides by it alone.
+    ///
+    /// # Errors
+    /// [`MemoryError`] when nothing can be signed.
+    pub fn lists_with_feed(
+        &self,
+        now: UnixTime,
+        hours: i64,
+        policy: ListPolicy,
+    ) -> Result<String, MemoryError> {
+        self.sign_lists(now, hours, Some(policy))
+    }
+
+    /// A key that signs the feed, for a day from `now`.
+    ///
+    /// # Errors
+    /// [`FeedKeyError`] when nothing can be signed.
+    pub fn feed_key(&self, now: UnixTime) -> Result<FeedKey, FeedKeyError> {
+        PreparedFeed::make(&self.issuing.certificate, now)?.sign(&self.issuing.signer)
+    }
+
+    fn sign_lists(
+        &self,
+        now: UnixTime,
+        hours: i64,
+        policy: Option<ListPolicy>,
+    ) -> Result<String, MemoryError> {
         let mut records = self.records();
         // Each list has a number of its own: the same one with other dates would be an equivocation.
         records.number += 1;
@@ -184,13 +216,8 @@ impl MemoryAuthority {
         }
         let header = |ca: &'_ Ca, next: i64| (ca.certificate.clone(), now.plus(next));
         let (issuer, next_update) = header(&self.issuing, hours * 3600);
-        let own = ListHeader {
-            issuer: &issuer,
-            number: records.number,
-            this_update: now,
-            next_update,
-            policy: None,
-        };
+        let own =
+            ListHeader { issuer: &issuer, number: records.number, this_update: now, next_update, policy };
         let own = writer.sign(&own, &self.issuing.signer)?;
         let (issuer, next_update) = header(&self.root, 400 * DAY);
         let root = ListHeader {

@@ -350,10 +350,23 @@ impl Follower {
         named.fold(certain, Standing::max)
     }
 
+    /// The time, by the clock of this machine, at which nothing was known to the authority that is not known here: when its last
+    /// word was signed, or a little before. `None` before the first one.
+    #[must_use]
+    pub const fn proven(&self) -> Option<i64> {
+        self.proven
+    }
+
+    /// For how many seconds a word counts: what the list says, or less by local settings.
+    #[must_use]
+    pub fn max_age(&self) -> u32 {
+        self.policy.max_age().min(self.longest)
+    }
+
     /// The time, by the clock of this machine, from which on this counts for nothing; `None` before the first signed word.
     #[must_use]
     pub fn fresh_until(&self) -> Option<i64> {
-        let age = i64::from(self.policy.max_age().min(self.longest)).saturating_mul(1000);
+        let age = i64::from(self.max_age()).saturating_mul(1000);
         self.proven.map(|proven| proven.saturating_add(age))
     }
 

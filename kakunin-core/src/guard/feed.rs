@@ -41,7 +41,7 @@ impl FeedSource {
         self.0.store(Some(Arc::new(follower)));
     }
 
-    fn follower(&self) -> Option<Arc<Follower>> {
+    pub(super) fn follower(&self) -> Option<Arc<Follower>> {
         self.0.load_full()
     }
 }
@@ -102,8 +102,12 @@ impl FeedMark {
 }
 
 impl Inner {
-    /// What the feed says now of the agent on `path`; `None` if its list asks for none.
-    pub(super) fn look_at_feed(&self, look: &mut Look) -> Result<Option<FeedWord>, Refusal> {
+    /// What the feed says of the agent by `follower`, published before the lists were looked at; `None` if its list asks for none.
+    pub(super) fn look_at_feed(
+        &self,
+        look: &mut Look,
+        follower: Option<Arc<Follower>>,
+    ) -> Result<Option<FeedWord>, Refusal> {
         let Some((path, policy)) = look.feed_wanted() else { return Ok(None) };
         let runtime = look.runtime_of(self);
         let (issuer, own) = (path.issuing().decoded().key().key_id(), path.agent().decoded().serial());
@@ -113,7 +117,6 @@ impl Inner {
         let gone = |standing| if revoked { Standing::Revoked } else { standing };
         let silent = FeedWord { standing: gone(Standing::Good), head: None, until: NEVER };
         let Some(policy) = policy else { return Ok(revoked.then_some(silent)) };
-        let follower = self.feed.as_ref().and_then(|feed| feed.follower());
         let Some(follower) = follower.filter(|follower| follower.issuer() == issuer) else {
             return Ok(Some(silent));
         };

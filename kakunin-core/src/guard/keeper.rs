@@ -167,6 +167,9 @@ impl Inner {
         if self.is_forked() {
             return self.store_view(View::Refused(Arc::new(self.forked())));
         }
+        // Before the lists: whoever publishes a follower has written the list it stands on, so what is read from here on is
+        // that list or a newer one.
+        let follower = self.feed.as_ref().and_then(|feed| feed.follower());
         let versions = self.source.versions();
         let unchanged = look.seen == Some(versions)
             && look.world.is_none()
@@ -177,7 +180,7 @@ impl Inner {
             look.world = result.err();
         }
         // At every look: time passes, and others hand over what they heard.
-        let (word, unkept) = match self.look_at_feed(look) {
+        let (word, unkept) = match self.look_at_feed(look, follower) {
             Ok(word) => (word, None),
             Err(refusal) => (None, Some(refusal)),
         };

@@ -302,6 +302,38 @@ fn a_feed_counts_only_for_the_list_it_leads_back_to() {
     assert_eq!(place.asked(&guard), "revocation.stale");
 }
 
+/// C136: lists come often, and whoever publishes them is not waited for: no decision falls between a list and its follower.
+#[test]
+fn a_list_and_the_follower_on_it_are_never_seen_in_the_wrong_order() {
+    let place = Place::new();
+    let guard = place.guard();
+    let mut follower = place.follower(2, FeedHead::START);
+    place.feed.publish(follower.clone());
+    let mut next = Vec::new();
+    for number in 3..60 {
+        let named = entries(&[(number, Standing::Held)]);
+        let line = place.world.sign(0, follower.head(), Content::Change(named));
+        follower.take(&line, 0).unwrap();
+        let list = place.world.list(number, follower.head(), &[]);
+        follower.rebase(&list).unwrap();
+        let lists = [list, place.world.authority.list(By::Root, |_| {})];
+        next.push((lists.map(|list| pem("X509 CRL", &list)).concat(), follower.clone()));
+    }
+    assert_eq!(place.asked(&guard), "allow");
+    let (path, feed) = (place.house.temp.path().join("lists.pem"), Arc::clone(&place.feed));
+    let writer = std::thread::spawn(move || {
+        for (lists, follower) in next {
+            replace(&path, &lists);
+            feed.publish(follower);
+        }
+    });
+    while !writer.is_finished() {
+        assert_eq!(place.asked(&guard), "allow");
+    }
+    writer.join().unwrap();
+    assert_eq!(place.asked(&guard), "allow");
+}
+
 /// C136: with state in memory, and for papers that code hands over.
 #[test]
 fn an_agent_in_memory_follows_the_feed_too() {

@@ -1,0 +1,198 @@
+//! The agent's directory, as the client keeps it.
+//!
+//! ```text
+//! DIR  agent.pem  key.pem  chain.pem  ca.pem  agent.toml  names/<root>.txt  lists.pem  state/
+//! ```
+//!
+//! A guard watches it as it does every directory (WIRE 8). Takes in papers and lists, gives out what is proven of them: nothing
+//! is written here that a guard would refuse. Several processes may keep one directory; each write is made under its lock, and
+//! lists only go forward.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kakunin_core::certificate::{AgentCertificate, AgentPath, CertificateError, ListSelectError, PathLists};
+use kakunin_core::digest::Digest;
+use kakunin_core::home::{AgentHome, HomeError, Papers};
+use kakunin_core::id::AgentId;
+use kakunin_core::reason::DenialReason;
+use kakunin_core::snapshot;
+use kakunin_core::time::UnixTime;
+
+use crate::files::{self, FileError};
+
+/// A directory with an agent in it, whose papers are proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    dir: PathBuf,
+    lists: PathBuf,
+    path: AgentPath,
+}
+
+impl Place {
+    /// Whether there is an agent in `dir`. Its certificate is written last, so where it is missing nothing was finished.
+    pub(crate) fn is_taken(dir: &Path) -> bool {
+        dir.join("agent.pem").exists()
+    }
+
+    /// Opens the directory and proves its papers, at `now` or, if they have ended, when they began.
+    pub(crate) fn open(dir: &Path, now: UnixTime) -> Result<Self, PlaceError> {
+        let lists = dir.join(LISTS);
+        let home = AgentHome::open(dir, Some(&lists))?;
+        let papers = home.papers()?;
+        // Who has no key cannot decide, renew or sign; said now and not at the first call.
+        let key = home.key()?;
+        let path = prove(&papers, now)?;
+        if path.agent().decoded().key() != key.public() {
+            return Err(PlaceError::OtherKey { dir: dir.to_owned() });
+        }
+        Ok(Self { dir: home.dir().to_owned(), lists: home.lists_path().to_owned(), path })
+    }
+
+    /// Where it is, absolute.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file of lists that the client keeps.
+    pub(crate) fn lists_path(&self) -> &Path {
+        &self.lists
+    }
+
+    /// Whose it is.
+    pub(crate) fn agent(&self) -> AgentId {
+        self.path.agent().agent()
+    }
+
+    /// The key of its issuing authority.
+    pub(crate) fn issuer(&self) -> Digest {
+        self.path.issuing().decoded().key().key_id()
+    }
+
+    /// SHA-256 of the DER of the root above it.
+    pub(crate) fn root(&self) -> Digest {
+        Digest::of(self.path.root().decoded().der())
+    }
+
+    /// The proven papers.
+    pub(crate) const fn path(&self) -> &AgentPath {
+        &self.path
+    }
+
+    /// The lists in it, if they are there and genuine. What cannot be used is as good as none: new ones take its place.
+    pub(crate) fn lists(&self) -> Option<PathLists> {
+        let home = AgentHome::open(&self.dir, Some(&self.lists)).ok()?;
+        PathLists::from_pem(&home.lists().ok()?, &self.path).ok()
+    }
+
+    /// Puts `lists` in their file unless newer ones are there, and gives out those that are there then.
+    pub(crate) async fn put_lists(&self, lists: PathLists) -> Result<PathLists, PlaceError> {
+        let _lock = self.lock().await?;
+        let there = self.lists();
+        // The newer of each kind, whoever brought it; two of one number that differ are none.
+        let known = there.iter().flat_map(|there| [there.issuing().der(), there.root().der()]);
+        let offered = [lists.issuing().der(), lists.root().der()];
+        let lists = PathLists::from_der(known.chain(offered), &self.path).map_err(PlaceError::Lists)?;
+        if there.is_some_and(|there| there.same_as(&lists)) {
+            return Ok(lists);
+        }
+        let mut pem = String::new();
+        for list in [lists.issuing(), lists.root()] {
+            pem.push_str(&to_pem("X509 CRL", list.der())?);
+        }
+        files::replace(&self.lists, pem.as_bytes())?;
+        Ok(lists)
+    }
+
+    /// The directory's lock, for the time of a write. Whoever holds it for longer is stopped or broken.
+    pub(crate) async fn lock(&self) -> Result<File, PlaceError> {
+        lock(&self.dir).await
+    }
+}
+
+pub(crate) async fn lock(dir: &Path) -> Result<File, PlaceError> {
+    let path = dir.join(LOCK);
+    let fail = |source| FileError { verb: "lock", path: path.clone(), source };
+    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = open.map_err(fail)?;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
+            Err(TryLockError::Error(error)) => return Err(fail(error).into()),
+        }
+    }
+    Err(PlaceError::Locked { path })
+}
+
+/// Proves `papers` at `now` or, for those that have ended, at their beginning: their feed and lists still deny.
+fn prove(papers: &Papers, now: UnixTime) -> Result<AgentPath, PlaceError> {
+    match snapshot::prove(papers, now) {
+        Err(refusal) if refusal.reason() == DenialReason::CertificateExpired => {
+            let begin = AgentCertificate::decode(&papers.agent)?.decoded().validity().not_before;
+            snapshot::prove(papers, begin).map_err(PlaceError::Papers)
+        }
+        proven => proven.map_err(PlaceError::Papers),
+    }
+}
+
+pub(crate) fn to_pem(label: &'static str, der: &[u8]) -> Result<String, PlaceError> {
+    der::pem::encode_string(label, der::pem::LineEnding::LF, der).map_err(|_| PlaceError::Encoding)
+}
+
+/// A directory that a client cannot keep.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// What is in it.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Papers that nobody vouches for.
+    #[error("the papers are refused: {0}")]
+    Papers(snapshot::Refusal),
+    /// Lists that contradict those in the directory.
+    #[error(transparent)]
+    Lists(ListSelectError),
+    /// A key that is not the certificate's.
+    #[error("the key in {} is not that of its certificate", dir.display())]
+    OtherKey {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Somebody else holds the lock.
+    #[error("another process has held {} for too long; is it stopped?", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A value without an encoding.
+    #[error("a certificate or list cannot be encoded")]
+    Encoding,
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl PlaceError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Papers(refusal) => refusal.reason().code(),
+            Self::Lists(error) => error.reason().code(),
+            Self::Locked { .. } => "directory.locked",
+            Self::File(_) => "directory.unwritable",
+            _ => "directory.unreadable",
+        }
+    }
+}
+
+pub(crate) const LISTS: &str = "lists.pem";
+const LOCK: &str = ".client.lock";
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(20);

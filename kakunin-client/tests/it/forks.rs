@@ -1,0 +1,30 @@
+//! What a fork does to a client. The calls are the same in parent and child; a child's threads are not there, and here they are.
+
+use crate::desk::{Desk, becomes, until};
+use kakunin_authority::standing::Order;
+
+#[test]
+fn the_thread_ends_before_a_fork_and_begins_anew_after_it() {
+    let desk = Desk::new();
+    let client = desk.connect();
+    let guard = client.guard().unwrap();
+    becomes(&guard, "allow");
+    client.before_fork();
+    desk.order(Order::Suspend);
+    client.after_fork_in_parent();
+    becomes(&guard, "certificate.held");
+    let connections = client.status().connections;
+    client.after_fork_in_parent();
+    desk.order(Order::Resume);
+    becomes(&guard, "allow");
+    assert_eq!(client.status().connections, connections, "one thread is enough");
+    // A child that nobody prepared forgets the thread it has not.
+    client.after_fork_in_child();
+    until("a connection of its own", || client.status().connections > connections);
+    client.close();
+    client.after_fork_in_child();
+    let asked = desk.books().asked.len();
+    desk.order(Order::Revoke);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert_eq!(desk.books().asked.len(), asked, "what was closed stays closed");
+}
