@@ -80,7 +80,7 @@ pub trait Agents {
     /// [`super::Feed::keep_change`] has it signed.
     ///
     /// A revoked certificate keeps its standing whatever happens to the agent later, and one that ended is told to
-    /// nobody. Webhooks of the tenant that want to be told have their deliveries by the same transaction.
+    /// nobody. The enrolment tokens of an agent that is revoked are gone. Webhooks of the tenant that want to be told have their deliveries by the same transaction.
     ///
     /// # Errors
     /// [`StoreError::UnknownAgent`] when the tenant has no such agent.

@@ -130,6 +130,18 @@ pub enum StoreError {
         /// The prefix.
         prefix: KeyPrefix,
     },
+    /// No such token, or one that has ended.
+    #[error("there is no enrolment token `{prefix}` that is good for this agent; have another one made")]
+    UnknownToken {
+        /// Its prefix.
+        prefix: KeyPrefix,
+    },
+    /// It was used before.
+    #[error("the enrolment token `{prefix}` was used for a certificate already; have another one made")]
+    TokenUsed {
+        /// Its prefix.
+        prefix: KeyPrefix,
+    },
     /// Nobody's.
     #[error("there is no tenant `{tenant}`")]
     UnknownTenant {

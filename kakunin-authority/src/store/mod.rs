@@ -1,7 +1,7 @@
 //! What the authority remembers, at the level of its own words.
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
-//! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`]. Each method is one
+//! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`], [`Tokens`]. Each method is one
 //! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
@@ -20,6 +20,7 @@ mod place;
 mod receipts;
 mod requests;
 mod sqlite;
+mod tokens;
 
 pub use access::{Access, ApiKeyRecord};
 pub use agents::{AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, StandingChange};
@@ -39,12 +40,13 @@ pub use place::Place;
 pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts};
 pub use requests::{Answer, Begun, Requests};
 pub use sqlite::{Rehearsal, SqliteStore};
+pub use tokens::{Redemption, TokenRecord, Tokens};
 
 pub use crate::standing::ListedCertificate;
 
 /// The durable records of one authority.
 pub trait Store:
-    Issuers + Agents + Certificates + Lists + Feed + FeedKeys + Access + AuditLog + Requests + Hooks + Receipts
+    Issuers + Agents + Certificates + Lists + Feed + FeedKeys + Access + AuditLog + Requests + Hooks + Receipts + Tokens
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

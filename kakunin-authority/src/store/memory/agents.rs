@@ -9,6 +9,7 @@ use kakunin_core::time::UnixTime;
 use super::{MemoryStore, most};
 use crate::access::TenantId;
 use crate::agent::AgentName;
+use crate::standing::Standing;
 use crate::store::hooks::notices;
 use crate::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, FeedChange, StandingChange,
@@ -94,6 +95,9 @@ impl Agents for MemoryStore {
         let what = change.to.word().to_owned();
         let event = EventRecord { at: change.at, what, text: change.text.to_owned() };
         self.now.events.push((change.agent, event));
+        if change.to == Standing::Revoked {
+            self.now.tokens.retain(|_, token| token.agent != change.agent);
+        }
         let told = self.now.change(change);
         for notice in notices(change, name.as_str(), before, &told) {
             self.now.announce(&notice);

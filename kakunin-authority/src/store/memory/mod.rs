@@ -12,6 +12,7 @@ mod feed_keys;
 mod hooks;
 mod lists;
 mod receipts;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,9 +24,9 @@ use kakunin_core::time::UnixTime;
 use super::{
     AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, DeliveryRecord, EventRecord,
     FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome, ReceiptRecord, SealedSecret, Store,
-    StoreError,
+    StoreError, TokenRecord,
 };
-use crate::access::TenantId;
+use crate::access::{KeyPrefix, TenantId};
 
 /// A store that is gone when it is dropped.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ struct State {
     requests: BTreeMap<(TenantId, String), Request>,
     hooks: Vec<Hook>,
     receipts: Vec<ReceiptRecord>,
+    tokens: BTreeMap<KeyPrefix, TokenRecord>,
 }
 
 /// A certificate and what is signed of it.
@@ -113,6 +115,7 @@ impl Default for MemoryStore {
             requests: BTreeMap::new(),
             hooks: Vec::new(),
             receipts: Vec::new(),
+            tokens: BTreeMap::new(),
         };
         Self { now, in_batch: false }
     }

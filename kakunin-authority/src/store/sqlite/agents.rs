@@ -9,9 +9,10 @@ use kakunin_core::time::UnixTime;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Broken, SqliteStore, damaged, feed, hooks, standing, tenant};
+use super::{Broken, SqliteStore, damaged, feed, hooks, standing, tenant, tokens};
 use crate::access::TenantId;
 use crate::agent::AgentName;
+use crate::standing::Standing;
 use crate::store::hooks::notices;
 use crate::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, FeedChange, StandingChange,
@@ -151,6 +152,9 @@ impl Agents for SqliteStore {
             let sql = "INSERT INTO events (at, tenant, agent, what, text) VALUES (?1, ?2, ?3, ?4, ?5)";
             let row = params![change.at.seconds(), tenant, agent, word, change.text];
             connection.prepare_cached(sql)?.execute(row)?;
+            if change.to == Standing::Revoked {
+                tokens::forget_of(connection, tenant, change.agent)?;
+            }
             let told = feed::change(connection, change)?;
             for notice in notices(change, &name, before, &told) {
                 hooks::announce(connection, &notice)?;

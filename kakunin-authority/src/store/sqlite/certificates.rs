@@ -3,7 +3,7 @@
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Broken, SqliteStore, hooks, reason, serial, standing, tenant};
 use crate::access::TenantId;
@@ -12,27 +12,7 @@ use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate,
 
 impl Certificates for SqliteStore {
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
-        let Reservation { serial, issuer, agent, key, validity } = *reservation;
-        self.write(|connection| {
-            let sql = "INSERT INTO certificates
-                       (serial, issuer, tenant, agent, key, not_before, not_after, standing, since, reason)
-                       SELECT ?1, ?2, tenant, id, ?4, ?5, ?6, 'good', ?5, 0 FROM agents
-                       WHERE id = ?3 AND standing = 'good'";
-            let taken = connection.prepare_cached(sql)?.execute(params![
-                serial.as_bytes(),
-                issuer.number(),
-                agent.as_bytes(),
-                key.as_bytes(),
-                validity.not_before.seconds(),
-                validity.not_after.seconds(),
-            ]);
-            match Broken::rule(&taken) {
-                Some(Broken::Unique) => Err(StoreError::SerialTaken { serial }),
-                Some(Broken::Reference) => Err(StoreError::UnknownIssuer { issuer }),
-                None if taken? == 0 => Err(StoreError::NotGood { id: agent }),
-                None => Ok(()),
-            }
-        })
+        self.write(|connection| self::reserve(connection, reservation))
     }
 
     fn keep_tbs(&mut self, serial: SerialNumber, tbs: &[u8]) -> Result<(), StoreError> {
@@ -99,6 +79,29 @@ impl Certificates for SqliteStore {
             each(ListedCertificate { serial: serial(row, 0)?, since, reason: reason(row, 2)? });
         }
         Ok(())
+    }
+}
+
+/// Takes a serial number, as one step of several.
+pub(super) fn reserve(connection: &Connection, reservation: &Reservation) -> Result<(), StoreError> {
+    let Reservation { serial, issuer, agent, key, validity } = *reservation;
+    let sql = "INSERT INTO certificates
+               (serial, issuer, tenant, agent, key, not_before, not_after, standing, since, reason)
+               SELECT ?1, ?2, tenant, id, ?4, ?5, ?6, 'good', ?5, 0 FROM agents
+               WHERE id = ?3 AND standing = 'good'";
+    let taken = connection.prepare_cached(sql)?.execute(params![
+        serial.as_bytes(),
+        issuer.number(),
+        agent.as_bytes(),
+        key.as_bytes(),
+        validity.not_before.seconds(),
+        validity.not_after.seconds(),
+    ]);
+    match Broken::rule(&taken) {
+        Some(Broken::Unique) => Err(StoreError::SerialTaken { serial }),
+        Some(Broken::Reference) => Err(StoreError::UnknownIssuer { issuer }),
+        None if taken? == 0 => Err(StoreError::NotGood { id: agent }),
+        None => Ok(()),
     }
 }
 

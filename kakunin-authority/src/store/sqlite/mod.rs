@@ -14,6 +14,7 @@ mod lists;
 mod migrate;
 mod receipts;
 mod requests;
+mod tokens;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;

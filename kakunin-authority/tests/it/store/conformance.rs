@@ -48,6 +48,7 @@ fn orders_are_mostly_carried_out() {
         "(Done,",
         "listed: Ok(()) [Listed",
         "der: Some(",
+        "Redemption",
         "event: CertificateIssued",
         "event: CertificateRevoked",
         "event: AgentHalted",

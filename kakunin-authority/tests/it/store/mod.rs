@@ -12,6 +12,7 @@ mod killed;
 mod old;
 mod orders;
 mod requests;
+mod tokens;
 
 use kakunin_authority::AgentName;
 use kakunin_authority::access::TenantId;
@@ -142,7 +143,7 @@ impl Bench {
     }
 }
 
-fn reservation(issuer: IssuerId, number: u16, of: u8) -> Reservation {
+pub(super) fn reservation(issuer: IssuerId, number: u16, of: u8) -> Reservation {
     let validity = Validity { not_before: at(0), not_after: END };
     let key = Digest::of(&number.to_be_bytes());
     Reservation { serial: serial(number), issuer, agent: AgentId::from_random([of; 16]), key, validity }

@@ -9,7 +9,7 @@ use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
     AuditRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome, ReceiptFilter, ReceiptKind,
-    ReceiptRecord, Reservation, StandingChange, Store, StoreError,
+    ReceiptRecord, Reservation, StandingChange, Store, StoreError, TokenRecord,
 };
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
@@ -109,6 +109,20 @@ pub(super) enum Order {
         key: u8,
     },
     Forget(i64),
+    Token {
+        tenant: u8,
+        prefix: u8,
+        id: u8,
+        at: i64,
+    },
+    Redeem {
+        prefix: u8,
+        serial: u8,
+        id: u8,
+        key: u8,
+        at: i64,
+    },
+    ForgetTokens(i64),
     About(HookOrder),
     Receipts {
         tenant: u8,
@@ -137,6 +151,11 @@ fn any_order() -> impl Strategy<Value = Order> {
         12 => any_single(),
         3 => (0..8_u8, 1..3_u8, 0..2_u8, 10..40_i64).prop_map(|(serial, issuer, id, end)| {
             let steps = [Order::Reserve { serial, issuer, id, end }, Order::Tbs(serial), Order::Certificate(serial)];
+            Order::Batch(steps.to_vec(), false)
+        }),
+        2 => (0..2_u8, 0..3_u8, 0..8_u8, 0..2_u8, 0..30_i64).prop_map(|(id, prefix, serial, key, at)| {
+            let redeem = Order::Redeem { prefix, serial, id, key, at };
+            let steps = [Order::Token { tenant: id, prefix, id, at }, redeem, Order::Tbs(serial)];
             Order::Batch(steps.to_vec(), false)
         }),
         1 => (vec(any_single(), 0..6), any::<bool>()).prop_map(|(orders, fails)| Order::Batch(orders, fails)),
@@ -186,11 +205,25 @@ fn any_single() -> impl Strategy<Value = Order> {
             .prop_map(|(id, outcome, at)| Order::Outcome { id, outcome, at }),
         2 => (tenant.clone(), small.clone(), 0..2_u8, second.clone())
             .prop_map(|(tenant, key, request, at)| Order::Begin { tenant, key, request, at }),
-        1 => (tenant, small).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
+        1 => (tenant, small.clone()).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
+        4 => any_about_tokens(),
         1 => second.clone().prop_map(Order::Forget),
         5 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
             .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
+    ]
+}
+
+fn any_about_tokens() -> impl Strategy<Value = Order> {
+    let (small, second) = (0..3_u8, 0..30_i64);
+    // Mostly for an agent of the beginning, and mostly by it.
+    let who = prop_oneof![5 => (0..2_u8).prop_map(|id| (id, id)), 1 => (0..3_u8, 0..4_u8)];
+    let redeemed = (small.clone(), 0..8_u8, 0..3_u8, 0..2_u8, second.clone());
+    prop_oneof![
+        4 => (who, small, second.clone())
+            .prop_map(|((tenant, id), prefix, at)| Order::Token { tenant, prefix, id, at }),
+        8 => redeemed.prop_map(|(prefix, serial, id, key, at)| Order::Redeem { prefix, serial, id, key, at }),
+        1 => second.prop_map(Order::ForgetTokens),
     ]
 }
 
@@ -322,6 +355,30 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             let answer = Answer { status: 200, body: vec![*key] };
             said(store.answer_request(&tenant(*whose), &format!("key {key}"), &answer))
         }
+        Order::Token { tenant: whose, prefix: number, id, at: second } => {
+            let record = TokenRecord {
+                prefix: prefix(*number),
+                secret: Digest::of(&[*number]),
+                tenant: tenant(*whose),
+                agent: agent(*id),
+                created: at(*second),
+                expires: at(second + 20),
+                redeemed: None,
+            };
+            said(store.add_token(&record))
+        }
+        Order::Redeem { prefix: number, serial: taken, id, key, at: second } => {
+            let validity = Validity { not_before: at(0), not_after: at(30) };
+            let reservation = Reservation {
+                serial: serial((*taken).into()),
+                issuer: issuer(1),
+                agent: agent(*id),
+                key: Digest::of(&[*key]),
+                validity,
+            };
+            said(store.redeem(&prefix(*number), &reservation, at(*second)))
+        }
+        Order::ForgetTokens(second) => said(store.forget_tokens(at(*second))),
         Order::Forget(second) => said(store.forget_requests(at(*second))),
         Order::Receipts { tenant: whose, id, places } => {
             let records: Vec<_> = places.iter().map(|place| receipt(*whose, *id, *place)).collect();
@@ -351,6 +408,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         line("agents", said(store.agents(whose)));
         line("keys", said(store.keys(whose)));
         line("key", said(store.key(&prefix(number))));
+        line("token", said(store.token(&prefix(number))));
         line("names", said(store.names(Digest::of(&[number]))));
         for (standing, certified) in [
             (None, None),
