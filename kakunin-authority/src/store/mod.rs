@@ -46,7 +46,18 @@ pub use crate::standing::ListedCertificate;
 
 /// The durable records of one authority.
 pub trait Store:
-    Issuers + Agents + Certificates + Lists + Feed + FeedKeys + Access + AuditLog + Requests + Hooks + Receipts + Tokens
+    Issuers
+    + Agents
+    + Certificates
+    + Lists
+    + Feed
+    + FeedKeys
+    + Access
+    + AuditLog
+    + Requests
+    + Hooks
+    + Receipts
+    + Tokens
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.
