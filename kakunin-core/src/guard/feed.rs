@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use super::bell::{Bell, Bells};
 use super::keeper::Look;
 use super::open::Inner;
 use super::runtime::Runtime;
@@ -27,7 +28,10 @@ use crate::time::{UnixMillis, UnixTime};
 /// The follower's times are [`Clock::boot_millis`](super::Clock::boot_millis) of the guard's clock. Lists go the way of all
 /// lists, to the directory or the [`MemorySource`](super::MemorySource), and before the follower that stands on them.
 #[derive(Debug, Default)]
-pub struct FeedSource(ArcSwapOption<Follower>);
+pub struct FeedSource {
+    known: ArcSwapOption<Follower>,
+    bells: Bells,
+}
 
 impl FeedSource {
     /// One that knows nothing yet: a guard denies by it `revocation.stale`.
@@ -36,13 +40,19 @@ impl FeedSource {
         Self::default()
     }
 
-    /// Hands over what is known now, in the place of what was. Guards see it at their next look, within 250 ms.
+    /// Hands over what is known now, in the place of what was. Guards look at once.
     pub fn publish(&self, follower: Follower) {
-        self.0.store(Some(Arc::new(follower)));
+        self.known.store(Some(Arc::new(follower)));
+        self.bells.ring();
     }
 
     pub(super) fn follower(&self) -> Option<Arc<Follower>> {
-        self.0.load_full()
+        self.known.load_full()
+    }
+
+    /// Wakes `bell` when something is handed over.
+    pub(super) fn ring(&self, bell: &Arc<Bell>) {
+        self.bells.add(bell);
     }
 }
 

@@ -1,14 +1,15 @@
 //! Looking after the world: clocks, papers, lists, journal.
 //!
-//! A thread looks every 250 ms; a decision that finds the last look older than a second looks by itself. What is
+//! A thread looks every 250 ms, and at once when code hands something over; a decision that finds the last look older than a second looks by itself. What is
 //! accepted replaces the current view as a whole; what is refused leaves the old view and a notice.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::anchor::CheckpointLook;
+use super::bell::Bell;
 use super::clock::{Audit, TOLERANCE_MILLIS};
 use super::feed::{FeedLook, Wanted};
 use super::known::{self, KnownLists};
@@ -482,39 +483,37 @@ fn archive(runtime: &Runtime, lists: &PathLists) -> Result<(), Refusal> {
 #[derive(Debug)]
 pub(super) struct KeeperThread {
     handle: JoinHandle<()>,
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    bell: Arc<Bell>,
 }
 
 impl KeeperThread {
     /// Starts it; without one, decisions look by themselves once a second.
     fn start(inner: &Arc<Inner>) -> Option<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let (weak, signal): (Weak<Inner>, _) = (Arc::downgrade(inner), Arc::clone(&stop));
+        let bell = Arc::new(Bell::default());
+        inner.source.ring(&bell);
+        if let Some(feed) = &inner.feed {
+            feed.ring(&bell);
+        }
+        let (weak, waiting): (Weak<Inner>, _) = (Arc::downgrade(inner), Arc::clone(&bell));
         let run = move || {
-            while !wait(&signal) {
+            while !waiting.wait(GAP, INTERVAL) {
                 let Some(inner) = weak.upgrade() else { return };
                 // A panic ends the look and not the thread; the poisoned look begins anew.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inner.refresh()));
             }
         };
         let handle = std::thread::Builder::new().name("kakunin-keeper".into()).spawn(run).ok()?;
-        Some(Self { handle, stop })
+        bell.hang(handle.thread().clone());
+        Some(Self { handle, bell })
     }
 
     fn join(self) {
-        *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.stop.1.notify_all();
+        self.bell.stop();
         // The last owner of a guard may be the keeper itself, which must not wait for itself.
         if self.handle.thread().id() != std::thread::current().id() {
             let _ = self.handle.join();
         }
     }
-}
-
-fn wait((stop, condition): &(Mutex<bool>, Condvar)) -> bool {
-    let stopped = stop.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = condition.wait_timeout_while(stopped, INTERVAL, |stopped| !*stopped);
-    waited.map_or_else(|poisoned| *poisoned.into_inner().0, |(stopped, _)| *stopped)
 }
 
 impl Drop for Inner {
@@ -527,6 +526,8 @@ impl Drop for Inner {
 
 /// WIRE: a guard looks at its source at least this often.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// However fast changes come, a look takes up all there are at its time.
+const GAP: Duration = Duration::from_millis(5);
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// The first decision makes folders and waits for disks; the others wait for it.
 const START_PATIENCE: Duration = Duration::from_secs(5);

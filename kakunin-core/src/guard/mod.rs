@@ -8,6 +8,7 @@
 
 mod admit;
 mod anchor;
+mod bell;
 mod chains;
 mod clock;
 mod denied;

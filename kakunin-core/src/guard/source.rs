@@ -1,8 +1,9 @@
 //! Where a guard's papers and lists come from: a directory that is watched, or memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::bell::{Bell, Bells};
 use crate::home::{AgentHome, FileVersion, HomeError, Papers};
 use crate::key::SoftKey;
 
@@ -13,25 +14,29 @@ pub struct MemorySource {
     papers: Mutex<Papers>,
     lists: Mutex<Vec<u8>>,
     key_pkcs8: zeroize::Zeroizing<Vec<u8>>,
+    bells: Bells,
 }
 
 impl MemorySource {
     /// Holds papers, PEM lists and the PKCS#8 key.
     #[must_use]
     pub fn new(papers: Papers, lists: Vec<u8>, key_pkcs8: zeroize::Zeroizing<Vec<u8>>) -> Self {
-        Self { version: AtomicU64::new(1), papers: Mutex::new(papers), lists: Mutex::new(lists), key_pkcs8 }
+        let (papers, lists) = (Mutex::new(papers), Mutex::new(lists));
+        Self { version: AtomicU64::new(1), papers, lists, key_pkcs8, bells: Bells::default() }
     }
 
-    /// Replaces the lists; guards see it at their next look.
+    /// Replaces the lists; guards look at once.
     pub fn publish(&self, lists: Vec<u8>) {
         *self.lists.lock().unwrap_or_else(PoisonError::into_inner) = lists;
         self.version.fetch_add(1, Ordering::Release);
+        self.bells.ring();
     }
 
-    /// Replaces the papers; guards see it at their next look.
+    /// Replaces the papers; guards look at once.
     pub fn renew(&self, papers: Papers) {
         *self.papers.lock().unwrap_or_else(PoisonError::into_inner) = papers;
         self.version.fetch_add(1, Ordering::Release);
+        self.bells.ring();
     }
 }
 
@@ -56,6 +61,13 @@ pub(super) enum Version {
 }
 
 impl Source {
+    /// Wakes `bell` when something is handed over. A directory is only looked at.
+    pub(super) fn ring(&self, bell: &Arc<Bell>) {
+        if let Self::Memory(memory) = self {
+            memory.bells.add(bell);
+        }
+    }
+
     pub(super) fn versions(&self) -> Versions {
         match self {
             Self::Directory(home) => Versions {

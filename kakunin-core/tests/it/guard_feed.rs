@@ -18,7 +18,7 @@ use kakunin_core::verify::{Reason, Verdict, journal as verify};
 use crate::authority::{Authority, By, SERIAL, now, seeded_key};
 use crate::feed::{certificate, issuing};
 use crate::following::{World, entries};
-use crate::guard::{House, ask, pay, pem, replace};
+use crate::guard::{House, admit, ask, pay, pem, replace};
 
 /// An agent's directory beside an authority with a feed; the clock of the guard stands at 0 when the world's does.
 struct Place {
@@ -366,4 +366,44 @@ fn an_agent_in_memory_follows_the_feed_too() {
     assert_eq!(place.asked(&guard), "certificate.revoked");
     place.feed.publish(place.follower(2, FeedHead::START));
     assert_eq!(place.asked(&guard), "certificate.revoked", "set back");
+}
+
+/// Nobody waits for the next look: without the bell each round takes a quarter of a second, however fast the machine is.
+#[test]
+fn what_is_handed_over_is_seen_at_once() {
+    let mut place = Place::new();
+    let mut follower = place.follower(2, FeedHead::START);
+    place.feed.publish(follower.clone());
+    let guard = place.guard();
+    assert_eq!(place.asked(&guard), "allow");
+    let mut fastest = Duration::MAX;
+    for round in 0..100 {
+        let (standing, answer) = match round % 2 {
+            0 => (Standing::Held, "certificate.held"),
+            _ => (Standing::Good, "allow"),
+        };
+        place.change(&mut follower, standing);
+        let told = std::time::Instant::now();
+        while decided(&guard) != answer {
+            assert!(told.elapsed() < Duration::from_secs(60), "{round}: {answer}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Slow rounds say something about the machine; one that is fast says that somebody rang.
+        fastest = fastest.min(told.elapsed());
+        if fastest < Duration::from_millis(50) {
+            return;
+        }
+    }
+    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+}
+
+/// What is answered, also if the standing changes between decision and body.
+fn decided(guard: &Guard) -> &'static str {
+    match admit(guard, &pay("1.00")).and_then(kakunin_core::guard::Pass::begin) {
+        Ok(begun) => {
+            begun.returned();
+            "allow"
+        }
+        Err(denied) => denied.code(),
+    }
 }
