@@ -224,7 +224,7 @@ pub(crate) fn ask(guard: &Guard, request: &ActionRequest<'_>) -> &'static str {
 }
 
 /// Asks as a caller in a hurry does: a signer that a busy machine starves is waited for.
-fn admit(guard: &Guard, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
+pub(crate) fn admit(guard: &Guard, request: &ActionRequest<'_>) -> Result<Pass, Denied> {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
         match guard.admit(request) {
