@@ -58,6 +58,8 @@ pub(crate) struct Caller {
     identity: Identity,
     /// From where.
     pub(crate) address: Option<String>,
+    /// The key of a request that may come twice.
+    pub(crate) repeat: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -139,7 +141,7 @@ pub(crate) async fn gate(
         Ok(identified) => identified,
         Err(refused) => return refused.into_response(),
     };
-    let caller = Caller { identity, address };
+    let caller = Caller { identity, address, repeat: None };
     let actor = caller.actor();
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;

@@ -6,6 +6,7 @@ use kakunin_core::time::UnixTime;
 
 use super::access::Caller;
 use super::error::Refusal;
+use super::once::marked;
 use super::sequencer::Lane;
 use super::service::Service;
 use crate::authority::{Authority, AuthorityError};
@@ -51,7 +52,10 @@ impl Service {
                 subject: intent.subject,
                 before: intent.before,
                 after: intent.after,
-                text: intent.text,
+                text: match &caller.repeat {
+                    Some(key) => marked(intent.text, key),
+                    None => intent.text,
+                },
             };
             // What cannot be recorded is not done.
             let id = authority.store.audit_intent(&record)?;

@@ -13,6 +13,7 @@ mod door;
 mod error;
 mod feed;
 mod intake;
+mod once;
 mod openapi;
 mod pace;
 mod page;

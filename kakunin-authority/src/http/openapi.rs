@@ -19,6 +19,11 @@ pub(crate) fn document() -> Value {
                 json!({ "name": asked.name, "in": "query", "required": false, "description": asked.about,
                         "schema": { "type": asked.kind } })
             }))
+            .chain(row.makes.map(|_| {
+                json!({ "name": "Idempotency-Key", "in": "header", "required": false,
+                        "description": "A text of your own: this request is carried out once however often it is sent",
+                        "schema": { "type": "string", "maxLength": 128 } })
+            }))
             .collect();
         let mut operation = json!({
             "summary": row.about,

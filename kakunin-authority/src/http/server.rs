@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::door::{Counts, Door, Each, Places, Plane};
 use super::feed::Hub;
 use super::intake::Intake;
+use super::once::Repeats;
 use super::peer::Proxies;
 use super::proof::Proofs;
 use super::rate::Rates;
@@ -159,6 +160,7 @@ impl Server {
             hours,
             rates: Rates::default(),
             intake: Intake::default(),
+            repeats: Repeats::default(),
             throttle: Throttle::new(strangers.requests),
             doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),
             proofs,

@@ -12,6 +12,7 @@ use super::door::{Counts, Plane};
 use super::error::Refusal;
 use super::feed::Hub;
 use super::intake::Intake;
+use super::once::Repeats;
 use super::proof::Proofs;
 use super::rate::Rates;
 use super::readers::Readers;
@@ -38,6 +39,7 @@ pub(crate) struct Service {
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
     pub(crate) throttle: Throttle,
+    pub(crate) repeats: Repeats,
     /// What was counted at each door.
     pub(crate) doors: Vec<(Plane, Arc<Counts>)>,
     pub(crate) proofs: Proofs,

@@ -13,6 +13,7 @@ use axum::routing::MethodRouter;
 use super::access::{Open, gate};
 use super::door::Plane;
 use super::error::Refusal;
+use super::once::{Makes, once};
 use super::route;
 use super::service::Service;
 use super::wire::wire;
@@ -32,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) takes: &'static [Named],
     /// What may stand behind the `?`.
     pub(crate) asks: &'static [Named],
+    /// What it makes, if it may be asked twice with one `Idempotency-Key`.
+    pub(crate) makes: Option<Makes>,
     /// Not behind a public door, though it needs no key.
     pub(crate) within: bool,
     /// How many octets its body may have.
@@ -49,7 +52,19 @@ impl Row {
         handler: fn() -> Handlers,
     ) -> Self {
         let (place, within) = (Place::Api, false);
-        Self { method, path, place, open, about, takes: &[], asks: &[], within, most: MAX_BODY, handler }
+        Self {
+            method,
+            path,
+            place,
+            open,
+            about,
+            takes: &[],
+            asks: &[],
+            makes: None,
+            within,
+            most: MAX_BODY,
+            handler,
+        }
     }
 
     /// The same route with the members of its body.
@@ -67,6 +82,11 @@ impl Row {
         Self { asks, ..self }
     }
 
+    /// The same route, which makes something once however often a request comes.
+    pub(crate) fn once(self, makes: Makes) -> Self {
+        Self { makes: Some(makes), ..self }
+    }
+
     /// The same route, for those who operate the service.
     pub(crate) fn within(self) -> Self {
         Self { within: true, ..self }
@@ -80,7 +100,19 @@ impl Row {
         handler: fn() -> Handlers,
     ) -> Self {
         let (place, open, within) = (Place::Top, Open::Everyone, false);
-        Self { method, path, place, open, about, takes: &[], asks: &[], within, most: MAX_BODY, handler }
+        Self {
+            method,
+            path,
+            place,
+            open,
+            about,
+            takes: &[],
+            asks: &[],
+            makes: None,
+            within,
+            most: MAX_BODY,
+            handler,
+        }
     }
 }
 
@@ -133,7 +165,11 @@ pub(crate) fn router(service: &Arc<Service>, plane: Plane) -> Router {
     let behind = |row: &Row| plane == Plane::Keyed || (row.open == Open::Everyone && !row.within);
     for row in rows().into_iter().filter(behind) {
         let guard = from_fn_with_state((Arc::clone(service), row.open, row.most), gate);
-        let handler = (row.handler)().layer(DefaultBodyLimit::max(row.most)).layer(guard);
+        let handler = match row.makes {
+            Some(makes) => (row.handler)().layer(from_fn_with_state((Arc::clone(service), makes), once)),
+            None => (row.handler)(),
+        };
+        let handler = handler.layer(DefaultBodyLimit::max(row.most)).layer(guard);
         match row.place {
             Place::Api => api = api.route(row.path, handler),
             Place::Top => top = top.route(row.path, handler),

@@ -23,19 +23,23 @@ use crate::http::answer::{data, data_with, json_text};
 use crate::http::body::Members;
 use crate::http::deed::Intent;
 use crate::http::error::Refusal;
+use crate::http::once::{Made, Makes};
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::shape::Reader;
 use crate::http::table::{Named, Row};
 use crate::http::{page, shape, v1scope};
 use crate::standing::Standing;
-use crate::store::{AgentDetails, AgentFilter, AgentPage, AgentRecord, CertificateRecord, StoreError};
+use crate::store::{
+    AgentDetails, AgentFilter, AgentPage, AgentRecord, AuditEntry, AuditFilter, CertificateRecord, StoreError,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         Row::api(Method::GET, "/agents", READERS, "Agents, newest first", || get(list)).asks(LIST),
         Row::api(Method::POST, "/agents", ISSUERS, "Name an agent with its scope", || post(create))
-            .takes(CREATE),
+            .takes(CREATE)
+            .once(Makes::Agent),
         Row::api(Method::GET, "/agents/{id}", READERS, "One agent with its certificates", || get(show)),
         Row::api(Method::PATCH, "/agents/{id}", ISSUERS, "Change what is said about an agent", || {
             patch(change)
@@ -69,13 +73,48 @@ async fn create(
         let (subject, text) = (name.to_string(), scope.to_string());
         // What was asked for, whole: the log has to show more than that somebody asked for something.
         let after = Some(Digest::of(text.as_bytes()).to_hex());
-        move |_: &Authority<'_>| Ok((Intent { what: "agent.create", subject, before: None, after, text }, ()))
+        move |_: &Authority<'_>| Ok((Intent { what: CREATED, subject, before: None, after, text }, ()))
     };
     let made = service.carry_out(&caller, Lane::Ordinary, look, move |authority, (), _, now| {
         authority.create_described(&name, &draft, AnyAction::Refuse, details, now)
     });
     let agent = made.await?;
     Ok(data_with(StatusCode::CREATED, &shape::agent(&agent, false, reader)))
+}
+
+/// The agent that an order named whose answer was lost.
+///
+/// # Errors
+/// [`Refusal`] when the records cannot be read.
+pub(crate) async fn made(
+    service: &Service,
+    caller: &Caller,
+    entry: &AuditEntry,
+    reader: Reader,
+) -> Result<Made, Refusal> {
+    let (seer, named, since) = (caller.clone(), entry.record.subject.clone(), entry.record.at);
+    let found = service.readers.read(move |store| {
+        let Ok(name) = AgentName::parse(&named) else { return Ok(None) };
+        let agent = store.agent_named(seer.tenant(), &name)?;
+        let Some(agent) = agent.filter(|agent| agent.created >= since) else { return Ok(None) };
+        let filter = AuditFilter {
+            since: Some(since),
+            what: Some(CREATED.into()),
+            subject: Some(named),
+            ..AuditFilter::default()
+        };
+        let others = store.audit(seer.tenant(), &filter, 2)?.len() > 1;
+        let certified = !store.certificates(seer.tenant(), agent.id)?.is_empty();
+        Ok(Some((agent, certified, others)))
+    });
+    Ok(match found.await? {
+        None => Made::Nothing,
+        // Somebody else named one like that since.
+        Some((_, _, true)) => Made::Unsure,
+        Some((agent, certified, false)) => {
+            Made::This(data_with(StatusCode::CREATED, &shape::agent(&agent, certified, reader)))
+        }
+    })
 }
 
 /// A name of ours, or one made from what the owner calls it, which is then its title.
@@ -319,6 +358,7 @@ pub(crate) fn known(authority: &Authority<'_>, caller: &Caller, who: &Who) -> Re
     if caller.reaches(agent.id) { Ok(agent) } else { Err(Refusal::missing()) }
 }
 
+const CREATED: &str = "agent.create";
 const ISSUERS: Open = Open::Roles(&[Role::Issuer]);
 const READERS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate]);
 const LIST: &[Named] = &[

@@ -7,29 +7,33 @@ use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
+use kakunin_core::digest::Digest;
 use serde_json::json;
 
 use super::agents::{known, seen};
 use super::standing;
 use crate::access::Role;
 use crate::agent::Who;
-use crate::authority::{Authority, Comeback, Days};
+use crate::authority::{Authority, BACKDATE, Comeback, Days};
 use crate::grant::{Grant, GrantKey};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, data_with};
 use crate::http::body::Members;
 use crate::http::deed::Intent;
 use crate::http::error::Refusal;
+use crate::http::once::{Made, Makes};
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::shape;
 use crate::http::table::{Named, Row};
 use crate::standing::{Order, Standing};
+use crate::store::{AuditEntry, CertificateRecord};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         Row::api(Method::POST, "/agents/{id}/certify", ISSUERS, "Issue a certificate", || post(certify))
-            .takes(CERTIFY),
+            .takes(CERTIFY)
+            .once(Makes::Certificate),
         Row::api(
             Method::POST,
             "/certificates/{id}/revoke",
@@ -89,19 +93,47 @@ async fn certify(
         }
         (granted, _) => granted?,
     };
-    let decoded = granted.certificate.decoded();
-    let serial = decoded.serial();
+    let serial = granted.certificate.decoded().serial();
     let (_, certificates) = seen(&service, &caller, &granted.agent.id.to_string()).await?;
     let issued = certificates.iter().find(|known| known.serial == serial).ok_or_else(Refusal::internal)?;
+    shown(&service, &caller, issued, granted.publication.number)
+}
+
+fn shown(
+    service: &Service,
+    caller: &Caller,
+    issued: &CertificateRecord,
+    list: u64,
+) -> Result<Response, Refusal> {
     let mut row = shape::certificate(issued, caller.tenant().as_str(), (service.clock)());
     let published = service.published()?;
+    let der = issued.der.as_deref().ok_or_else(Refusal::internal)?;
     if let Some(members) = row.as_object_mut() {
         let chain = [published.issuing_pem(), published.root_pem()].concat();
         members.insert("chain_pem".into(), chain.into());
-        members.insert("thumbprint".into(), decoded.thumbprint().to_hex().into());
-        members.insert("list_number".into(), granted.publication.number.into());
+        members.insert("thumbprint".into(), Digest::of(der).to_hex().into());
+        members.insert("list_number".into(), list.into());
     }
     Ok(data_with(StatusCode::CREATED, &row))
+}
+
+/// The certificate that an order issued whose answer was lost: the only one since then.
+///
+/// # Errors
+/// [`Refusal`] when the records cannot be read.
+pub(crate) async fn made(service: &Service, caller: &Caller, entry: &AuditEntry) -> Result<Made, Refusal> {
+    let (_, certificates) = seen(service, caller, &entry.record.subject).await?;
+    let begun = entry.record.at.plus(-BACKDATE);
+    let since = |known: &&CertificateRecord| known.der.is_some() && known.validity.not_before >= begun;
+    let mut issued = certificates.iter().filter(since);
+    Ok(match (issued.next(), issued.next()) {
+        (None, _) => Made::Nothing,
+        (Some(one), None) => {
+            let number = service.published()?.list().number;
+            Made::This(shown(service, caller, one, number)?)
+        }
+        _ => Made::Unsure,
+    })
 }
 
 /// Standing belongs to the agent: whoever revokes one certificate revokes all of it.

@@ -18,6 +18,7 @@ use crate::http::answer::{data, data_with};
 use crate::http::body::Members;
 use crate::http::deed::Intent;
 use crate::http::error::Refusal;
+use crate::http::once::Makes;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
@@ -31,7 +32,8 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::api(Method::POST, "/keys", OWNERS, "Make a key; its secret is in this answer alone", || {
             post(make)
         })
-        .takes(MAKE),
+        .takes(MAKE)
+        .once(Makes::Secret),
         Row::api(Method::DELETE, "/keys/{prefix}", OWNERS, "Revoke a key", || delete(revoke)),
     ]
 }

@@ -12,5 +12,6 @@ mod papers;
 mod proofs;
 mod public;
 mod remote;
+mod repeats;
 mod robot;
 mod web;

@@ -39,15 +39,24 @@ impl Request {
         self.send_as(address, address)
     }
 
+    /// `None` if there is no answer.
+    pub(super) fn try_send(&self, address: &str) -> Option<Reply> {
+        self.try_send_as(address, address)
+    }
+
     /// Names another host than the one it is sent to.
     pub(super) fn send_as(&self, host: &str, address: &str) -> Reply {
+        self.try_send_as(host, address).unwrap()
+    }
+
+    fn try_send_as(&self, host: &str, address: &str) -> Option<Reply> {
         let mut head =
             format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(address).ok()?;
         // A server may answer and close before it has read everything.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&self.body));
         let mut bytes = Vec::new();
@@ -64,15 +73,15 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    fn read(bytes: &[u8]) -> Self {
-        let split = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let split = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let (head, body) = bytes.split_at(split);
         let head = String::from_utf8(head.to_vec()).unwrap();
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-        Self { status, headers, body: body.iter().skip(4).copied().collect() }
+        Some(Self { status, headers, body: body.iter().skip(4).copied().collect() })
     }
 
     pub(super) fn header(&self, name: &str) -> &str {
