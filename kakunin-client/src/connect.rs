@@ -181,6 +181,27 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "docs/client.md says what each option takes",
+            Self::Address(_) => "write https://HOST:PORT, or http:// with an address of this machine",
+            Self::Tls(_) => "look at the file of CA certificates, which is PEM",
+            Self::Place(_) => "put the directory in order, or have the agent certified into it again",
+            Self::NoAgent { .. } => "kakunin agent certify ID --out DIR does that",
+            Self::OtherAgent { .. } => "each agent has a directory of its own",
+            Self::OtherRoot { .. } => "find out whose papers these are before anything else",
+            Self::Unreachable(_) => "see that the authority is served and can be reached from here",
+            Self::Refused(trouble) if trouble.code == "feed.none" => {
+                "a revocation is known later without one"
+            }
+            Self::Refused(_) => "look for the code in docs/client.md and docs/service.md",
+            Self::Thread(_) => "see how many threads this account may have",
+            Self::Fault => "report it as a bug",
+        }
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &str {

@@ -26,6 +26,13 @@ pub(crate) struct Opened {
     memory: Option<Arc<MemorySource>>,
 }
 
+impl Opened {
+    /// One that reads its directory.
+    pub(crate) const fn of(guard: Guard) -> Self {
+        Self { guard, memory: None }
+    }
+}
+
 /// The native half of `kakunin.Agent`.
 #[pyclass(frozen, subclass, module = "kakunin._native")]
 pub(crate) struct NativeAgent {
@@ -137,7 +144,7 @@ pub(crate) fn open_directory(
         let home = AgentHome::open(&directory, lists.as_deref()).map_err(|error| error.to_string())?;
         Guard::open(home, options).map_err(|error| error.to_string())
     });
-    Ok(Opened { guard: guard.map_err(|text| error(py, &text))?, memory: None })
+    Ok(Opened::of(guard.map_err(|text| error(py, &text))?))
 }
 
 /// Opens an agent from PEM texts.
@@ -240,14 +247,14 @@ pub(crate) fn parse_mode(mode: &str) -> PyResult<Mode> {
     }
 }
 
-fn journal_options(levels: &[(String, String)], sealed: Option<bool>) -> PyResult<JournalOptions> {
+pub(crate) fn journal_options(levels: &[(String, String)], sealed: Option<bool>) -> PyResult<JournalOptions> {
     let pairs = levels.iter().map(|(pattern, level)| (pattern.as_str(), level.as_str()));
     let levels = Levels::parse(pairs).map_err(|error| PyValueError::new_err(format!("journal: {error}")))?;
     let sealing = sealed.map(|sealed| if sealed { Sealing::Groups } else { Sealing::Each });
     Ok(JournalOptions { levels, sealing })
 }
 
-fn state_choice(state: Option<PathBuf>) -> StateChoice {
+pub(crate) fn state_choice(state: Option<PathBuf>) -> StateChoice {
     match state {
         None => StateChoice::Default,
         Some(path) if path.as_os_str() == "memory" => StateChoice::Memory,

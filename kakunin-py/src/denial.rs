@@ -7,6 +7,11 @@ use pyo3::sync::PyOnceLock;
 /// The exception for a denial. If even that cannot be made, the failure is an exception too.
 #[cold]
 pub(crate) fn error(py: Python<'_>, denied: &Denied) -> PyErr {
+    // What the client or the guard noticed may be why: the next call tells it.
+    #[cfg(feature = "connect")]
+    if denied.reason().group() == "revocation" {
+        crate::connect::ask_to_tell();
+    }
     static DENIED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let made = DENIED.import(py, "kakunin.errors", "denied").and_then(|make| {
         make.call1((

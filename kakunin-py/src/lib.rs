@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 
 mod agent;
 mod chain;
+#[cfg(feature = "connect")]
+mod connect;
 mod current;
 mod denial;
 mod host;
@@ -29,6 +31,9 @@ mod _native {
     use crate::agent::{NativeAgent, Opened, open_directory, open_pem};
     #[pymodule_export]
     use crate::chain::{Place, chain_begun, set_chain_context};
+    #[cfg(feature = "connect")]
+    #[pymodule_export]
+    use crate::connect::{NativeClient, connect};
     #[pymodule_export]
     use crate::current::{context_entered, current, default, set_context, set_default};
     #[pymodule_export]

@@ -10,6 +10,8 @@ use pyo3::prelude::*;
 
 use crate::agent::NativeAgent;
 use crate::chain::{self, Stay};
+#[cfg(feature = "connect")]
+use crate::connect;
 use crate::current::with_agent;
 use crate::denial;
 use crate::running::Running;
@@ -56,6 +58,8 @@ impl Plan {
         counterparty: &Bound<'_, PyAny>,
         resource: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Running>> {
+        #[cfg(feature = "connect")]
+        connect::tell_what_waits(py)?;
         let Some(place) = chain::current(py)? else {
             let pass = self.ask(py, amount, currency, counterparty, resource, Guard::admit);
             let pass = pass.map_err(|denied| denial::error(py, &denied))?;

@@ -156,3 +156,13 @@ def python(tmp_path):
         return done
 
     return run
+
+
+@pytest.fixture(scope="module")
+def service(cli, tmp_path_factory):
+    """An authority that is served as long as the module's tests."""
+    from served import Service
+
+    service = Service(cli, tmp_path_factory.mktemp("service"))
+    yield service
+    service.kill()

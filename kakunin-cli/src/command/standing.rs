@@ -87,8 +87,8 @@ impl StandingOrder {
             id.as_str().unwrap_or_default(),
             standing.as_str().unwrap_or_default()
         );
-        let number = text("list_number");
-        Ok(Answer::yes(json!({
+        let (number, epoch) = (text("list_number"), text("epoch"));
+        let answer = Answer::yes(json!({
             "id": id,
             "name": name,
             "standing": standing,
@@ -96,9 +96,15 @@ impl StandingOrder {
             "list_number": number,
             "next_update": text("next_update"),
             "issuer": text("issuer"),
-            "epoch": text("epoch"),
+            "epoch": epoch,
         }))
         .line(line)
-        .line(format!("list {number} is published")))
+        .line(format!("list {number} is published"));
+        Ok(match epoch.as_u64() {
+            None => answer,
+            Some(epoch) => {
+                answer.line(format!("change {epoch} of the feed says so to every agent that is connected"))
+            }
+        })
     }
 }

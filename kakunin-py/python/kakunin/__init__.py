@@ -26,6 +26,7 @@ from ._decorator import Guarded, guarded, verify_agent_scope
 from ._journal import Journal, Level
 from ._native import DENIAL_CODES, __version__
 from ._selector import Call, as_written, const
+from ._status import Status, Trouble
 from ._verify import Problem, Verdict, Verification, verify
 from .errors import (
     AgentDenied,
@@ -34,6 +35,7 @@ from .errors import (
     CannotVerify,
     CertificateDenied,
     ClockDenied,
+    ConnectError,
     Decision,
     InternalDenied,
     JournalDenied,
@@ -55,6 +57,7 @@ __all__ = [
     "CannotVerify",
     "CertificateDenied",
     "ClockDenied",
+    "ConnectError",
     "Decision",
     "Guard",
     "Guarded",
@@ -69,6 +72,8 @@ __all__ = [
     "RevocationDenied",
     "ScopeDenied",
     "ScopeExceeded",
+    "Status",
+    "Trouble",
     "Verdict",
     "Verification",
     "__version__",

@@ -7,8 +7,8 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -17,8 +17,10 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import _native
+from ._connect import Line
 from ._environment import warn_of_ignored_variables
 from ._journal import Journal, Level
+from ._status import Status
 from .errors import Decision, KakuninError
 
 logger = logging.getLogger("kakunin")
@@ -31,8 +33,9 @@ Mode = Literal["enforce", "observe"]
 class Agent(_native.NativeAgent):
     """An open agent: its verified certificate, its leash, its journal.
 
-    `Agent.from_dir` opens what `kakunin agent certify --out DIR` wrote. An agent is cheap to keep, safe to
-    share between threads and tasks, and cannot be pickled.
+    `Agent.from_dir` opens what `kakunin agent certify --out DIR` wrote; `Agent.connect` also follows its
+    authority. An agent is cheap to keep, safe to share between threads and tasks, and
+    cannot be pickled.
     """
 
     @classmethod
@@ -74,6 +77,104 @@ class Agent(_native.NativeAgent):
             agent._reopen = f"Agent.from_dir({os.fspath(directory)!r})"
             _by_directory[key] = agent
             return agent
+
+    @classmethod
+    def connect(
+        cls,
+        url: str | Iterable[str] | None = None,
+        agent: str | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        state: State = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        root: str | None = None,
+        max_age: int | None = None,
+        without_feed: bool = False,
+        timeout: float = 10.0,
+        mode: Mode = "enforce",
+        journal: Journal | Mapping[str, Level] | None = None,
+    ) -> Agent:
+        """Connects an agent to its authority: lists and the feed of revocations come by themselves.
+
+        `url` is the authority's address, or several of them, tried in turn: HTTPS, or plain HTTP to this
+        machine. `agent` is the agent's id or name there. `directory` holds its papers, as `kakunin agent
+        certify --out` writes them: `./.kakunin/agents/AGENT` if not said. `ca_file` holds the PEM
+        certificates that HTTPS is checked against, if not the platform's. `root` is the SHA-256 of the DER
+        of the root that has to stand above the agent, in hexadecimal. What is not given comes from
+        KAKUNIN_URL (with commas), KAKUNIN_AGENT, KAKUNIN_AGENT_DIR, KAKUNIN_STATE_DIR, KAKUNIN_CA_FILE and
+        KAKUNIN_ROOT.
+
+        It waits up to `timeout` seconds for the authority. If that is away and the directory is complete,
+        the agent is open all the same, is denied `revocation.stale`, and goes on trying. A signed word of
+        the authority counts for as long as its list says, or for `max_age` seconds if that is less.
+        `without_feed=True` takes lists that ask for no feed, and fetches them every minute; otherwise they
+        are refused. `state`, `mode` and `journal` are those of `from_dir`.
+
+        One thread that never needs the interpreter does the work. An agent that is connected in this process
+        already is the same agent; other options are an error. What an operator should hear is written into
+        the log `kakunin` by the next guarded call, or by `status()`. Raises `ConnectError`.
+        """
+        warn_of_ignored_variables()
+        kept = Journal.of(journal)
+        line = Line.of(
+            url,
+            agent,
+            directory=directory,
+            state=state,
+            ca_file=ca_file,
+            root=root,
+            max_age=max_age,
+            without_feed=without_feed,
+        )
+        options = (line, mode, kept)
+        with _lock:
+            known = _by_directory.get(line.directory)
+            if known is not None:
+                if known._options != options:
+                    raise KakuninError(f"`{line.directory}` is open already, with other options")
+                return known
+            client, opened = line.open(timeout=timeout, mode=mode, journal=kept)
+            self = cls(opened)
+            self._client = client
+            self._options = options
+            self._reopen = f"Agent.connect(.., {line.agent!r})"
+            _by_directory[line.directory] = self
+        self._tell()
+        return self
+
+    @classmethod
+    async def connect_async(
+        cls,
+        url: str | Iterable[str] | None = None,
+        agent: str | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        state: State = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        root: str | None = None,
+        max_age: int | None = None,
+        without_feed: bool = False,
+        timeout: float = 10.0,
+        mode: Mode = "enforce",
+        journal: Journal | Mapping[str, Level] | None = None,
+    ) -> Agent:
+        """`connect`, waited for in a thread of its own: the event loop goes on."""
+        import asyncio  # programs without an event loop need none
+
+        return await asyncio.to_thread(
+            cls.connect,
+            url,
+            agent,
+            directory=directory,
+            state=state,
+            ca_file=ca_file,
+            root=root,
+            max_age=max_age,
+            without_feed=without_feed,
+            timeout=timeout,
+            mode=mode,
+            journal=journal,
+        )
 
     @classmethod
     def from_env(cls, *, journal: Journal | Mapping[str, Level] | None = None) -> Agent:
@@ -127,6 +228,7 @@ class Agent(_native.NativeAgent):
         return agent
 
     def __init__(self, opened: _native.Opened) -> None:
+        self._client: _native.NativeClient | None = None
         self._options: object = None
         self._reopen = "Agent.from_dir(..)"
         _live.add(self)
@@ -135,6 +237,35 @@ class Agent(_native.NativeAgent):
     def guard(self) -> Guard:
         """Asks this agent's leash without acting."""
         return Guard(self)
+
+    def status(self) -> Status:
+        """How the connection to the authority is doing, now; for agents of `connect`."""
+        if self._client is None:
+            raise KakuninError(f"only a connected agent has a status; this one is from {self._reopen}")
+        self._tell()
+        return self._client.status()
+
+    def close(self) -> None:
+        """Signs what waits, ends the stream of receipts and joins all threads.
+
+        A connected agent hears nothing from then on, and is denied `revocation.stale` as soon as the last
+        word is too old; `connect` opens it again.
+        """
+        super().close()
+        if self._client is not None:
+            with _lock:
+                for place in [place for place, agent in _by_directory.items() if agent is self]:
+                    del _by_directory[place]
+            self._client.close()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Writes what happened and an operator should know into the log."""
+        for notice in self.take_notices():
+            logger.warning("%s: %s", self.agent_id, notice)
+        for code, text in self._client.take_alarms() if self._client else ():
+            level = LEVELS.get(code, logging.WARNING)
+            logger.log(level, "%s: %s [%s]", self.agent_id, text, code, extra={"kakunin_code": code})
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -236,6 +367,15 @@ def default_agent() -> Agent | None:
     return _native.default()  # type: ignore[return-value]
 
 
+def tell_what_waits() -> None:
+    """Writes what connected agents should tell an operator into the log. Called by the native module."""
+    for agent in list(_live):
+        if agent._client is not None:
+            # A handler that fails must not decide whether a guarded call is made.
+            with suppress(Exception):
+                agent._tell()
+
+
 def _pem(part: str | bytes | os.PathLike[str]) -> str:
     if isinstance(part, bytes):
         return part.decode("ascii")
@@ -246,19 +386,27 @@ def _pem(part: str | bytes | os.PathLike[str]) -> str:
 
 def _before_fork() -> None:
     _lock.acquire()
-    for agent in list(_live):
+    agents = list(_live)
+    for agent in agents:
+        if agent._client is not None:
+            agent._client.before_fork()
+    for agent in agents:
         agent.before_fork()
 
 
 def _after_fork_in_parent() -> None:
     for agent in list(_live):
         agent.after_fork_in_parent()
+        if agent._client is not None:
+            agent._client.after_fork_in_parent()
     _lock.release()
 
 
 def _after_fork_in_child() -> None:
     for agent in list(_live):
         agent.after_fork_in_child()
+        if agent._client is not None:
+            agent._client.after_fork_in_child()
     _lock.release()
 
 
@@ -267,6 +415,8 @@ def _close_all() -> None:
         agent.close()
 
 
+#: How loud an alarm is; what is not here is a warning.
+LEVELS = {"feed.recovered": logging.INFO, "feed.stale": logging.ERROR}
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
 #: In the context: no agent at all.

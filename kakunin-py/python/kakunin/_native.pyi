@@ -1,9 +1,11 @@
 from contextvars import ContextVar
 from os import PathLike
+from pathlib import Path
 from typing import final
 
 from typing_extensions import disjoint_base
 
+from ._status import Status
 from .errors import Decision
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "NativeAccount",
     "NativeAgent",
     "NativeAuthority",
+    "NativeClient",
     "Opened",
     "Place",
     "Plan",
@@ -21,6 +24,7 @@ __all__ = [
     "__version__",
     "asks_for_less",
     "chain_begun",
+    "connect",
     "context_entered",
     "current",
     "default",
@@ -53,6 +57,17 @@ class NativeAgent:
     def refresh(self) -> None: ...
     def take_notices(self) -> list[str]: ...
     def replace_lists(self, lists: str) -> None: ...
+    def close(self) -> None: ...
+    def before_fork(self) -> None: ...
+    def after_fork_in_parent(self) -> None: ...
+    def after_fork_in_child(self) -> None: ...
+
+@final
+class NativeClient:
+    @property
+    def directory(self) -> Path: ...
+    def status(self) -> Status: ...
+    def take_alarms(self) -> list[tuple[str, str]]: ...
     def close(self) -> None: ...
     def before_fork(self) -> None: ...
     def after_fork_in_parent(self) -> None: ...
@@ -150,6 +165,21 @@ class NativeAccount:
     def page(self) -> str: ...
     def keep(self, path: str | PathLike[str]) -> None: ...
 
+def connect(
+    urls: list[str],
+    agent: str,
+    *,
+    directory: str | PathLike[str],
+    state: str | PathLike[str] | None,
+    ca_file: str | PathLike[str] | None,
+    root: str | None,
+    max_age: int | None,
+    without_feed: bool,
+    timeout: float,
+    mode: str,
+    levels: list[tuple[str, str]],
+    sealed: bool | None,
+) -> tuple[NativeClient, Opened]: ...
 def open_directory(
     directory: str | PathLike[str],
     *,

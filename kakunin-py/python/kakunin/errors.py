@@ -17,6 +17,7 @@ __all__ = [
     "CannotVerify",
     "CertificateDenied",
     "ClockDenied",
+    "ConnectError",
     "Decision",
     "InternalDenied",
     "JournalDenied",
@@ -37,6 +38,23 @@ class KakuninError(Exception):
 
 class CannotVerify(KakuninError):
     """Nothing can be judged, because something cannot be read. It says nothing about the receipts."""
+
+
+class ConnectError(KakuninError):
+    """An agent could not be connected to its authority."""
+
+    #: The stable code: `connect.*`, or the authority's own.
+    code: str
+    #: What the operator can do about it.
+    fix: str
+
+    def __init__(self, message: str = "", code: str = "internal", fix: str = "") -> None:
+        super().__init__(message, code, fix)
+        self.code = code
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}; {self.fix} [{self.code}]" if self.fix else f"{self.args[0]} [{self.code}]"
 
 
 class NotExecuted(KakuninError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import kakunin
 from kakunin import (
     Agent,
     CannotVerify,
+    ConnectError,
     Decision,
     Journal,
     Level,
     ScopeDenied,
+    Status,
+    Trouble,
     Verdict,
     Verification,
     agent_context,
@@ -151,3 +155,20 @@ def kept(level: Level) -> Agent:
     Agent.from_dir("x", journal={"payments:*": "fsync"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     Journal(level={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return Agent.from_dir("x", journal={"payments:*": "sync"})
+
+
+async def connected(place: Path) -> Status | None:
+    try:
+        agent = Agent.connect("https://authority.example", "billing", directory=place, max_age=30)
+        kakunin.use(await Agent.connect_async(["http://127.0.0.1:1"], journal={"read:*": "sync"}))
+    except ConnectError as refused:
+        print(refused.code.upper(), refused.fix)
+        return None
+    status = agent.status()
+    age: timedelta | None = status.age
+    until: datetime | None = status.certificate_until
+    trouble: Trouble | None = status.last_error
+    print(age, until, trouble and trouble.code, status.transport == "stream", status.fresh)
+    status.epoch = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    Agent.connect(timeout="10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return status

@@ -1,0 +1,454 @@
+"""Agents that are connected to their authority: enrolled, told of orders, followed over forks, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import kakunin
+import pytest
+from kakunin import Agent, ConnectError, KakuninError, _native, agent_context, verify_agent_scope
+from kakunin.testing import assert_denied
+from served import eventually, payment, threads
+
+
+@pytest.fixture
+def connected(service):
+    """A new agent, connected: its name and itself."""
+    name = service.create()
+    agent = service.connect(name)
+    yield name, agent
+    agent.close()
+
+
+def test_papers_lists_and_feed_arrive_by_themselves(service, connected):
+    name, agent = connected
+    asked, directory = payment(agent), service.directory(name)
+    assert asked() == "allow"
+    assert asked(total="100.01") == "scope.amount"
+    assert asked(to="stranger") == "scope.counterparty"
+    files = {path.name for path in directory.iterdir()}
+    assert {"agent.pem", "key.pem", "chain.pem", "ca.pem", "agent.toml", "lists.pem", "state"} <= files
+    assert not (directory / "key.pem").stat().st_mode & 0o077
+    status = agent.status()
+    assert (status.agent_id, status.url) == (agent.agent_id, service.url)
+    assert status.transport == "stream"
+    assert status.fresh
+    assert status.age is not None
+    assert status.max_age is not None
+    assert status.age <= status.max_age
+    assert status.certificate_until is not None
+    assert status.certificate_until.utcoffset() is not None
+    with pytest.raises(AttributeError):
+        status.epoch = 0
+
+
+def test_revoked_from_another_terminal_is_denied_by_its_epoch(service, connected):
+    name, agent = connected
+    asked, answers, ended = payment(agent), [], threading.Event()
+
+    def loop():
+        while not ended.is_set():
+            answers.append(asked())
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    eventually(lambda: "allow" in answers, True)
+    answer = service.order("revoke", name)
+    seconds = eventually(lambda: answers[-1], "certificate.revoked", 5.0)
+    ended.set()
+    thread.join()
+    print(f"\ndenied {seconds:.3f} s after the answer of `kakunin revoke`")
+    # What was denied once stays denied, and the receipts say by which change.
+    first = answers.index("certificate.revoked")
+    assert set(answers[:first]) == {"allow"}
+    assert set(answers[first:]) == {"certificate.revoked"}
+    decisions = service.journal(name).decisions()
+    denied = [receipt for receipt in decisions if receipt["dec"] == "deny"]
+    assert denied
+    assert {receipt["why"] for receipt in denied} == {"certificate.revoked"}
+    assert all(receipt["crl"]["e"] >= answer["epoch"] for receipt in denied)
+    assert all(receipt["crl"]["e"] < answer["epoch"] for receipt in decisions if receipt["dec"] == "allow")
+    assert agent.status().epoch >= answer["epoch"]
+
+
+def test_suspended_and_resumed_from_another_terminal(service, connected):
+    name, agent = connected
+    asked = payment(agent)
+    epochs = []
+    for _ in range(2):
+        epochs.append(service.order("suspend", name)["epoch"])
+        eventually(asked, "certificate.held", 5.0)
+        epochs.append(service.order("resume", name)["epoch"])
+        eventually(asked, "allow", 5.0)
+    assert epochs == sorted(set(epochs))
+
+
+def test_a_coroutine_is_judged_by_what_is_known_when_it_is_awaited(service):
+    name = service.create()
+
+    @verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="to")
+    async def pay(to, total):
+        return "paid"
+
+    async def run():
+        agent = await Agent.connect_async(service.url, name, directory=service.directory(name))
+        with agent_context(agent):
+            assert await pay("acme", "1.00") == "paid"
+            waiting = pay("acme", "1.00")
+            await asyncio.to_thread(service.order, "revoke", name)
+            await asyncio.to_thread(eventually, payment(agent), "certificate.revoked", 5.0)
+            with assert_denied("certificate.revoked"):
+                await waiting
+        await asyncio.to_thread(agent.close)
+
+    asyncio.run(run())
+
+
+def test_one_connected_agent_is_one_agent(service, connected):
+    name, agent = connected
+    assert service.connect(name) is agent
+    with pytest.raises(KakuninError, match="other options"):
+        service.connect(name, max_age=30)
+    with pytest.raises(KakuninError, match="other options"):
+        Agent.from_dir(service.directory(name))
+    agent.close()
+    again = service.connect(name)
+    assert again is not agent
+    assert payment(again)() == "allow"
+    again.close()
+
+
+def test_it_is_not_pickled_and_a_copy_is_itself(connected):
+    _, agent = connected
+    with pytest.raises(TypeError, match=r"open it again where it is needed: Agent\.connect\("):
+        pickle.dumps(agent)
+    assert copy.copy(agent) is copy.deepcopy(agent) is agent
+    with pytest.raises(TypeError):
+        pickle.dumps(agent._client)
+    assert pickle.loads(pickle.dumps(agent.status())) is not None
+    error = pickle.loads(pickle.dumps(ConnectError("what", "connect.usage", "do this")))
+    assert str(error) == "what; do this [connect.usage]"
+    assert (error.code, error.fix) == ("connect.usage", "do this")
+
+
+def test_another_agent_than_the_one_named_is_denied(service, connected):
+    name, agent = connected
+    nobody = "00000000-0000-4000-8000-000000000000"
+    guarded = verify_agent_scope(object(), nobody, required_scopes=["payments:send"])(lambda: None)
+    with agent_context(agent), assert_denied("agent.mismatch"):
+        guarded()
+    agent.close()
+    with pytest.raises(ConnectError) as refused:
+        service.connect(nobody, directory=service.directory(name))
+    assert refused.value.code == "agent.mismatch"
+
+
+def test_no_thread_is_left_and_a_closed_one_goes_stale(service):
+    name = service.create()
+    before = threads()
+    agent = service.connect(name)
+    assert payment(agent)() == "allow"
+    assert threads() > before
+    agent.close()
+    agent.close()
+    assert threads() == before
+    del agent
+    again = service.connect(name)
+    assert payment(again)() == "allow"
+    del again
+    eventually(threads, before)
+
+
+def test_only_a_connected_agent_has_a_status(home):
+    _, directory = home.create()
+    agent = Agent.from_dir(directory)
+    with pytest.raises(KakuninError, match="only a connected agent"):
+        agent.status()
+    agent.close()
+
+
+def test_the_environment_says_what_code_does_not(service, python, tmp_path):
+    name = service.create()
+    script = """
+import kakunin
+from kakunin import Agent, verify_agent_scope
+kakunin.use(Agent.connect())
+@verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="to")
+def pay(to, total): print("paid")
+pay("acme", "1.00")
+"""
+    told = {
+        "KAKUNIN_URL": f"http://127.0.0.1:9, {service.url}",
+        "KAKUNIN_AGENT": name,
+        "KAKUNIN_AGENT_DIR": str(service.directory(name)),
+        "KAKUNIN_STATE_DIR": str(tmp_path / "state"),
+        # Nobody obeys these.
+        "KAKUNIN_MODE": "observe",
+        "KAKUNIN_WITHOUT_FEED": "1",
+        "KAKUNIN_MAX_AGE": "86400",
+    }
+    assert python(script, **told).stdout == "paid\n"
+    assert (tmp_path / "state" / "journal").exists()
+    for missing, fix in [("KAKUNIN_URL", "set KAKUNIN_URL"), ("KAKUNIN_AGENT", "set KAKUNIN_AGENT")]:
+        done = python(script, check=False, **{**told, missing: ""})
+        assert done.returncode == 1
+        assert fix in done.stderr
+        assert "[connect.usage]" in done.stderr
+
+
+def test_a_build_that_cannot_connect_says_so(monkeypatch, tmp_path):
+    monkeypatch.delattr(_native, "connect")
+    with pytest.raises(ConnectError, match="without the feature `connect`") as refused:
+        Agent.connect("http://127.0.0.1:9", "billing", directory=tmp_path / "agent")
+    assert refused.value.code == "connect.absent"
+    assert "wheel" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    "url", ["http://authority.example", "http://10.0.0.1:8080", "ftp://127.0.0.1", "127.0.0.1:80", "http://"]
+)
+def test_no_secret_travels_in_the_clear(url, tmp_path):
+    with pytest.raises(ConnectError) as refused:
+        Agent.connect(url, "billing", directory=tmp_path / "agent", timeout=1)
+    assert refused.value.code == "connect.usage"
+    assert not (tmp_path / "agent").exists()
+
+
+# --- what does not connect ---
+
+
+def test_without_papers_nothing_is_connected(service, tmp_path):
+    with pytest.raises(ConnectError) as refused:
+        Agent.connect(service.url, "nobody", directory=tmp_path / "nothing", timeout=20)
+    assert refused.value.code == "connect.no_agent"
+    assert refused.value.fix
+
+
+def test_a_root_that_is_not_the_pinned_one_is_refused(service):
+    name = service.create()
+    with pytest.raises(ConnectError) as refused:
+        service.connect(name, root="0" * 64)
+    assert refused.value.code == "certificate.untrusted"
+    with pytest.raises(ValueError, match="`root` is no SHA-256"):
+        service.connect(name, root="nonsense")
+
+
+# --- what is there already ---
+
+
+def test_a_directory_learns_what_happened_meanwhile(service):
+    name = service.create()
+    agent = service.connect(name)
+    assert payment(agent)() == "allow"
+    agent.close()
+    del agent
+    service.order("suspend", name)
+    agent = service.connect(name)
+    asked = payment(agent)
+    assert asked() == "certificate.held"
+    service.order("resume", name)
+    eventually(asked, "allow", 5.0)
+    agent.close()
+
+
+def test_a_directory_that_is_damaged_is_refused(service):
+    name = service.create()
+    service.connect(name).close()
+    directory = service.directory(name)
+    for part in ("ca.pem", "chain.pem", "agent.pem"):
+        kept = (directory / part).read_bytes()
+        (directory / part).write_bytes(b"nothing")
+        with pytest.raises(KakuninError):
+            service.connect(name, timeout=5)
+        (directory / part).write_bytes(kept)
+    agent = service.connect(name)
+    assert payment(agent)() == "allow"
+    agent.close()
+
+
+# --- forks ---
+
+PRELUDE = """
+import json, os, sys, time
+from kakunin import Agent, ScopeDenied, verify_agent_scope
+url, name, directory = sys.argv[1:4]
+agent = Agent.connect(url, name, directory=directory)
+@verify_agent_scope("payments:send", amount="total", currency="EUR", counterparty="to", agent=agent)
+def pay(to, total): ...
+def asked():
+    try:
+        pay("acme", "1.00")
+    except ScopeDenied as denied:
+        return denied.code
+    return "allow"
+def eventually(code):
+    end = time.monotonic() + 60
+    while asked() != code:
+        assert time.monotonic() < end, (os.getpid(), asked(), code, agent.status())
+        time.sleep(0.01)
+def say(word):
+    os.write(1, f"{word}\\n".encode())
+"""
+
+
+def talk(service, name, source, tmp_path, *lines):
+    """Runs the script; when it says a word, what is to be done about it is done, and it is told to go on."""
+    agent = service.connect(name)
+    agent.close()
+    script = tmp_path / "script.py"
+    script.write_text(PRELUDE + source)
+    flags = ["-W", "error"] if "error" in sys.warnoptions else []
+    command = [sys.executable, *flags, str(script), service.url, name, str(service.directory(name))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        try:
+            for word, act in lines:
+                said = process.stdout.readline().decode().strip()
+                assert said == word, said + process.stderr.read().decode()
+                act()
+                process.stdin.write(b"go on\n")
+                process.stdin.flush()
+            rest, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors.decode()
+    assert errors == b"", errors.decode()
+    return rest.decode()
+
+
+def test_parent_and_child_of_a_fork_each_follow_the_feed(service, tmp_path):
+    name = service.create()
+    source = """
+assert asked() == "allow"
+heard, tell = os.pipe()
+child = os.fork()
+answer = asked()
+assert answer == "allow", answer
+if child == 0:
+    os.write(tell, b"x")
+    eventually("certificate.held")
+    assert agent.status().connections >= 1
+    assert len(os.listdir("/proc/self/task")) > 1
+    agent.close()
+    os._exit(0)
+os.close(tell)
+assert os.read(heard, 1) == b"x"
+say("forked")
+sys.stdin.readline()
+eventually("certificate.held")
+assert os.waitpid(child, 0)[1] == 0
+say("held")
+sys.stdin.readline()
+eventually("allow")
+"""
+    forked = ("forked", lambda: service.order("suspend", name))
+    held = ("held", lambda: service.order("resume", name))
+    talk(service, name, source, tmp_path, forked, held)
+
+
+def test_workers_of_a_pool_follow_the_feed(service, tmp_path):
+    name = service.create()
+    source = """
+import multiprocessing
+def work(code):
+    eventually(code)
+    return os.getpid()
+if __name__ == "__main__":
+    assert asked() == "allow"
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        assert set(pool.map(work, ["allow"] * 12))
+        say("working")
+        sys.stdin.readline()
+        assert set(pool.map(work, ["certificate.revoked"] * 12))
+        pool.close()
+        pool.join()
+    eventually("certificate.revoked")
+"""
+    talk(service, name, source, tmp_path, ("working", lambda: service.order("revoke", name)))
+
+
+def test_workers_that_a_server_forked_follow_the_feed(service, tmp_path):
+    name = service.create()
+    service.connect(name).close()
+    app = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.getpid()} {asked()}".encode()]
+"""
+    here = PRELUDE.replace("sys.argv[1:4]", 'os.environ["AGENT"].split(" ")')
+    (tmp_path / "app.py").write_text(f"{here}asked()\n{app}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["-W", "error"] if "error" in sys.warnoptions else []
+    command = [sys.executable, *flags, "-m", "gunicorn", "--preload", "--workers", "3"]
+    command += ["--bind", f"127.0.0.1:{port}", "app:app"]
+    environment = {**os.environ, "AGENT": f"{service.url} {name} {service.directory(name)}"}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+
+    def answers(code):
+        """Asks until three workers gave this answer."""
+        found, end = set(), time.monotonic() + 60
+        while len(found) < 3:
+            assert time.monotonic() < end, (tmp_path / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
+                    worker, said = response.read().decode().split(" ")
+            except OSError:
+                time.sleep(0.1)
+                continue
+            if said == code:
+                found.add(worker)
+        return found
+
+    try:
+        workers = answers("allow")
+        service.order("suspend", name)
+        assert answers("certificate.held") == workers
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0, (tmp_path / "log").read_text()
+
+
+def test_a_process_ends_without_being_asked_to_close(service, tmp_path):
+    name = service.create()
+    assert talk(service, name, 'assert asked() == "allow"', tmp_path) == ""
+    # And so it does in the middle of connecting to nobody.
+    ends = 'Agent.connect("http://127.0.0.1:9", name, directory=directory + "-copy", timeout=0.5)'
+    shutil.copytree(service.directory(name), str(service.directory(name)) + "-copy")
+    assert talk(service, name, ends, tmp_path) == ""
+
+
+def test_alarms_are_told_by_the_next_call_and_a_handler_that_fails_decides_nothing(caplog, connected):
+    _, agent = connected
+
+    class Client:
+        """What the log gets of a client's alarms."""
+
+        def take_alarms(self):
+            return [("feed.silent_50", "no signed word for 30 s"), ("feed.stale", "none for 60 s")]
+
+    agent._client, kept = Client(), agent._client
+    try:
+        with caplog.at_level(logging.INFO, "kakunin"):
+            kakunin._agent.tell_what_waits()
+        told = [(record.levelno, record.kakunin_code) for record in caplog.records]
+        assert told == [(logging.WARNING, "feed.silent_50"), (logging.ERROR, "feed.stale")]
+        agent._client.take_alarms = None
+        kakunin._agent.tell_what_waits()
+    finally:
+        agent._client = kept
+    assert payment(agent)() == "allow"
