@@ -130,7 +130,7 @@ impl<'a> Authority<'a> {
     pub fn open(home: &Home, sources: PassphraseSources<'a>) -> Result<Self, AuthorityError> {
         home.records()?;
         let lock = home.lock()?;
-        let store = home.records()?;
+        let store = home.place()?.open().map_err(HomeError::from)?;
         let (mut root, mut issuing) = (None, Vec::new());
         for issuer in store.issuers()? {
             if issuer.id == IssuerId::ROOT {

@@ -4,6 +4,7 @@
 //! H/root/root.pem  root.key.pem     the root; its key may be kept elsewhere between `init` and `rotate`
 //! H/issuing/1.pem  1.key.pem  ..    the issuing authorities, one more for each rotation
 //! H/store.sqlite                    agents, certificates, lists
+//! H/store                           or the address of the database that has them
 //! H/passphrase                      only if nobody gave one
 //! H/lock                            held by whoever changes something
 //! H/serving                         the address of the service that holds it, locked as long as that runs
@@ -13,7 +14,7 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -124,7 +125,36 @@ impl Home {
     /// # Errors
     /// [`HomeError`] when the home does not say it in a way that this program knows.
     pub fn place(&self) -> Result<Place, HomeError> {
-        Ok(Place::File(self.store()))
+        let path = self.path.join(STORE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::File(self.store())),
+            Err(error) => return Err(FileError::new("read", &path, error).into()),
+        };
+        let place = Place::named(&text).map_err(|error| HomeError::Place { path, error: Box::new(error) })?;
+        Ok(place)
+    }
+
+    /// Says where the records of a home to be made are. Once said, it stays.
+    ///
+    /// # Errors
+    /// [`HomeError::OtherStore`] when the home has its records elsewhere, [`HomeError::Store`] when the place is none.
+    pub fn keep_place(&self, text: &str) -> Result<(), HomeError> {
+        let path = self.path.join(STORE);
+        let text = text.trim();
+        Place::named(text)?;
+        if self.store().exists() {
+            return Err(HomeError::OtherStore { path: self.store() });
+        }
+        match fs::read_to_string(&path) {
+            Ok(kept) if kept.trim() == text => return Ok(()),
+            Ok(_) => return Err(HomeError::OtherStore { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(FileError::new("read", &path, error).into()),
+        }
+        files::make_directory(&self.path, Readers::Everyone)?;
+        // It may have a password in it.
+        Ok(files::replace(&path, format!("{text}\n").as_bytes(), Readers::Owner)?)
     }
 
     /// Opens the records to read them: no key, no lock.
@@ -135,10 +165,16 @@ impl Home {
         let none = || HomeError::NoAuthority { path: self.path.clone() };
         let place = self.place()?;
         match &place {
-            Place::File(path) if !path.exists() => return Err(none()),
-            Place::File(_) => {}
+            Place::File(path) if !path.exists() => Err(none()),
+            Place::File(_) => Ok(place.open()?),
+            // To open it otherwise is to lead, and whoever only reads leads nobody.
+            #[cfg(feature = "postgres")]
+            Place::Server(_) => match place.reader() {
+                Ok(store) if store.issuers()?.is_empty() => Err(none()),
+                Err(StoreError::TooOld { found: 0, .. }) => Err(none()),
+                read => Ok(read?),
+            },
         }
-        Ok(place.open()?)
     }
 
     /// Makes the directories of a new home.
@@ -255,6 +291,21 @@ pub enum HomeError {
         /// Where.
         url: String,
     },
+    /// What it says about its store.
+    #[error("{}: {error}", path.display())]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: Box<StoreError>,
+    },
+    /// Its records are elsewhere.
+    #[error("the home keeps its records where {} says; begin a new home for another store", path.display())]
+    OtherStore {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of it.
     #[error(transparent)]
     File(#[from] FileError),
@@ -265,6 +316,7 @@ pub enum HomeError {
 
 /// How long to wait for another command: longer than the slowest of them takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+const STORE: &str = "store";
 const SERVING: &str = "serving";
 /// No address of a service is longer.
 const MAX_URL: u64 = 4096;

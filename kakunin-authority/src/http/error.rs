@@ -105,6 +105,16 @@ impl From<AuthorityError> for Refusal {
                 "clock.untrusted",
                 "the authority's clock is behind its last list, so it signs nothing; set the clock",
             ),
+            AuthorityError::Store(StoreError::Unreachable { .. }) => Self {
+                cause: Some(error.to_string()),
+                ..Self::unavailable(
+                    "store.unreachable",
+                    "the authority's database does not answer; whether the order was carried out shows when it does",
+                )
+            },
+            AuthorityError::Store(StoreError::Fenced { .. }) => {
+                Self::unavailable("authority.standby", "another node leads this authority; ask that one")
+            }
             AuthorityError::IssuerEnded { .. } | AuthorityError::NoIssuer => Self::unavailable(
                 "issuer.ended",
                 "no issuing authority is good any more; run `kakunin rotate`",

@@ -174,10 +174,54 @@ pub enum StoreError {
         /// Which kind of record.
         what: &'static str,
     },
+    /// Another node took over.
+    #[error(
+        "another node leads this store since term {newest}, this one led in term {term}; it writes nothing any more, start it again to stand by"
+    )]
+    Fenced {
+        /// This node's term.
+        term: i64,
+        /// The newest one.
+        newest: i64,
+    },
+    /// Another process leads.
+    #[error("another process writes to this store{}", elsewhere(url))]
+    LedElsewhere {
+        /// Where it answers, if it does.
+        url: Option<String>,
+    },
+    /// A connection that was opened to read.
+    #[error("this connection to the store only reads")]
+    OnlyReads,
+    /// The database server is away. What was being committed then may have come to pass or not.
+    #[error("the database server does not answer: {text}")]
+    Unreachable {
+        /// What was seen of it.
+        text: String,
+    },
+    /// The database server does not do it.
+    #[error("the database server refused: {text}")]
+    Server {
+        /// Its words.
+        text: String,
+    },
+    /// No address of a store.
+    #[error("the store cannot be used at this address: {text}")]
+    Address {
+        /// What is wrong with it; not the address, which has a password in it.
+        text: String,
+    },
     /// The file cannot be opened.
     #[error(transparent)]
     File(#[from] FileError),
     /// The database failed.
     #[error("the store failed: {0}")]
     Database(#[from] rusqlite::Error),
+}
+
+fn elsewhere(url: &Option<String>) -> String {
+    match url {
+        Some(url) => format!("; it answers at {url}: pass --url {url}, or stop it first"),
+        None => "; wait for it to end".into(),
+    }
 }

@@ -17,6 +17,8 @@ mod issuers;
 mod lists;
 mod memory;
 mod place;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod receipts;
 mod requests;
 mod sqlite;
@@ -37,6 +39,8 @@ pub use issuers::{IssuerId, IssuerRecord, Issuers};
 pub use lists::{ListRecord, Lists};
 pub use memory::MemoryStore;
 pub use place::Place;
+#[cfg(feature = "postgres")]
+pub use postgres::{Address, Looked, PostgresStore, Standby};
 pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts};
 pub use requests::{Answer, Begun, Requests};
 pub use sqlite::{Rehearsal, SqliteStore};
@@ -71,4 +75,12 @@ pub trait Store:
         &mut self,
         work: &mut dyn FnMut(&mut dyn Store) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// Says whether this is still the one writer of these records. To be asked after the time was taken and before
+    /// anything is signed that says "as of now": a node that was paused while another one took over knows nothing of
+    /// that by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another node took over, or [`StoreError`] when that cannot be found out.
+    fn confirm(&self) -> Result<(), StoreError>;
 }

@@ -14,11 +14,15 @@ use crate::context::{Common, ask, now};
 #[command(after_help = "\
 Examples:
   kakunin init
-  kakunin init --home /srv/kakunin --passphrase-file /run/secrets/kakunin")]
+  kakunin init --home /srv/kakunin --passphrase-file /run/secrets/kakunin
+  KAKUNIN_STORE=postgres://kakunin@localhost/kakunin kakunin init")]
 pub(crate) struct Init {
     /// For how many hours the first list may be used
     #[arg(long, default_value_t = 168)]
     hours: u16,
+    /// Keep the records in this PostgreSQL database and not in a file: postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(long, value_name = "URL", env = "KAKUNIN_STORE", hide_env_values = true)]
+    store: Option<String>,
 }
 
 impl Init {
@@ -26,6 +30,9 @@ impl Init {
         let home = common.home();
         let own = home.passphrase();
         let hours = Hours::new(self.hours)?;
+        if let Some(store) = &self.store {
+            home.keep_place(store)?;
+        }
         let (authority, published) = Authority::init(&home, common.sources(&own, &ask), now(), hours)?;
         let root = authority.root().decoded();
         let answer = Answer::yes(json!({

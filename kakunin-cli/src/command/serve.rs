@@ -83,6 +83,9 @@ pub(crate) struct Serve {
     /// For how many hours each list may be used; it is signed anew when half of that is over
     #[arg(long, default_value_t = 24)]
     hours: u16,
+    /// Keep the records in this PostgreSQL database and not in a file: postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(long, value_name = "URL", env = "KAKUNIN_STORE", hide_env_values = true)]
+    store: Option<String>,
 }
 
 /// A header that proxies write.
@@ -108,6 +111,9 @@ impl Serve {
         let server = Server::bind(Doors { keyed: self.listen, public: self.listen_public, tls }, now())?;
         let home = common.home();
         let own = home.passphrase();
+        if let Some(store) = &self.store {
+            home.keep_place(store)?;
+        }
         let made = matches!(home.records(), Err(HomeError::NoAuthority { .. }));
         let mut authority = match made {
             true => Authority::init(&home, common.sources(&own, &ask), now(), hours)?.0,

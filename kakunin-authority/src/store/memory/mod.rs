@@ -135,6 +135,10 @@ impl Store for MemoryStore {
         self.now = copy.now;
         Ok(())
     }
+
+    fn confirm(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl State {

@@ -122,6 +122,11 @@ impl Store for SqliteStore {
         batch.store.connection.execute_batch("COMMIT")?;
         Ok(())
     }
+
+    fn confirm(&self) -> Result<(), StoreError> {
+        // The lock of the home, taken before the file is opened to write, is the whole of it.
+        Ok(())
+    }
 }
 
 /// A batch under way: unless it was committed, nothing of it happened, also when the work panics.

@@ -155,7 +155,7 @@ fn filled(store: &mut SqliteStore) {
     }
 }
 
-fn order(second: i64) -> AuditRecord {
+pub(super) fn order(second: i64) -> AuditRecord {
     AuditRecord {
         at: at(second),
         actor: Actor::Local,

@@ -26,6 +26,29 @@ proptest! {
     }
 }
 
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+
+    #[test]
+    fn postgresql_answers_as_the_model_does(orders in any_orders(50), reopened in 0..50_usize) {
+        use kakunin_authority::store::PostgresStore;
+
+        let Some(schema) = super::server::schema() else { return Ok(()) };
+        let address = schema.address();
+        let (mut store, mut model) = (PostgresStore::open(&address).unwrap(), MemoryStore::default());
+        for (place, order) in orders.iter().enumerate() {
+            if place == reopened {
+                drop(store);
+                store = PostgresStore::open(&address).unwrap();
+            }
+            prop_assert_eq!(give(order, &mut store), give(order, &mut model), "{}: {:?}", place, order);
+        }
+        prop_assert_eq!(all_of(&store), all_of(&model));
+        prop_assert_eq!(all_of(&PostgresStore::reader(&address).unwrap()), all_of(&model));
+    }
+}
+
 #[test]
 fn orders_are_mostly_carried_out() {
     // A suite in which every order is refused would prove nothing.

@@ -2,12 +2,12 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Write, stdout};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use kakunin_authority::store::{MemoryStore, SqliteStore};
+use kakunin_authority::store::{MemoryStore, Place};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -15,17 +15,34 @@ use super::orders::{Order, all_of, any_orders, give};
 
 #[test]
 fn a_store_whose_process_is_killed_holds_all_that_was_answered_and_no_half_of_an_order() {
+    kill_many(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite").to_str().unwrap().to_owned();
+        Some((folder, path))
+    });
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_same_holds_on_postgresql() {
+    kill_many(|| {
+        let schema = super::server::schema()?;
+        let text = schema.text();
+        Some((schema, text))
+    });
+}
+
+fn kill_many<Kept>(fresh: impl Fn() -> Option<(Kept, String)>) {
     let mut cut = 0;
     for seed in 0..ROUNDS {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.sqlite");
-        // The child makes no new file: how long that takes is not what is tested here.
-        drop(SqliteStore::open(&path).unwrap());
+        let Some((_kept, place)) = fresh() else { return };
+        // The child makes no new store: how long that takes is not what is tested here.
+        drop(place_of(&place).open().unwrap());
         let orders = orders_of(seed);
-        let answered = run_and_kill(&path, seed, orders.len());
+        let answered = run_and_kill(&place, seed, orders.len());
         cut += usize::from(answered < orders.len());
-        let store = SqliteStore::open(&path).unwrap();
-        let kept = all_of(&store);
+        let store = place_of(&place).open().unwrap();
+        let kept = all_of(store.as_ref());
         let mut model = MemoryStore::default();
         for order in &orders[..answered] {
             give(order, &mut model);
@@ -34,9 +51,12 @@ fn a_store_whose_process_is_killed_holds_all_that_was_answered_and_no_half_of_an
             continue;
         }
         // One more order was under way, and it was durable before anybody could be told.
-        let next =
-            orders.get(answered).unwrap_or_else(|| panic!("seed {seed}: {answered} orders were answered"));
-        give(next, &mut model);
+        let next = orders.get(answered);
+        assert!(
+            next.is_some(),
+            "seed {seed}: {answered} orders were answered, and the store is not as they leave it"
+        );
+        next.map(|next| give(next, &mut model));
         assert_eq!(kept, all_of(&model), "seed {seed}: {answered} answered, then {next:?}");
     }
     // A round in which nobody was killed in time shows nothing; not all of them are such.
@@ -45,22 +65,27 @@ fn a_store_whose_process_is_killed_holds_all_that_was_answered_and_no_half_of_an
 
 #[test]
 fn a_child_of_the_test_above() {
-    let Ok(path) = env::var(CHILD) else { return };
+    let Ok(place) = env::var(CHILD) else { return };
     let seed = env::var(SEED).unwrap().parse().unwrap();
-    let mut store = SqliteStore::open(Path::new(&path)).unwrap();
+    let mut store = place_of(&place).open().unwrap();
     for order in orders_of(seed) {
-        give(&order, &mut store);
+        give(&order, store.as_mut());
         // One write, after the answer: what is read of it was answered.
         stdout().write_all(b"answered\n").unwrap();
         stdout().flush().unwrap();
     }
 }
 
+/// A file, or the address of a server.
+fn place_of(text: &str) -> Place {
+    if text.starts_with("postgres:") { Place::named(text).unwrap() } else { Place::File(PathBuf::from(text)) }
+}
+
 /// Kills the child some time after it answered some of the orders, and says how many it had answered by then.
-fn run_and_kill(path: &Path, seed: u64, orders: usize) -> usize {
+fn run_and_kill(place: &str, seed: u64, orders: usize) -> usize {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "store::killed::a_child_of_the_test_above", "--nocapture"]);
-    command.env(CHILD, path).env(SEED, seed.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env(CHILD, place).env(SEED, seed.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     // The harness prints lines of its own, and its first one may share the line with ours.

@@ -13,6 +13,10 @@ mod old;
 mod orders;
 mod requests;
 mod tokens;
+#[cfg(feature = "postgres")]
+pub(crate) mod server;
+#[cfg(feature = "postgres")]
+mod terms;
 
 use kakunin_authority::AgentName;
 use kakunin_authority::access::TenantId;
