@@ -38,3 +38,4 @@ stage "incident page"         scripts/page.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
 stage "client of the hosted service" scripts/hosted.sh
+stage "nginx"                 scripts/nginx.sh
