@@ -132,6 +132,8 @@ pub enum Actor {
     Key(KeyPrefix),
     /// An agent that proved it has its key: written as `agent:` and its id.
     Agent(AgentId),
+    /// Whoever holds an enrolment token: written as `token:` and its prefix.
+    Token(KeyPrefix),
 }
 
 impl Actor {
@@ -141,8 +143,10 @@ impl Actor {
         match text {
             "local" => Some(Self::Local),
             "authority" => Some(Self::Authority),
-            other => match other.strip_prefix(AGENT) {
-                Some(id) => AgentId::parse(id).map(Self::Agent),
+            other => match other.split_once(':') {
+                Some((AGENT, id)) => AgentId::parse(id).map(Self::Agent),
+                Some((TOKEN, prefix)) => KeyPrefix::parse(prefix).map(Self::Token),
+                Some(_) => None,
                 None => KeyPrefix::parse(other).map(Self::Key),
             },
         }
@@ -155,13 +159,15 @@ impl fmt::Display for Actor {
             Self::Local => f.write_str("local"),
             Self::Authority => f.write_str("authority"),
             Self::Key(prefix) => prefix.fmt(f),
-            Self::Agent(id) => write!(f, "{AGENT}{id}"),
+            Self::Agent(id) => write!(f, "{AGENT}:{id}"),
+            Self::Token(prefix) => write!(f, "{TOKEN}:{prefix}"),
         }
     }
 }
 
 const MAX_TENANT: usize = 63;
-const AGENT: &str = "agent:";
+const AGENT: &str = "agent";
+const TOKEN: &str = "token";
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +181,8 @@ mod tests {
         for random in [[0; 8], [0xff; 8], [1, 2, 3, 4, 5, 6, 7, 8]] {
             let prefix = KeyPrefix::from_random(random);
             assert_eq!(KeyPrefix::parse(prefix.as_str()), Some(prefix.clone()));
+            let token = Actor::Token(prefix.clone());
+            assert_eq!(Actor::parse(&token.to_string()), Some(token));
             assert_eq!(Actor::parse(prefix.as_str()), Some(Actor::Key(prefix)));
         }
         assert_eq!(KeyPrefix::from_random([0xff; 8]).as_str(), "777777777777");
@@ -186,7 +194,9 @@ mod tests {
             assert_eq!(Actor::parse(&actor.to_string()), Some(actor));
         }
         assert_eq!(Actor::parse("nobody"), None);
-        assert_eq!(Actor::parse("agent:nobody"), None);
+        for wrong in ["agent:nobody", "token:nobody", "agent:", ":", "local:"] {
+            assert_eq!(Actor::parse(wrong), None, "{wrong}");
+        }
         for good in ["default", "0", "b3c1a9f0-0000-4000-8000-000000000000"] {
             assert_eq!(TenantId::parse(good).unwrap().as_str(), good);
         }

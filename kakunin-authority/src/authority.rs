@@ -29,11 +29,11 @@ use crate::publish::{self, Period, Publication, Published, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
 use crate::standing::{Order, Reason, Standing, StandingError};
 use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError};
-use crate::term::{MAX_DAYS, MAX_HOURS};
+use crate::term::{MAX_DAYS, MAX_HOURS, MAX_MINUTES};
 
 pub use crate::enrol::{AnyAction, Budgets, Certified, Certify, Comeback, Renew, Renewed};
 pub use crate::feeding::{FeedEpoch, FeedMode};
-pub use crate::term::{Days, Hours};
+pub use crate::term::{Days, Hours, Minutes};
 
 /// A home that is locked for changes.
 pub struct Authority<'a> {
@@ -437,6 +437,12 @@ pub enum AuthorityError {
         /// What was asked for.
         hours: u16,
     },
+    /// Outside what a token may be good for.
+    #[error("{minutes} minutes are not possible; ask for 1 to {MAX_MINUTES}")]
+    Minutes {
+        /// What was asked for.
+        minutes: u16,
+    },
     /// The issuer ended, or ends too soon.
     #[error("the authority's certificate ended at {at}; run `kakunin rotate`")]
     IssuerEnded {
@@ -528,12 +534,20 @@ impl AuthorityError {
                 | Self::AnyAction
                 | Self::Days { .. }
                 | Self::Hours { .. }
+                | Self::Minutes { .. }
                 | Self::NowhereToRenew { .. }
                 | Self::Request(_)
                 | Self::Standing(_)
                 | Self::Scope(_)
                 | Self::Home(HomeError::Exists { .. })
-                | Self::Store(StoreError::NameTaken { .. })
+                | Self::Store(
+                    StoreError::NameTaken { .. }
+                        | StoreError::UnknownToken { .. }
+                        | StoreError::TokenUsed { .. }
+                )
+                | Self::Issue(IssueError::Store(
+                    StoreError::UnknownToken { .. } | StoreError::TokenUsed { .. }
+                ))
                 | Self::Directory(
                     DirectoryError::OtherAgent { .. }
                         | DirectoryError::NoAgent { .. }

@@ -15,6 +15,7 @@ use kakunin_core::scope::{DraftScope, Scope};
 use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::access::KeyPrefix;
 use crate::agent::{AgentName, Who};
 use crate::authority::{Authority, AuthorityError, BACKDATE, DAY};
 use crate::directory::{AgentDirectory, DirectoryError, Enrolment, NewKey};
@@ -325,6 +326,19 @@ impl Authority<'_> {
         days: Days,
         now: UnixTime,
     ) -> Result<Issued, AuthorityError> {
+        self.issue_for(name, scope, key, days, None, now)
+    }
+
+    /// Issues a certificate, for an enrolment token if one is named: it is redeemed or nothing is issued.
+    pub(crate) fn issue_for(
+        &mut self,
+        name: &AgentName,
+        scope: &Scope,
+        key: &PublicKey,
+        days: Days,
+        token: Option<&KeyPrefix>,
+        now: UnixTime,
+    ) -> Result<Issued, AuthorityError> {
         let current = self.current()?.id;
         let issuing =
             self.issuing.iter().find(|issuing| issuing.id == current).ok_or(AuthorityError::NoIssuer)?;
@@ -339,8 +353,11 @@ impl Authority<'_> {
         }
         let signer = self.keys.signer(current)?;
         let issuer = Issuer { id: current, certificate: &issuing.certificate };
-        let reserved =
-            Reserved::reserve(IssueOrder { name, scope, key, validity }, issuer, self.store.as_mut())?;
+        let order = IssueOrder { name, scope, key, validity };
+        let reserved = match token {
+            None => Reserved::reserve(order, issuer, self.store.as_mut())?,
+            Some(token) => Reserved::redeem(order, issuer, token, now, self.store.as_mut())?,
+        };
         let stored = reserved.build()?.lint()?.store(self.store.as_mut())?;
         Ok(stored.sign(signer, self.store.as_mut())?)
     }
@@ -405,7 +422,9 @@ pub(crate) fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
     let request =
         CertReq::from_pem(text).map_err(|_| AuthorityError::Request("it is no PEM CERTIFICATE REQUEST"))?;
     let encode = |_| AuthorityError::Request("it is not in DER");
-    let key = PublicKey::from_spki(&request.info.public_key.to_der().map_err(encode)?)?;
+    let key = PublicKey::from_spki(&request.info.public_key.to_der().map_err(encode)?);
+    let key =
+        key.map_err(|_| AuthorityError::Request("its key is neither P-256 (named curve) nor Ed25519"))?;
     if request.algorithm.oid != key.algorithm().signature_oid() {
         return Err(AuthorityError::Request("it is signed with another algorithm than its key's"));
     }

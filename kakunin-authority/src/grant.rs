@@ -13,6 +13,7 @@ use kakunin_core::scope::Scope;
 use kakunin_core::time::UnixTime;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::access::KeyPrefix;
 use crate::agent::Who;
 use crate::authority::{AnyAction, Authority, AuthorityError, Comeback, Days, Hours};
 use crate::enrol::{read_request, refuse_any};
@@ -66,6 +67,18 @@ impl Authority<'_> {
         hours: Hours,
         now: UnixTime,
     ) -> Result<Granted, AuthorityError> {
+        self.grant_for(who, order, None, hours, now)
+    }
+
+    /// The same for an enrolment token, if one is named.
+    pub(crate) fn grant_for(
+        &mut self,
+        who: &Who,
+        order: &Grant,
+        token: Option<&KeyPrefix>,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<Granted, AuthorityError> {
         let agent = self.find(who)?;
         let scope = Scope::from_der(&agent.scope)?;
         refuse_any(&scope, AnyAction::Refuse)?;
@@ -91,7 +104,7 @@ impl Authority<'_> {
             self.store.change_standing(&change)?;
         }
         let agent = self.find(&Who::Id(agent.id))?;
-        let issued = self.issue(&agent.name, &scope, &public, order.days, now)?;
+        let issued = self.issue_for(&agent.name, &scope, &public, order.days, token, now)?;
         let publication = self.publish(hours, now)?;
         Ok(Granted { agent, certificate: issued.certificate().clone(), publication })
     }

@@ -12,9 +12,10 @@ use kakunin_core::certificate::{AgentCertificate, CaCertificate, CertificateErro
 use kakunin_core::id::SerialNumber;
 use kakunin_core::key::{PublicKey, SignError, Signature, Signer};
 use kakunin_core::scope::Scope;
-use kakunin_core::time::Validity;
+use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::access::KeyPrefix;
 use crate::agent::AgentName;
 use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::store::{IssuerId, Reservation, Store, StoreError};
@@ -82,17 +83,41 @@ impl<'a> Reserved<'a> {
     /// # Errors
     /// [`IssueError`] when there is no randomness or no record can be made.
     pub fn reserve(order: Order<'a>, issuer: Issuer<'a>, store: &mut dyn Store) -> Result<Self, IssueError> {
+        let reserved = Self::numbered(order, issuer)?;
+        store.reserve(&reserved.reservation())?;
+        Ok(reserved)
+    }
+
+    /// Takes a fresh serial number for `order`, and the enrolment token for its key with it.
+    ///
+    /// # Errors
+    /// As [`Reserved::reserve`], and [`StoreError::TokenUsed`] or [`StoreError::UnknownToken`].
+    pub fn redeem(
+        order: Order<'a>,
+        issuer: Issuer<'a>,
+        token: &KeyPrefix,
+        now: UnixTime,
+        store: &mut dyn Store,
+    ) -> Result<Self, IssueError> {
+        let reserved = Self::numbered(order, issuer)?;
+        store.redeem(token, &reserved.reservation(), now)?;
+        Ok(reserved)
+    }
+
+    fn numbered(order: Order<'a>, issuer: Issuer<'a>) -> Result<Self, IssueError> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| IssueError::NoRandomness)?;
-        let serial = SerialNumber::from_random(random);
-        store.reserve(&Reservation {
-            serial,
-            issuer: issuer.id,
-            agent: order.scope.agent(),
-            key: order.key.key_id(),
-            validity: order.validity,
-        })?;
-        Ok(Self { order, issuer, serial })
+        Ok(Self { order, issuer, serial: SerialNumber::from_random(random) })
+    }
+
+    fn reservation(&self) -> Reservation {
+        Reservation {
+            serial: self.serial,
+            issuer: self.issuer.id,
+            agent: self.order.scope.agent(),
+            key: self.order.key.key_id(),
+            validity: self.order.validity,
+        }
     }
 
     /// Makes the bytes to be signed.

@@ -51,6 +51,8 @@ pub mod store;
 #[cfg(feature = "home")]
 mod term;
 #[cfg(feature = "home")]
+pub mod token;
+#[cfg(feature = "home")]
 pub mod witness;
 
 pub use agent::{AgentName, Who};

@@ -6,16 +6,21 @@
 use kakunin_core::certificate::{AgentCertificate, CaCertificate};
 use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
+use kakunin_core::key::PublicKey;
 use kakunin_core::log::{LogReader, VerifierKey};
 use kakunin_core::scope::Scope;
 use kakunin_core::time::UnixTime;
 
+use crate::access::KeyPrefix;
 use crate::agent::Who;
-use crate::authority::{AnyAction, Authority, AuthorityError, Days, Hours};
-use crate::enrol::{refuse_any, scope_diff};
+use crate::authority::{AnyAction, Authority, AuthorityError, Comeback, Days, Hours};
+use crate::enrol::{read_request, refuse_any, scope_diff};
+use crate::grant::{Grant, GrantKey};
 use crate::publish::to_pem;
 use crate::standing::{Standing, StandingError};
-use crate::store::{AgentRecord, IssuerId};
+#[cfg(feature = "http")]
+use crate::store::IssuerId;
+use crate::store::{AgentRecord, StoreError};
 
 /// What an agent elsewhere keeps in its directory.
 #[derive(Debug)]
@@ -50,7 +55,77 @@ impl Papers {
     }
 }
 
+/// How to certify an agent that is elsewhere.
+#[derive(Clone, Debug)]
+pub struct Enrol {
+    /// A PKCS#10 request in PEM.
+    pub request: Vec<u8>,
+    /// For how long.
+    pub days: Days,
+    /// Whether a revoked agent comes back.
+    pub comeback: Comeback,
+    /// The token that is redeemed, already known to be whole and good; `None` by order of an issuer.
+    pub token: Option<KeyPrefix>,
+}
+
 impl Authority<'_> {
+    /// Certifies the key of a request, and publishes the next list.
+    ///
+    /// A token gives one certificate. Whoever comes again with it and the same key, because the answer was lost, gets that
+    /// one again.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: the agent's standing, a request that proves no key, a token that another key was certified
+    /// by, or what could not be recorded or published.
+    pub fn enrol_elsewhere(
+        &mut self,
+        who: &Who,
+        order: &Enrol,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<Papers, AuthorityError> {
+        let public = read_request(&order.request)?;
+        let agent = self.find(who)?;
+        let before = match &order.token {
+            Some(token) => self.enrolled_by(&agent, token, &public)?,
+            None => None,
+        };
+        let (agent, certificate) = match before {
+            Some(certificate) => (agent, certificate),
+            None => {
+                let key = GrantKey::Request(order.request.clone());
+                let grant = Grant { key, days: order.days, comeback: order.comeback };
+                let granted = self.grant_for(who, &grant, order.token.as_ref(), hours, now)?;
+                (granted.agent, granted.certificate)
+            }
+        };
+        let genesis = Some(self.mark(&certificate)?);
+        Ok(Papers { genesis, ..self.papers(agent, certificate)? })
+    }
+
+    /// The certificate that was issued for this token and key, if it was.
+    fn enrolled_by(
+        &self,
+        agent: &AgentRecord,
+        token: &KeyPrefix,
+        public: &PublicKey,
+    ) -> Result<Option<AgentCertificate>, AuthorityError> {
+        let Some(redeemed) = self.store.token(token)?.and_then(|token| token.redeemed) else {
+            return Ok(None);
+        };
+        if redeemed.key != public.key_id() {
+            return Err(StoreError::TokenUsed { prefix: token.clone() }.into());
+        }
+        let issued = self.store.certificate(redeemed.serial)?;
+        // A crash came before the signature: it is issued now.
+        let Some(der) = issued.and_then(|issued| issued.der) else { return Ok(None) };
+        match agent.standing {
+            Standing::Good => Ok(Some(AgentCertificate::decode(&der)?)),
+            Standing::Held => Err(StandingError::Held.into()),
+            Standing::Revoked => Err(StandingError::NeedsAfterRevocation.into()),
+        }
+    }
+
     /// Renews an agent that proved to have the key of `held`, keeping that key, and publishes the next list.
     ///
     /// # Errors
@@ -104,6 +179,7 @@ impl Authority<'_> {
     }
 
     /// Whether a certificate may have been issued at or after `now`, by the lists that are published with each.
+    #[cfg(feature = "http")]
     pub(crate) fn issued_at(&self, now: UnixTime) -> Result<bool, AuthorityError> {
         let issuers = self.store.issuers()?;
         for issuer in issuers.iter().filter(|issuer| issuer.id != IssuerId::ROOT) {

@@ -48,6 +48,32 @@ impl Default for Hours {
     }
 }
 
+/// For how many minutes an enrolment token is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minutes(pub(crate) u16);
+
+impl Minutes {
+    /// Takes a number of minutes.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Minutes`] outside 1 to 60.
+    pub fn new(minutes: u16) -> Result<Self, AuthorityError> {
+        if (1..=MAX_MINUTES).contains(&minutes) {
+            Ok(Self(minutes))
+        } else {
+            Err(AuthorityError::Minutes { minutes })
+        }
+    }
+}
+
+impl Default for Minutes {
+    /// A quarter of an hour: long enough to paste it somewhere and start an agent.
+    fn default() -> Self {
+        Self(15)
+    }
+}
+
 pub(crate) const MAX_DAYS: u16 = 400;
+pub(crate) const MAX_MINUTES: u16 = 60;
 /// The 400 days of the root's list.
 pub(crate) const MAX_HOURS: u16 = 9_600;

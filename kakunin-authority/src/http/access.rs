@@ -20,9 +20,10 @@ use super::error::Refusal;
 use super::peer::{Origin, Peer};
 use super::proof::{self, Proven};
 use super::service::Service;
-use crate::access::{Actor, Role, TenantId};
+use crate::access::{Actor, KeyPrefix, Role, TenantId};
 use crate::api_key::ApiKey;
-use crate::store::ApiKeyRecord;
+use crate::store::{ApiKeyRecord, TokenRecord};
+use crate::token::EnrolmentToken;
 
 /// Whose a route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +36,17 @@ pub(crate) enum Open {
     Agent,
     /// The agent's own, and that of keys of these roles, and owners.
     AgentOr(&'static [Role]),
+    /// Whoever has an enrolment token for the agent, and keys of these roles, and owners.
+    TokenOr(&'static [Role]),
 }
 
 impl Open {
     pub(crate) fn admits(self, role: Role) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Roles(roles) | Self::AgentOr(roles) => role == Role::Owner || roles.contains(&role),
+            Self::Roles(roles) | Self::AgentOr(roles) | Self::TokenOr(roles) => {
+                role == Role::Owner || roles.contains(&role)
+            }
             Self::Agent => false,
         }
     }
@@ -68,6 +73,8 @@ enum Identity {
     Key(Arc<ApiKeyRecord>),
     /// In good standing, with a proof.
     Agent(Arc<Proven>),
+    /// With an enrolment token that has not ended; whether it was used is the sequencer's to say.
+    Token(Arc<TokenRecord>),
 }
 
 impl Caller {
@@ -76,6 +83,7 @@ impl Caller {
         match &self.identity {
             Identity::Key(key) => Actor::Key(key.prefix.clone()),
             Identity::Agent(proven) => Actor::Agent(proven.agent()),
+            Identity::Token(token) => Actor::Token(token.prefix.clone()),
         }
     }
 
@@ -83,14 +91,23 @@ impl Caller {
         match &self.identity {
             Identity::Key(key) => &key.tenant,
             Identity::Agent(proven) => proven.tenant(),
+            Identity::Token(token) => &token.tenant,
         }
     }
 
     /// The agent itself, if it is that which asks.
     pub(crate) fn agent(&self) -> Option<&Proven> {
         match &self.identity {
-            Identity::Key(_) => None,
             Identity::Agent(proven) => Some(proven),
+            Identity::Key(_) | Identity::Token(_) => None,
+        }
+    }
+
+    /// The token by which it asks, if it is one.
+    pub(crate) fn token(&self) -> Option<&KeyPrefix> {
+        match &self.identity {
+            Identity::Token(token) => Some(&token.prefix),
+            Identity::Key(_) | Identity::Agent(_) => None,
         }
     }
 
@@ -104,6 +121,7 @@ impl Caller {
         match &self.identity {
             Identity::Key(key) => key.agents.as_deref(),
             Identity::Agent(proven) => Some(proven.only()),
+            Identity::Token(token) => Some(std::slice::from_ref(&token.agent)),
         }
     }
 
@@ -201,6 +219,12 @@ async fn identify(
         let (proven, body) = proof::whole(service, head, body, most).await.map_err(refused)?;
         return Ok((Identity::Agent(Arc::new(proven)), Request::from_parts(parts, body)));
     }
+    if let Some(token) = token_for(open, headers) {
+        let token = known_token(service, &token, origin).await?;
+        let actor = Actor::Token(token.prefix.clone());
+        service.rates.admit(&actor).map_err(|refusal| Refused { actor: Some(actor), refusal })?;
+        return Ok((Identity::Token(Arc::new(token)), Request::from_parts(parts, body)));
+    }
     let key = known_key(service, headers, origin).await?;
     let actor = Actor::Key(key.prefix.clone());
     let refused = |refusal| Refused { actor: Some(actor.clone()), refusal };
@@ -243,6 +267,38 @@ async fn known_key(
         None => {
             service.throttle.failed(&attempt);
             Err(unknown())
+        }
+    }
+}
+
+/// The enrolment token that comes with a request, where one is of use.
+fn token_for(open: Open, headers: &HeaderMap) -> Option<EnrolmentToken> {
+    matches!(open, Open::TokenOr(_)).then(|| bearer(headers).and_then(EnrolmentToken::parse))?
+}
+
+async fn known_token(
+    service: &Arc<Service>,
+    token: &EnrolmentToken,
+    origin: Option<Origin>,
+) -> Result<TokenRecord, Refusal> {
+    let prefix = token.prefix().clone();
+    let attempt = service.throttle.attempt(origin, &prefix, token.digest(), Instant::now())?;
+    let found = service.readers.read(move |store| store.token(&prefix)).await?;
+    let kept = found.as_ref().map_or(Digest::from_bytes([0; 32]), |record| record.secret);
+    let same = bool::from(kept.as_bytes().ct_eq(token.digest().as_bytes()));
+    // A root that was put in its place would make the agent believe another authority.
+    let ours = service.published()?.root().decoded().thumbprint() == token.root();
+    let now = (service.clock)();
+    match found.filter(|record| same && ours && now < record.expires) {
+        Some(record) => {
+            service.throttle.succeeded(&attempt);
+            Ok(record)
+        }
+        None => {
+            service.throttle.failed(&attempt);
+            let text = "no enrolment token that is good; have another one made";
+            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "access.token", text);
+            Err(Refusal { challenge: Some(HeaderValue::from_static("Bearer")), ..refusal })
         }
     }
 }

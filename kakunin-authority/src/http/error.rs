@@ -12,6 +12,7 @@ use serde_json::json;
 use super::sequencer::NoAnswer;
 use crate::authority::AuthorityError;
 use crate::home::HomeError;
+use crate::issue::IssueError;
 use crate::store::StoreError;
 
 /// An answer that is no.
@@ -98,9 +99,19 @@ impl From<AuthorityError> for Refusal {
             AuthorityError::UnknownAgent { .. } => Self::missing(),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
             AuthorityError::Standing(_) => conflict("agent.standing"),
+            AuthorityError::Store(StoreError::TokenUsed { .. })
+            | AuthorityError::Issue(IssueError::Store(StoreError::TokenUsed { .. })) => {
+                conflict("token.used")
+            }
+            AuthorityError::Store(StoreError::UnknownToken { .. })
+            | AuthorityError::Issue(IssueError::Store(StoreError::UnknownToken { .. })) => {
+                conflict("token.ended")
+            }
             AuthorityError::AnyAction | AuthorityError::Scope(_) => unprocessable("scope.invalid"),
             AuthorityError::Request(_) => unprocessable("csr.invalid"),
-            AuthorityError::Days { .. } | AuthorityError::Hours { .. } => Self::invalid(error.to_string()),
+            AuthorityError::Days { .. } | AuthorityError::Hours { .. } | AuthorityError::Minutes { .. } => {
+                Self::invalid(error.to_string())
+            }
             AuthorityError::ClockBehind { .. } => Self::unavailable(
                 "clock.untrusted",
                 "the authority's clock is behind its last list, so it signs nothing; set the clock",

@@ -51,9 +51,12 @@ pub(crate) fn document() -> Value {
             }
             match row.open {
                 Open::Everyone => members.insert("security".into(), json!([])),
-                Open::Roles(_) | Open::AgentOr(_) => {
+                Open::Roles(_) | Open::AgentOr(_) | Open::TokenOr(_) => {
                     if row.open.admits_agents() {
                         members.insert("security".into(), json!([{ "possession": [] }, { "key": [] }]));
+                    }
+                    if let Open::TokenOr(_) = row.open {
+                        members.insert("security".into(), json!([{ "enrolment": [] }, { "key": [] }]));
                     }
                     let roles = Role::ALL.into_iter().filter(|role| row.open.admits(*role)).map(Role::word);
                     members.insert("x-kakunin-roles".into(), roles.collect())
@@ -82,6 +85,7 @@ pub(crate) fn document() -> Value {
         "components": {
             "securitySchemes": {
                 "key": { "type": "http", "scheme": "bearer", "description": "An API key: kak_live_<prefix>_<secret>." },
+                "enrolment": { "type": "http", "scheme": "bearer", "description": "An enrolment token: kak_enrol_<prefix>_<secret>_<SHA-256 of the root>. For one agent and one key, an hour at most." },
                 "possession": { "type": "http", "scheme": "signature", "description": "The agent signs each request with the key of its certificate: RFC 9421 in the form of docs/wire.md 6." },
             },
             "responses": {

@@ -4,6 +4,7 @@
 mod archive;
 mod archive_hostile;
 mod crash;
+mod enrolling;
 mod feed;
 mod issuing;
 mod long_lists;

@@ -93,7 +93,8 @@ fn row(entry: &AuditEntry) -> Value {
     json!({
         "id": entry.id.to_string(),
         "event_type": record.what,
-        "actor_type": match record.actor { Actor::Key(_) => "api_key", Actor::Agent(_) => "agent", Actor::Local => "local", Actor::Authority => "authority" },
+        "actor_type": match record.actor { Actor::Key(_) => "api_key", Actor::Agent(_) => "agent",
+            Actor::Token(_) => "token", Actor::Local => "local", Actor::Authority => "authority" },
         "actor_id": record.actor.to_string(),
         "description": record.text,
         "affected_id": record.subject,

@@ -11,8 +11,9 @@ use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 
 use super::agents::known;
+use crate::access::Role;
 use crate::agent::Who;
-use crate::authority::{Authority, Days};
+use crate::authority::{Authority, Comeback, Days, Minutes};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::data_with;
 use crate::http::body::Members;
@@ -20,14 +21,102 @@ use crate::http::deed::Intent;
 use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
-use crate::http::table::Row;
-use crate::papers::Papers;
+use crate::http::table::{Named, Row};
+use crate::papers::{Enrol, Papers};
 use crate::standing::Standing;
+use crate::token::EnrolmentToken;
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![Row::api(Method::POST, "/agents/{id}/renew", Open::Agent, "Renew one's own certificate", || {
-        post(renew)
-    })]
+    let about = "Make a token with which an agent elsewhere gets its first certificate";
+    vec![
+        Row::api(Method::POST, "/agents/{id}/tokens", Open::Roles(&[Role::Issuer]), about, || post(token))
+            .takes(TOKEN),
+        Row::api(
+            Method::POST,
+            "/agents/{id}/enrol",
+            Open::TokenOr(&[Role::Issuer]),
+            "Certify the key of an agent elsewhere",
+            || post(enrol),
+        )
+        .takes(ENROL),
+        Row::api(Method::POST, "/agents/{id}/renew", Open::Agent, "Renew one's own certificate", || {
+            post(renew)
+        }),
+    ]
+}
+
+async fn token(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let mut members = Members::read(&body)?;
+    let minutes = members.number("minutes", 1, 60)?.map_or(Ok(Minutes::default()), Minutes::new)?;
+    members.end()?;
+    let who = Who::parse(&id).map_err(|_| Refusal::missing())?;
+    let token = EnrolmentToken::generate(service.published()?.root().decoded().thumbprint())?;
+    let (seer, prefix) = (caller.clone(), token.prefix().to_string());
+    let look = move |authority: &Authority<'_>| {
+        let agent = known(authority, &seer, &who)?;
+        let intent = Intent {
+            what: "token.create",
+            subject: agent.id.to_string(),
+            before: None,
+            after: Some(prefix),
+            text: String::new(),
+        };
+        Ok((intent, agent.id))
+    };
+    let made = service.carry_out(&caller, Lane::Ordinary, look, move |authority, agent, _, now| {
+        Ok((authority.keep_token(&Who::Id(agent), &token, minutes, now)?, token))
+    });
+    let (record, token) = made.await?;
+    let answer = json!({
+        "token": token.to_text().as_str(),
+        "prefix": record.prefix.as_str(),
+        "agent_id": record.agent.to_string(),
+        "expires_at": record.expires.to_string(),
+    });
+    Ok(data_with(StatusCode::CREATED, &answer))
+}
+
+async fn enrol(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let mut members = Members::read(&body)?;
+    let request = members.text(&["csr"], MAX_REQUEST)?;
+    let request = request.ok_or_else(|| Refusal::invalid("`csr` is missing"))?.into_bytes();
+    let days = members.number("days", 1, 400)?.map(Days::new).transpose()?;
+    let after_revocation = members.flag("after_revocation")?;
+    members.end()?;
+    let token = caller.token().cloned();
+    if token.is_some() && (after_revocation || days.is_some_and(|days| days != Days::DAY)) {
+        let text = "a token gives one day and no way back from a revocation; an issuer's key asks for more";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "access.role", text));
+    }
+    let comeback = if after_revocation { Comeback::AfterRevocation } else { Comeback::Refuse };
+    let order = Enrol { request, days: days.unwrap_or(Days::DAY), comeback, token };
+    let who = Who::parse(&id).map_err(|_| Refusal::missing())?;
+    let (seer, hours) = (caller.clone(), service.hours);
+    let look = move |authority: &Authority<'_>| {
+        let agent = known(authority, &seer, &who)?;
+        let intent = Intent {
+            what: "certificate.issue",
+            subject: agent.id.to_string(),
+            before: Some(agent.standing.word().into()),
+            after: Some(Standing::Good.word().into()),
+            text: String::new(),
+        };
+        Ok((intent, agent.id))
+    };
+    let enrolled = service.carry_out(&caller, Lane::Ordinary, look, move |authority, agent, _, now| {
+        authority.enrol_elsewhere(&Who::Id(agent), &order, hours, now)
+    });
+    Ok(data_with(StatusCode::CREATED, &shown(&enrolled.await?)?.into()))
 }
 
 async fn renew(
@@ -85,3 +174,17 @@ fn shown(papers: &Papers) -> Result<Map<String, Value>, Refusal> {
         _ => Err(Refusal::internal()),
     }
 }
+
+/// A request with an RSA key of 16,384 bits, which is refused, has less.
+const MAX_REQUEST: usize = 16_384;
+const TOKEN: &[Named] =
+    &[Named::new("minutes", "integer", "For how long it is good: 1 to 60, 15 if not said")];
+const ENROL: &[Named] = &[
+    Named::new("csr", "string", "A PKCS#10 request in PEM: its key is certified, and nothing else of it"),
+    Named::new("days", "integer", "For how long: 1 to 400 by an issuer's key, 1 if not said"),
+    Named::new(
+        "after_revocation",
+        "boolean",
+        "By an issuer's key: let a revoked agent come back, with a new key",
+    ),
+];

@@ -32,6 +32,8 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("post", "/verify/message", None),
     ("post", "/agents/{id}/certify", Some(&["issuer"])),
     ("post", "/agents/{id}/renew", Some(&["agent"])),
+    ("post", "/agents/{id}/tokens", Some(&["issuer"])),
+    ("post", "/agents/{id}/enrol", Some(&["issuer"])),
     ("post", "/agents/{id}/suspend", Some(&["revoker"])),
     ("post", "/agents/{id}/resume", Some(&["revoker"])),
     ("post", "/agents/{id}/revoke", Some(&["revoker"])),

@@ -27,8 +27,13 @@ impl Robot {
         let signer = new_key();
         let csr = request_pem(&signer).unwrap();
         let papers = office.post(&format!("/v1/agents/{name}/certify"), &json!({ "csr": csr })).json();
+        Self::with(office, signer, papers.get("data").unwrap().clone())
+    }
+
+    /// With papers that it got.
+    pub(super) fn with(office: &Office<'_>, signer: Arc<Signer>, papers: Value) -> Self {
         let address = office.url().strip_prefix("http://").unwrap().to_owned();
-        Self { signer, papers: papers.get("data").unwrap().clone(), address }
+        Self { signer, papers, address }
     }
 
     pub(super) fn text(&self, name: &str) -> &str {
