@@ -198,7 +198,7 @@ impl ConnectError {
             }
             Self::Refused(_) => "look for the code in docs/client.md and docs/service.md",
             Self::Thread(_) => "see how many threads this account may have",
-            Self::Fault => "report it as a bug",
+            _ => "report it as a bug",
         }
     }
 

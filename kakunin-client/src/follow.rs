@@ -170,11 +170,20 @@ impl<'a> Follow<'a> {
 
     /// Takes up verified lists, with a follower that stands on them.
     fn begin(&mut self, lists: PathLists) {
-        let follower = Follower::new(self.place.path().issuing(), lists.issuing().der());
-        let follower = follower.ok().map(|mut follower| {
-            self.shorten(&mut follower);
-            follower
+        // After a fork guards know something already, and go on deciding by it until there is more.
+        let known = self.shared.feed.follower().and_then(|known| {
+            let mut follower = Follower::clone(&known);
+            follower.rebase(lists.issuing().der()).ok()?;
+            Some(follower)
         });
+        let made = || {
+            let follower = Follower::new(self.place.path().issuing(), lists.issuing().der());
+            follower.ok().map(|mut follower| {
+                self.shorten(&mut follower);
+                follower
+            })
+        };
+        let follower = known.or_else(made);
         if let Some(follower) = &follower {
             self.shared.feed.publish(follower.clone());
             self.shared.board.heard(follower);

@@ -46,7 +46,9 @@ impl FeedSource {
         self.bells.ring();
     }
 
-    pub(super) fn follower(&self) -> Option<Arc<Follower>> {
+    /// What was handed over last: whoever takes up where another left off goes on from it.
+    #[must_use]
+    pub fn follower(&self) -> Option<Arc<Follower>> {
         self.known.load_full()
     }
 
