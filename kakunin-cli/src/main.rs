@@ -7,6 +7,8 @@ mod answer;
 mod command;
 mod context;
 mod judge;
+#[cfg(feature = "serve")]
+mod line;
 mod progress;
 #[cfg(feature = "serve")]
 mod remote;

@@ -1,21 +1,21 @@
 //! Orders to an authority that is served: one request, one answer.
 //!
-//! The key comes from `KAKUNIN_TOKEN` or a file, never from a flag that everybody on the machine could read. It is
-//! sent in the clear to this machine only: TLS to another one is a tunnel's work.
+//! The key comes from `KAKUNIN_TOKEN` or a file, never from a flag that everybody on the machine could read. It
+//! goes to another machine by TLS alone.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::answer::Failure;
+use crate::line::Line;
 
 /// Where an order goes.
 #[derive(Args)]
@@ -26,39 +26,17 @@ pub(crate) struct Remote {
     /// A file whose first line is the key, in place of KAKUNIN_TOKEN
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
+    /// The authorities above the service's certificate, PEM, in place of KAKUNIN_CA_FILE and the platform's
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
 }
 
 impl Remote {
     /// The service, if one was named.
     pub(crate) fn service(&self) -> Result<Option<Service>, Failure> {
         let Some(url) = &self.url else { return Ok(None) };
-        let wrong = || {
-            Failure::usage(format!(
-                "`{url}` is no address of a service; pass one such as http://127.0.0.1:8080"
-            ))
-        };
-        let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let authority = uri.authority().ok_or_else(wrong)?.clone();
-        match uri.scheme_str() {
-            Some("http") if matches!(uri.path(), "" | "/") && uri.query().is_none() => {}
-            Some("https") => {
-                return Err(Failure::usage(
-                    "this version speaks plain HTTP to services on this machine; open a tunnel to the other one, for example `ssh -L 8080:127.0.0.1:8080 HOST`",
-                ));
-            }
-            _ => return Err(wrong()),
-        }
-        let found =
-            (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80)).to_socket_addrs();
-        let found: Vec<SocketAddr> =
-            found.map_err(|error| Failure::cannot(format!("cannot find {authority}: {error}")))?.collect();
-        // Every one of them: the key must not go to a stranger because a name has two addresses.
-        let Some(address) = found.first().filter(|_| found.iter().all(|at| at.ip().is_loopback())) else {
-            return Err(Failure::usage(format!(
-                "{authority} is another machine, and the key would travel in the clear; open a tunnel, for example `ssh -L 8080:{authority} HOST`, and pass --url http://127.0.0.1:8080"
-            )));
-        };
-        Ok(Some(Service { address: *address, host: authority.to_string(), token: self.token()? }))
+        let line = Line::to(url, self.ca_file.as_deref())?;
+        Ok(Some(Service { line, token: self.token()? }))
     }
 
     fn token(&self) -> Result<Zeroizing<String>, Failure> {
@@ -79,8 +57,7 @@ impl Remote {
 
 /// A service that orders go to.
 pub(crate) struct Service {
-    address: SocketAddr,
-    host: String,
+    line: Line,
     token: Zeroizing<String>,
 }
 
@@ -96,14 +73,15 @@ impl Service {
     }
 
     fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let cannot =
-            |what: &dyn std::fmt::Display| Failure::cannot(format!("no answer from {}: {what}", self.host));
+        let cannot = |what: &dyn std::fmt::Display| {
+            Failure::cannot(format!("no answer from {}: {what}", self.line.host))
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| cannot(&error))?;
         let request = Request::builder()
             .method(method)
             .uri(format!("/v1{path}"))
-            .header("host", &self.host)
+            .header("host", &self.line.host)
             .header("authorization", format!("Bearer {}", *self.token))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))
@@ -133,7 +111,7 @@ impl Service {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error>> {
-        let stream = tokio::net::TcpStream::connect(self.address).await?;
+        let stream = self.line.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
         let response = sender.send_request(request).await?;

@@ -74,6 +74,36 @@ fn curl_and_openssl_come_in_by_new_protocols_and_not_by_old_ones() {
 }
 
 #[test]
+fn orders_go_by_tls_to_the_service_that_the_url_names_and_to_no_other() {
+    let (desk, _) = desk_with_papers(Until::Later);
+    let office = Office::open_with(&desk, &TLS);
+    let give = |arguments: &[&str], roots: Option<&str>| {
+        let mut command = desk.command(arguments);
+        command.env("KAKUNIN_TOKEN", office.owner()).env_remove("KAKUNIN_CA_FILE");
+        command.envs(roots.map(|roots| ("KAKUNIN_CA_FILE", roots)));
+        let output = command.output().unwrap();
+        (output.status.code(), texts(&output).1)
+    };
+    let create = ["agent", "create", "billing", "--scope", "scope.toml", "--url", office.url()];
+    // The platform's authorities are not above it, another house is not, and neither knows the key now.
+    put(&desk.path("other.pem"), &House::new("other").pem);
+    for roots in [None, Some("other.pem"), Some("scope.toml"), Some("nothing.pem")] {
+        let (code, text) = give(&create, roots);
+        assert_eq!(code, Some(2), "{roots:?}: {text}");
+    }
+    let another = create.map(|word| if word == office.url() { "https://localhost.example:1" } else { word });
+    assert_eq!(give(&another, Some("house.pem")).0, Some(2));
+    assert!(!office.log().contains("\"route\":\"/v1/agents\""), "{}", office.log());
+    assert_eq!(give(&create, Some("house.pem")), (Some(0), String::new()));
+    let url = office.url().replace("127.0.0.1", "localhost");
+    let flag = ["revoke", "billing", "--reason", "x", "--url", &url, "--ca-file", "house.pem"];
+    assert_eq!(give(&flag, None), (Some(0), String::new()));
+    // What a served home says is what helps.
+    let (code, text) = give(&["revoke", "billing", "--reason", "x"], None);
+    assert!(code == Some(2) && text.contains(&format!("pass --url {}", office.url())), "{text}");
+}
+
+#[test]
 fn plain_http_at_a_door_with_tls_is_told_so() {
     let (desk, _) = desk_with_papers(Until::Later);
     let office = Office::open_with(&desk, &TLS);

@@ -77,7 +77,8 @@ fn keys_go_nowhere_in_the_clear_and_stand_in_no_flag() {
     };
     for url in [
         "http://192.0.2.1:8080",
-        "https://127.0.0.1:8080",
+        "https://127.0.0.1:8080/v1",
+        "https://user@127.0.0.1:8080",
         "ftp://127.0.0.1",
         "127.0.0.1:8080",
         "http://127.0.0.1:8080/v1",
