@@ -108,7 +108,9 @@ impl Failure {
 impl From<AuthorityError> for Failure {
     fn from(error: AuthorityError) -> Self {
         match error {
-            AuthorityError::Days { .. } | AuthorityError::Hours { .. } => Self::usage(error),
+            AuthorityError::Days { .. } | AuthorityError::Hours { .. } | AuthorityError::Minutes { .. } => {
+                Self::usage(error)
+            }
             _ if error.is_refusal() => Self::no(error),
             _ => Self::cannot(error),
         }
@@ -183,6 +185,11 @@ fn shown(text: &str) -> String {
         if obeyed(letter) { out.extend(letter.escape_debug()) } else { out.push(letter) }
     }
     out
+}
+
+/// Text that somebody else chose, as a part of one line: it begins no line of its own.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\t', "\\t")
 }
 
 #[cfg(test)]

@@ -197,12 +197,20 @@ fn next(url: &str, key: Option<&str>) -> String {
     let Some(key) = key else {
         return "The owner's key was shown when it was made; --new-owner-key makes another one.\n".into();
     };
-    let auth = "-H \"Authorization: Bearer $KAKUNIN_TOKEN\"";
+    let head = format!("The owner's key is shown this once. Next:\n\n  export KAKUNIN_TOKEN={key}\n");
+    // Whoever listens everywhere is reached here, too.
+    let url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+    let commands = format!(
+        "\n  echo 'actions = [\"read:*\"]' > billing.toml && kakunin agent create billing --scope billing.toml --url {url}\n\
+         \n  kakunin agent token billing --url {url}\n"
+    );
+    let named = match url.starts_with("https:") {
+        true => "Write the URL with a name that the service's certificate has.\n",
+        false => "",
+    };
     format!(
-        "The owner's key is shown this once. Next:\n\
-         \n  export KAKUNIN_TOKEN={key}\n\
-         \n  curl -X POST {auth} {url}/v1/agents \\\n       -d '{{\"name\": \"billing\", \"scope\": {{\"actions\": [\"read:*\"]}}}}'\n\
-         \n  curl -X POST {auth} {url}/v1/agents/billing/certify\n\n"
+        "{head}{commands}\n{named}The last one answers a token. The agent is started with KAKUNIN_URL={url} and that token as its \
+         KAKUNIN_TOKEN, within a quarter of an hour.\n\n"
     )
 }
 

@@ -6,6 +6,8 @@ use kakunin_authority::authority::Hours;
 use kakunin_authority::standing::Order;
 use serde_json::json;
 
+#[cfg(feature = "serve")]
+use crate::answer::one_line;
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now};
 #[cfg(feature = "serve")]
@@ -83,7 +85,7 @@ impl StandingOrder {
         let already = if text("before") == standing { "already " } else { "" };
         let line = format!(
             "{} ({}) is {already}{}",
-            name.as_str().unwrap_or_default(),
+            one_line(name.as_str().unwrap_or_default()),
             id.as_str().unwrap_or_default(),
             standing.as_str().unwrap_or_default()
         );

@@ -4,6 +4,8 @@ use kakunin_authority::access::TenantId;
 use serde_json::Value;
 use serde_json::json;
 
+#[cfg(feature = "serve")]
+use crate::answer::one_line;
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
 #[cfg(feature = "serve")]
@@ -58,7 +60,7 @@ fn all(service: &Service) -> Result<Answer, Failure> {
             format!(
                 "{:<8} {:<24} {} {}",
                 text(row, "standing"),
-                text(row, "name"),
+                one_line(&text(row, "name")),
                 text(row, "id"),
                 text(row, "status")
             )

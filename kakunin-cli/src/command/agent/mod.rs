@@ -5,6 +5,7 @@ mod create;
 mod list;
 mod renew;
 mod show;
+mod token;
 
 use clap::Subcommand;
 
@@ -24,6 +25,7 @@ pub(crate) enum Agent {
     Renew(renew::Renew),
     List(list::List),
     Show(show::Show),
+    Token(token::Token),
 }
 
 impl Agent {
@@ -34,6 +36,7 @@ impl Agent {
             Self::Renew(command) => command.run(common),
             Self::List(command) => command.run(common),
             Self::Show(command) => command.run(common),
+            Self::Token(command) => command.run(common),
         }
     }
 }

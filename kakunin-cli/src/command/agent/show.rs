@@ -5,7 +5,7 @@ use kakunin_authority::authority::find;
 use kakunin_core::scope::Scope;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Failure};
+use crate::answer::{Answer, Failure, one_line};
 use crate::context::Common;
 #[cfg(feature = "serve")]
 use crate::remote::{Remote, Service};
@@ -62,7 +62,9 @@ impl Show {
             }))
             .lines(directories.iter().map(|path| format!("directory    {}", path.display())))
             .lines(
-                events.iter().map(|event| format!("event        {} {} {}", event.at, event.what, event.text)),
+                events.iter().map(|event| {
+                    format!("event        {} {} {}", event.at, event.what, one_line(&event.text))
+                }),
             ))
     }
 
@@ -84,7 +86,7 @@ impl Show {
                 text(&row, "expires_at")
             )
         });
-        let head = format!("{} ({})", text(&record, "name"), text(&record, "id"));
+        let head = format!("{} ({})", one_line(&text(&record, "name")), text(&record, "id"));
         let standing = format!("standing     {}", text(&record, "standing"));
         let created = format!("created      {}", text(&record, "created_at"));
         let lines: Vec<String> = scope.chain(certificates).collect();

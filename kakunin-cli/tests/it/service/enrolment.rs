@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::office::Office;
 use super::robot::{Robot, ders, new_key, now};
 use super::web::{Reply, Request};
-use crate::desk::Desk;
+use crate::desk::{Desk, texts};
 
 fn code(reply: &Reply) -> (u16, String) {
     (reply.status, reply.json().get("code").and_then(Value::as_str).unwrap_or("yes").to_owned())
@@ -231,6 +231,46 @@ fn requests_that_prove_no_key_get_no_certificate() {
     {
         assert!(!text.contains(never), "{never}: {text}");
     }
+}
+
+#[test]
+fn the_commands_that_the_service_prints_work_as_pasted() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let said = fs::read_to_string(desk.path("service.out")).unwrap();
+    let commands: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert_eq!(commands.len(), 3, "{said}");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_kakunin"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    let output =
+        shell.args(["-ec", &commands.join("\n")]).current_dir(desk.path("")).env("PATH", path).output();
+    let (out, err) = texts(&output.unwrap());
+    let token =
+        out.lines().find(|line| line.starts_with("kak_enrol_")).unwrap_or_else(|| panic!("{out}{err}"));
+    assert_eq!(enrol(&office, "billing", token, &new_key()).status, 201);
+    assert!(said.contains(&format!("KAKUNIN_URL={}", office.url())), "{said}");
+}
+
+#[test]
+fn a_token_is_made_where_the_home_is_and_is_good_where_it_is_served() {
+    let desk = Desk::with_billing();
+    let made = desk.yes(&["agent", "token", "billing", "--minutes", "5"]);
+    let until = made["expires_at"].as_str().unwrap();
+    let until = kakunin_core::time::UnixTime::parse_rfc3339(until).unwrap();
+    assert!((200..=300).contains(&(until.seconds() - now().seconds())), "{made}");
+    desk.answer(&["agent", "token", "billing", "--minutes", "61"], 64);
+    desk.answer(&["agent", "token", "nobody"], 1);
+    desk.yes(&["suspend", "billing", "--reason", "x"]);
+    desk.answer(&["agent", "token", "billing"], 1);
+    desk.yes(&["resume", "billing", "--reason", "x"]);
+    let office = Office::open(&desk);
+    let token = made["token"].as_str().unwrap();
+    assert_eq!(enrol(&office, "billing", token, &new_key()).status, 201);
+    let log = office.get_as_owner("/v1/audit-log?event_type=token.create").json();
+    let rows = log["data"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{log}");
+    assert!(rows.iter().all(|row| row["actor_type"] == "local"), "{log}");
 }
 
 /// Whatever stands in a block.

@@ -15,4 +15,5 @@ mod public;
 mod remote;
 mod repeats;
 mod robot;
+mod strings;
 mod web;

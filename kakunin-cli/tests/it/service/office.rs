@@ -1,7 +1,7 @@
 //! A service that is running, and how it is started and ended.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,8 @@ impl<'a> Office<'a> {
             arguments.extend(["--listen", "127.0.0.1:0"]);
         }
         let mut command = desk.command(&[&arguments, more].concat());
-        let mut process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut process =
+            command.stdout(fs::File::create(desk.path("service.out")).unwrap()).stderr(log).spawn().unwrap();
         let start = Instant::now();
         let ready = loop {
             // The file appears whole, by a rename.
