@@ -21,12 +21,13 @@ use crate::feed::FeedKeyError;
 use crate::feeding::Feeds;
 use crate::files::{self, FileError, Readers};
 use crate::home::{Home, HomeError, HomeLock};
+use crate::hook::HookId;
 use crate::issue::IssueError;
 use crate::keys::Keys;
 use crate::list::ListError;
 use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::publish::{self, Period, Publication, Published, sign_list, to_pem};
-use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources};
+use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources, SealError};
 use crate::standing::{Order, Reason, Standing, StandingError};
 use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError};
 use crate::term::{MAX_DAYS, MAX_HOURS, MAX_MINUTES};
@@ -513,6 +514,21 @@ pub enum AuthorityError {
     /// The passphrase.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
+    /// A secret that does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// No webhook of that id.
+    #[error("there is no webhook {id} here")]
+    UnknownHook {
+        /// What was asked for.
+        id: HookId,
+    },
+    /// More webhooks than there may be.
+    #[error("there are {most} webhooks already, which is the most a tenant may have; delete one first")]
+    TooManyHooks {
+        /// How many there may be.
+        most: usize,
+    },
     /// A key store.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -537,6 +553,8 @@ impl AuthorityError {
                 | Self::Minutes { .. }
                 | Self::NowhereToRenew { .. }
                 | Self::Request(_)
+                | Self::UnknownHook { .. }
+                | Self::TooManyHooks { .. }
                 | Self::Standing(_)
                 | Self::Scope(_)
                 | Self::Home(HomeError::Exists { .. })

@@ -9,6 +9,7 @@
 //! H/lock                            held by whoever changes something
 //! H/serving                         the address of the service that holds it, locked as long as that runs
 //! H/held/<key id>.key.pem           keys of agents that the service signs for, encrypted
+//! H/sealing.key.pem                 closes the secrets of webhooks, made with the first of them
 //! H/log/                            the owner's transparency log with its key, made when it is first used
 //! H/public/ca.pem chain.pem lists.pem   what everyone may read
 //! ```
@@ -64,6 +65,12 @@ impl Home {
     #[must_use]
     pub fn issuing_key(&self, issuer: IssuerId) -> PathBuf {
         self.path.join(format!("issuing/{issuer}.key.pem"))
+    }
+
+    /// What closes secrets in the store.
+    #[must_use]
+    pub fn sealing_key(&self) -> PathBuf {
+        self.path.join("sealing.key.pem")
     }
 
     /// The home's own passphrase file.

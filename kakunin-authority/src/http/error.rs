@@ -96,7 +96,10 @@ impl From<AuthorityError> for Refusal {
         let conflict = |code| Self::new(StatusCode::CONFLICT, code, error.to_string());
         let unprocessable = |code| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string());
         match &error {
-            AuthorityError::UnknownAgent { .. } => Self::missing(),
+            AuthorityError::UnknownAgent { .. }
+            | AuthorityError::UnknownHook { .. }
+            | AuthorityError::Store(StoreError::UnknownHook { .. }) => Self::missing(),
+            AuthorityError::TooManyHooks { .. } => unprocessable("webhook.too_many"),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
             AuthorityError::Standing(_) => conflict("agent.standing"),
             AuthorityError::Store(StoreError::TokenUsed { .. })

@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod body;
 mod deed;
+mod deliver;
 mod door;
 mod error;
 mod feed;
@@ -32,6 +33,7 @@ mod tls;
 mod v1scope;
 mod wire;
 
+pub use deliver::reach::Reach;
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
-pub use server::{Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers};
+pub use server::{Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions};
 pub use tls::{ClientCertificates, Demand, TlsError, TlsFiles};

@@ -128,7 +128,12 @@ pub struct Network {
 }
 
 impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
+    /// The addresses whose first `bits` are those of `address`.
+    pub(crate) const fn new(address: IpAddr, bits: u32) -> Self {
+        Self { address, bits }
+    }
+
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(ours), IpAddr::V4(other)) => {
                 same(u128::from(ours.to_bits()) << 96, u128::from(other.to_bits()) << 96, self.bits)

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use kakunin_core::time::{UnixMillis, UnixTime};
 use tokio::sync::{Semaphore, watch};
 
+use super::deliver::reach::Reach;
+use super::deliver::{Deliveries, Post, SystemNames, sender};
 use super::door::{Counts, Door, Each, Places, Plane};
 use super::feed::Hub;
 use super::intake::Intake;
@@ -39,6 +41,8 @@ pub struct ServeOptions {
     pub names: Vec<String>,
     /// Whether the feed is served, and the lists ask for it.
     pub feed: FeedMode,
+    /// How webhooks are sent.
+    pub webhooks: WebhookOptions,
     /// Takes one line of the log, in JSON.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -74,6 +78,16 @@ pub struct Doors {
 }
 
 /// Addresses that connections already arrive at. They wait until it runs.
+/// How webhooks are sent.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookOptions {
+    /// Which addresses they may reach.
+    pub reach: Reach,
+    /// The only authorities that receivers' certificates may be of, in PEM; those of the system if there are none.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// An address that connections already arrive at. They wait until it runs.
 pub struct Server {
     listeners: Vec<(Plane, TcpListener)>,
     address: SocketAddr,
@@ -143,7 +157,7 @@ impl Server {
     ) -> Result<(), ServeError> {
         let published = watch::Sender::new(None);
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock: millis, hours, strangers, names, feed, log } = options;
+        let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, log } = options;
         let seconds = Arc::clone(&millis);
         let clock = Arc::new(move || seconds().to_seconds());
         authority.set_feed(feed);
@@ -164,6 +178,7 @@ impl Server {
             throttle: Throttle::new(strangers.requests),
             doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),
             proofs,
+            hooks: Deliveries::new(webhooks.reach, authority.seals()?),
             held: authority.held_keys()?,
             opened: std::sync::Mutex::default(),
             derivations: Semaphore::new(DERIVATIONS),
@@ -171,6 +186,10 @@ impl Server {
         });
         show(&service, authority);
         service.feeds.refresh(authority)?;
+        let post = Post::new(service.hooks.reach.clone(), Arc::new(SystemNames), webhooks.ca.as_deref());
+        let post = post.map_err(ServeError::Webhooks)?;
+        let sender = sender::start(Arc::clone(&service), post, self.stop.subscribe());
+        let sender = sender.map_err(ServeError::Runtime)?;
 
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kakunin-http").build();
@@ -192,6 +211,12 @@ impl Server {
         // Connections end by themselves within GRACE; after that they are dropped.
         let _ = runtime.block_on(net);
         runtime.shutdown_timeout(Duration::from_secs(1));
+        // What was sent while there was no sequencer any more; what cannot be recorded is sent again at the next start.
+        for settlement in sender.join().unwrap_or_default() {
+            if let Err(error) = settlement.record(authority.store.as_mut()) {
+                service.note("webhook.not_recorded", &error);
+            }
+        }
         ended
     }
 }
@@ -215,9 +240,13 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 show(service, authority);
                 send_out(service, authority);
                 deliver();
+                service.hooks.wake.notify_one();
             }
             Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
-                Ok(answers) => answers.into_iter().for_each(|deliver| deliver()),
+                Ok(answers) => {
+                    answers.into_iter().for_each(|deliver| deliver());
+                    service.hooks.wake.notify_one();
+                }
                 // Whoever waits is told that it failed when its part is dropped.
                 Err(error) => service.note("parts.not_kept", &error),
             },
@@ -374,6 +403,9 @@ pub enum ServeError {
     /// No runtime.
     #[error("cannot start the threads of the service: {0}")]
     Runtime(#[source] io::Error),
+    /// No client for webhooks.
+    #[error("webhooks cannot be sent: {0}; check --webhook-ca, or the system's certificates")]
+    Webhooks(String),
     /// A fault of this program.
     #[error(
         "an order ended in a fault of this program; the service stopped, its records are as the last answer said"

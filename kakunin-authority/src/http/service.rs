@@ -8,6 +8,7 @@ use kakunin_core::key::{PublicKey, Signer};
 use kakunin_core::time::UnixTime;
 use tokio::sync::{Semaphore, watch};
 
+use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
 use super::error::Refusal;
 use super::feed::Hub;
@@ -21,7 +22,9 @@ use super::server::Clock;
 use super::throttle::Throttle;
 use crate::authority::AuthorityError;
 use crate::grant::HeldKeys;
+use crate::hook::order::has_hooks;
 use crate::publish::Published;
+use crate::signer::{SealError, SealingKey};
 use crate::term::Hours;
 
 /// The shared half of a running service.
@@ -45,6 +48,7 @@ pub(crate) struct Service {
     pub(crate) proofs: Proofs,
     pub(crate) held: HeldKeys,
     pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
+    pub(crate) hooks: Deliveries,
     /// Each key derivation takes 16 MiB and a core.
     pub(crate) derivations: Semaphore,
     /// Writes one line of the log.
@@ -102,6 +106,42 @@ impl Service {
             known.insert(key_id, Arc::clone(signer));
         }
         Ok(opened)
+    }
+
+    /// The key that closes secrets of webhooks; `None` when there never was one.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is there and does not open.
+    pub(crate) async fn sealing_key(&self) -> Result<Option<Arc<SealingKey>>, Refusal> {
+        if let Some(key) = self.hooks.sealing.get() {
+            return Ok(Some(Arc::clone(key)));
+        }
+        let _place = self.derivations.acquire().await.map_err(|_| Refusal::internal())?;
+        let seals = self.hooks.seals.clone();
+        let opened = tokio::task::spawn_blocking(move || seals.open()).await;
+        let Some(key) = opened.map_err(|_| Refusal::internal())?.map_err(AuthorityError::from)? else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::clone(self.hooks.sealing.get_or_init(|| async { Arc::new(key) }).await)))
+    }
+
+    /// The same, made for the first webhook of all.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not open, cannot be made, or is missing though there are webhooks.
+    pub(crate) async fn sealing_key_or_new(&self) -> Result<Arc<SealingKey>, Refusal> {
+        // Two first webhooks at once make one key.
+        let _turn = self.hooks.making.lock().await;
+        if let Some(key) = self.sealing_key().await? {
+            return Ok(key);
+        }
+        if self.readers.read(has_hooks).await? {
+            return Err(AuthorityError::from(SealError).into());
+        }
+        let seals = self.hooks.seals.clone();
+        let made = tokio::task::spawn_blocking(move || seals.make()).await;
+        let made = made.map_err(|_| Refusal::internal())?.map_err(AuthorityError::from)?;
+        Ok(Arc::clone(self.hooks.sealing.get_or_init(|| async { Arc::new(made) }).await))
     }
 
     fn opened(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Signer>>> {

@@ -153,6 +153,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::sign::rows(),
         route::standing::rows(),
         route::keys::rows(),
+        route::webhooks::rows(),
         route::audit::rows(),
         route::receipts::rows(),
     ];

@@ -22,8 +22,7 @@ use crate::files::{self, FileError, Readers};
 /// [`KeyFileError`] when there is no randomness or the file cannot be written.
 pub fn create(path: &Path, passphrase: &Passphrase, algorithm: Algorithm) -> Result<Signer, KeyFileError> {
     let (key, pkcs8) = SoftKey::generate(algorithm)?;
-    let pem = encrypt(&pkcs8, passphrase)?;
-    files::replace(path, pem.as_bytes(), Readers::Owner)?;
+    write_closed(path, &pkcs8, passphrase)?;
     Ok(Signer::soft(key))
 }
 
@@ -32,6 +31,17 @@ pub fn create(path: &Path, passphrase: &Passphrase, algorithm: Algorithm) -> Res
 /// # Errors
 /// [`KeyFileError`] when it cannot be read, others could read it, or the passphrase does not open it.
 pub fn open(path: &Path, passphrase: &Passphrase) -> Result<Signer, KeyFileError> {
+    Ok(Signer::soft(SoftKey::from_pkcs8(read_closed(path, passphrase)?.as_bytes())?))
+}
+
+/// Writes a PKCS#8 key, encrypted, to `path` (mode 0600).
+pub(super) fn write_closed(path: &Path, pkcs8: &[u8], passphrase: &Passphrase) -> Result<(), KeyFileError> {
+    let pem = encrypt(pkcs8, passphrase)?;
+    Ok(files::replace(path, pem.as_bytes(), Readers::Owner)?)
+}
+
+/// The PKCS#8 key in the file at `path`.
+pub(super) fn read_closed(path: &Path, passphrase: &Passphrase) -> Result<SecretDocument, KeyFileError> {
     let bytes = files::read_secret(path)?;
     let malformed = || KeyFileError::Malformed { path: path.display().to_string() };
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed())?;
@@ -41,8 +51,7 @@ pub fn open(path: &Path, passphrase: &Passphrase) -> Result<Signer, KeyFileError
     }
     let sealed = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| malformed())?;
     let wrong = || KeyFileError::WrongPassphrase { path: path.display().to_string() };
-    let pkcs8 = sealed.decrypt(passphrase.as_bytes()).map_err(|_| wrong())?;
-    Ok(Signer::soft(SoftKey::from_pkcs8(pkcs8.as_bytes())?))
+    sealed.decrypt(passphrase.as_bytes()).map_err(|_| wrong())
 }
 
 /// An unencrypted key as PEM: what an agent's directory holds.

@@ -5,6 +5,8 @@
 
 mod file;
 mod passphrase;
+mod sealing;
 
 pub use file::{KeyFileError, create, open, plain_pem};
 pub use passphrase::{Passphrase, PassphraseError, PassphraseSources};
+pub use sealing::{SealError, SealingKey};

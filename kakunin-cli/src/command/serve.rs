@@ -11,8 +11,8 @@ use kakunin_authority::authority::{FeedMode, Hours};
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
 use kakunin_authority::http::{
-    ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, ServeError, ServeOptions, Server,
-    Strangers, TlsFiles,
+    ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, Reach, ServeError, ServeOptions,
+    Server, Strangers, TlsFiles, WebhookOptions,
 };
 use kakunin_core::time::UnixMillis;
 use serde_json::json;
@@ -71,6 +71,15 @@ pub(crate) struct Serve {
     /// A name, with its port unless that is 443, by which agents reach it through a proxy; may be given several times
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
+    /// Authorities that receivers of webhooks are certified by, PEM, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    webhook_ca: Option<PathBuf>,
+    /// Let webhooks reach this network inside, over https; may be given more than once
+    #[arg(long, value_name = "NETWORK")]
+    webhook_network: Vec<Network>,
+    /// Let webhooks reach this machine, also in plain HTTP: for development
+    #[arg(long)]
+    webhooks_to_loopback: bool,
     /// Write address and, if it was made now, owner's key to this file, in JSON, once it answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -106,6 +115,7 @@ impl Serve {
                 )));
             }
         }
+        let webhooks = self.webhooks()?;
         // First of all: nothing is made for a service that cannot start.
         let scheme = if tls.is_some() { "https" } else { "http" };
         let server = Server::bind(Doors { keyed: self.listen, public: self.listen_public, tls }, now())?;
@@ -136,6 +146,7 @@ impl Serve {
             strangers: self.strangers(),
             names: self.name.clone(),
             feed: if self.without_feed { FeedMode::Off } else { FeedMode::On },
+            webhooks,
             // Nobody to read the log is no reason to stop.
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };
@@ -151,6 +162,12 @@ impl Serve {
         let demand = if self.require_client_cert { Demand::Required } else { Demand::Optional };
         let clients = self.client_ca.clone().map(|authorities| ClientCertificates { authorities, demand });
         Some(TlsFiles { certificate, key, clients })
+    }
+
+    fn webhooks(&self) -> Result<WebhookOptions, Failure> {
+        let reach = Reach { loopback: self.webhooks_to_loopback, networks: self.webhook_network.clone() };
+        let ca = self.webhook_ca.as_deref().map(files::read).transpose()?;
+        Ok(WebhookOptions { reach, ca })
     }
 
     fn strangers(&self) -> Strangers {

@@ -117,5 +117,38 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
             text.push_str(&format!("kakunin_door_{name}_total{{door=\"{plane}\"}} {count}\n"));
         }
     }
+    webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
+}
+
+/// What waits for webhooks, and how attempts ended.
+async fn webhooks(service: &Arc<Service>, text: &mut String) {
+    let counts = &service.hooks.counts;
+    text.push_str(&format!(
+        "# HELP kakunin_webhook_attempts_total Attempts to send a delivery, since the service began.\n\
+         # TYPE kakunin_webhook_attempts_total counter\n\
+         kakunin_webhook_attempts_total{{result=\"delivered\"}} {}\n\
+         kakunin_webhook_attempts_total{{result=\"failed\"}} {}\n\
+         kakunin_webhook_attempts_total{{result=\"given_up\"}} {}\n",
+        counts.delivered.read(),
+        counts.failed.read(),
+        counts.given_up.read()
+    ));
+    // Numbers that cannot be read are left out: a zero would say that nothing waits.
+    let Ok(backlog) = service.readers.read(|store| store.backlog()).await else { return };
+    let oldest = backlog.oldest.map_or(0, |at| {
+        let now = (service.clock)();
+        now.seconds().saturating_sub(at.seconds()).max(0)
+    });
+    text.push_str(&format!(
+        "# HELP kakunin_webhook_deliveries Deliveries that were not taken, by state.\n\
+         # TYPE kakunin_webhook_deliveries gauge\n\
+         kakunin_webhook_deliveries{{state=\"pending\"}} {}\n\
+         kakunin_webhook_deliveries{{state=\"failed\"}} {}\n\
+         kakunin_webhook_deliveries{{state=\"dead\"}} {}\n\
+         # HELP kakunin_webhook_oldest_seconds Age of the oldest event that an active webhook was not told yet.\n\
+         # TYPE kakunin_webhook_oldest_seconds gauge\n\
+         kakunin_webhook_oldest_seconds {oldest}\n",
+        backlog.pending, backlog.failed, backlog.dead
+    ));
 }

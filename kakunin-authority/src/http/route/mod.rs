@@ -13,3 +13,4 @@ pub(crate) mod receipts;
 pub(crate) mod sign;
 pub(crate) mod standing;
 pub(crate) mod verify;
+pub(crate) mod webhooks;

@@ -41,6 +41,13 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/keys", Some(&[])),
     ("post", "/keys", Some(&[])),
     ("delete", "/keys/{prefix}", Some(&[])),
+    ("get", "/webhooks", Some(&["auditor"])),
+    ("post", "/webhooks", Some(&[])),
+    ("patch", "/webhooks/{id}", Some(&[])),
+    ("delete", "/webhooks/{id}", Some(&[])),
+    ("post", "/webhooks/{id}/rotate", Some(&[])),
+    ("post", "/webhooks/{id}/test", Some(&[])),
+    ("get", "/webhooks/{id}/deliveries", Some(&["auditor"])),
     ("get", "/audit-log", Some(&["auditor"])),
     ("post", "/receipts", Some(&["ingest", "agent"])),
 ];

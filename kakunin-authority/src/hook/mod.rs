@@ -2,6 +2,11 @@
 //!
 //! These are the words; where they are kept is `store`'s, and sending them is the room `http`'s.
 
+#[cfg(feature = "home")]
+pub mod order;
+#[cfg(feature = "home")]
+pub mod secret;
+
 use std::fmt;
 
 use kakunin_core::digest::{hex, unhex};
