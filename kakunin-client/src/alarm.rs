@@ -42,8 +42,8 @@ pub enum AlarmKind {
     Refused,
     /// The certificate was not renewed in time.
     Renewal,
-    /// Receipts do not reach the authority.
-    Uploads,
+    /// The certificate was renewed with another scope.
+    Scope,
 }
 
 impl AlarmKind {
@@ -57,7 +57,7 @@ impl AlarmKind {
             Self::Recovered => "feed.recovered",
             Self::Refused => "feed.refused",
             Self::Renewal => "renewal.failed",
-            Self::Uploads => "uploads.failed",
+            Self::Scope => "renewal.scope",
         }
     }
 }

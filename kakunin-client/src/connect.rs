@@ -7,6 +7,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 
 use crate::alarm::AlarmFn;
+use crate::enrol::Token;
 use crate::place::PlaceError;
 use crate::status::Trouble;
 use crate::transport::{Address, AddressError, TlsError};
@@ -19,6 +20,8 @@ pub struct ConnectOptions {
     pub urls: Vec<String>,
     /// The agent, by its id or its name at the authority.
     pub agent: String,
+    /// What lets its first key be certified. A directory with the agent in it needs none.
+    pub token: Option<Token>,
     /// Where its papers are; `./.kakunin/agents/<agent>` if not said.
     pub directory: Option<PathBuf>,
     /// Where the guard's state is, if not in the directory.
@@ -45,6 +48,7 @@ impl ConnectOptions {
         Self {
             urls: Vec::new(),
             agent: agent.into(),
+            token: None,
             directory: None,
             state: None,
             root: None,
@@ -57,16 +61,21 @@ impl ConnectOptions {
     }
 
     /// Takes what is not said from the environment: `KAKUNIN_URL` (several addresses with commas between them),
-    /// `KAKUNIN_CA_FILE`, `KAKUNIN_AGENT_DIR` and `KAKUNIN_STATE_DIR`.
+    /// `KAKUNIN_TOKEN`, `KAKUNIN_CA_FILE`, `KAKUNIN_AGENT_DIR` and `KAKUNIN_STATE_DIR`.
     ///
     /// # Errors
-    /// [`ConnectError::Usage`] for a variable that is not UTF-8.
+    /// [`ConnectError::Usage`] for a variable that is not UTF-8, or a token that is none.
     pub fn or_environment(mut self) -> Result<Self, ConnectError> {
         if self.urls.is_empty()
             && let Some(urls) = variable("KAKUNIN_URL")?
         {
             let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
             self.urls = urls.map(str::to_owned).collect();
+        }
+        if self.token.is_none()
+            && let Some(token) = variable("KAKUNIN_TOKEN")?
+        {
+            self.token = Some(Token::parse(&token)?);
         }
         for (place, name) in [
             (&mut self.ca_file, "KAKUNIN_CA_FILE"),
@@ -145,11 +154,16 @@ pub enum ConnectError {
     #[error(transparent)]
     Place(#[from] PlaceError),
     /// No agent is there.
-    #[error("no agent is in {}; certify it into there", directory.display())]
+    #[error("no agent is in {}; connect with a token (KAKUNIN_TOKEN), or certify it into there", directory.display())]
     NoAgent {
         /// Where it was looked for.
         directory: PathBuf,
     },
+    /// A token that names no root, and none was named beside it.
+    #[error(
+        "nothing says which root to believe; use a token of `kakunin agent token`, or name the root's SHA-256"
+    )]
+    RootUnknown,
     /// Another agent is there.
     #[error("{} holds the agent {found}, not `{asked}`; name another directory", directory.display())]
     OtherAgent {
@@ -210,6 +224,7 @@ impl ConnectError {
             Self::Tls(_) => "connect.tls",
             Self::Place(error) => error.code(),
             Self::NoAgent { .. } => "connect.no_agent",
+            Self::RootUnknown => "connect.no_root",
             Self::OtherAgent { .. } => "agent.mismatch",
             Self::OtherRoot { .. } => "certificate.untrusted",
             Self::Unreachable(_) => "connect.unreachable",

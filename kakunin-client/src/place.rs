@@ -11,17 +11,22 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kakunin_core::certificate::{AgentCertificate, AgentPath, CertificateError, ListSelectError, PathLists};
 use kakunin_core::digest::Digest;
 use kakunin_core::home::{AgentHome, HomeError, Papers};
 use kakunin_core::id::AgentId;
+use kakunin_core::key::Signer;
 use kakunin_core::reason::DenialReason;
+use kakunin_core::revocation::RevocationList;
 use kakunin_core::snapshot;
 use kakunin_core::time::UnixTime;
 
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Readers};
+use crate::papers::NewPapers;
+use crate::settings;
 
 /// A directory with an agent in it, whose papers are proven.
 #[derive(Clone, Debug)]
@@ -61,6 +66,11 @@ impl Place {
         &self.lists
     }
 
+    /// The file that changes last when papers are renewed.
+    pub(crate) fn certificate_file(&self) -> PathBuf {
+        self.dir.join("agent.pem")
+    }
+
     /// Whose it is.
     pub(crate) fn agent(&self) -> AgentId {
         self.path.agent().agent()
@@ -98,18 +108,88 @@ impl Place {
         if there.is_some_and(|there| there.same_as(&lists)) {
             return Ok(lists);
         }
-        let mut pem = String::new();
-        for list in [lists.issuing(), lists.root()] {
-            pem.push_str(&to_pem("X509 CRL", list.der())?);
-        }
-        files::replace(&self.lists, pem.as_bytes())?;
+        write_lists(&self.lists, [lists.issuing(), lists.root()])?;
         Ok(lists)
+    }
+
+    /// The key in the directory, to sign with.
+    pub(crate) fn signer(&self) -> Result<Arc<Signer>, PlaceError> {
+        let home = AgentHome::open(&self.dir, Some(&self.lists))?;
+        Ok(Arc::new(Signer::soft(home.key()?)))
+    }
+
+    /// Takes up `new` papers of the same key: names and lists first, the certificate last, because guards load when that changes.
+    /// The lists' file keeps those of the issuing authority of before for the moment in between.
+    pub(crate) async fn renew(&self, new: &NewPapers) -> Result<Self, PlaceError> {
+        let _lock = self.lock().await?;
+        put_names(&self.dir, new)?;
+        let before = self.lists();
+        // Lists of the same authority only go forward.
+        let known = before.iter().flat_map(|lists| [lists.issuing().der(), lists.root().der()]);
+        let offered = [new.lists.issuing().der(), new.lists.root().der()];
+        let lists = PathLists::from_der(known.chain(offered), &new.path).map_err(PlaceError::Lists)?;
+        let moved = new.path.issuing().decoded().der() != self.path.issuing().decoded().der();
+        let old = before.as_ref().filter(|_| moved).map(PathLists::issuing);
+        write_lists(&self.lists, [lists.issuing(), lists.root()].into_iter().chain(old))?;
+        let chain = self.dir.join("chain.pem");
+        if moved {
+            // Between two renames the old certificate still needs its own issuer: both stand there for that long.
+            let old = to_pem(CERTIFICATE, self.path.issuing().decoded().der())?;
+            files::replace(&chain, (new.chain_pem()? + &old).as_bytes(), Readers::Everyone)?;
+            settings::write(&self.dir, &[new.pin()])?;
+        }
+        put_certificate(&self.dir, new)?;
+        if moved {
+            files::replace(&chain, new.chain_pem()?.as_bytes(), Readers::Everyone)?;
+        }
+        Ok(Self { path: new.path.clone(), ..self.clone() })
     }
 
     /// The directory's lock, for the time of a write. Whoever holds it for longer is stopped or broken.
     pub(crate) async fn lock(&self) -> Result<File, PlaceError> {
         lock(&self.dir).await
     }
+}
+
+/// Writes everything of a first certificate beside its key, which is there. Whoever calls holds the lock.
+pub(crate) fn install(dir: &Path, new: &NewPapers) -> Result<(), PlaceError> {
+    put_names(dir, new)?;
+    files::replace(&dir.join("chain.pem"), new.chain_pem()?.as_bytes(), Readers::Everyone)?;
+    let root = to_pem(CERTIFICATE, new.path.root().decoded().der())?;
+    files::replace(&dir.join("ca.pem"), root.as_bytes(), Readers::Everyone)?;
+    write_lists(&dir.join(LISTS), [new.lists.issuing(), new.lists.root()])?;
+    settings::write(dir, &new.settings())?;
+    if let Some(genesis) = &new.genesis {
+        files::replace(&dir.join("genesis"), genesis.as_bytes(), Readers::Everyone)?;
+    }
+    put_certificate(dir, new)
+}
+
+fn put_names(dir: &Path, new: &NewPapers) -> Result<(), PlaceError> {
+    if new.papers.names.iter().next().is_some() {
+        files::make_folder(&dir.join("names"))?;
+    }
+    for list in new.papers.names.iter() {
+        let path = dir.join("names").join(format!("{}.txt", list.root()));
+        files::replace(&path, list.to_text().as_bytes(), Readers::Everyone)?;
+    }
+    Ok(())
+}
+
+fn put_certificate(dir: &Path, new: &NewPapers) -> Result<(), PlaceError> {
+    let pem = to_pem(CERTIFICATE, new.path.agent().decoded().der())?;
+    Ok(files::replace(&dir.join("agent.pem"), pem.as_bytes(), Readers::Everyone)?)
+}
+
+fn write_lists<'a>(
+    path: &Path,
+    lists: impl IntoIterator<Item = &'a RevocationList>,
+) -> Result<(), PlaceError> {
+    let mut pem = String::new();
+    for list in lists {
+        pem.push_str(&to_pem("X509 CRL", list.der())?);
+    }
+    Ok(files::replace(path, pem.as_bytes(), Readers::Everyone)?)
 }
 
 pub(crate) async fn lock(dir: &Path) -> Result<File, PlaceError> {
@@ -192,6 +272,7 @@ impl PlaceError {
     }
 }
 
+pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
 pub(crate) const LISTS: &str = "lists.pem";
 const LOCK: &str = ".client.lock";
 const TRIES: u32 = 100;

@@ -139,6 +139,12 @@ impl Transport {
         self.client(address).get(address.route(path, pairs))
     }
 
+    /// A request that posts, and where it goes.
+    pub(crate) fn post(&self, address: &Address, path: &str) -> (RequestBuilder, Url) {
+        let url = address.route(path, &[]);
+        (self.client(address).post(url.clone()), url)
+    }
+
     const fn client(&self, address: &Address) -> &Client {
         if address.is_plain { &self.plain } else { &self.https }
     }
@@ -178,6 +184,14 @@ pub enum TlsError {
     /// The client could not be made.
     #[error("no client for https can be made: {0}")]
     Client(String),
+}
+
+/// Host with port, path and query of a URL as they are sent.
+pub(crate) fn parts(url: &Url) -> (String, String, Option<String>) {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    // The default port of a scheme is not sent.
+    let host = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
+    (host, url.path().to_owned(), url.query().map(str::to_owned))
 }
 
 /// Sends a request and waits for the head of the answer.

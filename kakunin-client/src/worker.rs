@@ -18,8 +18,10 @@ use tokio::time::Instant;
 use crate::alarm::{self, AlarmKind};
 use crate::client::{Connected, Shared, Slot, Wakes};
 use crate::connect::{ConnectError, ConnectOptions};
+use crate::enrol::enrol;
 use crate::follow::Follow;
 use crate::place::Place;
+use crate::renewal;
 use crate::status::Trouble;
 use crate::transport::{Address, Transport};
 
@@ -154,7 +156,7 @@ type Begun = Arc<Mutex<Option<(Arc<Shared>, PathBuf)>>>;
 async fn begin(beginning: Beginning, report: Report) {
     let deadline = Instant::now() + beginning.options.timeout;
     let begun = beginning.begun;
-    let (shared, transport, place) = match settle(beginning.options, beginning.judged) {
+    let (shared, transport, place) = match settle(beginning.options, beginning.judged, deadline).await {
         Ok(settled) => settled,
         Err(error) => return report(Err(error)),
     };
@@ -190,15 +192,16 @@ async fn begin(beginning: Beginning, report: Report) {
 }
 
 /// Finds the agent's directory in order.
-fn settle(
+async fn settle(
     options: ConnectOptions,
     (addresses, directory): (Vec<Address>, PathBuf),
+    deadline: Instant,
 ) -> Result<(Arc<Shared>, Transport, Place), ConnectError> {
     let transport = Transport::new(&addresses, options.ca_file.as_deref())?;
-    if !Place::is_taken(&directory) {
-        return Err(ConnectError::NoAgent { directory });
-    }
-    let place = Place::open(&directory, SystemClock.wall().to_seconds())?;
+    let place = match Place::is_taken(&directory) {
+        true => Place::open(&directory, SystemClock.wall().to_seconds())?,
+        false => enrol(&options, &transport, &addresses, &directory, deadline).await?,
+    };
     let found = place.agent();
     // A name is not in the certificate; whoever gave one chose the directory by it.
     if AgentId::parse(&options.agent).is_some_and(|asked| asked != found) {
@@ -214,7 +217,7 @@ fn settle(
 /// Everything that goes on. It ends only by being dropped.
 async fn work(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot) {
     let follow = Follow::new(shared, wakes, transport, slot);
-    tokio::join!(follow.run(), alarm::watch(&shared.board));
+    tokio::join!(follow.run(), alarm::watch(&shared.board), renewal::keep(shared, transport, slot));
 }
 
 const NAME: &str = "kakunin-client";

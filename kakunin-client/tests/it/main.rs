@@ -3,6 +3,9 @@
 
 mod connecting;
 mod desk;
+mod enrolling;
 mod feed;
 mod forks;
 mod hostile;
+mod office;
+mod service;

@@ -1,0 +1,163 @@
+//! The first papers of an agent: a key that is made here and stays here, and a token for which its certificate is issued.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use der::pem::{LineEnding, encode_string};
+use kakunin_core::certificate::request_pem;
+use kakunin_core::digest::Digest;
+use kakunin_core::guard::{Clock, SystemClock};
+use kakunin_core::home::HomeError;
+use kakunin_core::id::AgentId;
+use kakunin_core::key::{Algorithm, Signer, SoftKey};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::connect::{ConnectError, ConnectOptions};
+use crate::files::{self, Readers};
+use crate::papers::{Expected, MAX_PAPERS, NewPapers};
+use crate::place::{self, Place, PlaceError};
+use crate::status::Trouble;
+use crate::transport::{self, Address, HEAD, Transport, answer, refusal};
+use crate::wait::Backoff;
+
+/// What lets an agent's first key be certified: `kak_enrol_…` for once, which names the root, or an issuer's key. It is shown to
+/// nobody, and wiped when it is dropped.
+#[derive(Clone)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// [`ConnectError::Usage`] for what cannot be one.
+    pub fn parse(text: &str) -> Result<Self, ConnectError> {
+        let text = text.trim();
+        let sound = text.starts_with("kak_")
+            && text.len() <= MAX_TOKEN
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if sound {
+            return Ok(Self(Zeroizing::new(text.to_owned())));
+        }
+        Err(ConnectError::Usage(
+            "the token is none; it begins with kak_, as `kakunin agent token` shows it".into(),
+        ))
+    }
+
+    /// SHA-256 of the DER of the root that the token was issued under, if it says so.
+    fn root(&self) -> Option<Digest> {
+        let (_, root) = self.0.strip_prefix("kak_enrol_")?.rsplit_once('_')?;
+        Digest::from_hex(root)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Enrols into `dir`, asking the addresses in turn until `deadline`.
+pub(crate) async fn enrol(
+    options: &ConnectOptions,
+    transport: &Transport,
+    addresses: &[Address],
+    dir: &Path,
+    deadline: Instant,
+) -> Result<Place, ConnectError> {
+    let Some(token) = &options.token else {
+        return Err(ConnectError::NoAgent { directory: dir.to_owned() });
+    };
+    let root = token.root().or(options.root).ok_or(ConnectError::RootUnknown)?;
+    if options.root.is_some_and(|asked| asked != root) {
+        return Err(ConnectError::OtherRoot { found: root });
+    }
+    files::make_folder(dir).map_err(PlaceError::from)?;
+    let _lock = place::lock(dir).await?;
+    let now = || SystemClock.wall().to_seconds();
+    if Place::is_taken(dir) {
+        // Another process was faster.
+        return Ok(Place::open(dir, now())?);
+    }
+    let signer = key_in(dir)?;
+    let csr = request_pem(&signer).map_err(|error| ConnectError::Usage(error.to_string()))?;
+    let body = serde_json::json!({ "csr": csr }).to_string();
+    let expected = Expected { key: signer.public(), root, agent: AgentId::parse(&options.agent) };
+    let (mut backoff, mut turn) = (Backoff::default(), addresses.iter().cycle());
+    let mut last = Trouble::now("transport.silent", "nothing answered");
+    while let Some(address) = turn.next().filter(|_| Instant::now() < deadline) {
+        let (request, _) = transport.post(address, &format!("/v1/agents/{}/enrol", options.agent));
+        let request = request
+            .header(AUTHORIZATION, format!("Bearer {}", *token.0))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.clone());
+        let trouble = match answer(request, HEAD).await {
+            Ok(response) if response.status().is_success() => {
+                let bytes = transport::body(response, MAX_PAPERS, HEAD).await;
+                match bytes.and_then(|bytes| NewPapers::judge(&bytes, &expected, now())) {
+                    Ok(papers) => {
+                        place::install(dir, &papers)?;
+                        return Ok(Place::open(dir, now())?);
+                    }
+                    Err(trouble) if trouble.code == "papers.refused" => {
+                        return Err(ConnectError::Refused(trouble));
+                    }
+                    Err(trouble) => trouble,
+                }
+            }
+            Ok(response) => {
+                let (status, trouble) = (response.status(), refusal(response).await);
+                // Nothing becomes better by asking again, unless it is busy.
+                if status.is_client_error() && status != reqwest::StatusCode::TOO_MANY_REQUESTS {
+                    return Err(ConnectError::Refused(trouble));
+                }
+                trouble
+            }
+            Err(trouble) => trouble,
+        };
+        last = trouble.about(address);
+        tokio::time::sleep(backoff.next(last.wait)).await;
+    }
+    Err(ConnectError::Unreachable(last))
+}
+
+/// The key in `dir`, made if there is none. One that is there was never certified here, and may be somebody's only copy.
+fn key_in(dir: &Path) -> Result<Arc<Signer>, PlaceError> {
+    let path = dir.join("key.pem");
+    if path.exists() {
+        let pem = Zeroizing::new(
+            std::fs::read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })?,
+        );
+        let der =
+            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| HomeError::Pem { path: path.clone() })?;
+        let key = SoftKey::from_pkcs8(der.secret_pkcs8_der());
+        return Ok(Arc::new(Signer::soft(key.map_err(|error| HomeError::Key { path, error })?)));
+    }
+    let made = SoftKey::generate(Algorithm::P256);
+    let (key, pkcs8) = made.map_err(|error| HomeError::Key { path: path.clone(), error })?;
+    let pem = encode_string("PRIVATE KEY", LineEnding::LF, &pkcs8).map_err(|_| PlaceError::Encoding)?;
+    files::replace(&path, Zeroizing::new(pem).as_bytes(), Readers::Owner)?;
+    Ok(Arc::new(Signer::soft(key)))
+}
+
+const MAX_TOKEN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_root_and_is_never_shown() {
+        let root = Digest::of(b"root");
+        let token = Token::parse(&format!(" kak_enrol_abc_secretsecret_{root}\n")).unwrap();
+        assert_eq!(token.root(), Some(root));
+        assert!(!format!("{token:?}").contains("secret"));
+        assert_eq!(Token::parse("kak_live_abc_secret").unwrap().root(), None);
+        for wrong in ["", "secret", "kak_live_a\r\nx: y", "kak_\u{e9}"] {
+            assert!(Token::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

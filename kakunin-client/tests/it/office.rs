@@ -1,0 +1,169 @@
+//! The real service of an authority, in this process, in a temporary home.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use kakunin_authority::api_key::OwnerKey;
+use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours};
+use kakunin_authority::http::{Doors, ServeOptions, Server, Stop, Strangers, TlsFiles};
+use kakunin_authority::signer::PassphraseSources;
+use kakunin_authority::{AgentName, Authority, Home, Who};
+use kakunin_client::{Client, ConnectOptions};
+use kakunin_core::guard::{Clock, SystemClock};
+use kakunin_core::id::AgentId;
+use kakunin_core::scope::DraftScope;
+use tempfile::TempDir;
+
+use crate::desk::{PATIENCE, now};
+
+pub(crate) struct Office {
+    pub(crate) folder: TempDir,
+    pub(crate) agent: AgentId,
+    pub(crate) key: String,
+    address: SocketAddr,
+    tls: Option<TlsFiles>,
+    running: Option<(Stop, JoinHandle<()>)>,
+}
+
+impl Office {
+    /// A home with the agent `billing` in the directory `agent`, whose certificate was made `age` seconds ago for a day.
+    pub(crate) fn new(age: i64) -> Self {
+        Self::with(age, None)
+    }
+
+    pub(crate) fn with(age: i64, tls: Option<TlsFiles>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let passphrase = folder.path().join("passphrase");
+        fs::write(&passphrase, "correct horse\n").unwrap();
+        fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+        let begin = now().plus(-age);
+        let _ = Authority::init(&home(folder.path()), sources(&passphrase), begin, Hours::default()).unwrap();
+        let (agent, key) = {
+            let home = home(folder.path());
+            let mut authority = Authority::open(&home, sources(&passphrase)).unwrap();
+            let scope =
+                DraftScope::parse("actions = [\"pay\"]", &|_| Err(std::io::ErrorKind::NotFound.into()));
+            let name = AgentName::parse("billing").unwrap();
+            let agent = authority.create(&name, &scope.unwrap(), AnyAction::Refuse, begin).unwrap().id;
+            let directory = &folder.path().join("agent");
+            let order = Certify {
+                directory,
+                days: Days::DAY,
+                request: None,
+                comeback: Comeback::Refuse,
+                any: AnyAction::Refuse,
+            };
+            let _ = authority.certify(&Who::Id(agent), &order, Hours::default(), begin).unwrap();
+            let key = authority.make_owner_key(OwnerKey::IfNone, now()).unwrap().unwrap();
+            (agent, key.to_text().to_string())
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut office = Self { folder, agent, key, address: any, tls, running: None };
+        office.start();
+        office
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.folder.path().join("agent")
+    }
+
+    /// Serves, at the address of before if there was one.
+    pub(crate) fn start(&mut self) {
+        let doors = Doors { keyed: self.address, public: None, tls: self.tls.clone() };
+        let started = std::time::Instant::now();
+        let server = loop {
+            match Server::bind(doors.clone(), now()) {
+                Ok(server) => break server,
+                Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        (self.address, self.running) = (server.address(), None);
+        let (stop, place) = (server.handle(), self.folder.path().to_owned());
+        let (tell, ready) = mpsc::channel();
+        let handle = std::thread::spawn(move || {
+            let (home, passphrase) = (home(&place), place.join("passphrase"));
+            let mut authority = Authority::open(&home, sources(&passphrase)).unwrap();
+            let options = ServeOptions {
+                clock: Arc::new(|| SystemClock.wall()),
+                hours: Hours::default(),
+                strangers: Strangers::default(),
+                names: Vec::new(),
+                feed: FeedMode::On,
+                log: Arc::new(|_| {}),
+            };
+            server.run(&mut authority, options, || tell.send(()).unwrap()).unwrap();
+        });
+        ready.recv_timeout(PATIENCE).unwrap();
+        self.running = Some((stop, handle));
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some((stop, handle)) = self.running.take() {
+            stop.stop();
+            handle.join().unwrap();
+        }
+    }
+
+    /// Lets the owner post; the status and the body.
+    pub(crate) fn post(&self, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let (key, length) = (&self.key, body.len());
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}",
+            self.address
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
+    }
+
+    pub(crate) fn order(&self, order: &str) {
+        let (status, answer) =
+            self.post(&format!("/v1/agents/{}/{order}", self.agent), "{\"reason\":\"drift\"}");
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    pub(crate) fn options(&self) -> ConnectOptions {
+        let mut options = ConnectOptions::new(self.agent.to_string());
+        options.urls = vec![self.url()];
+        options.directory = Some(self.directory());
+        options.timeout = PATIENCE;
+        options
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.options()).unwrap()
+    }
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        if let Some((stop, _)) = self.running.take() {
+            stop.stop();
+        }
+    }
+}
+
+fn home(folder: &Path) -> Home {
+    Home::at(&folder.join("home"))
+}
+
+fn sources(passphrase: &Path) -> PassphraseSources<'_> {
+    PassphraseSources { named: Some(passphrase), own: Path::new("/nonexistent"), ask: &|_| Ok(None) }
+}
+
+pub(crate) const HOUR: i64 = 3_600;

@@ -1,0 +1,115 @@
+//! The client and the real service of an authority.
+
+use std::fs;
+
+use kakunin_authority::http::TlsFiles;
+use kakunin_client::{Client, Transport};
+use kakunin_core::guard::{Clock, SystemClock};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+use crate::desk::{ask, becomes, until};
+use crate::office::{HOUR, Office};
+
+#[test]
+fn the_service_orders_and_the_guard_obeys() {
+    let office = Office::new(0);
+    let client = office.connect();
+    let guard = client.guard().unwrap();
+    assert_eq!(ask(&guard), "allow");
+    assert_eq!(client.status().transport, Some(Transport::Stream));
+    for (order, code) in
+        [("suspend", "certificate.held"), ("resume", "allow"), ("revoke", "certificate.revoked")]
+    {
+        office.order(order);
+        becomes(&guard, code);
+    }
+    assert_eq!(client.status().epoch, Some(3));
+}
+
+#[test]
+fn the_service_ends_and_begins_and_the_client_goes_on() {
+    let mut office = Office::new(0);
+    let client = office.connect();
+    let guard = client.guard().unwrap();
+    office.order("suspend");
+    becomes(&guard, "certificate.held");
+    office.stop();
+    until("it is noticed", || client.status().last_error.is_some());
+    office.start();
+    office.order("resume");
+    becomes(&guard, "allow");
+    assert!(client.status().snapshots <= 2, "{:?}", client.status());
+    // Streams are told when the service ends: nobody hears of that by waiting.
+    assert_eq!(client.status().epoch, Some(2));
+}
+
+/// A certificate of a day, 20 hours old.
+#[test]
+fn a_certificate_is_renewed_before_it_ends_and_the_guard_goes_on() {
+    let office = Office::new(20 * HOUR);
+    let before = fs::read(office.directory().join("agent.pem")).unwrap();
+    let key = fs::read(office.directory().join("key.pem")).unwrap();
+    let client = office.connect();
+    let guard = client.guard().unwrap();
+    becomes(&guard, "allow");
+    let day = SystemClock.wall().to_seconds().plus(23 * HOUR);
+    until("renewed", || client.status().certificate_until.is_some_and(|end| end > day));
+    assert_ne!(fs::read(office.directory().join("agent.pem")).unwrap(), before);
+    assert_eq!(fs::read(office.directory().join("key.pem")).unwrap(), key, "the key stays");
+    until("the guard has it", || {
+        guard.snapshot().is_ok_and(|snapshot| snapshot.agent().path().not_after() > day)
+    });
+    assert_eq!(ask(&guard), "allow");
+    office.order("revoke");
+    becomes(&guard, "certificate.revoked");
+}
+
+#[test]
+fn an_agent_that_is_held_is_not_renewed_and_that_is_told() {
+    let office = Office::new(20 * HOUR);
+    office.order("suspend");
+    let client = office.connect();
+    let told = || client.take_alarms().iter().any(|alarm| alarm.kind.code() == "renewal.failed");
+    until("told", told);
+    assert_eq!(ask(&client.guard().unwrap()), "certificate.held");
+}
+
+#[test]
+fn https_is_spoken_with_the_roots_that_were_named_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        (rcgen::CertifiedIssuer::self_signed(params, key).unwrap(), folder.path().join(format!("{name}.pem")))
+    };
+    let ((ours, our_file), (other, other_file)) = (make("ours"), make("other"));
+    fs::write(&our_file, ours.pem()).unwrap();
+    fs::write(&other_file, other.pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["127.0.0.1".into()]).unwrap().signed_by(&key, &ours).unwrap();
+    let files = TlsFiles {
+        certificate: folder.path().join("server.pem"),
+        key: folder.path().join("server.key"),
+        clients: None,
+    };
+    fs::write(&files.certificate, certificate.pem()).unwrap();
+    fs::write(&files.key, key.serialize_pem()).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&files.key, private).unwrap();
+    let office = Office::with(0, Some(files));
+    let mut options = office.options();
+    options.ca_file = Some(other_file);
+    options.timeout = std::time::Duration::from_secs(2);
+    let error = Client::connect(options.clone()).unwrap_err();
+    assert_eq!(error.code(), "connect.unreachable", "{error}");
+    options.ca_file = None;
+    let error = Client::connect(options.clone()).unwrap_err();
+    assert!(["connect.unreachable", "connect.tls"].contains(&error.code()), "{error}");
+    options.ca_file = Some(our_file);
+    options.timeout = crate::desk::PATIENCE;
+    let client = Client::connect(options).unwrap();
+    assert_eq!(ask(&client.guard().unwrap()), "allow");
+}
