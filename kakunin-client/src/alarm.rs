@@ -44,6 +44,8 @@ pub enum AlarmKind {
     Renewal,
     /// The certificate was renewed with another scope.
     Scope,
+    /// Receipts do not reach the authority.
+    Uploads,
 }
 
 impl AlarmKind {
@@ -58,6 +60,7 @@ impl AlarmKind {
             Self::Refused => "feed.refused",
             Self::Renewal => "renewal.failed",
             Self::Scope => "renewal.scope",
+            Self::Uploads => "uploads.failed",
         }
     }
 }

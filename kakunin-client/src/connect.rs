@@ -33,6 +33,8 @@ pub struct ConnectOptions {
     /// Take lists that ask for no feed. A revocation is then known within a minute, and while the authority is away until the
     /// list ends; otherwise such lists are refused.
     pub without_feed: bool,
+    /// Send receipts to the authority. They stay in the journal as well; disclosed values are never sent.
+    pub uploads: bool,
     /// Let a signed word count for this many seconds, if that is less than the authority says.
     pub max_age: Option<u32>,
     /// How long connecting may take. When it is over and the directory is complete, the client goes on trying.
@@ -54,6 +56,7 @@ impl ConnectOptions {
             root: None,
             ca_file: None,
             without_feed: false,
+            uploads: true,
             max_age: None,
             timeout: Duration::from_secs(10),
             alarm: None,

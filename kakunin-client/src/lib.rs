@@ -28,9 +28,11 @@ mod place;
 mod proof;
 mod renewal;
 mod settings;
+mod spool;
 mod sse;
 mod status;
 mod transport;
+mod upload;
 mod wait;
 mod worker;
 

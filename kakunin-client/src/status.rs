@@ -96,7 +96,7 @@ pub struct Status {
     pub lists_until: Option<UnixTime>,
     /// What went wrong last, until something of its kind works again.
     pub last_error: Option<Trouble>,
-    /// Bytes of the journal that the authority has not acknowledged.
+    /// Receipts that were sent, or are next, and that the authority has not acknowledged; those behind them are not counted.
     pub uploads_behind: u64,
     /// How often lists were loaded.
     pub snapshots: u64,

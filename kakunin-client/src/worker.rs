@@ -24,6 +24,7 @@ use crate::place::Place;
 use crate::renewal;
 use crate::status::Trouble;
 use crate::transport::{Address, Transport};
+use crate::upload;
 
 /// Who is told when a client is connected, or why not.
 pub(crate) type Report = Box<dyn FnOnce(Result<Connected, ConnectError>) + Send>;
@@ -217,7 +218,12 @@ async fn settle(
 /// Everything that goes on. It ends only by being dropped.
 async fn work(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot) {
     let follow = Follow::new(shared, wakes, transport, slot);
-    tokio::join!(follow.run(), alarm::watch(&shared.board), renewal::keep(shared, transport, slot));
+    tokio::join!(
+        follow.run(),
+        alarm::watch(&shared.board),
+        renewal::keep(shared, transport, slot),
+        upload::keep(shared, transport, slot)
+    );
 }
 
 const NAME: &str = "kakunin-client";

@@ -9,3 +9,4 @@ mod forks;
 mod hostile;
 mod office;
 mod service;
+mod uploading;

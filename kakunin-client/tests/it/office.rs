@@ -12,6 +12,7 @@ use kakunin_authority::api_key::OwnerKey;
 use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours};
 use kakunin_authority::http::{Doors, ServeOptions, Server, Stop, Strangers, TlsFiles};
 use kakunin_authority::signer::PassphraseSources;
+use kakunin_authority::store::ReceiptFilter;
 use kakunin_authority::{AgentName, Authority, Home, Who};
 use kakunin_client::{Client, ConnectOptions};
 use kakunin_core::guard::{Clock, SystemClock};
@@ -113,6 +114,23 @@ impl Office {
             stop.stop();
             handle.join().unwrap();
         }
+    }
+
+    /// The lines of receipts that the authority keeps, in order; it does not serve meanwhile.
+    pub(crate) fn receipts(&mut self) -> Vec<String> {
+        self.stop();
+        let (home, passphrase) = (home(self.folder.path()), self.folder.path().join("passphrase"));
+        let authority = Authority::open(&home, sources(&passphrase)).unwrap();
+        let agent = authority.find(&Who::Id(self.agent)).unwrap();
+        let mut lines = Vec::new();
+        let all = ReceiptFilter::default();
+        for stream in authority.records().receipt_streams(&agent.tenant, agent.id, &all).unwrap() {
+            let kept = authority.records().stream_receipts(&agent.tenant, agent.id, stream, None, 100_000);
+            lines.extend(kept.unwrap().into_iter().map(|receipt| receipt.line));
+        }
+        drop(authority);
+        self.start();
+        lines
     }
 
     /// Lets the owner post; the status and the body.
