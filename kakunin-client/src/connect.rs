@@ -207,6 +207,7 @@ impl ConnectError {
             Self::Tls(_) => "look at the file of CA certificates, which is PEM",
             Self::Place(_) => "put the directory in order, or have the agent certified into it again",
             Self::NoAgent { .. } => "kakunin agent certify ID --out DIR does that",
+            Self::RootUnknown => "kakunin agent token ID makes a token that names the root",
             Self::OtherAgent { .. } => "each agent has a directory of its own",
             Self::OtherRoot { .. } => "find out whose papers these are before anything else",
             Self::Unreachable(_) => "see that the authority is served and can be reached from here",

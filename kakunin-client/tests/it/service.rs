@@ -3,7 +3,7 @@
 use std::fs;
 
 use kakunin_authority::http::TlsFiles;
-use kakunin_client::{Client, Transport};
+use kakunin_client::{Client, Token, Transport};
 use kakunin_core::guard::{Clock, SystemClock};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
@@ -41,6 +41,27 @@ fn the_service_ends_and_begins_and_the_client_goes_on() {
     assert!(client.status().snapshots <= 2, "{:?}", client.status());
     // Streams are told when the service ends: nobody hears of that by waiting.
     assert_eq!(client.status().epoch, Some(2));
+}
+
+#[test]
+fn an_agent_elsewhere_enrols_with_a_token_and_is_guarded() {
+    let office = Office::new(0);
+    let (status, answer) = office.post(&format!("/v1/agents/{}/tokens", office.agent), "{\"minutes\":5}");
+    assert_eq!(status, 201, "{answer}");
+    let token = answer["data"]["token"].as_str().unwrap();
+    let mut options = office.options();
+    options.directory = Some(office.folder.path().join("elsewhere/agent"));
+    options.token = Some(Token::parse(token).unwrap());
+    let client = Client::connect(options.clone()).unwrap();
+    let guard = client.guard().unwrap();
+    assert_eq!(ask(&guard), "allow");
+    // The token was for that key.
+    options.directory = Some(office.folder.path().join("thief"));
+    let error = Client::connect(options).unwrap_err();
+    assert!(matches!(error, kakunin_client::ConnectError::Refused(_)), "{error}");
+    assert!(!office.folder.path().join("thief/agent.pem").exists());
+    office.order("revoke");
+    becomes(&guard, "certificate.revoked");
 }
 
 /// A certificate of a day, 20 hours old.
