@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use kakunin_authority::api_key::OwnerKey;
 use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours};
-use kakunin_authority::http::{Doors, ServeOptions, Server, Stop, Strangers, TlsFiles};
+use kakunin_authority::http::{Doors, ServeOptions, Server, Stop, Strangers, TlsFiles, WebhookOptions};
 use kakunin_authority::signer::PassphraseSources;
 use kakunin_authority::store::ReceiptFilter;
 use kakunin_authority::{AgentName, Authority, Home, Who};
@@ -101,6 +101,7 @@ impl Office {
                 strangers: Strangers::default(),
                 names: Vec::new(),
                 feed: FeedMode::On,
+                webhooks: WebhookOptions::default(),
                 log: Arc::new(|_| {}),
             };
             server.run(&mut authority, options, || tell.send(()).unwrap()).unwrap();
