@@ -12,11 +12,13 @@ pub(crate) struct Readers {
     place: Place,
     idle: Mutex<Vec<Box<dyn Store + Send>>>,
     room: Semaphore,
+    anyone: Semaphore,
 }
 
 impl Readers {
     pub(crate) fn new(place: Place) -> Self {
-        Self { place, idle: Mutex::new(Vec::new()), room: Semaphore::new(CONNECTIONS) }
+        let (room, anyone) = (Semaphore::new(CONNECTIONS), Semaphore::new(ANYONE));
+        Self { place, idle: Mutex::new(Vec::new()), room, anyone }
     }
 
     /// Reads from the records as they are now: what was answered before this call is in them.
@@ -42,6 +44,19 @@ impl Readers {
         looked.await.map_err(|_| Refusal::internal())?
     }
 
+    /// The same for somebody who showed no key. They have half of the connections among themselves, so that a flood of
+    /// them waits for itself and whoever has a key waits for two of them at most.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the records cannot be read.
+    pub(crate) async fn read_for_anyone<T: Send + 'static>(
+        self: &std::sync::Arc<Self>,
+        look: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _turn = self.anyone.acquire().await.map_err(|_| Refusal::internal())?;
+        self.read(look).await
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Store + Send>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,3 +64,50 @@ impl Readers {
 
 /// More readers than this wait for each other on one disk anyway.
 const CONNECTIONS: usize = 4;
+const ANYONE: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_anyones_leaves_room_for_whoever_has_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::File(folder.path().join("store.sqlite"));
+        drop(place.open().unwrap());
+        let readers = Arc::new(Readers::new(place));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (entered, inside) = channel();
+        let mut gates = Vec::new();
+        let mut flood = Vec::new();
+        for _ in 0..50 {
+            let (gate, closed) = channel::<()>();
+            let (readers, entered) = (Arc::clone(&readers), entered.clone());
+            gates.push(gate);
+            flood.push(runtime.spawn(async move {
+                let look = move |_: &dyn Store| {
+                    let _ = entered.send(());
+                    // Until its gate is opened.
+                    let _ = closed.recv();
+                    Ok(())
+                };
+                readers.read_for_anyone(look).await.is_ok()
+            }));
+        }
+        for _ in 0..ANYONE {
+            inside.recv().unwrap();
+        }
+        // They are inside and stay there; whoever has a key reads all the same, as often as he likes.
+        for _ in 0..20 {
+            assert!(runtime.block_on(readers.read(|store| store.issuers())).is_ok());
+        }
+        assert!(inside.try_recv().is_err(), "no third one is inside");
+        drop(gates);
+        for one in flood {
+            assert!(runtime.block_on(one).unwrap());
+        }
+    }
+}

@@ -38,7 +38,7 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
         Ok(_) => lacks.push("the revocation list has ended"),
         Err(_) => lacks.push("no revocation list is published yet"),
     }
-    if service.readers.read(|store| store.issuers()).await.is_err() {
+    if service.readers.read_for_anyone(|store| store.issuers()).await.is_err() {
         lacks.push("the records cannot be read");
     }
     let (status, word) = match lacks.is_empty() {

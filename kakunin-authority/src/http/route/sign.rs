@@ -104,7 +104,7 @@ async fn verify(State(service): State<Arc<Service>>, body: Bytes) -> Result<Resp
     let named = members.text(&["agent_id", "agentId"], 64)?;
     members.end()?;
     let serial = shape::parse_serial(&serial).ok_or_else(Refusal::missing)?;
-    let found = service.readers.read(move |store| {
+    let found = service.readers.read_for_anyone(move |store| {
         let Some(known) = store.certificate(serial)? else { return Ok(None) };
         Ok(store.agent(&known.tenant, known.agent)?.map(|agent| (known, agent)))
     });
