@@ -161,6 +161,11 @@ pub(crate) async fn gate(
     };
     let caller = Caller { identity, address, repeat: None };
     let actor = caller.actor();
+    // Orders are carried out in the name of the one tenant that this authority has: records may know others, and a
+    // stranger to this one is a stranger.
+    if *caller.tenant() != service.tenant {
+        return Refused { actor: Some(actor), refusal: unknown() }.into_response();
+    }
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(actor);
@@ -259,7 +264,7 @@ async fn known_key(
     let kept = found.as_ref().map_or(Digest::from_bytes([0; 32]), |record| record.secret);
     let same = bool::from(kept.as_bytes().ct_eq(key.digest().as_bytes()));
     let now = (service.clock)();
-    match found.filter(|record| same && record.stands(now)) {
+    match found.filter(|record| same && record.stands(now) && record.tenant == service.tenant) {
         Some(record) => {
             service.throttle.succeeded(&attempt);
             Ok(record)

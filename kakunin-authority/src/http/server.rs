@@ -166,6 +166,7 @@ impl Server {
         authority.renew_feed_keys(clock())?;
         let service = Arc::new(Service {
             orders: Orders::default(),
+            tenant: authority.tenant.clone(),
             published,
             readers,
             clock,

@@ -20,6 +20,7 @@ use super::readers::Readers;
 use super::sequencer::Orders;
 use super::server::Clock;
 use super::throttle::Throttle;
+use crate::access::TenantId;
 use crate::authority::AuthorityError;
 use crate::grant::HeldKeys;
 use crate::hook::order::has_hooks;
@@ -30,6 +31,8 @@ use crate::term::Hours;
 /// The shared half of a running service.
 pub(crate) struct Service {
     pub(crate) orders: Orders,
+    /// In whose name orders are carried out.
+    pub(crate) tenant: TenantId,
     pub(crate) published: watch::Sender<Option<Arc<Published>>>,
     pub(crate) readers: Arc<Readers>,
     /// What time it is, in whole seconds.

@@ -16,6 +16,7 @@ mod receiver;
 mod remote;
 mod repeats;
 mod robot;
+mod tenants;
 mod strings;
 mod web;
 mod webhooks;
