@@ -20,16 +20,20 @@ use crate::directory::DirectoryError;
 use crate::feed::FeedKeyError;
 use crate::feeding::Feeds;
 use crate::files::{self, FileError, Readers};
+use crate::grouping::Group;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::hook::HookId;
 use crate::issue::IssueError;
 use crate::keys::Keys;
 use crate::list::ListError;
+use crate::listed::Listed;
 use crate::profile::{Kind, Subject, signed, to_be_signed};
-use crate::publish::{self, Period, Publication, Published, sign_list, to_pem};
+use crate::publish::{self, NextList, Period, Publication, Published, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources, SealError};
 use crate::standing::{Order, Reason, Standing, StandingError};
-use crate::store::{AgentRecord, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError};
+use crate::store::{
+    AgentRecord, FeedChange, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError,
+};
 use crate::term::{MAX_DAYS, MAX_HOURS, MAX_MINUTES};
 
 pub use crate::enrol::{AnyAction, Budgets, Certified, Certify, Comeback, Renew, Renewed};
@@ -45,6 +49,8 @@ pub struct Authority<'a> {
     pub(crate) issuing: Vec<Issuing>,
     pub(crate) keys: Keys<'a>,
     pub(crate) feeds: Feeds,
+    listed: Listed,
+    pub(crate) group: Group,
     published: Option<Arc<Published>>,
     _lock: HomeLock,
 }
@@ -117,6 +123,8 @@ impl<'a> Authority<'a> {
             issuing,
             keys,
             feeds: Feeds::default(),
+            listed: Listed::default(),
+            group: Group::default(),
             published: None,
             _lock: lock,
         };
@@ -151,6 +159,8 @@ impl<'a> Authority<'a> {
             issuing,
             keys,
             feeds: Feeds::default(),
+            listed: Listed::default(),
+            group: Group::default(),
             published: None,
             _lock: lock,
         })
@@ -214,15 +224,14 @@ impl<'a> Authority<'a> {
         };
         let mut told = None;
         if to != agent.standing {
-            let tenant = &self.tenant;
+            let tenant = &self.tenant.clone();
             let halt = order == Order::Halt;
             let change = StandingChange { tenant, agent: agent.id, to, reason, text, halt, at: now };
-            let changes = self.store.change_standing(&change)?;
-            told = changes.last().map(|change| change.issuer);
+            told = self.change_standing(&change)?.last().map(|change| change.issuer);
         }
         let told = self.issuing.iter().find(|issuing| Some(issuing.id) == told);
         let told = told.map(|issuing| issuing.certificate.decoded().key().key_id());
-        let publication = self.publish(hours, now)?;
+        let publication = self.publish_with_others(hours, now)?;
         let issuer = told.or(Some(publication.issuer));
         Ok(Ordered {
             agent: self.find(&Who::Id(agent.id))?,
@@ -230,6 +239,27 @@ impl<'a> Authority<'a> {
             told: publication.feeds.iter().find(|feed| Some(feed.issuer) == issuer).copied(),
             publication,
         })
+    }
+
+    /// Changes a standing in the records, and notes for the next lists what that did.
+    pub(crate) fn change_standing(
+        &mut self,
+        change: &StandingChange<'_>,
+    ) -> Result<Vec<FeedChange>, AuthorityError> {
+        self.group.owe();
+        match self.store.change_standing(change) {
+            Ok(changes) => {
+                for change in &changes {
+                    self.listed.note(change);
+                    self.feeds.owe(change);
+                }
+                Ok(changes)
+            }
+            Err(error) => {
+                self.listed.forget();
+                Err(error.into())
+            }
+        }
     }
 
     /// Signs the next lists and writes everything that is public.
@@ -251,8 +281,9 @@ impl<'a> Authority<'a> {
             let policy = self.tell_changes(id, now)?;
             let Some(issuing) = self.issuing.iter().find(|issuing| issuing.id == id) else { continue };
             let period = Period { now, seconds: i64::from(hours.0) * 3600 };
-            let signer = self.keys.signer(id)?;
-            let list = sign_list(self.store.as_mut(), id, &issuing.certificate, signer, period, policy)?;
+            let (signer, number) = (self.keys.signer(id)?, self.group.take_number(id));
+            let next = NextList { id, issuer: &issuing.certificate, period, policy, number };
+            let list = sign_list(self.store.as_mut(), &mut self.listed, signer, next)?;
             lists.push(list.der.clone());
             if id == current {
                 newest = Some(list);
@@ -264,6 +295,7 @@ impl<'a> Authority<'a> {
         publish::write(&self.home, &published)?;
         // Only what is on the disk is shown.
         self.published = Some(Arc::new(published));
+        self.group.is_published();
         let issuer = self.issuing()?.decoded().key().key_id();
         Ok(Publication { number, next_update, path: self.home.lists()?, issuer, feeds: self.feed_epochs() })
     }
@@ -324,7 +356,8 @@ impl<'a> Authority<'a> {
     fn sign_root_list(&mut self, now: UnixTime) -> Result<ListRecord, AuthorityError> {
         let signer = self.keys.signer(IssuerId::ROOT)?;
         let period = Period { now, seconds: ROOT_LIST_DAYS * DAY };
-        sign_list(self.store.as_mut(), IssuerId::ROOT, &self.root, signer, period, None)
+        let next = NextList { id: IssuerId::ROOT, issuer: &self.root, period, policy: None, number: None };
+        sign_list(self.store.as_mut(), &mut self.listed, signer, next)
     }
 
     /// The issuing authorities whose lists someone can still need.

@@ -197,8 +197,9 @@ impl Authority<'_> {
         let current = self.current()?.id;
         self.keys.signer(current)?;
         if agent.standing == Standing::Revoked {
-            self.store.change_standing(&StandingChange {
-                tenant: &self.tenant,
+            let tenant = self.tenant.clone();
+            self.change_standing(&StandingChange {
+                tenant: &tenant,
                 agent: agent.id,
                 to: Standing::Good,
                 reason: Reason::Unspecified,

@@ -15,7 +15,7 @@ use kakunin_core::time::UnixTime;
 use crate::authority::{Authority, AuthorityError, Issuing};
 use crate::feed::{FeedKey, FeedKeyError, PreparedFeed, SignedChange, entry};
 use crate::standing::{Reason, Standing};
-use crate::store::{FeedEntry, FeedItem, FeedPosition, IssuerId, NewFeedKey, Store, StoreError};
+use crate::store::{FeedChange, FeedEntry, FeedItem, FeedPosition, IssuerId, NewFeedKey, Store, StoreError};
 
 /// Whether the lists of an authority ask for its feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ struct LiveFeed {
     issuer: Digest,
     key: Option<Arc<FeedKey>>,
     head: FeedHead,
+    /// The last change that is recorded, also if it is not signed yet.
+    owed: u64,
     /// Kept, and not yet taken by whoever sends it.
     fresh: Vec<FeedItem>,
 }
@@ -63,6 +65,15 @@ pub(crate) struct FeedNews {
     pub(crate) head: FeedHead,
     /// The changes since it was asked for the last time, in order.
     pub(crate) changes: Vec<FeedItem>,
+}
+
+impl Feeds {
+    /// A change is recorded; whoever publishes next signs it.
+    pub(crate) fn owe(&mut self, change: &FeedChange) {
+        if let Some(live) = self.live.get_mut(&change.issuer) {
+            live.owed = live.owed.max(change.epoch);
+        }
+    }
 }
 
 impl Authority<'_> {
@@ -163,7 +174,8 @@ impl Authority<'_> {
 
     /// How far the feeds of the authorities whose lists are still signed are.
     pub(crate) fn feed_epochs(&self) -> Vec<FeedEpoch> {
-        let epoch = |live: &LiveFeed| FeedEpoch { issuer: live.issuer, epoch: live.head.epoch() };
+        let epoch =
+            |live: &LiveFeed| FeedEpoch { issuer: live.issuer, epoch: live.owed.max(live.head.epoch()) };
         self.feeds.live.values().map(epoch).collect()
     }
 
@@ -189,7 +201,9 @@ impl Authority<'_> {
         let FeedPosition { epoch, head } = self.store.feed_position(id)?;
         let head = FeedHead::new(epoch, head).ok_or(StoreError::Damaged { what: "head of a feed" })?;
         let issuer = self.issuer(id)?.certificate.decoded().key().key_id();
-        self.feeds.live.insert(id, LiveFeed { issuer, key: None, head, fresh: Vec::new() });
+        self.feeds
+            .live
+            .insert(id, LiveFeed { issuer, key: None, head, owed: head.epoch(), fresh: Vec::new() });
         Ok(head)
     }
 

@@ -99,9 +99,9 @@ impl Authority<'_> {
         if agent.standing == Standing::Revoked {
             let (to, reason) = (Standing::Good, Reason::Unspecified);
             let text = "certified after revocation";
-            let tenant = &self.tenant;
+            let tenant = &self.tenant.clone();
             let change = StandingChange { tenant, agent: agent.id, to, reason, text, halt: false, at: now };
-            self.store.change_standing(&change)?;
+            self.change_standing(&change)?;
         }
         let agent = self.find(&Who::Id(agent.id))?;
         let issued = self.issue_for(&agent.name, &scope, &public, order.days, token, now)?;

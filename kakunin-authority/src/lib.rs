@@ -24,6 +24,8 @@ pub mod files;
 #[cfg(feature = "home")]
 pub mod grant;
 #[cfg(feature = "home")]
+mod grouping;
+#[cfg(feature = "home")]
 pub mod home;
 pub mod hook;
 #[cfg(feature = "http")]
@@ -35,6 +37,8 @@ pub mod issue;
 #[cfg(feature = "home")]
 mod keys;
 pub mod list;
+#[cfg(feature = "home")]
+mod listed;
 #[cfg(feature = "home")]
 pub mod log;
 pub mod memory;

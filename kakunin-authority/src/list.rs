@@ -59,7 +59,7 @@ impl ListWriter {
     ///
     /// # Errors
     /// [`ListError`] when the key is not the issuer's, or it does not sign.
-    pub fn sign(self, header: &ListHeader<'_>, signer: &Signer) -> Result<Vec<u8>, ListError> {
+    pub fn sign(&self, header: &ListHeader<'_>, signer: &Signer) -> Result<Vec<u8>, ListError> {
         if signer.spki() != header.issuer.decoded().key().spki() {
             return Err(ListError::OtherKey);
         }
@@ -76,7 +76,6 @@ impl ListWriter {
         if !self.entries.is_empty() {
             element(&mut body, SEQUENCE, &self.entries)?;
         }
-        drop(self.entries);
         let mut wrapped = Vec::new();
         element(&mut wrapped, SEQUENCE, &extensions(header)?)?;
         element(&mut body, EXTENSIONS, &wrapped)?;

@@ -5,6 +5,7 @@
 //! given out again, so a crash leaves a gap and never two lists of one number.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use der::pem::{self, LineEnding};
 use kakunin_core::certificate::CaCertificate;
@@ -18,6 +19,7 @@ use crate::feeding::FeedEpoch;
 use crate::files::{self, Readers};
 use crate::home::Home;
 use crate::list::{ListHeader, ListWriter};
+use crate::listed::Listed;
 use crate::store::{IssuerId, ListRecord, ListedCertificate, Store};
 
 /// The lists as they were just published.
@@ -44,7 +46,7 @@ pub struct Published {
     list: ListRecord,
     root_pem: String,
     issuing_pem: String,
-    list_pem: String,
+    list_pem: OnceLock<String>,
     lists_pem: String,
 }
 
@@ -62,7 +64,7 @@ impl Published {
         Ok(Self {
             root_pem: to_pem("CERTIFICATE", root.decoded().der())?,
             issuing_pem: to_pem("CERTIFICATE", issuing.decoded().der())?,
-            list_pem: to_pem("X509 CRL", &list.der)?,
+            list_pem: OnceLock::new(),
             lists_pem,
             root: root.clone(),
             issuing: issuing.clone(),
@@ -109,7 +111,8 @@ impl Published {
     /// The list of the current issuing authority.
     #[must_use]
     pub fn list_pem(&self) -> &str {
-        &self.list_pem
+        // Most never ask for it alone. INVARIANT: PEM is text of another length; it was made of this list already.
+        self.list_pem.get_or_init(|| to_pem("X509 CRL", &self.list.der).unwrap_or_default())
     }
 
     /// Every list that someone can still need: `lists.pem`.
@@ -119,46 +122,57 @@ impl Published {
     }
 }
 
+/// The next list of an authority, before it is signed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NextList<'a> {
+    pub(crate) id: IssuerId,
+    pub(crate) issuer: &'a CaCertificate,
+    pub(crate) period: Period,
+    pub(crate) policy: Option<ListPolicy>,
+    /// One that was taken before, for answers that had to name it.
+    pub(crate) number: Option<u64>,
+}
+
 /// Signs the next list of one authority and keeps it.
 ///
 /// # Errors
 /// [`AuthorityError`] when the clock is behind the last list, the key does not sign, or nothing can be kept.
 pub(crate) fn sign_list(
     store: &mut dyn Store,
-    id: IssuerId,
-    issuer: &CaCertificate,
+    listed: &mut Listed,
     signer: &Signer,
-    period: Period,
-    policy: Option<ListPolicy>,
+    next: NextList<'_>,
 ) -> Result<ListRecord, AuthorityError> {
+    let NextList { id, issuer, period, policy, number } = next;
     let last = store.newest_list(id)?;
     let last_update = last.as_ref().map_or(UnixTime::from_seconds(0), |list| list.this_update);
-    if last_update > period.now.plus(CLOCK_TOLERANCE) {
-        return Err(AuthorityError::ClockBehind { now: period.now, last: last_update });
-    }
+    drop(last);
+    refuse_past(period.now, last_update)?;
     // An entry may leave only after a list that still had it when the certificate ended (RFC 5280 section 3.3).
-    let mut writer = ListWriter::default();
-    let mut failed = None;
-    let mut push = |listed: &ListedCertificate| {
-        if let Err(error) = writer.push(listed) {
-            failed = Some(error);
-        }
-    };
-    if id == IssuerId::ROOT {
-        revoked_issuers(store)?.iter().for_each(&mut push);
+    let of_root;
+    let writer = if id == IssuerId::ROOT {
+        let mut writer = ListWriter::default();
+        revoked_issuers(store)?.iter().try_for_each(|listed| writer.push(listed))?;
+        of_root = writer;
+        &of_root
     } else {
-        store.each_listed(id, last_update, &mut |listed| push(&listed))?;
-    }
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+        listed.writer(store, id, last_update, period.now)?
+    };
     let this_update = period.now.max(last_update);
     let next_update = this_update.plus(period.seconds);
-    let number = store.next_list_number(id)?;
+    let number = match number {
+        Some(number) => number,
+        None => store.next_list_number(id)?,
+    };
     let header = ListHeader { issuer, number, this_update, next_update, policy };
     let list = ListRecord { number, this_update, next_update, der: writer.sign(&header, signer)? };
     store.keep_list(id, &list)?;
     Ok(list)
+}
+
+/// A list that is older than the one before would be refused everywhere.
+pub(crate) fn refuse_past(now: UnixTime, last: UnixTime) -> Result<(), AuthorityError> {
+    if last > now.plus(CLOCK_TOLERANCE) { Err(AuthorityError::ClockBehind { now, last }) } else { Ok(()) }
 }
 
 fn revoked_issuers(store: &dyn Store) -> Result<Vec<ListedCertificate>, AuthorityError> {

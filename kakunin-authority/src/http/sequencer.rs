@@ -25,7 +25,7 @@ pub(crate) enum Lane {
     Ordinary,
 }
 
-type Order = Box<dyn FnOnce(&mut Authority<'_>) -> Deliver + Send>;
+pub(crate) type Order = Box<dyn FnOnce(&mut Authority<'_>) -> Deliver + Send>;
 
 type Work = Box<dyn FnOnce(&mut dyn Store) -> Result<Deliver, StoreError> + Send>;
 
@@ -161,6 +161,11 @@ impl Orders {
             let waited = self.more.wait_timeout(lanes, left);
             lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// The next urgent order, if one waits.
+    pub(crate) fn urgent(&self) -> Option<Order> {
+        self.lanes().urgent.pop_front()
     }
 
     /// Takes no further orders; those that were taken are still carried out.

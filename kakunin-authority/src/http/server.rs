@@ -235,12 +235,29 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
     loop {
         match service.orders.next(wake) {
             Next::Order(order) => {
-                let deliver = carry_out(order, authority).map_err(|_| ServeError::Fault)?;
+                // Orders that take power away and wait together share a list.
+                authority.begin_group();
+                let (mut done, mut next) = (Vec::new(), Some(order));
+                while let Some(order) = next {
+                    let asking = authority.asking();
+                    let deliver = carry_out(order, authority).map_err(|_| ServeError::Fault)?;
+                    done.push((deliver, authority.asking() > asking));
+                    next = (done.len() < TOGETHER).then(|| service.orders.urgent()).flatten();
+                }
+                let published = authority.end_group();
                 // INVARIANT: an answer means published, so whoever has it and asks for the list gets that one, and
                 // whoever listens has been told.
                 show(service, authority);
                 send_out(service, authority);
-                deliver();
+                if let Err(error) = &published {
+                    service.note("orders.not_published", error);
+                }
+                for (deliver, asked) in done {
+                    // Whoever is dropped is told that it failed, though it is recorded; it is published as soon as possible.
+                    if !asked || published.is_ok() {
+                        deliver();
+                    }
+                }
                 service.hooks.wake.notify_one();
             }
             Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
@@ -266,7 +283,8 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
     }
 }
 
-/// Signs the lists anew when half of their time is over, so that a night of failures does not end them.
+/// Signs the lists anew when half of their time is over, so that a night of failures does not end them, and when one could
+/// not be published before.
 fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Result<(), AuthorityError> {
     let now = (service.clock)();
     let due = authority.published().is_none_or(|published| {
@@ -274,7 +292,7 @@ fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Resu
         let half = (list.next_update.seconds() - list.this_update.seconds()) / 2;
         now >= list.this_update.plus(half)
     });
-    if due {
+    if due || authority.owes() {
         let _ = authority.publish(hours, now)?;
         show(service, authority);
     }
@@ -426,3 +444,5 @@ const CONNECTIONS: usize = 4096;
 /// A house behind one address.
 const CONNECTIONS_EACH: usize = 256;
 const DERIVATIONS: usize = 2;
+/// Orders that share a list at most: the first of them waits for the last.
+const TOGETHER: usize = 32;

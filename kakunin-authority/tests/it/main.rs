@@ -6,6 +6,7 @@ mod archive_hostile;
 mod crash;
 mod enrolling;
 mod feed;
+mod feeding;
 mod issuing;
 mod long_lists;
 mod office;

@@ -345,3 +345,88 @@ const STREAMS: usize = 3072;
 const QUEUE: usize = 1024;
 /// Rows read at a time.
 const PAGE: u32 = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use hyper::body::Body;
+    use kakunin_core::time::UnixTime;
+
+    use super::*;
+    use crate::authority::FeedMode;
+    use crate::home::Home;
+    use crate::signer::PassphraseSources;
+    use crate::term::Hours;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
+
+    /// Whatever a stream has now; `None` when it has ended.
+    fn taken(stream: &mut Stream) -> Option<String> {
+        let mut text = String::new();
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            match Pin::new(&mut *stream).poll_frame(&mut context) {
+                Poll::Ready(Some(frame)) => {
+                    let bytes = frame.unwrap().into_data().unwrap();
+                    text.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
+                Poll::Ready(None) => return Some(text).filter(|text| !text.is_empty()),
+                Poll::Pending => return Some(text),
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_reads_too_slowly_is_dropped_and_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let home = Home::at(&folder.path().join("home"));
+        let sources = PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources, NOW, Hours::default()).unwrap().0;
+        let hub = Hub::default();
+        hub.refresh(&mut authority).unwrap();
+        let at = || NOW.to_millis();
+        let issuer = authority.issuing().unwrap().decoded().key().key_id();
+        let open = |hub: &Hub, since| hub.open(issuer, since, [7; 16], Kind::Events, at);
+        assert_eq!(open(&hub, 0).err().unwrap().code, "feed.none");
+        authority.set_feed(FeedMode::On);
+        let _ = authority.publish(Hours::default(), NOW).unwrap();
+        authority.renew_feed_keys(NOW).unwrap();
+        hub.refresh(&mut authority).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let (mut slow, mut quick) = (open(&hub, 0).unwrap(), open(&hub, 0).unwrap());
+        assert_eq!(hub.numbers().feeds, [(issuer, 0, 2)]);
+        let first = taken(&mut quick).unwrap();
+        assert!(first.starts_with("event: certificate\ndata: MII") && first.contains("event: item\nid: 0\n"));
+        for _ in 0..QUEUE {
+            hub.beat(at).unwrap();
+            assert!(taken(&mut quick).unwrap().starts_with("event: item\nid: 0\n"));
+        }
+        assert_eq!(hub.numbers().dropped, 0);
+        hub.beat(at).unwrap();
+        let numbers = hub.numbers();
+        assert_eq!((numbers.dropped, numbers.feeds), (1, vec![(issuer, 0, 1)]));
+        assert!(taken(&mut quick).is_some_and(|text| !text.is_empty()), "it goes on");
+        // The slow one gets in order what was meant for it before, and then its end.
+        assert_eq!(taken(&mut slow).unwrap().matches("event: item").count(), QUEUE + 1);
+        assert_eq!(taken(&mut slow), None);
+        // One that went away is forgotten.
+        drop(quick);
+        assert_eq!(hub.numbers().feeds, [(issuer, 0, 0)]);
+
+        // A client may be as far behind as there are changes at hand.
+        hub.state().channels.get_mut(&issuer).unwrap().base = 1;
+        assert_eq!(open(&hub, 0).err().unwrap().code, "feed.snapshot");
+        assert_eq!(open(&hub, 2).err().unwrap().code, "feed.behind");
+        hub.end();
+        assert_eq!(open(&hub, 0).err().unwrap().code, "ending");
+        hub.refresh(&mut authority).unwrap();
+        assert!(hub.numbers().feeds.is_empty(), "what has ended does not begin again");
+    }
+}

@@ -1,0 +1,183 @@
+//! Several orders, one list: what waits together is published together.
+//!
+//! Each order is recorded by itself and answered by itself, and every answer is given after the list that includes it.
+//! The number of that list is taken when the first of them needs it, so all of them name it.
+
+use std::collections::HashMap;
+
+use kakunin_core::time::UnixTime;
+
+use crate::authority::{Authority, AuthorityError};
+use crate::publish::{Publication, refuse_past};
+use crate::store::IssuerId;
+use crate::term::Hours;
+
+/// What is not published yet.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    is_open: bool,
+    /// Whether a change is in the records and in no list.
+    owed: bool,
+    /// What the orders of an open group ask for: until when their list may be used, and when the last of them was given.
+    asked: Option<(Hours, UnixTime)>,
+    /// How many asked.
+    asking: u64,
+    numbers: HashMap<IssuerId, u64>,
+}
+
+impl Group {
+    /// Something changed that a list has to say.
+    pub(crate) const fn owe(&mut self) {
+        self.owed = true;
+    }
+
+    pub(crate) fn is_published(&mut self) {
+        (self.owed, self.asked) = (false, None);
+    }
+
+    pub(crate) fn take_number(&mut self, id: IssuerId) -> Option<u64> {
+        self.numbers.remove(&id)
+    }
+}
+
+impl Authority<'_> {
+    /// From here on orders about standing are published together by [`Authority::end_group`]. Whoever begins a group gives
+    /// no answer before that.
+    #[cfg(feature = "http")]
+    pub(crate) const fn begin_group(&mut self) {
+        self.group.is_open = true;
+    }
+
+    /// How many orders of the group wait to be published.
+    #[cfg(feature = "http")]
+    pub(crate) const fn asking(&self) -> u64 {
+        self.group.asking
+    }
+
+    /// Whether something changed that no list says: publishing it failed.
+    #[must_use]
+    pub const fn owes(&self) -> bool {
+        self.group.owed
+    }
+
+    /// Publishes what the orders of the group changed.
+    ///
+    /// # Errors
+    /// As [`Authority::publish`]; none of the orders may be answered as done then.
+    #[cfg(feature = "http")]
+    pub(crate) fn end_group(&mut self) -> Result<(), AuthorityError> {
+        self.group.is_open = false;
+        self.group.asking = 0;
+        match self.group.asked.take() {
+            Some((hours, now)) => self.publish(hours, now).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Publishes at once, or with the others of the group. What it answers is what will be published.
+    pub(crate) fn publish_with_others(
+        &mut self,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<Publication, AuthorityError> {
+        // Without a list of this process there is nothing to foretell by.
+        let Some(last) = self.published().filter(|_| self.group.is_open) else {
+            return self.publish(hours, now);
+        };
+        let last_update = last.list().this_update;
+        refuse_past(now, last_update)?;
+        let current = self.current()?.id;
+        let number = match self.group.numbers.get(&current) {
+            Some(number) => *number,
+            None => {
+                let number = self.store.next_list_number(current)?;
+                self.group.numbers.insert(current, number);
+                number
+            }
+        };
+        let latest = self.group.asked.map_or(now, |(_, latest)| latest.max(now));
+        self.group.asked = Some((hours, latest));
+        self.group.asking = self.group.asking.saturating_add(1);
+        Ok(Publication {
+            number,
+            next_update: now.max(last_update).plus(i64::from(hours.0) * 3600),
+            path: self.home.lists()?,
+            issuer: self.issuing()?.decoded().key().key_id(),
+            feeds: self.feed_epochs(),
+        })
+    }
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use kakunin_core::scope::DraftScope;
+
+    use super::*;
+    use crate::agent::{AgentName, Who};
+    use crate::authority::{AnyAction, FeedMode};
+    use crate::home::Home;
+    use crate::signer::PassphraseSources;
+    use crate::standing::{Order, Standing};
+
+    #[test]
+    fn orders_that_wait_together_share_a_list_and_each_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources, now, Hours::default()).unwrap().0;
+        authority.set_feed(FeedMode::On);
+        let before = authority.publish(Hours::default(), now).unwrap();
+        let none = |_: &str| Err(std::io::Error::other("none"));
+        let draft = DraftScope::parse("actions = [\"read:*\"]", &none).unwrap();
+        let mut agents = Vec::new();
+        for name in ["one", "two", "three"] {
+            let name = AgentName::parse(name).unwrap();
+            let agent = authority.create(&name, &draft, AnyAction::Refuse, now).unwrap();
+            let key = kakunin_core::key::SoftKey::generate(kakunin_core::key::Algorithm::P256).unwrap().0;
+            let scope = kakunin_core::scope::Scope::from_der(&agent.scope).unwrap();
+            let _ = authority.issue(&agent.name, &scope, key.public(), crate::term::Days::WEEK, now).unwrap();
+            agents.push(Who::Id(agent.id));
+        }
+        let order = |authority: &mut Authority<'_>, who: &Who, order| {
+            authority.order(who, order, "drill", Hours::default(), now.plus(1)).unwrap()
+        };
+        authority.begin_group();
+        let orders = [Order::Revoke, Order::Suspend, Order::Revoke];
+        let told: Vec<_> =
+            agents.iter().zip(orders).map(|(who, what)| order(&mut authority, who, what)).collect();
+        // Nothing is published yet, and whoever would answer now would say what is not so.
+        assert_eq!(authority.published().unwrap().list().number, before.number);
+        assert_eq!((authority.asking(), authority.owes()), (3, true));
+        authority.end_group().unwrap();
+        assert_eq!((authority.asking(), authority.owes()), (0, false));
+        let list = authority.published().unwrap().list().clone();
+        assert_eq!(list.number, before.number + 1, "one list for all of them");
+        for (ordered, epoch) in told.iter().zip(1..) {
+            assert_eq!((ordered.publication.number, ordered.told.unwrap().epoch), (list.number, epoch));
+            assert!(ordered.publication.next_update <= list.next_update);
+            assert_ne!(ordered.agent.standing, Standing::Good);
+        }
+        let issuer = authority.current().unwrap().id;
+        assert_eq!(authority.store.feed_position(issuer).unwrap().epoch, 3);
+        assert_eq!(authority.store.waiting_changes(issuer).unwrap(), []);
+        // A group of its own, and none: the numbers go on.
+        authority.begin_group();
+        authority.end_group().unwrap();
+        assert_eq!(order(&mut authority, &agents[1], Order::Resume).publication.number, list.number + 1);
+        // One whose list could not be written is owed, and the next one says it.
+        authority.begin_group();
+        let late = order(&mut authority, &agents[1], Order::Suspend);
+        let public = home.public();
+        std::fs::rename(&public, public.with_extension("gone")).unwrap();
+        assert!(authority.end_group().is_err());
+        assert!(authority.owes());
+        std::fs::rename(public.with_extension("gone"), &public).unwrap();
+        let next = authority.publish(Hours::default(), now.plus(2)).unwrap();
+        assert!(!authority.owes() && next.number > late.publication.number);
+        assert_eq!(next.feeds[0].epoch, late.told.unwrap().epoch);
+    }
+}
