@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError, mpsc};
 use kakunin_core::guard::{FeedSource, Guard, GuardOptions, OpenError, StateChoice};
 use kakunin_core::home::{AgentHome, HomeError};
 use kakunin_core::id::AgentId;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::alarm::Alarm;
 use crate::connect::{ConnectError, ConnectOptions};
@@ -53,18 +53,12 @@ impl Shared {
 }
 
 /// What one run of the thread wakes itself with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Wakes {
     /// The first signed word was taken.
     pub(crate) settled: Notify,
-    /// How far the feed is known for certain.
-    pub(crate) epoch: watch::Sender<u64>,
-}
-
-impl Default for Wakes {
-    fn default() -> Self {
-        Self { settled: Notify::new(), epoch: watch::Sender::new(0) }
-    }
+    /// The papers are of another issuing authority than before, which has a feed of its own.
+    pub(crate) moved: Notify,
 }
 
 /// The papers of today: a renewal replaces them.

@@ -159,7 +159,11 @@ impl<'a> Follow<'a> {
             status.last_error = None;
         });
         self.wakes.settled.notify_one();
-        tokio::time::sleep(MINUTE - share_of(MINUTE / 10)).await;
+        let minute = tokio::time::sleep(MINUTE - share_of(MINUTE / 10));
+        tokio::select! {
+            () = minute => {}
+            () = self.wakes.moved.notified() => {}
+        }
         self.lists_due = Instant::now();
         Ok(())
     }
@@ -367,6 +371,8 @@ impl<'a> Follow<'a> {
                 piece = tokio::time::timeout_at(last + silence, response.chunk()) => piece,
                 // The connection is given up for it; what is known goes on counting meanwhile.
                 () = tokio::time::sleep_until(self.lists_due) => return Ok((true, Ended::Whole)),
+                // This is the feed of yesterday's authority.
+                () = self.wakes.moved.notified() => return Ok((true, Ended::Whole)),
             };
             let piece = match piece {
                 Ok(Ok(Some(piece))) => piece,
@@ -454,7 +460,6 @@ impl<'a> Follow<'a> {
         if until.is_some_and(|until| until > SystemClock.boot_millis()) {
             self.alarmed = None;
             self.shared.board.write(|status| status.last_error = None);
-            self.wakes.epoch.send_replace(follower.certain_head().epoch());
             self.wakes.settled.notify_one();
         }
     }

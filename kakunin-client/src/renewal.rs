@@ -10,7 +10,7 @@ use kakunin_core::home::FileVersion;
 use kakunin_core::time::UnixTime;
 
 use crate::alarm::AlarmKind;
-use crate::client::{Shared, Slot};
+use crate::client::{Shared, Slot, Wakes};
 use crate::papers::{Expected, MAX_PAPERS, NewPapers};
 use crate::place::Place;
 use crate::proof::Voice;
@@ -19,7 +19,7 @@ use crate::transport::{self, HEAD, Transport};
 use crate::wait::share_of;
 
 /// Renews whenever it is time, until it is dropped.
-pub(crate) async fn keep(shared: &Shared, transport: &Transport, slot: &Slot) {
+pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot) {
     let (mut told, mut turn, mut late) = (None::<String>, 0, share_of(Duration::from_secs(1)));
     // One draw for each certificate: drawn anew at each look, the earliest would win.
     let (mut share, mut of) = (share_of(WHOLE), slot.borrow().path().not_after());
@@ -29,7 +29,7 @@ pub(crate) async fn keep(shared: &Shared, transport: &Transport, slot: &Slot) {
         let version = FileVersion::of(&slot.borrow().certificate_file());
         if version != seen {
             seen = version;
-            take_up(shared, slot);
+            take_up(shared, wakes, slot);
         }
         let place = slot.borrow().clone();
         let (due, end) = term(&place, share);
@@ -59,8 +59,7 @@ pub(crate) async fn keep(shared: &Shared, transport: &Transport, slot: &Slot) {
             Ok(place) => {
                 of = place.path().not_after();
                 (told, share, late) = (None, share_of(WHOLE), share_of(Duration::from_secs(1)));
-                show(shared, &place);
-                slot.replace(place);
+                put(shared, wakes, slot, place);
             }
             Err(trouble) => {
                 shared.board.trouble(&trouble);
@@ -95,19 +94,21 @@ fn term(place: &Place, share: Duration) -> (UnixTime, UnixTime) {
 }
 
 /// Notices papers that somebody else put into the directory.
-fn take_up(shared: &Shared, slot: &Slot) {
+fn take_up(shared: &Shared, wakes: &Wakes, slot: &Slot) {
     let dir = slot.borrow().dir().to_owned();
     let Ok(there) = Place::open(&dir, SystemClock.wall().to_seconds()) else { return };
     let same = there.path().agent().decoded().der() == slot.borrow().path().agent().decoded().der();
     if !same && there.agent() == slot.borrow().agent() && there.root() == slot.borrow().root() {
-        show(shared, &there);
-        slot.replace(there);
+        put(shared, wakes, slot, there);
     }
 }
 
-fn show(shared: &Shared, place: &Place) {
-    let end = place.path().not_after();
+fn put(shared: &Shared, wakes: &Wakes, slot: &Slot, place: Place) {
+    let (end, issuer) = (place.path().not_after(), place.issuer());
     shared.board.write(|status| status.certificate_until = Some(end));
+    if slot.replace(place).issuer() != issuer {
+        wakes.moved.notify_one();
+    }
 }
 
 async fn renew(shared: &Shared, transport: &Transport, place: &Place, turn: usize) -> Result<Place, Trouble> {

@@ -221,7 +221,7 @@ async fn work(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot
     tokio::join!(
         follow.run(),
         alarm::watch(&shared.board),
-        renewal::keep(shared, transport, slot),
+        renewal::keep(shared, wakes, transport, slot),
         upload::keep(shared, transport, slot)
     );
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use kakunin_authority::api_key::OwnerKey;
-use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours};
+use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours, OldIssuing};
 use kakunin_authority::http::{Doors, ServeOptions, Server, Stop, Strangers, TlsFiles, WebhookOptions};
 use kakunin_authority::signer::PassphraseSources;
 use kakunin_authority::store::ReceiptFilter;
@@ -115,6 +115,16 @@ impl Office {
             stop.stop();
             handle.join().unwrap();
         }
+    }
+
+    /// The next issuing authority takes over; the old one stays good.
+    pub(crate) fn rotate(&mut self) {
+        self.stop();
+        let (home, passphrase) = (home(self.folder.path()), self.folder.path().join("passphrase"));
+        let mut authority = Authority::open(&home, sources(&passphrase)).unwrap();
+        let _ = authority.rotate(OldIssuing::Keep, Hours::default(), now()).unwrap();
+        drop(authority);
+        self.start();
     }
 
     /// The lines of receipts that the authority keeps, in order; it does not serve meanwhile.

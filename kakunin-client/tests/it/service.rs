@@ -85,6 +85,23 @@ fn a_certificate_is_renewed_before_it_ends_and_the_guard_goes_on() {
     becomes(&guard, "certificate.revoked");
 }
 
+/// The renewal comes from another issuing authority, while the feed of the first one is followed.
+#[test]
+fn an_agent_moves_to_the_next_issuing_authority_and_to_its_feed() {
+    let mut office = Office::new(20 * HOUR);
+    office.rotate();
+    let client = office.connect();
+    let guard = client.guard().unwrap();
+    becomes(&guard, "allow");
+    let issuer = || guard.snapshot().map(|held| held.agent().path().issuing().decoded().key().key_id()).ok();
+    let before = issuer();
+    assert!(before.is_some());
+    until("the guard is there", || issuer().is_some_and(|now| Some(now) != before));
+    becomes(&guard, "allow");
+    office.order("revoke");
+    becomes(&guard, "certificate.revoked");
+}
+
 #[test]
 fn an_agent_that_is_held_is_not_renewed_and_that_is_told() {
     let office = Office::new(20 * HOUR);
