@@ -39,3 +39,4 @@ stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
 stage "client of the hosted service" scripts/hosted.sh
 stage "nginx"                 scripts/nginx.sh
+stage "four commands"         scripts/four.sh

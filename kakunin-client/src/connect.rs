@@ -206,7 +206,7 @@ impl ConnectError {
             Self::Address(_) => "write https://HOST:PORT, or http:// with an address of this machine",
             Self::Tls(_) => "look at the file of CA certificates, which is PEM",
             Self::Place(_) => "put the directory in order, or have the agent certified into it again",
-            Self::NoAgent { .. } => "kakunin agent certify ID --out DIR does that",
+            Self::NoAgent { .. } => "`kakunin agent token ID` makes a token",
             Self::RootUnknown => "kakunin agent token ID makes a token that names the root",
             Self::OtherAgent { .. } => "each agent has a directory of its own",
             Self::OtherRoot { .. } => "find out whose papers these are before anything else",
@@ -214,9 +214,14 @@ impl ConnectError {
             Self::Refused(trouble) if trouble.code == "feed.none" => {
                 "a revocation is known later without one"
             }
+            Self::Refused(trouble)
+                if trouble.code.starts_with("access.") || trouble.code.starts_with("token.") =>
+            {
+                "a token enrols its own agent, once and within the hour; make another one"
+            }
             Self::Refused(_) => "look for the code in docs/client.md and docs/service.md",
             Self::Thread(_) => "see how many threads this account may have",
-            _ => "report it as a bug",
+            Self::Fault => "report it as a bug",
         }
     }
 

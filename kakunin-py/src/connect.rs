@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kakunin_client::{Client, ConnectError, ConnectOptions};
+use kakunin_client::{Client, ConnectError, ConnectOptions, Token};
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::GuardOptions;
 use pyo3::exceptions::PyValueError;
@@ -84,11 +84,12 @@ impl NativeClient {
 /// Connects an agent and opens it.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "the options of a connected agent, called from one place")]
-#[pyo3(signature = (urls, agent, *, directory, state, ca_file, root, max_age, without_feed, timeout, mode, levels, sealed))]
+#[pyo3(signature = (urls, agent, *, token, directory, state, ca_file, root, max_age, without_feed, timeout, mode, levels, sealed))]
 pub(crate) fn connect(
     py: Python<'_>,
     urls: Vec<String>,
     agent: String,
+    token: Option<&str>,
     directory: PathBuf,
     state: Option<PathBuf>,
     ca_file: Option<PathBuf>,
@@ -108,6 +109,7 @@ pub(crate) fn connect(
     };
     let mut options = ConnectOptions::new(agent);
     options.urls = urls;
+    options.token = token.map(Token::parse).transpose().map_err(|error| refused(py, &error))?;
     options.directory = Some(directory);
     // Nowhere is no place: the guard alone is told.
     options.state = state.filter(|state| state.as_os_str() != "memory");

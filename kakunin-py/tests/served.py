@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from conftest import Journal
@@ -55,20 +57,37 @@ class Service:
             self._process.wait()
             self._process = None
 
+    def post(self, route: str, body: object = None) -> dict:
+        """An order as the owner gives it by HTTP: the answer's data."""
+        request = urllib.request.Request(
+            f"{self.url}/v1{route}",
+            method="POST",
+            data=json.dumps(body or {}).encode(),
+            headers={"authorization": f"Bearer {self.key}", "content-type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.load(response)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{route}: {error.read().decode()}") from None
+
     def create(self, scope: object = None) -> str:
-        """A new agent's name; it is certified into a directory, for which the service pauses."""
+        """A new agent's name."""
         self._number += 1
-        name, file = f"agent-{self._number}", self.path / "scope.json"
-        file.write_text(json.dumps(scope or PAYMENTS))
-        self.kill()
-        made = ["--scope", file, "--out", self.directory(name), "--home", self.path / "home"]
-        self.cli("agent", "create", name, *made)
-        self.start()
+        name = f"agent-{self._number}"
+        self.post("/agents", {"name": name, "scope": scope or PAYMENTS})
         return name
 
+    def token(self, name: str) -> str:
+        """What enrols an agent, once."""
+        return self.post(f"/agents/{name}/tokens")["token"]
+
     def connect(self, name: str, **options) -> Agent:
-        """The agent, connected."""
-        return Agent.connect(self.url, name, **{"directory": self.directory(name), **options})
+        """The agent, connected: enrolled if its directory is not there yet."""
+        directory = self.directory(name)
+        if not (directory / "agent.pem").exists() and "token" not in options:
+            options["token"] = self.token(name)
+        return Agent.connect(self.url, name, **{"directory": directory, **options})
 
     def directory(self, name: str) -> Path:
         return self.path / "agents" / name

@@ -103,7 +103,9 @@ def test_a_coroutine_is_judged_by_what_is_known_when_it_is_awaited(service):
         return "paid"
 
     async def run():
-        agent = await Agent.connect_async(service.url, name, directory=service.directory(name))
+        agent = await Agent.connect_async(
+            service.url, name, directory=service.directory(name), token=service.token(name)
+        )
         with agent_context(agent):
             assert await pay("acme", "1.00") == "paid"
             waiting = pay("acme", "1.00")
@@ -151,7 +153,7 @@ def test_another_agent_than_the_one_named_is_denied(service, connected):
         guarded()
     agent.close()
     with pytest.raises(ConnectError) as refused:
-        service.connect(nobody, directory=service.directory(name))
+        service.connect(nobody, directory=service.directory(name), token=None)
     assert refused.value.code == "agent.mismatch"
 
 
@@ -192,7 +194,8 @@ pay("acme", "1.00")
     told = {
         "KAKUNIN_URL": f"http://127.0.0.1:9, {service.url}",
         "KAKUNIN_AGENT": name,
-        "KAKUNIN_AGENT_DIR": str(service.directory(name)),
+        "KAKUNIN_TOKEN": service.token(name),
+        "KAKUNIN_AGENT_DIR": str(tmp_path / "agent"),
         "KAKUNIN_STATE_DIR": str(tmp_path / "state"),
         # Nobody obeys these.
         "KAKUNIN_MODE": "observe",
@@ -200,7 +203,10 @@ pay("acme", "1.00")
         "KAKUNIN_MAX_AGE": "86400",
     }
     assert python(script, **told).stdout == "paid\n"
+    assert (tmp_path / "agent" / "agent.pem").exists()
     assert (tmp_path / "state" / "journal").exists()
+    del told["KAKUNIN_TOKEN"]
+    assert python(script, **told).stdout == "paid\n"
     for missing, fix in [("KAKUNIN_URL", "set KAKUNIN_URL"), ("KAKUNIN_AGENT", "set KAKUNIN_AGENT")]:
         done = python(script, check=False, **{**told, missing: ""})
         assert done.returncode == 1
@@ -221,34 +227,63 @@ def test_a_build_that_cannot_connect_says_so(monkeypatch, tmp_path):
 )
 def test_no_secret_travels_in_the_clear(url, tmp_path):
     with pytest.raises(ConnectError) as refused:
-        Agent.connect(url, "billing", directory=tmp_path / "agent", timeout=1)
-    assert refused.value.code == "connect.usage"
-    assert not (tmp_path / "agent").exists()
+        Agent.connect(url, "billing", directory=tmp_path / "agent", token="kak_live_no_secret", timeout=1)
+    assert "no_secret" not in str(refused.value)
+    assert not (tmp_path / "agent" / "agent.pem").exists()
 
 
-# --- what does not connect ---
+# --- what does not enrol ---
 
 
-def test_without_papers_nothing_is_connected(service, tmp_path):
-    with pytest.raises(ConnectError) as refused:
-        Agent.connect(service.url, "nobody", directory=tmp_path / "nothing", timeout=20)
-    assert refused.value.code == "connect.no_agent"
-    assert refused.value.fix
+def refused(service, name, tmp_path, **options) -> ConnectError:
+    directory = tmp_path / "refused"
+    with pytest.raises(ConnectError) as error:
+        service.connect(name, directory=directory, timeout=20, **options)
+    assert not (directory / "agent.pem").exists()
+    shutil.rmtree(directory, ignore_errors=True)
+    assert error.value.fix, error.value.code
+    return error.value
 
 
-def test_a_root_that_is_not_the_pinned_one_is_refused(service):
+def test_without_a_token_nothing_is_enrolled(service, tmp_path):
+    error = refused(service, service.create(), tmp_path, token=None)
+    assert error.code == "connect.no_agent"
+
+
+def test_a_token_is_used_once_and_by_its_agent_only(service, tmp_path):
+    one, two = service.create(), service.create()
+    token = service.token(one)
+    stranger = refused(service, two, tmp_path, token=token)
+    assert token not in str(stranger)
+    agent = service.connect(one, token=token)
+    agent.close()
+    used = refused(service, one, tmp_path, token=token)
+    # An agent that is not the token's own is none that there is.
+    assert (used.code, stranger.code) == ("token.used", "not_found")
+    for wrong in (token[:-1], token.replace("kak_enrol_", "kak_live_"), "nonsense", flipped(token)):
+        assert refused(service, one, tmp_path, token=wrong).code
+
+
+def flipped(token: str) -> str:
+    """The token with another secret."""
+    head, secret, root = token.rsplit("_", 2)
+    return "_".join([head, ("a" if secret[0] != "a" else "b") + secret[1:], root])
+
+
+def test_a_root_that_is_not_the_pinned_one_is_refused(service, tmp_path):
     name = service.create()
-    with pytest.raises(ConnectError) as refused:
-        service.connect(name, root="0" * 64)
-    assert refused.value.code == "certificate.untrusted"
-    with pytest.raises(ValueError, match="`root` is no SHA-256"):
-        service.connect(name, root="nonsense")
+    token = service.token(name)
+    foreign = token[:-64] + ("0" * 64)
+    assert refused(service, name, tmp_path, token=foreign).code in ("certificate.untrusted", "access.token")
+    name = service.create()
+    other = refused(service, name, tmp_path, token=service.token(name), root="0" * 64)
+    assert other.code == "certificate.untrusted"
 
 
 # --- what is there already ---
 
 
-def test_a_directory_learns_what_happened_meanwhile(service):
+def test_a_directory_needs_no_token_and_learns_what_happened_meanwhile(service):
     name = service.create()
     agent = service.connect(name)
     assert payment(agent)() == "allow"
@@ -271,7 +306,7 @@ def test_a_directory_that_is_damaged_is_refused(service):
         kept = (directory / part).read_bytes()
         (directory / part).write_bytes(b"nothing")
         with pytest.raises(KakuninError):
-            service.connect(name, timeout=5)
+            service.connect(name, token=None, timeout=5)
         (directory / part).write_bytes(kept)
     agent = service.connect(name)
     assert payment(agent)() == "allow"
@@ -324,7 +359,8 @@ def talk(service, name, source, tmp_path, *lines):
         finally:
             process.kill()
     assert process.returncode == 0, errors.decode()
-    assert errors == b"", errors.decode()
+    # Who is not in good standing sends no receipts, and says so.
+    assert all(b"[uploads.failed]" in line for line in errors.splitlines()), errors.decode()
     return rest.decode()
 
 

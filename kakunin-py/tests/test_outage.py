@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from kakunin import ConnectError
+from kakunin import Agent, ConnectError
 from kakunin.testing import MemoryAuthority
 from served import Service, eventually, payment
 
@@ -206,8 +206,9 @@ def test_lists_without_a_feed_are_taken_only_if_code_says_so(cli, tmp_path):
     service = Service(cli, tmp_path, "--without-feed")
     try:
         name = service.create()
+        token = service.token(name)
         with pytest.raises(ConnectError) as refused:
-            service.connect(name, timeout=20)
+            Agent.connect(service.url, name, directory=service.directory(name), token=token, timeout=20)
         assert refused.value.code == "feed.none"
         agent = service.connect(name, without_feed=True)
         assert payment(agent)() == "allow"

@@ -33,8 +33,8 @@ Mode = Literal["enforce", "observe"]
 class Agent(_native.NativeAgent):
     """An open agent: its verified certificate, its leash, its journal.
 
-    `Agent.from_dir` opens what `kakunin agent certify --out DIR` wrote; `Agent.connect` also follows its
-    authority. An agent is cheap to keep, safe to share between threads and tasks, and
+    `Agent.connect` fetches it from its authority and keeps it current; `Agent.from_dir` opens what `kakunin
+    agent certify --out DIR` wrote. An agent is cheap to keep, safe to share between threads and tasks, and
     cannot be pickled.
     """
 
@@ -84,6 +84,7 @@ class Agent(_native.NativeAgent):
         url: str | Iterable[str] | None = None,
         agent: str | None = None,
         *,
+        token: str | None = None,
         directory: str | os.PathLike[str] | None = None,
         state: State = None,
         ca_file: str | os.PathLike[str] | None = None,
@@ -94,15 +95,15 @@ class Agent(_native.NativeAgent):
         mode: Mode = "enforce",
         journal: Journal | Mapping[str, Level] | None = None,
     ) -> Agent:
-        """Connects an agent to its authority: lists and the feed of revocations come by themselves.
+        """Connects an agent to its authority: papers, lists and the feed of revocations come by themselves.
 
         `url` is the authority's address, or several of them, tried in turn: HTTPS, or plain HTTP to this
-        machine. `agent` is the agent's id or name there. `directory` holds its papers, as `kakunin agent
-        certify --out` writes them: `./.kakunin/agents/AGENT` if not said. `ca_file` holds the PEM
-        certificates that HTTPS is checked against, if not the platform's. `root` is the SHA-256 of the DER
-        of the root that has to stand above the agent, in hexadecimal. What is not given comes from
-        KAKUNIN_URL (with commas), KAKUNIN_AGENT, KAKUNIN_AGENT_DIR, KAKUNIN_STATE_DIR, KAKUNIN_CA_FILE and
-        KAKUNIN_ROOT.
+        machine. `agent` is the agent's id or name there. `token` enrols it once, into `directory`
+        (`./.kakunin/agents/AGENT` if not said); a directory that holds the agent needs none. `ca_file`
+        holds the PEM certificates that HTTPS is checked against, if not the platform's. `root` is the
+        SHA-256 of the root's DER in hexadecimal; a token from `kakunin agent token` brings it along. What
+        is not given comes from KAKUNIN_URL (with commas), KAKUNIN_AGENT, KAKUNIN_TOKEN, KAKUNIN_AGENT_DIR,
+        KAKUNIN_STATE_DIR, KAKUNIN_CA_FILE and KAKUNIN_ROOT.
 
         It waits up to `timeout` seconds for the authority. If that is away and the directory is complete,
         the agent is open all the same, is denied `revocation.stale`, and goes on trying. A signed word of
@@ -119,6 +120,7 @@ class Agent(_native.NativeAgent):
         line = Line.of(
             url,
             agent,
+            token=token,
             directory=directory,
             state=state,
             ca_file=ca_file,
@@ -148,6 +150,7 @@ class Agent(_native.NativeAgent):
         url: str | Iterable[str] | None = None,
         agent: str | None = None,
         *,
+        token: str | None = None,
         directory: str | os.PathLike[str] | None = None,
         state: State = None,
         ca_file: str | os.PathLike[str] | None = None,
@@ -165,6 +168,7 @@ class Agent(_native.NativeAgent):
             cls.connect,
             url,
             agent,
+            token=token,
             directory=directory,
             state=state,
             ca_file=ca_file,

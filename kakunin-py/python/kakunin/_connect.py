@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """Everything that makes two connected agents the same."""
+    """Everything that makes two connected agents the same, and the token, which may be used up."""
 
     urls: tuple[str, ...]
     agent: str
@@ -27,6 +27,7 @@ class Line:
     root: str | None
     max_age: int | None
     without_feed: bool
+    token: str | None = field(repr=False, compare=False)
 
     @classmethod
     def of(
@@ -34,6 +35,7 @@ class Line:
         url: str | Iterable[str] | None,
         agent: str | None,
         *,
+        token: str | None,
         directory: str | os.PathLike[str] | None,
         state: str | os.PathLike[str] | None,
         ca_file: str | os.PathLike[str] | None,
@@ -63,6 +65,7 @@ class Line:
             root=root or _variable("KAKUNIN_ROOT"),
             max_age=max_age,
             without_feed=without_feed,
+            token=token or _variable("KAKUNIN_TOKEN"),
         )
 
     def open(
@@ -79,6 +82,7 @@ class Line:
         return _native.connect(
             list(self.urls),
             self.agent,
+            token=self.token,
             directory=self.directory,
             state=self.state,
             ca_file=self.ca_file,

@@ -169,6 +169,7 @@ def connect(
     urls: list[str],
     agent: str,
     *,
+    token: str | None,
     directory: str | PathLike[str],
     state: str | PathLike[str] | None,
     ca_file: str | PathLike[str] | None,

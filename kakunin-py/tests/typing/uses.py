@@ -159,7 +159,7 @@ def kept(level: Level) -> Agent:
 
 async def connected(place: Path) -> Status | None:
     try:
-        agent = Agent.connect("https://authority.example", "billing", directory=place, max_age=30)
+        agent = Agent.connect("https://authority.example", "billing", token="t", directory=place, max_age=30)
         kakunin.use(await Agent.connect_async(["http://127.0.0.1:1"], journal={"read:*": "sync"}))
     except ConnectError as refused:
         print(refused.code.upper(), refused.fix)
