@@ -38,6 +38,27 @@ pub(crate) enum NewKey {
     Elsewhere,
 }
 
+/// Papers of an agent as they came from a service, for a directory on this machine.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The agent's certificate.
+    pub certificate: AgentCertificate,
+    /// Who issued it.
+    pub issuing: CaCertificate,
+    /// The anchor.
+    pub root: CaCertificate,
+    /// The agent's name.
+    pub name: AgentName,
+    /// Every list that somebody can need, in PEM.
+    pub lists_pem: String,
+    /// Lists of names by their roots.
+    pub names: Vec<(Digest, String)>,
+    /// The mark of a new directory.
+    pub genesis: Option<Genesis>,
+    /// The key of the owner's log.
+    pub log: Option<VerifierKey>,
+}
+
 /// Everything a new certificate brings into its directory.
 pub(crate) struct Enrolment<'a> {
     pub(crate) certificate: &'a AgentCertificate,
@@ -98,7 +119,10 @@ impl AgentDirectory {
     }
 
     /// Refuses a directory with a key that belongs to no certificate in it: it may be the only copy of somebody's.
-    pub(crate) fn refuse_key(&self) -> Result<(), DirectoryError> {
+    ///
+    /// # Errors
+    /// [`DirectoryError::KeyInTheWay`].
+    pub fn refuse_key(&self) -> Result<(), DirectoryError> {
         let path = self.path.join("key.pem");
         if path.exists() { Err(DirectoryError::KeyInTheWay { path }) } else { Ok(()) }
     }
@@ -144,6 +168,37 @@ impl AgentDirectory {
         self.repin(enrolment)?;
         self.finish(enrolment)?;
         self.put("chain.pem", new_chain.as_bytes(), Readers::Everyone)
+    }
+
+    /// Writes papers that a service answered, and their key if one was made for them (PKCS#8). The certificate comes last.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when the directory is another agent's, or a file cannot be written.
+    pub fn deliver(&self, papers: &Delivery, key: Option<Zeroizing<Vec<u8>>>) -> Result<(), DirectoryError> {
+        let old = self.holder()?;
+        let agent = papers.certificate.agent();
+        if let Some(other) = old.as_ref().map(AgentCertificate::agent).filter(|id| *id != agent) {
+            return Err(DirectoryError::OtherAgent { path: self.path.clone(), agent: other });
+        }
+        self.write_names(&papers.names)?;
+        self.put("lists.pem", papers.lists_pem.as_bytes(), Readers::Everyone)?;
+        let enrolment = Enrolment {
+            certificate: &papers.certificate,
+            issuing: &papers.issuing,
+            root: &papers.root,
+            name: &papers.name,
+            lists: Path::new("lists.pem"),
+            log: papers.log.clone(),
+            key: key.map_or(NewKey::Elsewhere, NewKey::Made),
+            // What was spent in a directory stays spent.
+            genesis: papers.genesis.clone().filter(|_| old.is_none()),
+        };
+        match old {
+            Some(old) if old.decoded().key() == papers.certificate.decoded().key() => {
+                self.renew(&old, &enrolment)
+            }
+            _ => self.enrol(&enrolment),
+        }
     }
 
     fn finish(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {

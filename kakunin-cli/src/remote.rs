@@ -11,6 +11,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use kakunin_authority::token::EnrolmentToken;
+use kakunin_core::digest::Digest;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -36,7 +38,13 @@ impl Remote {
     pub(crate) fn service(&self) -> Result<Option<Service>, Failure> {
         let Some(url) = &self.url else { return Ok(None) };
         let line = Line::to(url, self.ca_file.as_deref())?;
-        Ok(Some(Service { line, token: self.token()? }))
+        Ok(Some(Service { line, token: Some(self.token()?) }))
+    }
+
+    /// The service, if one was named, for whoever comes with a proof and no key.
+    pub(crate) fn for_proofs(&self) -> Result<Option<Service>, Failure> {
+        let Some(url) = &self.url else { return Ok(None) };
+        Ok(Some(Service { line: Line::to(url, self.ca_file.as_deref())?, token: None }))
     }
 
     fn token(&self) -> Result<Zeroizing<String>, Failure> {
@@ -58,32 +66,65 @@ impl Remote {
 /// A service that orders go to.
 pub(crate) struct Service {
     line: Line,
-    token: Zeroizing<String>,
+    token: Option<Zeroizing<String>>,
 }
 
 impl Service {
     /// What the service has at `path`.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(&Method::GET, path, None)
+        self.ask(&Method::GET, path, None, &[])
     }
 
     /// Gives an order.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask(&Method::POST, path, Some(body))
+        self.ask(&Method::POST, path, Some(body), &[])
     }
 
-    fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    /// Gives an order with the fields of a proof, which was made for [`Self::host`] and this body.
+    pub(crate) fn post_proven(
+        &self,
+        path: &str,
+        body: &Value,
+        fields: &[(&str, String)],
+    ) -> Result<Value, Failure> {
+        self.ask(&Method::POST, path, Some(body), fields)
+    }
+
+    /// The name and port it is asked by.
+    pub(crate) fn host(&self) -> &str {
+        &self.line.host
+    }
+
+    /// The enrolment token by which it is asked, if it is one: SHA-256 of the root that it names.
+    pub(crate) fn pinned_root(&self) -> Option<Digest> {
+        let token = self.token.as_ref()?;
+        EnrolmentToken::parse(token).map(|token| token.root())
+    }
+
+    fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        fields: &[(&str, String)],
+    ) -> Result<Value, Failure> {
         let cannot = |what: &dyn std::fmt::Display| {
             Failure::cannot(format!("no answer from {}: {what}", self.line.host))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| cannot(&error))?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("/v1{path}"))
             .header("host", &self.line.host)
-            .header("authorization", format!("Bearer {}", *self.token))
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", **token));
+        }
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let request = request
             .body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))
             .map_err(|error| cannot(&error))?;
         let answered = runtime.block_on(async {

@@ -4,10 +4,26 @@ use clap::Args;
 use kakunin_authority::Who;
 use kakunin_authority::authority::{self, AnyAction, Certified, Comeback, Days, Hours};
 use kakunin_authority::publish::Publication;
+#[cfg(feature = "serve")]
+use kakunin_authority::{
+    AuthorityError,
+    directory::{AgentDirectory, Delivery},
+};
+#[cfg(feature = "serve")]
+use kakunin_core::{
+    certificate::request_pem,
+    key::{Algorithm, Signer, SoftKey},
+};
 use serde_json::{Value, json};
 
+#[cfg(feature = "serve")]
+use super::delivery;
 use crate::answer::{Answer, Failure};
+#[cfg(feature = "serve")]
+use crate::context::read_text;
 use crate::context::{Common, now, read};
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 /// Give an agent a certificate, into a directory
 ///
@@ -18,7 +34,8 @@ use crate::context::{Common, now, read};
 Examples:
   kakunin agent certify billing --out agents/billing
   kakunin agent certify billing --out agents/billing --days 30 --csr billing.csr
-  kakunin agent certify billing --out agents/billing-2 --after-revocation")]
+  kakunin agent certify billing --out agents/billing-2 --after-revocation
+  KAKUNIN_TOKEN=kak_enrol_... kakunin agent certify billing --out agents/billing --url http://127.0.0.1:8080")]
 pub(crate) struct Certify {
     /// The agent's id or name
     #[arg(value_name = "ID|NAME")]
@@ -38,11 +55,18 @@ pub(crate) struct Certify {
     /// Accept a scope that allows every action
     #[arg(long)]
     allow_any: bool,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 impl Certify {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let days = Days::new(self.days)?;
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service()? {
+            return self.send(&service);
+        }
         let request = self.csr.as_deref().map(read).transpose()?;
         let order = authority::Certify {
             directory: &self.out,
@@ -60,6 +84,55 @@ impl Certify {
             .line(format!("directory  {}", made.directory.display()))
             .line(format!("lists      {} until {}", published.path.display(), published.next_update)))
     }
+}
+
+#[cfg(feature = "serve")]
+impl Certify {
+    /// Makes the key here and has the service certify it; with a token in the place of a key it is for a day.
+    fn send(&self, service: &Service) -> Result<Answer, Failure> {
+        if self.allow_any {
+            return Err(Failure::usage("--allow-any is for a home; a service certifies no such agent"));
+        }
+        let directory = AgentDirectory::make(&self.out).map_err(AuthorityError::from)?;
+        let (request, made) = match &self.csr {
+            Some(path) => (read_text(path)?, None),
+            None => {
+                if directory.holder().map_err(AuthorityError::from)?.is_none() {
+                    directory.refuse_key().map_err(AuthorityError::from)?;
+                }
+                let (key, pkcs8) = SoftKey::generate(Algorithm::P256).map_err(Failure::cannot)?;
+                let signer = Signer::soft(key);
+                (request_pem(&signer).map_err(Failure::cannot)?, Some((signer.public().clone(), pkcs8)))
+            }
+        };
+        let root = service.pinned_root();
+        let order = match root {
+            Some(_) => json!({ "csr": request }),
+            None => json!({ "csr": request, "days": self.days, "after_revocation": self.after_revocation }),
+        };
+        let answer = service.post(&format!("/agents/{}/enrol", self.who), &order)?;
+        let papers = delivery::read(&answer, made.as_ref().map(|(public, _)| public), root, now())?;
+        directory.deliver(&papers, made.map(|(_, pkcs8)| pkcs8)).map_err(AuthorityError::from)?;
+        Ok(delivered(&papers, directory.path()))
+    }
+}
+
+/// What was written into a directory.
+#[cfg(feature = "serve")]
+pub(super) fn delivered(papers: &Delivery, directory: &std::path::Path) -> Answer {
+    let decoded = papers.certificate.decoded();
+    let (agent, until) = (papers.certificate.agent(), decoded.validity().not_after);
+    Answer::yes(json!({
+        "id": agent.to_string(),
+        "name": papers.name.as_str(),
+        "serial": decoded.serial().to_string(),
+        "thumbprint": decoded.thumbprint().to_hex(),
+        "not_before": decoded.validity().not_before.to_string(),
+        "not_after": until.to_string(),
+        "directory": directory,
+    }))
+    .line(format!("certified {} ({agent}) until {until}", papers.name))
+    .line(format!("directory  {}", directory.display()))
 }
 
 /// A certificate as programs read it.

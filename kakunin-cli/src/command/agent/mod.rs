@@ -2,6 +2,8 @@
 
 mod certify;
 mod create;
+#[cfg(feature = "serve")]
+mod delivery;
 mod list;
 mod renew;
 mod show;

@@ -1,13 +1,35 @@
 use std::path::PathBuf;
+#[cfg(feature = "serve")]
+use std::sync::Arc;
 
 use clap::Args;
 use kakunin_authority::Who;
 use kakunin_authority::authority::{self, AnyAction, Budgets, Days, Hours};
+#[cfg(feature = "serve")]
+use kakunin_authority::{
+    AuthorityError,
+    directory::{AgentDirectory, DirectoryError},
+};
+#[cfg(feature = "serve")]
+use kakunin_core::{
+    digest::Digest,
+    home::AgentHome,
+    key::Signer,
+    possession::{Prover, Target},
+};
+#[cfg(feature = "serve")]
+use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
+#[cfg(feature = "serve")]
+use super::certify::delivered;
 use super::certify::{certified, weigh};
+#[cfg(feature = "serve")]
+use super::delivery;
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now, read_scope};
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 /// Renew an agent's certificate where it is, and sign the lists anew
 ///
@@ -40,11 +62,18 @@ pub(crate) struct Renew {
     /// Accept a scope that allows every action
     #[arg(long)]
     allow_any: bool,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 impl Renew {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let (days, hours) = (Days::new(self.days)?, Hours::new(self.hours)?);
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.for_proofs()? {
+            return self.send(&service);
+        }
         let scope = self.scope.as_deref().map(read_scope).transpose()?;
         let order = authority::Renew {
             directory: self.out.as_deref(),
@@ -81,5 +110,51 @@ impl Renew {
         }
         let unchanged = renewed.scope_diff.is_empty().then(|| "scope unchanged".to_owned());
         Ok(answer.lines(renewed.scope_diff).lines(unchanged))
+    }
+}
+
+#[cfg(feature = "serve")]
+impl Renew {
+    /// Renews as the agent itself: its directory proves that it has the key, and no key of the service is needed.
+    fn send(&self, service: &Service) -> Result<Answer, Failure> {
+        let Some(out) = &self.out else {
+            return Err(Failure::usage(
+                "with --url the agent's directory proves who asks; name it with --out",
+            ));
+        };
+        if self.scope.is_some() || self.reset_budgets || self.allow_any || self.days != 7 || self.hours != 168
+        {
+            return Err(Failure::usage(
+                "with --url an agent renews itself for a day; --scope, --days, --hours, --reset-budgets and --allow-any are an issuer's",
+            ));
+        }
+        let directory = AgentDirectory::at(out).map_err(AuthorityError::from)?;
+        let held = directory.holder().map_err(AuthorityError::from)?;
+        let none = || AuthorityError::from(DirectoryError::NoAgent { path: directory.path().to_owned() });
+        let held = held.ok_or_else(none)?;
+        let home = AgentHome::open(directory.path(), None).map_err(Failure::cannot)?;
+        let papers = home.papers().map_err(Failure::cannot)?;
+        let signer = Arc::new(Signer::soft(home.key().map_err(Failure::cannot)?));
+        let chain: Vec<&[u8]> = papers.chain.iter().map(Vec::as_slice).collect();
+        let prover = Prover::new(signer, held.decoded().der(), &chain).map_err(Failure::cannot)?;
+        let (path, body) = (format!("/agents/{}/renew", self.who), json!({}));
+        let full = format!("/v1{path}");
+        let target = Target { method: "POST", authority: service.host(), path: &full, query: None };
+        let mut nonce = [0; 16];
+        SystemRandom::new()
+            .fill(&mut nonce)
+            .map_err(|_| Failure::cannot("the system gives no randomness"))?;
+        let proof =
+            prover.prove(&target, body.to_string().as_bytes(), now(), nonce).map_err(Failure::cannot)?;
+        let fields: Vec<(&str, String)> =
+            proof.fields().map(|(name, value)| (name, value.to_owned())).collect();
+        let answer = service.post_proven(&path, &body, &fields)?;
+        let root = papers.roots.first().map(|root| Digest::of(root));
+        let papers = delivery::read(&answer, Some(held.decoded().key()), root, now())?;
+        directory.deliver(&papers, None).map_err(AuthorityError::from)?;
+        let diff = answer.pointer("/data/scope_diff").and_then(Value::as_array).cloned().unwrap_or_default();
+        let diff = diff.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+        let unchanged = diff.is_empty().then(|| "scope unchanged".to_owned());
+        Ok(delivered(&papers, directory.path()).lines(diff).lines(unchanged))
     }
 }

@@ -273,6 +273,71 @@ fn a_token_is_made_where_the_home_is_and_is_good_where_it_is_served() {
     assert!(rows.iter().all(|row| row["actor_type"] == "local"), "{log}");
 }
 
+#[test]
+fn a_directory_elsewhere_is_written_and_renewed_over_the_network() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    name(&office, "robot");
+    name(&office, "other");
+    let token = token(&office, "robot");
+    let give = |arguments: &[&str], key: &str| {
+        let arguments = [arguments, &["--url", office.url(), "--json"]].concat();
+        let output = desk.command(&arguments).env("KAKUNIN_TOKEN", key).output().unwrap();
+        let (out, err) = texts(&output);
+        (output.status.code(), serde_json::from_str::<Value>(&out).unwrap_or_default(), err)
+    };
+    let certify = ["agent", "certify", "robot", "--out", "robots/one"];
+    // A root that was put into the token is not believed, whoever answers.
+    let zeros = format!("{}_{}", token.rsplit_once('_').unwrap().0, "0".repeat(64));
+    assert_eq!(give(&certify, &zeros).0, Some(2));
+    assert!(!desk.path("robots/one/agent.pem").exists() && !desk.path("robots/one/key.pem").exists());
+    let (code, made, err) = give(&certify, &token);
+    assert_eq!(code, Some(0), "{err}");
+    let read = |file: &str| fs::read_to_string(desk.path("robots/one").join(file)).unwrap();
+    assert!(read("genesis").starts_with("kakunin-genesis-v1"));
+    assert!(read("agent.toml").contains("lists = \"lists.pem\""), "{}", read("agent.toml"));
+    let check = [
+        "verify-certificate",
+        "robots/one/agent.pem",
+        "--root",
+        "robots/one/ca.pem",
+        "--untrusted",
+        "robots/one/chain.pem",
+        "--crl",
+        "robots/one/lists.pem",
+    ];
+    // Everything is proven but what the feed says now, which these lists ask for.
+    let shown = desk.answer(&check, 1);
+    assert_eq!((&shown["code"], &shown["standing"]), (&json!("revocation.stale"), &json!("good")));
+
+    // It renews itself, with no key of the service, and spends what it had left.
+    fs::remove_file(desk.path("robots/one/genesis")).unwrap();
+    let (key, before) = (read("key.pem"), read("agent.pem"));
+    let (code, renewed, err) = give(&["agent", "renew", "robot", "--out", "robots/one"], "");
+    assert_eq!(code, Some(0), "{err}");
+    assert_ne!(renewed["serial"], made["serial"]);
+    assert!(
+        read("key.pem") == key && read("agent.pem") != before && !desk.path("robots/one/genesis").exists()
+    );
+    assert_eq!(desk.answer(&check, 1)["serial"], renewed["serial"]);
+    assert_eq!(give(&["agent", "renew", "other", "--out", "robots/one"], "").0, Some(1));
+    assert_eq!(give(&["agent", "renew", "robot", "--out", "robots/one", "--days", "9"], "").0, Some(64));
+    assert_eq!(give(&["agent", "renew", "robot"], "").0, Some(64));
+
+    // An issuer's key gives more than a day, and no directory gets another agent.
+    let (code, made, err) =
+        give(&["agent", "certify", "other", "--out", "robots/two", "--days", "30"], office.owner());
+    assert_eq!(code, Some(0), "{err}");
+    let until = kakunin_core::time::UnixTime::parse_rfc3339(made["not_after"].as_str().unwrap()).unwrap();
+    assert!(until.seconds() - now().seconds() > 29 * 86_400);
+    let mixed = give(&["agent", "certify", "other", "--out", "robots/one"], office.owner());
+    assert_eq!(mixed.0, Some(1), "{}", mixed.2);
+    assert_eq!(read("key.pem"), key);
+    office.post("/v1/agents/robot/suspend", &json!({ "reason": "x" }));
+    let (code, _, err) = give(&["agent", "renew", "robot", "--out", "robots/one"], "");
+    assert!(code == Some(2) && err.contains("[certificate.held, request "), "{err}");
+}
+
 /// Whatever stands in a block.
 fn base64_octets(text: &str) -> Vec<u8> {
     ders(&format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")).remove(0)
