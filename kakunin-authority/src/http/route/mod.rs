@@ -1,6 +1,7 @@
 //! The routes, a file for each thing they are about.
 
 pub(crate) mod agents;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod certify;

@@ -27,6 +27,8 @@ fn what_is_of_another_tenant_is_what_does_not_exist_on_every_route() {
     let id = agent["id"].as_str().unwrap().to_owned();
     let serial = agent["certificates"][0]["serial_number"].as_str().unwrap().to_owned();
     let prefix = foreign.split('_').nth(2).unwrap().to_owned();
+    let order = json!({ "url": "https://receiver.example/", "events": ["agent.revoked"] });
+    let hook = office.post("/v1/webhooks", &order).json()["data"]["id"].as_str().unwrap().to_owned();
     let owner = office.owner().to_owned();
     office.kill();
 
@@ -36,6 +38,7 @@ fn what_is_of_another_tenant_is_what_does_not_exist_on_every_route() {
     records.execute_batch("INSERT INTO tenants (id, created) VALUES ('other', 0)").unwrap();
     records.execute("UPDATE api_keys SET tenant = 'other' WHERE prefix = ?1", [&prefix]).unwrap();
     records.execute_batch("UPDATE agents SET tenant = 'other' WHERE name = 'theirs'").unwrap();
+    records.execute_batch("UPDATE webhooks SET tenant = 'other'").unwrap();
     for table in ["certificates", "events", "directories", "receipts", "tokens"] {
         let moves = format!(
             "UPDATE {table} SET tenant = 'other' WHERE agent = (SELECT id FROM agents WHERE name = 'theirs')"
@@ -87,6 +90,9 @@ fn what_is_of_another_tenant_is_what_does_not_exist_on_every_route() {
             let none = "00000000000000000000000000000001";
             let pairs = match path.as_str() {
                 "/certificates/{id}/revoke" => vec![(serial.as_str(), "", none, "")],
+                path if path.starts_with("/webhooks/") => {
+                    vec![(hook.as_str(), "", "wh_00000000000000000000000000000000", "")]
+                }
                 "/keys/{prefix}" => vec![("", prefix.as_str(), "", "aaaaaaaaaaaa")],
                 _ => vec![(id.as_str(), "", none, ""), ("theirs", "", "nobody", "")],
             };
@@ -100,7 +106,9 @@ fn what_is_of_another_tenant_is_what_does_not_exist_on_every_route() {
     }
     assert!(missing >= 20 && keyed >= 16, "{missing} {keyed}");
     // Nor are they in what is listed.
-    for (path, theirs) in [("/v1/agents", id.as_str()), ("/v1/keys", prefix.as_str())] {
+    for (path, theirs) in
+        [("/v1/agents", id.as_str()), ("/v1/keys", prefix.as_str()), ("/v1/webhooks", hook.as_str())]
+    {
         let listed = office.get_as_owner(path).text();
         assert!(!listed.contains(theirs), "{path}: {listed}");
     }

@@ -110,6 +110,20 @@ fn a_webhook_is_made_changed_and_removed_by_its_owner() {
 }
 
 #[test]
+fn other_ways_of_telling_say_that_they_are_not_here() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    for path in ["/alert-channels", "/subscriptions", "/notifications"] {
+        let order = json!({ "type": "slack", "delivery_url": "http://169.254.169.254/" });
+        let asked = office.post(&format!("/v1{path}"), &order);
+        assert_eq!((asked.status, asked.json()["code"].as_str()), (501, Some("not_here")), "{path}");
+        assert!(text(&asked.json(), "error").contains("POST /webhooks"), "{}", asked.text());
+        assert_eq!(office.get_as_owner(&format!("/v1{path}")).status, 501);
+        assert_eq!(office.get(&format!("/v1{path}")).status, 401);
+    }
+}
+
+#[test]
 fn a_webhook_is_told_of_every_change_with_its_id_and_number() {
     let (desk, receiver) = (Desk::with_billing(), Receiver::new());
     let office = Office::open_with(&desk, &HERE);
