@@ -15,7 +15,7 @@ stage "attack table"          python3 scripts/attacks.py
 stage "denial codes"          python3 scripts/codes.py
 stage "ruff"                  scripts/ruff.sh
 stage "cargo test"            cargo test --workspace --locked
-stage "store on PostgreSQL"   scripts/postgres.sh cargo test -p kakunin-authority -p kakunin-cli --features kakunin-authority/postgres,kakunin-authority/http --locked --test it -- store:: nodes::
+stage "store on PostgreSQL"   scripts/postgres.sh scripts/nodes.sh 3
 stage "vectors drift"         scripts/vectors.sh --check
 stage "release build"         scripts/release.sh
 stage "mypy, pyright, stubs"  scripts/types.sh

@@ -140,6 +140,28 @@ impl<'a> Authority<'a> {
         home.records()?;
         let lock = home.lock()?;
         let store = home.place()?.open().map_err(HomeError::from)?;
+        Self::with(home, sources, lock, store)
+    }
+
+    /// The same with records that were opened to be changed already: a node's, whose turn has come.
+    ///
+    /// # Errors
+    /// [`HomeError::NoAuthority`] when there is none; otherwise what could not be read.
+    pub fn take_over(
+        home: &Home,
+        sources: PassphraseSources<'a>,
+        store: Box<dyn Store + Send>,
+    ) -> Result<Self, AuthorityError> {
+        let lock = home.lock()?;
+        Self::with(home, sources, lock, store)
+    }
+
+    fn with(
+        home: &Home,
+        sources: PassphraseSources<'a>,
+        lock: HomeLock,
+        store: Box<dyn Store + Send>,
+    ) -> Result<Self, AuthorityError> {
         let (mut root, mut issuing) = (None, Vec::new());
         for issuer in store.issuers()? {
             if issuer.id == IssuerId::ROOT {

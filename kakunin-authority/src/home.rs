@@ -184,6 +184,18 @@ impl Home {
         }
     }
 
+    /// The keys and certificates of authorities that `records` know and this home does not have: a copy of a home has
+    /// to be made again after `kakunin rotate`. Nobody needs the root's key to serve.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    pub fn lacks(&self, records: &dyn Store) -> Result<Vec<PathBuf>, StoreError> {
+        let issuers = records.issuers()?.into_iter().filter(|issuer| issuer.revoked.is_none());
+        let wanted = issuers.filter(|issuer| issuer.id != IssuerId::ROOT).map(|issuer| issuer.id);
+        let files = wanted.flat_map(|id| [self.issuing_certificate(id), self.issuing_key(id)]);
+        Ok(files.filter(|path| !path.exists()).collect())
+    }
+
     /// Makes the directories of a new home.
     pub(crate) fn lay_out(&self) -> Result<(), FileError> {
         files::make_directory(&self.path, Readers::Everyone)?;

@@ -24,6 +24,7 @@ use super::table::router;
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError, TlsFiles};
 use crate::authority::{Authority, AuthorityError, FeedMode};
+use crate::store::StoreError;
 use crate::term::Hours;
 
 /// What time it is.
@@ -89,11 +90,13 @@ pub struct WebhookOptions {
 
 /// An address that connections already arrive at. They wait until it runs.
 pub struct Server {
-    listeners: Vec<(Plane, TcpListener)>,
+    pub(super) listeners: Vec<(Plane, TcpListener)>,
     address: SocketAddr,
     public: Option<SocketAddr>,
-    tls: Option<Arc<Tls>>,
-    stop: watch::Sender<bool>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) stop: watch::Sender<bool>,
+    /// What listens to signals since this node stood by.
+    pub(super) waiting: Option<tokio::runtime::Runtime>,
 }
 
 /// Ends a server from another thread.
@@ -122,7 +125,7 @@ impl Server {
             public = Some(address);
             listeners.push((Plane::Public, listener));
         }
-        Ok(Self { listeners, address, public, tls, stop: watch::Sender::new(false) })
+        Ok(Self { listeners, address, public, tls, stop: watch::Sender::new(false), waiting: None })
     }
 
     /// Where it listens.
@@ -162,6 +165,8 @@ impl Server {
         let clock = Arc::new(move || seconds().to_seconds());
         authority.set_feed(feed);
         let proofs = Proofs::new(authority, self.address, &names, clock())?;
+        let term = authority.store.term().map_err(AuthorityError::from)?;
+        authority.store.confirm().map_err(AuthorityError::from)?;
         let _ = authority.publish(hours, clock())?;
         authority.renew_feed_keys(clock())?;
         let service = Arc::new(Service {
@@ -172,6 +177,7 @@ impl Server {
             clock,
             millis,
             feeds: Hub::default(),
+            term,
             hours,
             rates: Rates::default(),
             intake: Intake::default(),
@@ -232,7 +238,17 @@ fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ServeError> 
 /// Carries out orders until there are no more, and signs the lists anew in time.
 fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Result<(), ServeError> {
     let mut wake = Instant::now() + LOOK;
+    let mut confirmed = Instant::now();
     loop {
+        if confirmed.elapsed() >= LOOK {
+            confirmed = Instant::now();
+            match authority.store.confirm() {
+                // What this process has in memory, another one has changed since.
+                Err(error @ StoreError::Fenced { .. }) => return Err(AuthorityError::from(error).into()),
+                Err(error) => service.note("store.not_confirmed", &error),
+                Ok(()) => {}
+            }
+        }
         match service.orders.next(wake) {
             Next::Order(order) => {
                 // Orders that take power away and wait together share a list.
@@ -326,7 +342,13 @@ async fn beat(service: Arc<Service>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = service.feeds.beat(|| (service.millis)()) {
+        // The time comes first: that nothing else was known by then is what a heartbeat says.
+        let now = (service.millis)();
+        if let Err(refusal) = service.still_leads().await {
+            service.note("feed.no_heartbeat", &refusal.text);
+            continue;
+        }
+        if let Err(error) = service.feeds.beat(|| now) {
             service.note("feed.no_heartbeat", &error);
         }
     }
@@ -390,7 +412,7 @@ async fn look_at_tls(tls: Arc<Tls>, service: Arc<Service>) {
 
 /// How many connections each of `doors` may have, so that all together leave descriptors for the records: half of
 /// what the system allows, after asking it for what it allows at most.
-fn connections(doors: usize) -> usize {
+pub(super) fn connections(doors: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(4 * CONNECTIONS as u64);
@@ -442,7 +464,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// At each door. One holds at most 32 kB of head and one body.
 const CONNECTIONS: usize = 4096;
 /// A house behind one address.
-const CONNECTIONS_EACH: usize = 256;
+pub(super) const CONNECTIONS_EACH: usize = 256;
 const DERIVATIONS: usize = 2;
 /// Orders that share a list at most: the first of them waits for the last.
 const TOGETHER: usize = 32;

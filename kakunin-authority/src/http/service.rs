@@ -26,6 +26,7 @@ use crate::grant::HeldKeys;
 use crate::hook::order::has_hooks;
 use crate::publish::Published;
 use crate::signer::{SealError, SealingKey};
+use crate::store::StoreError;
 use crate::term::Hours;
 
 /// The shared half of a running service.
@@ -35,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) tenant: TenantId,
     pub(crate) published: watch::Sender<Option<Arc<Published>>>,
     pub(crate) readers: Arc<Readers>,
+    /// In which term this node leads.
+    pub(crate) term: i64,
     /// What time it is, in whole seconds.
     pub(crate) clock: Arc<dyn Fn() -> UnixTime + Send + Sync>,
     /// The same, as the feed needs it.
@@ -59,6 +62,19 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Looks whether this node still leads: a process that was paused while another one took over does not know that by
+    /// itself.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not, or that cannot be found out.
+    pub(crate) async fn still_leads(&self) -> Result<(), Refusal> {
+        let term = self.term;
+        match self.readers.read(|store| store.term()).await? {
+            newest if newest == term => Ok(()),
+            newest => Err(StoreError::Fenced { term, newest }.into()),
+        }
+    }
+
     /// Writes into the log that something of the service's own did not go well.
     pub(crate) fn note(&self, event: &str, cause: &dyn std::fmt::Display) {
         let line = serde_json::json!({

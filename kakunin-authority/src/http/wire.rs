@@ -105,7 +105,7 @@ fn undressed(response: &Response) -> Option<Refusal> {
 }
 
 /// Headers of every answer. Nothing here is a page, and nothing but what is public may be kept by a cache.
-fn seal(response: &mut Response, id: &str) {
+pub(super) fn seal(response: &mut Response, id: &str) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert("x-request-id", id);
@@ -118,7 +118,7 @@ fn seal(response: &mut Response, id: &str) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-fn request_id() -> Result<String, ring::error::Unspecified> {
+pub(super) fn request_id() -> Result<String, ring::error::Unspecified> {
     let mut random = [0; 16];
     SystemRandom::new().fill(&mut random)?;
     Ok(hex(&random))

@@ -83,4 +83,10 @@ pub trait Store:
     /// # Errors
     /// [`StoreError::Fenced`] when another node took over, or [`StoreError`] when that cannot be found out.
     fn confirm(&self) -> Result<(), StoreError>;
+
+    /// The newest term in which a node leads, whichever node's; always 0 where there is only one node.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    fn term(&self) -> Result<i64, StoreError>;
 }

@@ -11,6 +11,8 @@ mod export;
 mod init;
 mod inspect;
 mod log;
+#[cfg(all(feature = "serve", feature = "postgres"))]
+mod node;
 mod resume;
 mod revoke;
 mod rotate;

@@ -14,6 +14,7 @@ use kakunin_authority::http::{
     ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, Reach, ServeError, ServeOptions,
     Server, Strangers, TlsFiles, WebhookOptions,
 };
+use kakunin_authority::store::Place;
 use kakunin_core::time::UnixMillis;
 use serde_json::json;
 
@@ -95,6 +96,10 @@ pub(crate) struct Serve {
     /// Keep the records in this PostgreSQL database and not in a file: postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(long, value_name = "URL", env = "KAKUNIN_STORE", hide_env_values = true)]
     store: Option<String>,
+    /// The address that nodes on one database name to clients of each other [default: where this one listens]
+    #[cfg(feature = "postgres")]
+    #[arg(long, value_name = "URL")]
+    advertise: Option<String>,
 }
 
 /// A header that proxies write.
@@ -118,28 +123,24 @@ impl Serve {
         let webhooks = self.webhooks()?;
         // First of all: nothing is made for a service that cannot start.
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let server = Server::bind(Doors { keyed: self.listen, public: self.listen_public, tls }, now())?;
+        #[cfg_attr(
+            not(feature = "postgres"),
+            expect(unused_mut, reason = "only a node of several stands by")
+        )]
+        let mut server = Server::bind(Doors { keyed: self.listen, public: self.listen_public, tls }, now())?;
         let home = common.home();
         let own = home.passphrase();
         if let Some(store) = &self.store {
             home.keep_place(store)?;
         }
         let made = matches!(home.records(), Err(HomeError::NoAuthority { .. }));
-        let mut authority = match made {
-            true => Authority::init(&home, common.sources(&own, &ask), now(), hours)?.0,
-            false => common.authority(&own)?,
+        let made = match made {
+            true => Some(Authority::init(&home, common.sources(&own, &ask), now(), hours)?.0),
+            false => None,
         };
         let url = format!("{scheme}://{}", server.address());
         let public = server.public_address().map(|address| format!("{scheme}://{address}"));
         let _mark = home.mark_served(&url)?;
-        if !self.without_feed && has_directories(&authority)? {
-            eprintln!(
-                "warning: agents were certified into directories; if their guards read lists.pem as a file and not through the client, they deny everything once the lists ask for the feed: pass --without-feed"
-            );
-        }
-
-        let when = if self.new_owner_key { OwnerKey::Another } else { OwnerKey::IfNone };
-        let key = authority.make_owner_key(when, now())?.map(|key| key.to_text());
         let options = ServeOptions {
             clock: Arc::new(millis),
             hours,
@@ -150,6 +151,30 @@ impl Serve {
             // Nobody to read the log is no reason to stop.
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };
+        let mut authority = match home.place()? {
+            #[cfg(feature = "postgres")]
+            Place::Server(address) => {
+                // As a node it leads from here on, and not as the command that made the authority.
+                drop(made);
+                let shown = self.advertise.as_deref().unwrap_or(&url);
+                match super::node::turn(&mut server, &options, &home, &address, shown)? {
+                    Some(store) => Authority::take_over(&home, common.sources(&own, &ask), store)?,
+                    None => return Ok(Answer::all(Vec::new())),
+                }
+            }
+            Place::File(_) => match made {
+                Some(authority) => authority,
+                None => common.authority(&own)?,
+            },
+        };
+        if !self.without_feed && has_directories(&authority)? {
+            eprintln!(
+                "warning: agents were certified into directories; if their guards read lists.pem as a file and not through the client, they deny everything once the lists ask for the feed: pass --without-feed"
+            );
+        }
+
+        let when = if self.new_owner_key { OwnerKey::Another } else { OwnerKey::IfNone };
+        let key = authority.make_owner_key(when, now())?.map(|key| key.to_text());
         let mut told = Ok(());
         server.run(&mut authority, options, || {
             told = self.tell(common, &url, public.as_deref(), key.as_ref().map(|key| key.as_str()))

@@ -53,7 +53,7 @@ struct Polled {
 
 async fn events(State(service): State<Arc<Service>>, asked: Asked<Events>) -> Result<Response, Refusal> {
     let Query(Events { issuer, since, nonce }) = asked?;
-    open(&service, &issuer, since, &nonce, Kind::Events)
+    open(&service, &issuer, since, &nonce, Kind::Events).await
 }
 
 async fn poll(State(service): State<Arc<Service>>, asked: Asked<Polled>) -> Result<Response, Refusal> {
@@ -62,15 +62,24 @@ async fn poll(State(service): State<Arc<Service>>, asked: Asked<Polled>) -> Resu
     if wait > LONGEST_WAIT {
         return Err(Refusal::invalid(format!("`wait` has to be 0 to {LONGEST_WAIT} seconds")));
     }
-    open(&service, &issuer, since, &nonce, Kind::Poll(Duration::from_secs(wait)))
+    open(&service, &issuer, since, &nonce, Kind::Poll(Duration::from_secs(wait))).await
 }
 
-fn open(service: &Service, issuer: &str, since: u64, nonce: &str, kind: Kind) -> Result<Response, Refusal> {
+async fn open(
+    service: &Service,
+    issuer: &str,
+    since: u64,
+    nonce: &str,
+    kind: Kind,
+) -> Result<Response, Refusal> {
     let issuer =
         Digest::from_hex(issuer).ok_or_else(|| Refusal::invalid("`issuer` has to be 64 hex digits"))?;
     let nonce = unhex::<16>(nonce)
         .ok_or_else(|| Refusal::invalid("`nonce` has to be 32 hex digits, new for each request"))?;
-    let stream = service.feeds.open(issuer, since, nonce, kind, || (service.millis)())?;
+    // The time comes first: that nothing else was known by then is what a stream begins with.
+    let now = (service.millis)();
+    service.still_leads().await?;
+    let stream = service.feeds.open(issuer, since, nonce, kind, || now)?;
     let mut response = typed(StatusCode::OK, "text/event-stream", Body::new(stream));
     // A proxy that collects answers before it passes them on would hold every change back.
     let unbuffered = HeaderName::from_static("x-accel-buffering");

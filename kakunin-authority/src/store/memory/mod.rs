@@ -139,6 +139,10 @@ impl Store for MemoryStore {
     fn confirm(&self) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn term(&self) -> Result<i64, StoreError> {
+        Ok(0)
+    }
 }
 
 impl State {

@@ -188,6 +188,10 @@ impl Store for PostgresStore {
         let lead = self.lead.as_ref().ok_or(StoreError::OnlyReads)?;
         self.read(|session| lead.confirm(session))
     }
+
+    fn term(&self) -> Result<i64, StoreError> {
+        self.read(|session| session.number("SELECT term FROM leader", &[]))
+    }
 }
 
 /// A batch under way: unless it was committed, nothing of it happened, also when the work panics.

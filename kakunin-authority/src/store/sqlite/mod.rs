@@ -127,6 +127,10 @@ impl Store for SqliteStore {
         // The lock of the home, taken before the file is opened to write, is the whole of it.
         Ok(())
     }
+
+    fn term(&self) -> Result<i64, StoreError> {
+        Ok(0)
+    }
 }
 
 /// A batch under way: unless it was committed, nothing of it happened, also when the work panics.

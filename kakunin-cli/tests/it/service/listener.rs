@@ -28,7 +28,10 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn open(office: &Office<'_>, path: &str) -> Self {
-        let address = office.url().strip_prefix("http://").unwrap();
+        Self::connect(office.url().strip_prefix("http://").unwrap(), path)
+    }
+
+    pub(super) fn connect(address: &str, path: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
@@ -168,6 +171,13 @@ impl Watcher {
             }
         }
         self.begun = true;
+    }
+
+    /// Goes on by another connection.
+    #[cfg(feature = "postgres")]
+    pub(super) fn again(&mut self) {
+        self.begun = false;
+        self.nonce = [8; 16];
     }
 
     /// Listens until the epoch is known.

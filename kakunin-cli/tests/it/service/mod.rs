@@ -7,6 +7,8 @@ mod feed;
 mod hosted;
 mod ingest;
 mod listener;
+#[cfg(feature = "postgres")]
+mod nodes;
 mod office;
 mod orders;
 mod papers;
@@ -15,6 +17,8 @@ mod public;
 mod receiver;
 mod remote;
 mod repeats;
+#[cfg(feature = "postgres")]
+mod restarts;
 mod robot;
 mod tenants;
 mod strings;

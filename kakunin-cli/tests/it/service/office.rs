@@ -103,6 +103,26 @@ impl<'a> Office<'a> {
         self.process.wait().unwrap().code()
     }
 
+    /// Sends it a signal, such as `STOP`.
+    #[cfg(feature = "postgres")]
+    pub(super) fn signal(&self, name: &str) {
+        let (name, id) = (format!("-{name}"), self.process.id().to_string());
+        assert!(Command::new("kill").args([name, id]).status().unwrap().success());
+    }
+
+    /// Waits for its end, and says with which code.
+    #[cfg(feature = "postgres")]
+    pub(super) fn ended(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it goes on: {:?}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Kills it.
     pub(super) fn kill(mut self) {
         self.process.kill().unwrap();
