@@ -97,6 +97,12 @@ impl Place {
         PathLists::from_pem(&home.lists().ok()?, &self.path).ok()
     }
 
+    /// The agent's name at its authority, if the directory says it.
+    pub(crate) fn name(&self) -> Option<String> {
+        let home = AgentHome::open(&self.dir, Some(&self.lists)).ok()?;
+        home.name().map(str::to_owned)
+    }
+
     /// Puts `lists` in their file unless newer ones are there, and gives out those that are there then.
     pub(crate) async fn put_lists(&self, lists: PathLists) -> Result<PathLists, PlaceError> {
         let _lock = self.lock().await?;

@@ -204,8 +204,12 @@ async fn settle(
         false => enrol(&options, &transport, &addresses, &directory, deadline).await?,
     };
     let found = place.agent();
-    // A name is not in the certificate; whoever gave one chose the directory by it.
-    if AgentId::parse(&options.agent).is_some_and(|asked| asked != found) {
+    // A name is not in the certificate. What the directory says of itself keeps agents apart that one variable sends there.
+    let is_another = match AgentId::parse(&options.agent) {
+        Some(asked) => asked != found,
+        None => place.name().is_some_and(|name| name != options.agent),
+    };
+    if is_another {
         return Err(ConnectError::OtherAgent { directory, found, asked: options.agent });
     }
     let root = place.root();

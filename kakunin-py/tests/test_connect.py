@@ -152,9 +152,11 @@ def test_another_agent_than_the_one_named_is_denied(service, connected):
     with agent_context(agent), assert_denied("agent.mismatch"):
         guarded()
     agent.close()
-    with pytest.raises(ConnectError) as refused:
-        service.connect(nobody, directory=service.directory(name), token=None)
-    assert refused.value.code == "agent.mismatch"
+    # By its id, and by its name: one variable may send both to one directory.
+    for other in (nobody, service.create()):
+        with pytest.raises(ConnectError) as refused:
+            service.connect(other, directory=service.directory(name), token=None)
+        assert refused.value.code == "agent.mismatch"
 
 
 def test_no_thread_is_left_and_a_closed_one_goes_stale(service):
