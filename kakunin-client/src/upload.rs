@@ -59,12 +59,19 @@ struct Sender<'a> {
 impl Sender<'_> {
     /// Sends the next lines; false when there are none.
     async fn send(&mut self) -> Result<bool, Trouble> {
-        let of_disk = |error: std::io::Error| Trouble::now("uploads.journal", error.to_string());
-        if self.spool.is_none() {
-            self.spool = Spool::open(&self.state).map_err(of_disk)?;
-        }
-        let Some(spool) = &mut self.spool else { return Ok(false) };
-        let Some(batch) = spool.next().map_err(of_disk)? else {
+        let (spool, state) = (self.spool.take(), self.state.clone());
+        let found = aside(move || {
+            let spool = match spool {
+                Some(spool) => Some(spool),
+                None => Spool::open(&state)?,
+            };
+            let Some(mut spool) = spool else { return Ok(None) };
+            let batch = spool.next()?;
+            Ok(Some((spool, batch)))
+        });
+        let Some((spool, batch)) = found.await? else { return Ok(false) };
+        let Some(batch) = batch else {
+            self.spool = Some(spool);
             self.shared.board.write(|status| status.uploads_behind = 0);
             self.told = None;
             return Ok(false);
@@ -72,14 +79,19 @@ impl Sender<'_> {
         self.shared.board.write(|status| status.uploads_behind = batch.lines);
         let place = self.slot.borrow().clone();
         let posted = post(self.shared, self.transport, &place, self.turn, &batch).await;
+        let mut spool = spool;
         match posted {
-            Ok(()) => spool.acknowledged(&batch).map_err(of_disk)?,
+            Ok(()) => {
+                let kept = aside(move || spool.acknowledged(&batch).map(|()| spool));
+                self.spool = Some(kept.await?);
+            }
             Err(trouble) => {
                 self.turn += 1;
                 // What this stream says is refused, and would be again; those of the others may be in order.
                 if trouble.code.starts_with("receipt.") {
                     spool.pass_over(&batch);
                 }
+                self.spool = Some(spool);
                 return Err(trouble);
             }
         }
@@ -97,6 +109,16 @@ impl Sender<'_> {
         *told = Some(trouble.code.clone());
         let text = format!("receipts stay in the journal and are not sent: {trouble}");
         self.shared.board.alarm(AlarmKind::Uploads, text);
+    }
+}
+
+/// Reads and syncs on another thread: this one has to hear what is revoked meanwhile, however large a journal is.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Trouble> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| Trouble::now("uploads.journal", error.to_string())),
+        Err(fault) => Err(Trouble::now("internal", fault.to_string())),
     }
 }
 

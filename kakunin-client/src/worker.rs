@@ -105,8 +105,9 @@ fn guarded(
             return Over::Fault;
         };
         let over = work(&runtime, stop);
-        // A look-up of a name may still be waiting for an answer; nobody waits for that.
-        runtime.shutdown_background();
+        // A journal that is read is let go of, so that the next one to send it finds its lock free. A look-up of a name may wait
+        // for an answer for longer; nobody waits for that.
+        runtime.shutdown_timeout(LEAVE);
         over
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or(Over::Fault)
@@ -231,5 +232,6 @@ async fn work(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot
 }
 
 const NAME: &str = "kakunin-client";
+const LEAVE: Duration = Duration::from_millis(500);
 /// Before beginning again after a fault.
 const REST: Duration = Duration::from_secs(1);
