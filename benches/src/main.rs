@@ -1,6 +1,6 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records|ingest]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
 //! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took. `scripts/bench.sh` adds the head and the rows of the other languages.
 
@@ -9,6 +9,7 @@ mod chain;
 mod decision;
 mod floor;
 mod harness;
+mod ingest;
 mod paper_trail;
 mod receipts;
 mod records;
@@ -45,7 +46,7 @@ fn main() -> Outcome<()> {
         return paper_trail::peak(Path::new(folder));
     }
     let agent = BenchAgent::make(now)?;
-    let rows: [Row; 9] = [
+    let rows: [Row; 10] = [
         ("decision", decision::rows),
         ("chain", chain::rows),
         ("receipts", receipts::rows),
@@ -55,6 +56,7 @@ fn main() -> Outcome<()> {
         ("log", paper_trail::long_log),
         ("journal", paper_trail::long_journal),
         ("records", records::rows),
+        ("ingest", ingest::rows),
     ];
     let wanted = arguments.first().cloned();
     if wanted.as_deref() == Some("bare-write") {

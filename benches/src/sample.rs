@@ -41,7 +41,7 @@ pub(crate) fn make(folder: &Path, receipts: u64, sealing: Sealing, now: UnixTime
 }
 
 /// The agent pays again and again.
-fn act(agent: &BenchAgent, receipts: u64, sealing: Sealing) -> Outcome<()> {
+pub(crate) fn act(agent: &BenchAgent, receipts: u64, sealing: Sealing) -> Outcome<()> {
     let snapshot = Snapshot::build(&agent.papers, &agent.lists, agent.now)?;
     let identity = identity(agent)?;
     let place = agent.home.dir().join("state").join("journal");

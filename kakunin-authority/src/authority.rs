@@ -615,6 +615,8 @@ impl AuthorityError {
                 | Self::Home(HomeError::Exists { .. })
                 | Self::Store(
                     StoreError::NameTaken { .. }
+                        | StoreError::UnknownChain { .. }
+                        | StoreError::ChainClosed { .. }
                         | StoreError::UnknownToken { .. }
                         | StoreError::TokenUsed { .. }
                 )

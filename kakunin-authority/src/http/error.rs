@@ -101,6 +101,10 @@ impl From<AuthorityError> for Refusal {
             | AuthorityError::Store(StoreError::UnknownHook { .. }) => Self::missing(),
             AuthorityError::TooManyHooks { .. } => unprocessable("webhook.too_many"),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
+            AuthorityError::Store(StoreError::UnknownChain { .. } | StoreError::UnknownEvent { .. }) => {
+                Self::missing()
+            }
+            AuthorityError::Store(StoreError::ChainClosed { .. }) => conflict("chain.closed"),
             AuthorityError::Standing(_) => conflict("agent.standing"),
             AuthorityError::Store(StoreError::TokenUsed { .. })
             | AuthorityError::Issue(IssueError::Store(StoreError::TokenUsed { .. })) => {

@@ -112,7 +112,12 @@ pub(crate) fn certificate(known: &CertificateRecord, tenant: &str, now: UnixTime
 
 /// A serial number as clients write it: 32 upper-case digits.
 pub(crate) fn serial(known: &CertificateRecord) -> String {
-    known.serial.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
+    serial_text(&known.serial)
+}
+
+/// A serial number as clients write it.
+pub(crate) fn serial_text(serial: &SerialNumber) -> String {
+    serial.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// Reads a serial number as people copy it: in either case, with colons or without.

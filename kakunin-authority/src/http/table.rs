@@ -157,6 +157,10 @@ pub(crate) fn rows() -> Vec<Row> {
         route::alerts::rows(),
         route::audit::rows(),
         route::receipts::rows(),
+        route::events::rows(),
+        route::chains::rows(),
+        route::risk::rows(),
+        route::elsewhere::rows(),
     ];
     rooms.into_iter().flatten().collect()
 }

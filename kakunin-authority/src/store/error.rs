@@ -1,8 +1,8 @@
 //! What a store says when it does not do what it is told.
 
-use kakunin_core::id::{AgentId, SerialNumber};
+use kakunin_core::id::{AgentId, ChainId, SerialNumber};
 
-use super::{AuditId, IssuerId};
+use super::{AuditId, EventId, IssuerId};
 use crate::access::{KeyPrefix, TenantId};
 use crate::agent::AgentName;
 use crate::files::FileError;
@@ -67,6 +67,36 @@ pub enum StoreError {
         issuer: IssuerId,
         /// Which one.
         epoch: u64,
+    },
+    /// The tenant has no such chain.
+    #[error("there is no chain {id}")]
+    UnknownChain {
+        /// Which one was meant.
+        id: ChainId,
+    },
+    /// A closed chain stays closed.
+    #[error("the chain {id} is closed; nothing is added to it, and it is not closed again")]
+    ChainClosed {
+        /// Which one.
+        id: ChainId,
+    },
+    /// The id is another chain's.
+    #[error("there is a chain {id} already")]
+    ChainTaken {
+        /// Which one.
+        id: ChainId,
+    },
+    /// The tenant has no such event.
+    #[error("there is no event {id}")]
+    UnknownEvent {
+        /// Which one was meant.
+        id: EventId,
+    },
+    /// The id is another event's.
+    #[error("there is an event {id} already")]
+    EventTaken {
+        /// Which one.
+        id: EventId,
     },
     /// Batches do not nest.
     #[error("a batch is under way already")]

@@ -1,7 +1,8 @@
 //! What the authority remembers, at the level of its own words.
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
-//! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`], [`Tokens`]. Each method is one
+//! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`], [`Tokens`],
+//! [`Declared`]. Each method is one
 //! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
@@ -9,6 +10,7 @@ mod access;
 mod agents;
 mod audit;
 mod certificates;
+pub(crate) mod declared;
 mod error;
 mod feed;
 mod feed_keys;
@@ -28,6 +30,10 @@ pub use access::{Access, ApiKeyRecord};
 pub use agents::{AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, StandingChange};
 pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome};
 pub use certificates::{CertificateRecord, Certificates, Reservation};
+pub use declared::{
+    ChainPage, ChainRecord, DayCount, Declaration, Declared, DeclaredEvent, DeclaredFilter, EventId,
+    NewChain, chain_holds,
+};
 pub use error::StoreError;
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
 pub use feed_keys::{FeedKeyRecord, FeedKeys, NewFeedKey};
@@ -62,6 +68,7 @@ pub trait Store:
     + Hooks
     + Receipts
     + Tokens
+    + Declared
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

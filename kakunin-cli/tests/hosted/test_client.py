@@ -138,3 +138,70 @@ def test_its_own_guard_reads_what_the_certificate_says(service):
             await trade()
 
     ask(service, talk)
+
+
+def test_events_and_chains_are_declared_read_and_closed(service):
+    async def talk(client):
+        agent = await create(client, "Chained Bot")
+        certificate = await client.agents.certify(agent.id)
+        chain = await client.chains.create(name="incident", description="a drill", metadata={"desk": 7})
+        assert (chain.status.value, chain.event_count, chain.metadata) == ("open", 0, {"desk": 7})
+        event = await client.events.create(
+            agent_id=agent.id,
+            action_type="transaction_initiated",
+            chain_id=chain.chain_id,
+            session_id="s-1",
+            details={"amount_usd": 12},
+        )
+        assert (event.risk_score, event.risk_band.value, event.payload) == (0.3, "medium", {"amount_usd": 12})
+        old = await client.events.create(
+            agent_id=agent.id, action_type="transaction_anomaly", occurred_at="2020-01-01T00:00:00+00:00"
+        )
+        assert (old.risk_band.value, old.occurred_at.year) == ("high", 2020)
+
+        seen, before = [], None
+        while True:
+            events, page = await client.events.list(agent_id=agent.id, limit=1, before=before)
+            seen += [found.id for found in events]
+            if not page.has_next_page:
+                break
+            before = page.next_cursor
+        assert seen == [old.id, event.id]
+        high, _ = await client.events.list(agent_id=agent.id, band=kakunin.RiskBand.high)
+        assert [found.id for found in high] == [old.id]
+
+        risk = await client.agents.risk(agent.id, window_days=1)
+        assert (risk.event_count, risk.high_risk_count, risk.medium_risk_count) == (2, 1, 1)
+        assert (risk.risk_score, risk.risk_band.value, risk.avg_risk_score) == (0.85, "high", 0.575)
+        assert (risk.window_days, risk.drift.drift_score) == (1, None)
+
+        opened = await client.verify.chain(chain.chain_id)
+        assert (opened.verified, opened.event_count) == (None, 1)
+        closed = await client.chains.close(chain.chain_id)
+        assert (closed.status.value, closed.event_count) == ("closed", 1)
+        with pytest.raises(exceptions.ConflictError):
+            await client.chains.close(chain.chain_id)
+        with pytest.raises(exceptions.ConflictError):
+            await client.events.create(agent_id=agent.id, action_type="api_call", chain_id=chain.chain_id)
+        verified = await client.verify.chain(chain.chain_id)
+        assert (verified.verified, verified.chain_hash) == (True, closed.chain_hash)
+        whole = await client.chains.get(chain.chain_id)
+        assert [found.event_id for found in whole.events] == [event.id]
+        assert whole.participating_agents[0].certificate_serial == certificate.serial_number
+        chains, _ = await client.chains.list(status="closed")
+        assert chain.chain_id in [found.chain_id for found in chains]
+
+        await client.agents.halt(agent.id)
+        with pytest.raises(exceptions.UnprocessableError):
+            await client.events.create(agent_id=agent.id, action_type="api_call")
+
+    ask(service, talk)
+
+
+def test_what_is_not_here_is_an_error_and_no_made_up_report(service):
+    async def talk(client):
+        agent = await create(client, "Reported Bot")
+        with pytest.raises(exceptions.ServerError, match="kakunin verify"):
+            await client.reports.create(agent_id=agent.id)
+
+    ask(service, talk)

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
-use kakunin_core::digest::Digest;
 use serde_json::json;
 
 use crate::access::Role;
 use crate::http::access::{Caller, Open};
-use crate::http::answer::json_text;
 use crate::http::error::Refusal;
+use crate::http::repeat::{self, Repeat};
 use crate::http::service::Service;
 use crate::http::table::Row;
-use crate::store::{Answer, Begun, ReceiptRecord, Store, StoreError};
+use crate::store::{Answer, ReceiptRecord, Store, StoreError};
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "Keep receipts: lines of compact JWS, durable when this is answered";
@@ -31,42 +30,18 @@ async fn send(
 ) -> Result<Response, Refusal> {
     // A place first: what has none is not even read.
     let place = service.intake.enter(caller.actor().to_string())?;
-    let key = repeat_key(&caller, request.headers())?;
+    let headers = request.headers().clone();
+    let _ = repeat::key(&caller, "receipts", &headers)?;
     let body = whole(request.into_body()).await?;
-    let hash = Digest::of_parts(&[b"receipts ", &body]);
+    let repeat = Repeat::of(&caller, "receipts", &headers, &body)?;
     let records = service.prove(&caller, body).await?;
-    let (tenant, now) = (caller.tenant().clone(), (service.clock)());
-    let rows = records.len();
-    let kept = service.orders.give_part(rows, move |store| {
-        let Some(key) = key else { return keep(store, &records).map(Kept::Answer) };
-        match store.begin_request(&tenant, &key, hash, now)? {
-            Begun::New => {
-                let answer = keep(store, &records)?;
-                store.answer_request(&tenant, &key, &answer)?;
-                Ok(Kept::Answer(answer))
-            }
-            Begun::Answered(answer) => Ok(Kept::Answer(answer)),
-            Begun::Another | Begun::Unfinished => Ok(Kept::AnotherRequest),
-        }
-    });
+    let (rows, now) = (records.len(), (service.clock)());
+    let kept = service
+        .orders
+        .give_part(rows, move |store| repeat.once(store, now, |store| keep(store, &records).map(Ok)));
     let kept = kept.await?;
     drop(place);
-    match kept {
-        Kept::Answer(answer) => {
-            let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::internal())?;
-            Ok(json_text(status, String::from_utf8(answer.body).map_err(|_| Refusal::internal())?))
-        }
-        Kept::AnotherRequest => Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "idempotency.reused",
-            "this `idempotency-key` came with another body before; take a new one for each body",
-        )),
-    }
-}
-
-enum Kept {
-    Answer(Answer),
-    AnotherRequest,
+    repeat::reply(kept?)
 }
 
 fn keep(store: &mut dyn Store, records: &[ReceiptRecord]) -> Result<Answer, StoreError> {
@@ -74,19 +49,6 @@ fn keep(store: &mut dyn Store, records: &[ReceiptRecord]) -> Result<Answer, Stor
     let known = (records.len() as u64).saturating_sub(new);
     let body = json!({ "data": { "accepted": new, "known": known } }).to_string().into_bytes();
     Ok(Answer { status: 200, body })
-}
-
-/// The key under which the answer is kept, if the sender wants the same one again: its own and nobody else's.
-fn repeat_key(caller: &Caller, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| (1..=128).contains(&text.len()));
-    match (text, values.next()) {
-        (Some(text), None) => Ok(Some(format!("receipts {} {text}", caller.actor()))),
-        _ => Err(Refusal::invalid(
-            "`idempotency-key` has to be there once, with 1 to 128 printable characters",
-        )),
-    }
 }
 
 /// The whole body, in time: a place is not held by somebody who does not send.

@@ -7,6 +7,7 @@ mod access;
 mod agents;
 mod audit;
 mod certificates;
+mod declared;
 mod feed;
 mod feed_keys;
 mod hooks;
@@ -22,9 +23,9 @@ use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
 use super::{
-    AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, DeliveryRecord, EventRecord,
-    FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome, ReceiptRecord, SealedSecret, Store,
-    StoreError, TokenRecord,
+    AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, ChainRecord, DeclaredEvent,
+    DeliveryRecord, EventRecord, FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome,
+    ReceiptRecord, SealedSecret, Store, StoreError, TokenRecord,
 };
 use crate::access::{KeyPrefix, TenantId};
 
@@ -56,6 +57,8 @@ struct State {
     hooks: Vec<Hook>,
     receipts: Vec<ReceiptRecord>,
     tokens: BTreeMap<KeyPrefix, TokenRecord>,
+    chains: Vec<ChainRecord>,
+    declared: Vec<DeclaredEvent>,
 }
 
 /// A certificate and what is signed of it.
@@ -116,6 +119,8 @@ impl Default for MemoryStore {
             hooks: Vec::new(),
             receipts: Vec::new(),
             tokens: BTreeMap::new(),
+            chains: Vec::new(),
+            declared: Vec::new(),
         };
         Self { now, in_batch: false }
     }

@@ -5,6 +5,7 @@ mod agents;
 mod audit;
 mod batch;
 mod conformance;
+mod declared_orders;
 mod feed;
 mod hook_orders;
 mod hooks;

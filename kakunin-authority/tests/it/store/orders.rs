@@ -17,6 +17,7 @@ use kakunin_core::time::Validity;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::declared_orders::{DeclaredOrder, all_about_declared, any_about_declared, give_about_declared};
 use super::hook_orders::{HookOrder, any_about_hooks, give_about_hooks};
 use super::{at, serial};
 
@@ -124,6 +125,7 @@ pub(super) enum Order {
     },
     ForgetTokens(i64),
     About(HookOrder),
+    Declared(DeclaredOrder),
     Receipts {
         tenant: u8,
         id: u8,
@@ -141,6 +143,7 @@ pub(super) fn any_orders(most: usize) -> impl Strategy<Value = Vec<Order>> {
         Order::Issuers(vec![0, 1, 2]),
         Order::Agent { tenant: 0, id: 0, name: 0, at: 1 },
         Order::Agent { tenant: 1, id: 1, name: 0, at: 2 },
+        Order::Declared(DeclaredOrder::Chain { tenant: 0, id: 0, text: String::new(), at: 1 }),
         Order::About(HookOrder::Add { tenant: 0, id: 0, wants: 0b111_1111, at: 1 }),
     ];
     vec(any_order(), most / 2..most).prop_map(move |orders| beginning.iter().cloned().chain(orders).collect())
@@ -208,8 +211,9 @@ fn any_single() -> impl Strategy<Value = Order> {
         1 => (tenant, small.clone()).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
         4 => any_about_tokens(),
+        4 => any_about_declared().prop_map(Order::Declared),
         1 => second.clone().prop_map(Order::Forget),
-        5 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
+        3 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
             .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
     ]
 }
@@ -384,6 +388,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             let records: Vec<_> = places.iter().map(|place| receipt(*whose, *id, *place)).collect();
             said(store.keep_receipts(&records))
         }
+        Order::Declared(order) => give_about_declared(order, store),
         Order::Batch(orders, fails) => {
             let mut answers = Vec::new();
             let done = store.batch(&mut |store| {
@@ -450,6 +455,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         let name = AgentName::parse(&format!("name-{number}")).unwrap();
         line("named", said(store.agent_named(whose, &name)));
     }
+    line("declared", all_about_declared(store));
     for by in (0..4).map(issuer) {
         line("list", said(store.newest_list(by)));
         line("last end", said(store.last_end(by)));
@@ -541,7 +547,7 @@ fn issuer(number: u8) -> IssuerId {
     (0..number).fold(IssuerId::ROOT, |id, _| id.next())
 }
 
-fn agent(number: u8) -> AgentId {
+pub(super) fn agent(number: u8) -> AgentId {
     AgentId::from_random([number; 16])
 }
 

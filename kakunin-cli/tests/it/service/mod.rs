@@ -4,6 +4,7 @@ mod access;
 mod enrolment;
 mod doors;
 mod feed;
+mod declared;
 mod hosted;
 mod ingest;
 mod listener;

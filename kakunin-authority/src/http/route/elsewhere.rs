@@ -1,0 +1,64 @@
+//! Routes of the hosted service that have no true answer here: each says so, and what to use instead.
+//!
+//! Nothing is made up for a client that only wants an answer: a report without evidence or a token that nobody checks
+//! would be worse than none.
+
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::access::Role;
+use crate::http::access::Open;
+use crate::http::error::Refusal;
+use crate::http::table::Row;
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row::api(Method::GET, "/agents/{id}/credential", KEYS, "Not here: a credential as a JWT", || {
+            get(async || {
+                no("there is no credential as a JWT; the certificate is what proves: GET /agents/ID")
+            })
+        }),
+        Row::api(
+            Method::GET,
+            "/agents/{id}/compliance-report",
+            KEYS,
+            "Not here: a compliance report",
+            || get(async || no(REPORTS)),
+        ),
+        Row::api(Method::POST, "/agents/{id}/content-risk", KEYS, "Not here: a judgement of texts", || {
+            post(async || no("texts are not judged here; guard the action with `verify_agent_scope`"))
+        }),
+        Row::api(Method::POST, "/agents/{id}/delegation", KEYS, "Not here: delegation tokens", || {
+            post(async || no(DELEGATION))
+        }),
+        Row::api(Method::POST, "/delegation/verify", KEYS, "Not here: delegation tokens", || {
+            post(async || no(DELEGATION))
+        }),
+        Row::api(Method::POST, "/integrations/github/gate", KEYS, "Not here: a gate by events", || {
+            post(async || {
+                no("a gate over declared events proves nothing; check the agent's receipts: `kakunin verify`")
+            })
+        }),
+        Row::api(Method::GET, "/agents/{id}/events/stream", KEYS, "Not here: a stream of events", || {
+            get(async || no("declared events are not streamed; ask GET /events?agent_id=ID again"))
+        }),
+        Row::api(Method::POST, "/reports/compliance", KEYS, "Not here: a compliance report", || {
+            post(async || no(REPORTS))
+        }),
+        Row::api(Method::GET, "/reports/{id}", KEYS, "Not here: a compliance report", || {
+            get(async || no(REPORTS))
+        }),
+        Row::api(Method::GET, "/reports/{id}/pdf", KEYS, "Not here: a compliance report", || {
+            get(async || no(REPORTS))
+        }),
+    ]
+}
+
+fn no(text: &'static str) -> Response {
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_here", text).into_response()
+}
+
+const KEYS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate, Role::Ingest]);
+const REPORTS: &str = "reports are not written here; take the evidence, GET /agents/ID/forensics, and check it with `kakunin verify`";
+const DELEGATION: &str = "there are no delegation tokens; certify another agent with a narrower scope";
