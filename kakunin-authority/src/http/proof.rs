@@ -28,6 +28,8 @@ pub(crate) struct Proofs {
     /// The names by which the service goes.
     names: Vec<String>,
     nonces: Mutex<Nonces>,
+    /// Added to when a certificate was issued: one issued in the second of the start counts as issued after it, or not.
+    same_second: i64,
     /// Bodies that are being read to judge their proofs: each is memory that its sender has not paid for yet.
     bodies: Semaphore,
 }
@@ -45,10 +47,16 @@ impl Proofs {
     ) -> Result<Self, AuthorityError> {
         let root = authority.root().decoded().der();
         let anchors = TrustAnchors::new([root]).map_err(|_| AuthorityError::NoIssuer)?;
-        // What was issued in this very second may have been used before this start.
-        let began = if authority.issued_at(now)? { now } else { now.plus(-1) };
-        let nonces = Mutex::new(Nonces::new(began, ROOM));
-        Ok(Self { anchors, names: names(address, named), nonces, bodies: Semaphore::new(BODIES) })
+        let nonces = Mutex::new(Nonces::new(now, ROOM));
+        // What was issued in this very second may have been used before this start, unless nothing was.
+        let same_second = if authority.issued_at(now)? { 0 } else { 1 };
+        Ok(Self {
+            anchors,
+            names: names(address, named),
+            nonces,
+            same_second,
+            bodies: Semaphore::new(BODIES),
+        })
     }
 }
 
@@ -158,7 +166,7 @@ pub(crate) async fn whole(
     let Head { signed, record } = head;
     let signed = signed.covers(&body).map_err(refusal)?;
     // Nobody signs a certificate before its time: it was issued when its validity began, plus what it is set back.
-    let issued = record.validity.not_before.plus(BACKDATE);
+    let issued = record.validity.not_before.plus(BACKDATE + service.proofs.same_second);
     let now = (service.clock)();
     let possession = {
         // A set that a panic left half changed would admit what came before; it is only ever one insertion.
