@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -18,7 +18,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What a connection is waiting for.
 #[derive(Debug)]
-pub(crate) struct Pace(Mutex<Phase>);
+pub(crate) struct Pace(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// Whoever waits to read while a request is answered, without a time; when the answer ends, there is one.
+    reader: Option<Waker>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -32,43 +39,54 @@ enum Phase {
 
 impl Pace {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Phase::Idle(Instant::now()))))
+        let phase = Phase::Idle(Instant::now());
+        Arc::new(Self(Mutex::new(State { phase, reader: None })))
     }
 
     /// A head is there.
     pub(crate) fn begin(&self) {
-        *self.phase() = Phase::Busy;
+        self.state().phase = Phase::Busy;
     }
 
     /// An answer is given to the end, or to nobody.
     fn end(&self) {
-        *self.phase() = Phase::Idle(Instant::now());
+        let mut state = self.state();
+        state.phase = Phase::Idle(Instant::now());
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     fn arrived(&self) {
-        let mut phase = self.phase();
-        if let Phase::Idle(_) = *phase {
-            *phase = Phase::Head(Instant::now());
+        let mut state = self.state();
+        if let Phase::Idle(_) = state.phase {
+            state.phase = Phase::Head(Instant::now());
         }
     }
 
     /// A client that takes its answer slowly and takes it has not been idle.
     fn taken(&self) {
-        let mut phase = self.phase();
-        if let Phase::Idle(since) = &mut *phase {
+        if let Phase::Idle(since) = &mut self.state().phase {
             *since = Instant::now();
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        match *self.phase() {
+    /// Until when `reader` waits at most. If that is not known yet, it is woken when it is.
+    fn deadline(&self, reader: &Waker) -> Option<Instant> {
+        let mut state = self.state();
+        match state.phase {
             Phase::Idle(since) => Some(since + IDLE_TIME),
             Phase::Head(since) => Some(since + HEAD_TIME),
-            Phase::Busy => None,
+            Phase::Busy => {
+                state.reader = Some(reader.clone());
+                None
+            }
         }
     }
 
-    fn phase(&self) -> MutexGuard<'_, Phase> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -134,7 +152,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             return read;
         }
         // Whoever is being written to has the time of writing.
-        let Some(deadline) = this.pace.deadline().filter(|_| this.blocked.since.is_none()) else {
+        let Some(deadline) = this.pace.deadline(cx.waker()).filter(|_| this.blocked.since.is_none()) else {
             return Poll::Pending;
         };
         this.reading.as_mut().reset(deadline);
@@ -353,6 +371,21 @@ mod tests {
             drop(Leaving::new(axum::body::Body::empty(), pace));
             let failed = ours.read_exact(&mut octet).await.unwrap_err();
             assert_eq!((failed.kind(), began.elapsed()), (io::ErrorKind::TimedOut, hour + IDLE_TIME));
+        });
+    }
+
+    #[test]
+    fn whoever_waited_to_read_during_an_answer_has_a_time_when_it_ends() {
+        at_once(async {
+            let (mut ours, _theirs, pace) = paced(64);
+            pace.begin();
+            let reading = tokio::spawn(async move { ours.read_exact(&mut [0]).await.map(drop) });
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            let began = Instant::now();
+            drop(Leaving::new(axum::body::Body::empty(), pace));
+            let ended = tokio::time::timeout(Duration::from_secs(3600), reading).await;
+            let failed = ended.unwrap().unwrap().unwrap_err();
+            assert_eq!((failed.kind(), began.elapsed()), (io::ErrorKind::TimedOut, IDLE_TIME));
         });
     }
 

@@ -326,6 +326,24 @@ fn half_handshakes_half_heads_and_half_bodies_end_and_others_are_served_meanwhil
 }
 
 #[test]
+fn a_connection_ends_between_two_requests_too() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let mut stream = TcpStream::connect(office.url().strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 4096];
+        let count = stream.read(&mut answer).unwrap();
+        assert!(answer.get(..12) == Some(b"HTTP/1.1 200") && count > 12);
+    }
+    // Its end, after 75 s; not the time-out of this test.
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    assert!(!matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{ended:?}");
+}
+
+#[test]
 fn one_address_takes_so_many_connections_and_no_more() {
     let desk = Desk::empty();
     let office = Office::open_with(&desk, &["--connections-per-address", "3"]);
