@@ -27,6 +27,7 @@ use crate::issue::IssueError;
 use crate::keys::Keys;
 use crate::list::ListError;
 use crate::listed::Listed;
+use crate::marks::Marks;
 use crate::profile::{Kind, Subject, signed, to_be_signed};
 use crate::publish::{self, NextList, Period, Publication, Published, sign_list, to_pem};
 use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources, SealError};
@@ -48,6 +49,7 @@ pub struct Authority<'a> {
     pub(crate) root: CaCertificate,
     pub(crate) issuing: Vec<Issuing>,
     pub(crate) keys: Keys<'a>,
+    pub(crate) marks: Marks,
     pub(crate) feeds: Feeds,
     listed: Listed,
     pub(crate) group: Group,
@@ -60,7 +62,7 @@ pub struct Authority<'a> {
 pub(crate) struct Issuing {
     pub(crate) id: IssuerId,
     pub(crate) certificate: CaCertificate,
-    revoked: bool,
+    pub(crate) revoked: bool,
 }
 
 /// What an order about standing did.
@@ -95,6 +97,7 @@ impl<'a> Authority<'a> {
             return Err(HomeError::Exists { path: home.path().to_owned() }.into());
         }
         // Until the issuers are recorded nothing has begun: an init that crashed before is simply done again.
+        Marks::read(home)?.check(store.as_ref())?;
         let passphrase = sources.find_or_make()?;
         let root_key = signer::create(&home.root_key(), &passphrase, Algorithm::P256)?;
         let not_before = now.plus(-BACKDATE);
@@ -122,6 +125,7 @@ impl<'a> Authority<'a> {
             root,
             issuing,
             keys,
+            marks: Marks::default(),
             feeds: Feeds::default(),
             listed: Listed::default(),
             group: Group::default(),
@@ -140,6 +144,19 @@ impl<'a> Authority<'a> {
         home.records()?;
         let lock = home.lock()?;
         let store = home.place()?.open().map_err(HomeError::from)?;
+        let authority = Self::with(home, sources, lock, store)?;
+        authority.marks.check(authority.store.as_ref())?;
+        Ok(authority)
+    }
+
+    /// The same although its records may be behind what was published: for [`Authority::accept_loss`].
+    ///
+    /// # Errors
+    /// As [`Authority::open`], but for [`AuthorityError::RolledBack`].
+    pub fn open_behind(home: &Home, sources: PassphraseSources<'a>) -> Result<Self, AuthorityError> {
+        home.records()?;
+        let lock = home.lock()?;
+        let store = home.place()?.open().map_err(HomeError::from)?;
         Self::with(home, sources, lock, store)
     }
 
@@ -153,7 +170,9 @@ impl<'a> Authority<'a> {
         store: Box<dyn Store + Send>,
     ) -> Result<Self, AuthorityError> {
         let lock = home.lock()?;
-        Self::with(home, sources, lock, store)
+        let authority = Self::with(home, sources, lock, store)?;
+        authority.marks.check(authority.store.as_ref())?;
+        Ok(authority)
     }
 
     fn with(
@@ -180,6 +199,7 @@ impl<'a> Authority<'a> {
             root,
             issuing,
             keys,
+            marks: Marks::read(home)?,
             feeds: Feeds::default(),
             listed: Listed::default(),
             group: Group::default(),
@@ -294,6 +314,7 @@ impl<'a> Authority<'a> {
             None => self.sign_root_list(now)?,
         };
         let current = self.current()?.id;
+        self.marks.set_list(IssuerId::ROOT, root.number);
         let mut lists = vec![root.der];
         let mut newest = None;
         let live = self.live(now)?;
@@ -306,6 +327,8 @@ impl<'a> Authority<'a> {
             let (signer, number) = (self.keys.signer(id)?, self.group.take_number(id));
             let next = NextList { id, issuer: &issuing.certificate, period, policy, number };
             let list = sign_list(self.store.as_mut(), &mut self.listed, signer, next)?;
+            self.marks.set_list(id, list.number);
+            self.marks.set_feed(id, self.store.feed_position(id)?);
             lists.push(list.der.clone());
             if id == current {
                 newest = Some(list);
@@ -314,6 +337,8 @@ impl<'a> Authority<'a> {
         let list = newest.ok_or(AuthorityError::NoIssuer)?;
         let (number, next_update) = (list.number, list.next_update);
         let published = Published::new(&self.root, self.issuing()?, list, &lists)?;
+        // Before anything of it leaves: a store that knows less later was restored.
+        self.marks.keep(&self.home)?;
         publish::write(&self.home, &published)?;
         // Only what is on the disk is shown.
         self.published = Some(Arc::new(published));
@@ -530,6 +555,37 @@ pub enum AuthorityError {
     /// No randomness.
     #[error("the system gives no randomness")]
     NoRandomness,
+    /// The store knows less than was published: it was restored from a backup, or is another one.
+    #[error(
+        "the records are behind what was published: authority {issuer} had published {what} {published}, and they end with {found}; put the newest records back, or, if they are lost, run `kakunin restore --accept-loss`"
+    )]
+    RolledBack {
+        /// What is behind.
+        what: &'static str,
+        /// Whose.
+        issuer: IssuerId,
+        /// Where the store ends.
+        found: u64,
+        /// What was published.
+        published: u64,
+    },
+    /// Nothing to accept.
+    #[error("the records are not behind what was published: nothing is lost")]
+    NothingLost,
+    /// An authority that the records lost, and of which no certificate is here.
+    #[error("the records do not know authority {issuer}, and {} is not here: put it back, so that it can be revoked", path.display())]
+    LostIssuer {
+        /// Which one.
+        issuer: IssuerId,
+        /// Its certificate.
+        path: PathBuf,
+    },
+    /// What was published last is not to be read.
+    #[error("{} is not as it was written: restore it, or delete it if the records are surely the newest", path.display())]
+    Marks {
+        /// The file.
+        path: PathBuf,
+    },
     /// A value without an encoding.
     #[error("a value cannot be encoded: {0}")]
     Encoding(#[from] der::Error),
@@ -607,6 +663,7 @@ impl AuthorityError {
                 | Self::Hours { .. }
                 | Self::Minutes { .. }
                 | Self::NowhereToRenew { .. }
+                | Self::NothingLost
                 | Self::Request(_)
                 | Self::UnknownHook { .. }
                 | Self::TooManyHooks { .. }

@@ -6,6 +6,7 @@
 //! H/store.sqlite                    agents, certificates, lists
 //! H/store                           or the address of the database that has them
 //! H/passphrase                      only if nobody gave one
+//! H/marks                           the numbers of what was published last, outside the store
 //! H/lock                            held by whoever changes something
 //! H/serving                         the address of the service that holds it, locked as long as that runs
 //! H/held/<key id>.key.pem           keys of agents that the service signs for, encrypted
@@ -83,6 +84,12 @@ impl Home {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.path.join("store.sqlite")
+    }
+
+    /// How far was published, remembered outside the store.
+    #[must_use]
+    pub(crate) fn marks(&self) -> PathBuf {
+        self.path.join("marks")
     }
 
     /// The keys that are held for agents.

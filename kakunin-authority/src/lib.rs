@@ -38,6 +38,10 @@ pub mod issue;
 mod keys;
 pub mod list;
 #[cfg(feature = "home")]
+mod loss;
+#[cfg(feature = "home")]
+mod marks;
+#[cfg(feature = "home")]
 mod listed;
 #[cfg(feature = "home")]
 pub mod log;

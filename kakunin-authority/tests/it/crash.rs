@@ -40,6 +40,8 @@ fn a_lost_public_folder_is_written_again_by_the_next_list() {
 fn an_init_that_crashed_before_it_recorded_anything_is_done_again() {
     let office = Office::open();
     fs::remove_file(office.home.store()).unwrap();
+    // It had published nothing.
+    fs::remove_file(office.home.path().join("marks")).unwrap();
     for leftover in ["store.sqlite-wal", "store.sqlite-shm"] {
         let _ = fs::remove_file(office.home.path().join(leftover));
     }
@@ -77,6 +79,8 @@ fn a_root_list_that_was_never_signed_is_signed_with_the_next_one() {
     // Between recording the authorities and signing their lists lies a moment in which init can be killed.
     let office = Office::open();
     let _ = office.authority().rotate(OldIssuing::Keep, Hours::default(), now()).unwrap();
+    // It was not published either.
+    fs::remove_file(office.home.path().join("marks")).unwrap();
     let connection = rusqlite::Connection::open(office.home.store()).unwrap();
     connection.execute("DELETE FROM lists WHERE issuer = 0", []).unwrap();
     drop(connection);

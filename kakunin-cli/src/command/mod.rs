@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod backup;
 mod check;
 mod crl;
 mod demo;
@@ -13,6 +14,7 @@ mod inspect;
 mod log;
 #[cfg(all(feature = "serve", feature = "postgres"))]
 mod node;
+mod restore;
 mod resume;
 mod revoke;
 mod rotate;
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Revoke(revoke::Revoke),
     Rotate(rotate::Rotate),
     Crl(crl::Crl),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     #[command(subcommand)]
     Archive(archive::Archive),
     Inspect(inspect::Inspect),
@@ -69,6 +73,8 @@ impl Command {
             Self::Revoke(command) => command.run(common),
             Self::Rotate(command) => command.run(common),
             Self::Crl(command) => command.run(common),
+            Self::Backup(command) => command.run(common),
+            Self::Restore(command) => command.run(common),
             Self::Archive(command) => command.run(common),
             Self::Inspect(command) => command.run(common),
             Self::Check(command) => command.run(common),

@@ -9,6 +9,7 @@ mod desk;
 mod erasures;
 mod incident;
 mod logs;
+mod losses;
 mod manners;
 mod progress;
 mod receipts;

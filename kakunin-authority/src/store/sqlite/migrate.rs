@@ -63,6 +63,21 @@ pub(super) fn rehearse(path: &Path) -> Result<Rehearsal, StoreError> {
     Ok(Rehearsal { found, known: known() })
 }
 
+/// Copies the store at `from` to a file that stays.
+pub(super) fn backup(from: &Path, out: &Path) -> Result<(), StoreError> {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".part");
+    let copy = Copy { path: PathBuf::from(name) };
+    copy.take(from)?;
+    let fail = |error| FileError::new("make", out, error);
+    // Whole or not at all, and never in the place of an earlier one.
+    std::fs::File::open(&copy.path).and_then(|file| file.sync_all()).map_err(fail)?;
+    std::fs::hard_link(&copy.path, out).map_err(fail)?;
+    let folder = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    Ok(())
+}
+
 /// A copy of a store that is removed with whatever SQLite put beside it.
 struct Copy {
     path: PathBuf,

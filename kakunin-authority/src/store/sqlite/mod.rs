@@ -70,6 +70,14 @@ impl SqliteStore {
         migrate::rehearse(path)
     }
 
+    /// Copies the file at `path`, as it is at one moment, to `out`, which must not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when the copy cannot be made, otherwise the database's own.
+    pub fn backup(path: &Path, out: &Path) -> Result<(), StoreError> {
+        migrate::backup(path, out)
+    }
+
     /// Opens one more connection to the file at `path` that reads what is committed while another one writes.
     /// Whatever would write fails.
     ///

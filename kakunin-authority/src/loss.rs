@@ -1,0 +1,100 @@
+//! Going on after records were lost.
+//!
+//! Whoever restores a backup does not know which agents were revoked since it was made, and nobody can tell from the
+//! store. So nothing of what was issued before is trusted any longer: a new issuing authority takes the place of the
+//! old ones, which are revoked with everything below them, and the root's list that says so has a number above any that
+//! was published. Every agent that is still meant to act is certified anew.
+
+use der::pem;
+use kakunin_core::certificate::{CaCertificate, CaRole};
+use kakunin_core::time::UnixTime;
+
+use crate::access::Actor;
+use crate::authority::{Authority, AuthorityError, Issuing, OldIssuing};
+use crate::files;
+use crate::marks::Marks;
+use crate::publish::Publication;
+use crate::standing::{Reason, Standing};
+use crate::store::{AuditRecord, IssuerId, IssuerRecord, Outcome, StandingChange};
+use crate::term::Hours;
+
+impl Authority<'_> {
+    /// Takes the records as they are, although they are behind what was published, and says so in the audit log before
+    /// anything else. Says how many agents it suspended. The authority has to be opened by [`Authority::open_behind`].
+    ///
+    /// # Errors
+    /// [`AuthorityError::NothingLost`] when nothing is missing; otherwise what could not be recorded or signed, in
+    /// which case the same order given again goes on.
+    pub fn accept_loss(
+        &mut self,
+        text: &str,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<(Publication, usize), AuthorityError> {
+        let marks = self.marks.clone();
+        let Err(behind) = marks.check(self.store.as_ref()) else { return Err(AuthorityError::NothingLost) };
+        if !matches!(behind, AuthorityError::RolledBack { .. }) {
+            return Err(behind);
+        }
+        // Keys first: what is recorded must also be done.
+        self.keys.signer(IssuerId::ROOT)?;
+        let intent = AuditRecord {
+            at: now,
+            actor: Actor::Local,
+            address: None,
+            tenant: self.tenant.clone(),
+            what: "store.loss_accepted".into(),
+            subject: "store".into(),
+            before: Some(behind.to_string()),
+            after: None,
+            text: text.to_owned(),
+        };
+        let id = self.store.audit_intent(&intent)?;
+        for number in marks.issuers() {
+            self.find_again(IssuerId::from_number(number))?;
+        }
+        let suspended = self.suspend_all(text, now)?;
+        let all: Vec<_> = self.store.issuers()?.into_iter().map(|issuer| issuer.id).collect();
+        for issuer in all {
+            // A crash leaves numbers that nobody uses.
+            while self.store.next_list_number(issuer)? < marks.list(issuer) {}
+        }
+        // From here on the records count: only what they say is published, under numbers that nobody has seen.
+        self.marks = Marks::of(self.store.as_ref())?;
+        let publication = self.rotate(OldIssuing::Revoke, hours, now)?;
+        self.store.audit_outcome(id, &Outcome::Done, now)?;
+        Ok((publication, suspended))
+    }
+
+    /// Records an issuing authority that the store has lost, so that it can be revoked.
+    fn find_again(&mut self, id: IssuerId) -> Result<(), AuthorityError> {
+        if self.store.issuers()?.iter().any(|known| known.id == id) {
+            return Ok(());
+        }
+        let path = self.home.issuing_certificate(id);
+        let lost = || AuthorityError::LostIssuer { issuer: id, path: path.clone() };
+        let pem = files::read(&path).map_err(|_| lost())?;
+        let (_, der) = pem::decode_vec(&pem).map_err(|_| lost())?;
+        let certificate = CaCertificate::decode(&der, CaRole::Issuing)?;
+        self.store.add_issuers(&[IssuerRecord { id, der, revoked: None }])?;
+        self.issuing.push(Issuing { id, certificate, revoked: false });
+        Ok(())
+    }
+
+    /// Suspends every agent that is good, of every tenant.
+    fn suspend_all(&mut self, text: &str, at: UnixTime) -> Result<usize, AuthorityError> {
+        let mut suspended = 0;
+        for tenant in self.store.tenants()? {
+            for agent in self.store.agents(&tenant)? {
+                if agent.standing == Standing::Good {
+                    let (tenant, to, reason) = (&tenant, Standing::Held, Reason::CertificateHold);
+                    let change =
+                        StandingChange { tenant, agent: agent.id, to, reason, text, halt: false, at };
+                    self.store.change_standing(&change)?;
+                    suspended += 1;
+                }
+            }
+        }
+        Ok(suspended)
+    }
+}
