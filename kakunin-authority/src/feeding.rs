@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kakunin_core::digest::Digest;
 use kakunin_core::feed::Entry;
@@ -51,7 +52,14 @@ struct LiveFeed {
     /// The last change that is recorded, also if it is not signed yet.
     owed: u64,
     /// Kept, and not yet taken by whoever sends it.
-    fresh: Vec<FeedItem>,
+    fresh: Vec<Kept>,
+}
+
+/// A change, and when it was kept in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) item: FeedItem,
+    pub(crate) at: Instant,
 }
 
 /// A feed as whoever serves it needs it.
@@ -64,7 +72,7 @@ pub(crate) struct FeedNews {
     pub(crate) key: Arc<FeedKey>,
     pub(crate) head: FeedHead,
     /// The changes since it was asked for the last time, in order.
-    pub(crate) changes: Vec<FeedItem>,
+    pub(crate) changes: Vec<Kept>,
 }
 
 impl Feeds {
@@ -161,10 +169,10 @@ impl Authority<'_> {
             }
             if let Some(live) = self.feeds.live.get_mut(&id) {
                 live.head = head;
-                let items = signed.into_iter().map(|one| FeedItem {
-                    epoch: one.head.epoch(),
-                    head: one.head.digest(),
-                    item: one.line,
+                let at = Instant::now();
+                let items = signed.into_iter().map(|one| {
+                    let (epoch, head) = (one.head.epoch(), one.head.digest());
+                    Kept { item: FeedItem { epoch, head, item: one.line }, at }
                 });
                 live.fresh.extend(items);
             }

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::deliver::reach::Reach;
 use super::deliver::{Deliveries, Post, SystemNames, sender};
 use super::door::{Counts, Door, Each, Places, Plane};
-use super::feed::Hub;
+use super::feed::{Acks, Hub};
 use super::intake::Intake;
 use super::once::Repeats;
 use super::peer::Proxies;
@@ -177,6 +177,7 @@ impl Server {
             clock,
             millis,
             feeds: Hub::default(),
+            acks: Acks::default(),
             term,
             hours,
             rates: Rates::default(),

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
 use super::error::Refusal;
-use super::feed::Hub;
+use super::feed::{Acks, Hub};
 use super::intake::Intake;
 use super::once::Repeats;
 use super::proof::Proofs;
@@ -43,6 +43,8 @@ pub(crate) struct Service {
     /// The same, as the feed needs it.
     pub(crate) millis: Clock,
     pub(crate) feeds: Hub,
+    /// How far agents say that they enforce them.
+    pub(crate) acks: Acks,
     /// For how long each list may be used.
     pub(crate) hours: Hours,
     pub(crate) rates: Rates,

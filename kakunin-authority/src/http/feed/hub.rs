@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use kakunin_core::digest::Digest;
@@ -49,6 +50,8 @@ struct Channel {
 struct Change {
     key: Digest,
     event: Bytes,
+    /// When it was kept, if that was in the time of this process.
+    kept: Option<Instant>,
 }
 
 /// What the metrics show.
@@ -128,7 +131,7 @@ impl Hub {
         let (key, head, at, mut first, changes, live) = {
             let mut state = self.state();
             if state.ended {
-                return Err(Refusal::unavailable("ending", "the authority is being stopped; try again"));
+                return Err(ending());
             }
             let open: usize = state.channels.values_mut().map(Channel::count).sum();
             if state.channels.is_empty() {
@@ -176,6 +179,34 @@ impl Hub {
         Ok(Stream::new(first.into_iter().chain(changes), has_changes, live, kind, nonce))
     }
 
+    /// When the changes after `since` up to `epoch` were kept: the newest ones of those that came while this process served.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such feed, or it is not that far.
+    pub(crate) fn kept(
+        &self,
+        issuer: Digest,
+        since: Option<u64>,
+        epoch: u64,
+    ) -> Result<Vec<Instant>, Refusal> {
+        let state = self.state();
+        if state.channels.is_empty() {
+            return Err(if state.ended { ending() } else { none() });
+        }
+        let channel = state.channels.get(&issuer).ok_or_else(unknown)?;
+        let head = channel.head.epoch();
+        if epoch > head {
+            let text =
+                format!("the feed is at epoch {head}, and {epoch} is later: nobody can enforce that yet");
+            return Err(Refusal::new(axum::http::StatusCode::CONFLICT, "feed.ahead", text));
+        }
+        let Some(since) = since else { return Ok(Vec::new()) };
+        let first = since.max(channel.base).max(epoch.saturating_sub(TIMED));
+        let place = |epoch: u64| usize::try_from(epoch.saturating_sub(channel.base)).unwrap_or(usize::MAX);
+        let count = place(epoch).saturating_sub(place(first));
+        Ok(channel.changes.iter().skip(place(first)).take(count).filter_map(|change| change.kept).collect())
+    }
+
     /// Ends every stream. None is opened any more.
     pub(crate) fn end(&self) {
         let mut state = self.state();
@@ -221,7 +252,7 @@ impl Channel {
             at = last.epoch;
             for item in items {
                 let certificate = |key| Ok(store.feed_key(feed.id, key)?.map(|known| known.der));
-                channel.push(&item, certificate)?;
+                channel.push(&item, None, certificate)?;
             }
         }
         if at == feed.head.epoch() {
@@ -233,7 +264,7 @@ impl Channel {
     /// Whether `feed` begins where this one is.
     fn continues(&self, feed: &FeedNews) -> bool {
         let new = u64::try_from(feed.changes.len()).unwrap_or(u64::MAX);
-        let first = feed.changes.first().map_or(feed.head.epoch(), |item| item.epoch.saturating_sub(1));
+        let first = feed.changes.first().map_or(feed.head.epoch(), |kept| kept.item.epoch.saturating_sub(1));
         first == self.head.epoch() && self.head.epoch().saturating_add(new) == feed.head.epoch()
     }
 
@@ -245,9 +276,9 @@ impl Channel {
             self.key = feed.key;
             dropped += self.send(&Event::Beside(event));
         }
-        for item in &feed.changes {
+        for kept in &feed.changes {
             // Every key that signs came by here when it was new.
-            let event = self.push(item, |_| Ok(None))?;
+            let event = self.push(&kept.item, Some(kept.at), |_| Ok(None))?;
             dropped += self.send(&Event::Change(event));
         }
         self.head = feed.head;
@@ -265,6 +296,7 @@ impl Channel {
     fn push(
         &mut self,
         item: &FeedItem,
+        kept: Option<Instant>,
         certificate: impl FnOnce(Digest) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Bytes, AuthorityError> {
         let damaged = || StoreError::Damaged { what: "item of a feed" };
@@ -275,7 +307,7 @@ impl Channel {
         }
         let event = frame::item(item.epoch, &item.item);
         self.bytes = self.bytes.saturating_add(event.len());
-        self.changes.push_back(Change { key, event: event.clone() });
+        self.changes.push_back(Change { key, event: event.clone(), kept });
         let most = usize::try_from(CHANGES).unwrap_or(usize::MAX);
         while self.changes.len() > most || self.bytes > BYTES {
             let Some(old) = self.changes.pop_front() else { break };
@@ -318,6 +350,10 @@ impl Channel {
     }
 }
 
+fn ending() -> Refusal {
+    Refusal::unavailable("ending", "the authority is being stopped; try again")
+}
+
 fn unknown() -> Refusal {
     let text = "there is no feed of that issuing authority here; `issuer` is the SHA-256 of its SubjectPublicKeyInfo, in hex";
     Refusal::new(axum::http::StatusCode::NOT_FOUND, "feed.issuer", text)
@@ -335,6 +371,8 @@ fn snapshot() -> Refusal {
 
 /// So many changes may a client be behind; the list says the same in fewer bytes beyond that.
 const CHANGES: u64 = 10_000;
+/// Of so many, the newest, it is asked how long they took.
+const TIMED: u64 = 1_000;
 /// And so many bytes of them.
 const BYTES: usize = 64 << 20;
 /// A follower holds 64 keys, and some of them may be of before.

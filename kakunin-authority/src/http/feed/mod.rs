@@ -4,9 +4,11 @@
 //! are open. `stream` is the body of an answer: what the client lacks, then what comes. Whatever is signed was kept in
 //! the store before it is here.
 
+mod acks;
 mod frame;
 mod hub;
 mod stream;
 
+pub(crate) use acks::{Acks, Propagation};
 pub(crate) use hub::Hub;
 pub(crate) use stream::Kind;

@@ -1,6 +1,7 @@
 //! Agents: naming them, looking at them, saying something about them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -301,7 +302,11 @@ async fn list(
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|(agent, _)| agent.id.to_string());
     let body = json!({
-        "data": rows.iter().map(|(agent, has)| shape::agent(agent, *has, reader)).collect::<Vec<_>>(),
+        "data": rows.iter().map(|(agent, has)| {
+            let mut row = shape::agent(agent, *has, reader);
+            with_epoch(&service, agent, &mut row);
+            row
+        }).collect::<Vec<_>>(),
         "meta": { "total": total, "limit": limit, "offset": offset },
         "pagination": { "limit": limit, "has_next_page": more, "next_cursor": next },
     });
@@ -322,7 +327,15 @@ async fn show(
     if let Some(members) = row.as_object_mut() {
         members.insert("certificates".into(), certificates.into());
     }
+    with_epoch(&service, &agent, &mut row);
     Ok(data(&row))
+}
+
+/// Adds up to which change the agent says that it enforces its feed.
+fn with_epoch(service: &Service, agent: &AgentRecord, row: &mut Value) {
+    if let Some(members) = row.as_object_mut() {
+        members.insert("epoch_seen".into(), service.acks.seen(agent.id, Instant::now()).into());
+    }
 }
 
 /// The agent that a path means, with its certificates, if this caller may know of it.

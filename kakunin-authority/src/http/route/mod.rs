@@ -1,5 +1,6 @@
 //! The routes, a file for each thing they are about.
 
+pub(crate) mod acks;
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod audit;

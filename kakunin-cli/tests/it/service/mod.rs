@@ -1,6 +1,7 @@
 //! The authority as a service: the real binary, asked over a socket.
 
 mod access;
+mod acks;
 mod enrolment;
 mod doors;
 mod feed;
