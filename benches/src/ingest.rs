@@ -5,27 +5,21 @@
 //! the machine stands beside, since a machine with other things to do has fewer cores.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kakunin_authority::Home;
 use kakunin_authority::access::TenantId;
-use kakunin_authority::api_key::OwnerKey;
-use kakunin_authority::authority::{FeedMode, Hours};
-use kakunin_authority::http::{Doors, ServeOptions, Server, Strangers, WebhookOptions};
 use kakunin_authority::ingest::{KnownCertificate, Upload, records};
-use kakunin_authority::signer::PassphraseSources;
 use kakunin_authority::store::{Agents as _, Certificates as _, SqliteStore, Store as _};
-use kakunin_authority::{Authority, Home};
 use kakunin_core::journal::{Sealing, StreamReader, locate};
 use kakunin_core::receipt::UnverifiedReceipt;
 
 use crate::agent::BenchAgent;
+use crate::desk::Desk;
 use crate::{Outcome, sample, table};
 
 pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
@@ -173,70 +167,26 @@ fn library(bodies: &[Vec<u8>], path: &Path) -> Outcome<Duration> {
 }
 
 fn service(bodies: &[Vec<u8>], home: &Home, agent: &BenchAgent) -> Outcome<Duration> {
-    let own = home.passphrase();
-    let sources = PassphraseSources { named: None, own: &own, ask: &|_| Ok(None) };
-    let mut authority = Authority::open(home, sources)?;
-    let key = authority.make_owner_key(OwnerKey::Another, agent.now)?.ok_or("no key")?.to_text();
-    let server = Server::bind(Doors { keyed: "127.0.0.1:0".parse()?, public: None, tls: None }, agent.now)?;
-    let (address, stop) = (server.address(), server.handle());
-    let now = agent.now;
-    let options = ServeOptions {
-        clock: Arc::new(move || now.plus(60).to_millis()),
-        hours: Hours::default(),
-        strangers: Strangers::default(),
-        names: Vec::new(),
-        feed: FeedMode::On,
-        webhooks: WebhookOptions::default(),
-        log: Arc::new(|_| ()),
-    };
-    thread::scope(|scope| {
-        let (ready, is_ready) = mpsc::channel();
-        let (key, next) = (key.as_str(), AtomicUsize::new(0));
-        let sent = scope.spawn(move || {
-            let _: Result<(), _> = is_ready.recv();
-            let began = Instant::now();
-            let whole = thread::scope(|scope| {
-                let senders: Vec<_> = (0..SENDERS)
-                    .map(|_| {
-                        let next = &next;
-                        scope.spawn(move || {
-                            while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-                                if !send(address, key, body).is_ok_and(|sent| sent) {
-                                    return false;
-                                }
+    Desk::open(home, agent.now.plus(60), |desk| {
+        let (next, began) = (AtomicUsize::new(0), Instant::now());
+        let whole = thread::scope(|scope| {
+            let senders: Vec<_> = (0..SENDERS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            let kept = desk.ask("POST", "/v1/receipts", body).unwrap_or_default();
+                            if !String::from_utf8_lossy(&kept).contains("\"known\":0") {
+                                return false;
                             }
-                            true
-                        })
+                        }
+                        true
                     })
-                    .collect();
-                senders.into_iter().all(|sender| sender.join().unwrap_or(false))
-            });
-            stop.stop();
-            (whole, began.elapsed())
+                })
+                .collect();
+            senders.into_iter().all(|sender| sender.join().unwrap_or(false))
         });
-        server.run(&mut authority, options, || {
-            // The senders wait for it.
-            let _ = ready.send(());
-        })?;
-        match sent.join() {
-            Ok((true, took)) => Ok(took),
-            _ => Err("an upload was refused".into()),
-        }
+        if whole { Ok(began.elapsed()) } else { Err("an upload was refused".into()) }
     })
-}
-
-/// Whether the service says that it kept everything.
-fn send(address: SocketAddr, key: &str, body: &[u8]) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address)?;
-    let head = format!(
-        "POST /v1/receipts HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200") && answer.contains("\"known\":0"))
 }
 
 const RECEIPTS: u64 = 40_000;

@@ -1,12 +1,13 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records|ingest]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records|ingest|service]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
 //! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took. `scripts/bench.sh` adds the head and the rows of the other languages.
 
 mod agent;
 mod chain;
 mod decision;
+mod desk;
 mod floor;
 mod harness;
 mod ingest;
@@ -14,6 +15,7 @@ mod paper_trail;
 mod receipts;
 mod records;
 mod sample;
+mod service;
 mod table;
 
 use std::path::Path;
@@ -46,7 +48,7 @@ fn main() -> Outcome<()> {
         return paper_trail::peak(Path::new(folder));
     }
     let agent = BenchAgent::make(now)?;
-    let rows: [Row; 10] = [
+    let rows: [Row; 11] = [
         ("decision", decision::rows),
         ("chain", chain::rows),
         ("receipts", receipts::rows),
@@ -57,6 +59,7 @@ fn main() -> Outcome<()> {
         ("journal", paper_trail::long_journal),
         ("records", records::rows),
         ("ingest", ingest::rows),
+        ("service", service::rows),
     ];
     let wanted = arguments.first().cloned();
     if wanted.as_deref() == Some("bare-write") {
