@@ -60,5 +60,5 @@ fn no(text: &'static str) -> Response {
 }
 
 const KEYS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate, Role::Ingest]);
-const REPORTS: &str = "reports are not written here; take the evidence, GET /agents/ID/forensics, and check it with `kakunin verify`";
+const REPORTS: &str = "reports are not written here; export the journal of the agent with `kakunin export` and check the bundle with `kakunin verify`";
 const DELEGATION: &str = "there are no delegation tokens; certify another agent with a narrower scope";
