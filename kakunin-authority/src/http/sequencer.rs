@@ -7,8 +7,10 @@
 //! orders take turns. A full lane refuses at once; nobody waits for a place.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -77,15 +79,21 @@ impl Orders {
         order: impl FnOnce(&mut Authority<'_>) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let (answer, answered) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
         self.enter(
             lane,
             Box::new(move |authority| {
+                begins.store(true, Ordering::Release);
                 let done = order(authority);
                 // Whoever asked may have gone; what was ordered is done all the same.
                 Box::new(move || drop(answer.send(done)))
             }),
         )?;
-        answered.await.map_err(|_| NoAnswer::Failed)
+        // One that was never begun is none that failed.
+        answered
+            .await
+            .map_err(|_| if begun.load(Ordering::Acquire) { NoAnswer::Failed } else { NoAnswer::Ending })
     }
 
     /// Gives a part of a transaction, of about `rows` rows, and waits until that is durable. Other parts share it: what
@@ -166,6 +174,18 @@ impl Orders {
     /// The next urgent order, if one waits.
     pub(crate) fn urgent(&self) -> Option<Order> {
         self.lanes().urgent.pop_front()
+    }
+
+    /// Drops whatever waits, when nobody is there any more to carry it out: whoever waits for an answer is told, and
+    /// does not wait for ever.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let left = {
+            let mut lanes = self.lanes();
+            (take(&mut lanes.urgent), take(&mut lanes.ordinary), take(&mut lanes.parts))
+        };
+        // Not under the lock: what is dropped may be anything.
+        drop(left);
     }
 
     /// Takes no further orders; those that were taken are still carried out.
@@ -415,6 +435,26 @@ mod tests {
             deliver();
         }
         assert_eq!(*answered.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_nobody_will_carry_out_is_answered() {
+        let orders = Arc::new(Orders::default());
+        let waiting: Vec<_> = [Lane::Urgent, Lane::Ordinary]
+            .into_iter()
+            .map(|lane| {
+                let orders = Arc::clone(&orders);
+                tokio::spawn(async move { orders.give(lane, |_| ()).await })
+            })
+            .collect();
+        while orders.waiting() != (1, 1, 0) {
+            tokio::task::yield_now().await;
+        }
+        orders.abandon();
+        for answer in waiting {
+            assert_eq!(answer.await.unwrap(), Err(NoAnswer::Ending));
+        }
+        assert_eq!(orders.give(Lane::Urgent, |_| ()).await, Err(NoAnswer::Ending));
     }
 
     #[test]

@@ -215,7 +215,8 @@ impl Server {
         ready();
         let ended = sequence(&service, authority, hours);
         self.stop.send_replace(true);
-        service.orders.close();
+        // A sequencer that ended by an error leaves orders behind.
+        service.orders.abandon();
         // Connections end by themselves within GRACE; after that they are dropped.
         let _ = runtime.block_on(net);
         runtime.shutdown_timeout(Duration::from_secs(1));
