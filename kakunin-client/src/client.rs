@@ -59,6 +59,8 @@ pub(crate) struct Wakes {
     pub(crate) settled: Notify,
     /// The papers are of another issuing authority than before, which has a feed of its own.
     pub(crate) moved: Notify,
+    /// Guards were handed something new.
+    pub(crate) heard: Notify,
 }
 
 /// The papers of today: a renewal replaces them.

@@ -456,6 +456,7 @@ impl<'a> Follow<'a> {
         let Some(follower) = &self.follower else { return };
         self.shared.feed.publish(follower.clone());
         self.shared.board.heard(follower);
+        self.wakes.heard.notify_one();
         let until = follower.fresh_until();
         if until.is_some_and(|until| until > SystemClock.boot_millis()) {
             self.alarmed = None;

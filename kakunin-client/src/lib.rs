@@ -16,6 +16,7 @@
 //! Everything runs on one thread of its own with a runtime of its own, so a host needs none. `docs/client.md` has the codes and
 //! the numbers.
 
+mod acks;
 mod alarm;
 mod client;
 mod connect;

@@ -98,6 +98,10 @@ pub struct Status {
     pub last_error: Option<Trouble>,
     /// Receipts that were sent, or are next, and that the authority has not acknowledged; those behind them are not counted.
     pub uploads_behind: u64,
+    /// The last change of which the authority knows that it is enforced here; `None` before the first.
+    pub acknowledged: Option<u64>,
+    /// How often that could not be said. It is said again, and nothing depends on it.
+    pub acknowledgements_failed: u64,
     /// How often lists were loaded.
     pub snapshots: u64,
     /// How often a feed was connected to.
@@ -134,6 +138,8 @@ impl Board {
             lists_until: None,
             last_error: None,
             uploads_behind: 0,
+            acknowledged: None,
+            acknowledgements_failed: 0,
             snapshots: 0,
             connections: 0,
         };

@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::acks;
 use crate::alarm::{self, AlarmKind};
 use crate::client::{Connected, Shared, Slot, Wakes};
 use crate::connect::{ConnectError, ConnectOptions};
@@ -226,6 +227,7 @@ async fn work(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot
     tokio::join!(
         follow.run(),
         alarm::watch(&shared.board),
+        acks::keep(shared, wakes, transport, slot),
         renewal::keep(shared, wakes, transport, slot),
         upload::keep(shared, transport, slot)
     );

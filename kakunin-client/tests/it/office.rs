@@ -146,11 +146,22 @@ impl Office {
 
     /// Lets the owner post; the status and the body.
     pub(crate) fn post(&self, path: &str, body: &str) -> (u16, serde_json::Value) {
+        self.ask("POST", path, body)
+    }
+
+    /// Up to which change the authority believes the agent to enforce its feed.
+    pub(crate) fn epoch_seen(&self) -> Option<u64> {
+        let (status, agent) = self.ask("GET", &format!("/v1/agents/{}", self.agent), "");
+        assert_eq!(status, 200, "{agent}");
+        agent["data"]["epoch_seen"].as_u64()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let (key, length) = (&self.key, body.len());
         write!(
             stream,
-            "POST {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}",
             self.address
         )
         .unwrap();
