@@ -139,6 +139,13 @@ impl Judge {
         };
         Ok(match decision {
             Decision::Allow(_) => Ok(()),
+            // Files are all that is read here.
+            Decision::Deny(denial)
+                if denial.reason() == DenialReason::RevocationStale
+                    && snapshot.is_some_and(asks_for_feed) =>
+            {
+                Err(Denied::without_feed(denial, &asked.action, receipt))
+            }
             Decision::Deny(denial) => Err(Denied::new(denial, &asked.action, receipt, note)),
         })
     }
@@ -182,6 +189,11 @@ impl Judge {
         }
         (Decision::Allow(permit), None)
     }
+}
+
+/// Whether the list is nothing to decide by without its feed, however new it is.
+pub(crate) fn asks_for_feed(snapshot: &Snapshot) -> bool {
+    snapshot.agent().lists().issuing().policy().is_some()
 }
 
 fn no_room(charge: &Charge<'_>, sum: &SlidingSum, now: UnixMillis) -> Denial {

@@ -9,12 +9,14 @@ use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::home::{AgentHome, KeyProtection};
 use kakunin_core::journal::{Which, is_erasing, survey};
 use kakunin_core::modes::refuse_loose;
+use kakunin_core::reason::DenialReason;
 use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::{UnixTime, Validity};
 use serde_json::json;
 
 use crate::answer::{Answer, Exit, Failure};
 use crate::context::{Common, now};
+use crate::judge::asks_for_feed;
 
 /// Say what is wrong, or will be soon
 ///
@@ -191,14 +193,24 @@ fn directory(path: &Path, at: UnixTime, findings: &mut Findings) {
         Ok(papers) => papers,
         Err(error) => return findings.say(Level::Wrong, error.to_string()),
     };
-    let lists = home.lists().unwrap_or_default();
+    // Whatever agent.toml names: a client keeps its own lists, and the feed that no file has.
+    let connected = path.join(".client.lock").exists();
+    let lists = if connected {
+        fs::read(path.join("lists.pem")).unwrap_or_default()
+    } else {
+        home.lists().unwrap_or_default()
+    };
     let snapshot = match Snapshot::build(&papers, &lists, at) {
         Ok(snapshot) => snapshot,
         Err(refusal) => {
             return findings.say(Level::Wrong, format!("{shown}: {refusal}; {}", refusal.reason().fix()));
         }
     };
-    if let Some(reason) = snapshot.agent().denial(at) {
+    let denial = snapshot.agent().denial(at);
+    if denial == Some(DenialReason::RevocationStale) && asks_for_feed(&snapshot) {
+        return asks(path, connected, snapshot.agent().lists().next_update(), at, findings);
+    }
+    if let Some(reason) = denial {
         let what = format!("{shown}: {} [{}]; {}", reason.what(), reason.code(), reason.fix());
         return findings.say(Level::Wrong, what);
     }
@@ -210,6 +222,32 @@ fn directory(path: &Path, at: UnixTime, findings: &mut Findings) {
     } else {
         findings.say(Level::Good, format!("{shown} is good until {}", snapshot.agent().good_until()));
     }
+}
+
+/// A list that asks for a feed is nothing to decide by without it.
+fn asks(path: &Path, connected: bool, lists_end: UnixTime, at: UnixTime, findings: &mut Findings) {
+    let shown = path.display();
+    let (level, what) = if !connected {
+        let what = format!(
+            "{shown}: the list asks for a feed, which no directory carries, so an agent opened from here denies everything \
+             [revocation.stale]; connect it: Agent.connect(url, agent) in place of from_dir, or kakunin_client in Rust, with \
+             KAKUNIN_AGENT_DIR={shown} and the address that `--url` takes; or serve with --without-feed"
+        );
+        (Level::Wrong, what)
+    } else if at >= lists_end {
+        let what = format!(
+            "{shown}: a client keeps this directory, and none was connected since its lists ended at {lists_end}; see that \
+             the authority is reached from here"
+        );
+        (Level::Warning, what)
+    } else {
+        let what = format!(
+            "{shown}: the list asks for a feed, and a client keeps this directory: while it is connected the agent decides \
+             by the feed; agent.status() says whether it is heard"
+        );
+        (Level::Note, what)
+    };
+    findings.say(level, what);
 }
 
 /// A journal that cannot be written, or that others can write, denies everything.

@@ -60,6 +60,13 @@ impl Denied {
         Self::of(denial, ActionText::of(action), receipt, note.map(Note::Said))
     }
 
+    /// A refusal of `action` because the list asks for a feed, where only files were read: by those alone nothing is allowed, and
+    /// no newer list helps.
+    #[must_use]
+    pub fn without_feed(denial: Denial, action: &str, receipt: Option<ReceiptHash>) -> Self {
+        Self::of(denial, ActionText::of(action), receipt, Some(Note::NoFeed))
+    }
+
     #[inline(always)]
     pub(super) const fn of(
         denial: Denial,

@@ -187,6 +187,38 @@ fn a_home_keeps_its_feed_and_can_be_without_one() {
 }
 
 #[test]
+fn files_whose_list_asks_for_a_feed_are_told_what_they_lack() {
+    let desk = Desk::with_billing();
+    Office::open(&desk).end();
+    let check = ["check", "--agent", "agents/billing", "--action", "read:invoices"];
+    let doctor = ["doctor", "--agent", "agents/billing"];
+    let denied = desk.answer(&check, 1);
+    assert_eq!(denied["code"], "revocation.stale");
+    let says = |value: &Value, words: &str| assert!(value.as_str().unwrap().contains(words), "{value}");
+    says(&denied["message"], "the list asks for a feed, which no directory carries");
+    says(&denied["fix"], "Agent.connect(");
+    let wrong = desk.answer(&doctor, 1);
+    let found = wrong["findings"].as_array().unwrap().last().unwrap().clone();
+    says(&found["what"], "the list asks for a feed");
+    says(&found["what"], "Agent.connect(");
+    says(&found["what"], "--url");
+    // A client keeps the directory: nothing is wrong with that.
+    let agent = desk.path("agents/billing");
+    std::fs::copy(desk.path(".kakunin/public/lists.pem"), agent.join("lists.pem")).unwrap();
+    std::fs::write(agent.join(".client.lock"), "").unwrap();
+    let noted = desk.yes(&doctor);
+    let found = noted["findings"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(found["level"], "note");
+    says(&found["what"], "agent.status()");
+    // But one that is revoked is not only without a feed.
+    desk.yes(&["revoke", "billing", "--reason", "drill"]);
+    assert_eq!(desk.answer(&check, 1)["code"], "certificate.revoked");
+    std::fs::copy(desk.path(".kakunin/public/lists.pem"), agent.join("lists.pem")).unwrap();
+    let wrong = desk.answer(&doctor, 1);
+    says(&wrong["findings"].as_array().unwrap().last().unwrap()["what"], "certificate.revoked");
+}
+
+#[test]
 fn each_issuing_authority_has_its_own_feed() {
     let desk = Desk::with_billing();
     desk.yes(&["rotate"]);
