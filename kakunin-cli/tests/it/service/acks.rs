@@ -1,5 +1,7 @@
 //! How far agents say that they enforce the feed: who may say it, what is believed, what is shown.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::office::Office;
@@ -35,6 +37,8 @@ fn an_agent_says_how_far_it_enforces_the_feed_and_no_further_than_that_is() {
     let desk = Desk::with_billing();
     desk.yes(&["agent", "create", "other", "--scope", "scope.toml", "--out", "agents/other"]);
     let office = Office::open(&desk);
+    // Issued in the second of the start, as the certificate of the other one may be, it could be of before it.
+    std::thread::sleep(Duration::from_millis(1_100));
     let robot = Robot::certified(&office, "billing");
     let held = office.post("/v1/agents/other/suspend", &json!({})).json();
     let issuer = held.pointer("/data/issuer").cloned().unwrap();
