@@ -20,7 +20,8 @@ mod tokens;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use kakunin_core::id::SerialNumber;
 use rusqlite::types::Type;
@@ -50,6 +51,23 @@ impl SqliteStore {
         let mut options = OpenOptions::new();
         let made = options.write(true).create(true).truncate(false).mode(0o600).open(path);
         made.map_err(|error| FileError::new("open", path, error))?;
+        let began = Instant::now();
+        loop {
+            match Self::open_now(path) {
+                // SQLite does not wait, whatever it was told, where two that wait could wait for each other: when the
+                // first ones to open a file turn its journal into a write-ahead log at once.
+                Err(StoreError::Database(error))
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && began.elapsed() < PATIENCE =>
+                {
+                    sleep(AGAIN);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn open_now(path: &Path) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -206,3 +224,4 @@ impl Broken {
 
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(10);

@@ -133,7 +133,7 @@ fn a_migration_is_rehearsed_on_a_copy() {
 fn many_processes_may_be_the_first_to_open_an_old_store() {
     let (_folder, home) = old_home();
     thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..16 {
             scope.spawn(|| {
                 assert_eq!(SqliteStore::open(&home.store()).unwrap().agents(&ours()).unwrap().len(), 2)
             });
