@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+#[cfg(feature = "http")]
 use std::time::Instant;
 
 use kakunin_core::digest::Digest;
@@ -16,7 +17,9 @@ use kakunin_core::time::UnixTime;
 use crate::authority::{Authority, AuthorityError, Issuing};
 use crate::feed::{FeedKey, FeedKeyError, PreparedFeed, SignedChange, entry};
 use crate::standing::{Reason, Standing};
-use crate::store::{FeedChange, FeedEntry, FeedItem, FeedPosition, IssuerId, NewFeedKey, Store, StoreError};
+#[cfg(feature = "http")]
+use crate::store::FeedItem;
+use crate::store::{FeedChange, FeedEntry, FeedPosition, IssuerId, NewFeedKey, Store, StoreError};
 
 /// Whether the lists of an authority ask for its feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +55,25 @@ struct LiveFeed {
     /// The last change that is recorded, also if it is not signed yet.
     owed: u64,
     /// Kept, and not yet taken by whoever sends it.
+    #[cfg(feature = "http")]
     fresh: Vec<Kept>,
 }
 
+impl LiveFeed {
+    const fn at(issuer: Digest, head: FeedHead) -> Self {
+        Self {
+            issuer,
+            key: None,
+            head,
+            owed: head.epoch(),
+            #[cfg(feature = "http")]
+            fresh: Vec::new(),
+        }
+    }
+}
+
 /// A change, and when it was kept in the store.
+#[cfg(feature = "http")]
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) item: FeedItem,
@@ -63,6 +81,7 @@ pub(crate) struct Kept {
 }
 
 /// A feed as whoever serves it needs it.
+#[cfg(feature = "http")]
 #[derive(Clone, Debug)]
 pub(crate) struct FeedNews {
     pub(crate) id: IssuerId,
@@ -169,12 +188,8 @@ impl Authority<'_> {
             }
             if let Some(live) = self.feeds.live.get_mut(&id) {
                 live.head = head;
-                let at = Instant::now();
-                let items = signed.into_iter().map(|one| {
-                    let (epoch, head) = (one.head.epoch(), one.head.digest());
-                    Kept { item: FeedItem { epoch, head, item: one.line }, at }
-                });
-                live.fresh.extend(items);
+                #[cfg(feature = "http")]
+                live.fresh.extend(kept_now(signed));
             }
         }
         Ok(ListPolicy::new(MAX_AGE, head))
@@ -188,6 +203,7 @@ impl Authority<'_> {
     }
 
     /// What is new in every feed that has a key.
+    #[cfg(feature = "http")]
     pub(crate) fn take_feed_news(&mut self) -> Vec<FeedNews> {
         let news = |(id, live): (&IssuerId, &mut LiveFeed)| {
             let key = Arc::clone(live.key.as_ref()?);
@@ -209,9 +225,7 @@ impl Authority<'_> {
         let FeedPosition { epoch, head } = self.store.feed_position(id)?;
         let head = FeedHead::new(epoch, head).ok_or(StoreError::Damaged { what: "head of a feed" })?;
         let issuer = self.issuer(id)?.certificate.decoded().key().key_id();
-        self.feeds
-            .live
-            .insert(id, LiveFeed { issuer, key: None, head, owed: head.epoch(), fresh: Vec::new() });
+        self.feeds.live.insert(id, LiveFeed::at(issuer, head));
         Ok(head)
     }
 
@@ -253,6 +267,16 @@ impl Authority<'_> {
     fn issuer(&self, id: IssuerId) -> Result<&Issuing, AuthorityError> {
         self.issuing.iter().find(|issuing| issuing.id == id).ok_or(AuthorityError::NoIssuer)
     }
+}
+
+/// Signed changes that were kept this moment.
+#[cfg(feature = "http")]
+fn kept_now(signed: Vec<SignedChange>) -> impl Iterator<Item = Kept> {
+    let at = Instant::now();
+    signed.into_iter().map(move |one| {
+        let (epoch, head) = (one.head.epoch(), one.head.digest());
+        Kept { item: FeedItem { epoch, head, item: one.line }, at }
+    })
 }
 
 /// What the feed says of a certificate.

@@ -85,7 +85,12 @@ pub(crate) async fn enrol(
     let signer = key_in(dir)?;
     let csr = request_pem(&signer).map_err(|error| ConnectError::Usage(error.to_string()))?;
     let body = serde_json::json!({ "csr": csr }).to_string();
-    let expected = Expected { key: signer.public(), root, agent: AgentId::parse(&options.agent) };
+    let expected = Expected {
+        key: signer.public(),
+        root,
+        agent: AgentId::parse(&options.agent),
+        without_feed: options.without_feed,
+    };
     let (mut backoff, mut turn) = (Backoff::default(), addresses.iter().cycle());
     let mut last = Trouble::now("transport.silent", "nothing answered");
     while let Some(address) = turn.next().filter(|_| Instant::now() < deadline) {

@@ -44,6 +44,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) root: Digest,
     /// Whose they are, where that is known.
     pub(crate) agent: Option<AgentId>,
+    /// Whether lists that ask for no feed are taken.
+    pub(crate) without_feed: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -102,6 +104,11 @@ impl NewPapers {
             return Err(wrong(&"a list of names is missing"));
         }
         let lists = PathLists::from_pem(data.lists_pem.as_bytes(), &path).map_err(|error| wrong(&error))?;
+        // Papers are no way around the feed: a guard would decide by the list alone until that ends.
+        if lists.issuing().policy().is_none() && !expected.without_feed {
+            let what = "the papers are refused: their lists ask for no feed; start the authority with one, or connect without_feed";
+            return Err(Trouble::now("feed.none", what));
+        }
         // It goes into the settings, so it has to be what it says.
         let log = data.log.filter(|key| VerifierKey::parse(key).is_ok());
         Ok(Self {

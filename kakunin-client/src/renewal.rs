@@ -122,7 +122,12 @@ async fn renew(shared: &Shared, transport: &Transport, place: &Place, turn: usiz
     let response = voice.post(transport, address, &route, &headers, b"{}").await;
     let response = response.map_err(|trouble| trouble.about(address))?;
     let bytes = transport::body(response, MAX_PAPERS, HEAD).await?;
-    let expected = Expected { key: signer.public(), root: place.root(), agent: Some(place.agent()) };
+    let expected = Expected {
+        key: signer.public(),
+        root: place.root(),
+        agent: Some(place.agent()),
+        without_feed: shared.options.without_feed,
+    };
     let papers = NewPapers::judge(&bytes, &expected, SystemClock.wall().to_seconds())?;
     if papers.path.not_after() <= place.path().not_after() {
         return Err(Trouble::now("papers.refused", "the new certificate ends no later than the old one"));

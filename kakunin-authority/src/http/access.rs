@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
+use kakunin_core::time::UnixTime;
 use subtle::ConstantTimeEq;
 
 use super::error::Refusal;
@@ -22,7 +23,7 @@ use super::proof::{self, Proven};
 use super::service::Service;
 use crate::access::{Actor, KeyPrefix, Role, TenantId};
 use crate::api_key::ApiKey;
-use crate::store::{ApiKeyRecord, TokenRecord};
+use crate::store::{ApiKeyRecord, Store, TokenRecord};
 use crate::token::EnrolmentToken;
 
 /// Whose a route is.
@@ -78,6 +79,24 @@ enum Identity {
 }
 
 impl Caller {
+    /// Whether it may still give orders. A body may come slowly and an order wait in its lane, and a key that was revoked
+    /// in the meantime must not have another one made for it.
+    ///
+    /// # Errors
+    /// [`Refusal`] as at the gate when its key or certificate does not stand any more.
+    pub(crate) fn still_stands(&self, store: &dyn Store, now: UnixTime) -> Result<(), Refusal> {
+        match &self.identity {
+            Identity::Key(key) => {
+                let found =
+                    store.key(&key.prefix)?.filter(|found| found.stands(now) && found.role == key.role);
+                found.map(drop).ok_or_else(unknown)
+            }
+            Identity::Agent(proven) => super::proof::still_stands(proven, store),
+            // It is redeemed with the number of the certificate, or not at all.
+            Identity::Token(_) => Ok(()),
+        }
+    }
+
     /// Who it is in the audit log.
     pub(crate) fn actor(&self) -> Actor {
         match &self.identity {

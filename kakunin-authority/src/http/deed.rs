@@ -42,6 +42,7 @@ impl Service {
         let (caller, clock) = (caller.clone(), Arc::clone(&self.clock));
         let done = self.orders.give(lane, move |authority: &mut Authority<'_>| {
             let now = clock();
+            caller.still_stands(authority.records(), now)?;
             let (intent, seen) = look(authority)?;
             let record = AuditRecord {
                 at: now,

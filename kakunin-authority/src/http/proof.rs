@@ -20,7 +20,7 @@ use super::service::Service;
 use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, BACKDATE};
 use crate::standing::Standing;
-use crate::store::CertificateRecord;
+use crate::store::{CertificateRecord, Store};
 
 /// What proofs are judged by.
 pub(crate) struct Proofs {
@@ -139,6 +139,18 @@ pub(crate) async fn head(service: &Arc<Service>, request: &Parts) -> Result<Head
     match (record.standing, stands) {
         (Standing::Good, true) => Ok(Head { signed, record }),
         (Standing::Held, true) => Err(denied(DenialReason::CertificateHeld)),
+        _ => Err(denied(DenialReason::CertificateRevoked)),
+    }
+}
+
+/// Whether the certificate of an agent that proved itself is in good standing still.
+///
+/// # Errors
+/// [`Refusal`] when it was held or revoked since.
+pub(crate) fn still_stands(proven: &Proven, store: &dyn Store) -> Result<(), Refusal> {
+    match store.certificate(proven.certificate.decoded().serial())?.map(|record| record.standing) {
+        Some(Standing::Good) => Ok(()),
+        Some(Standing::Held) => Err(denied(DenialReason::CertificateHeld)),
         _ => Err(denied(DenialReason::CertificateRevoked)),
     }
 }

@@ -181,6 +181,10 @@ impl Follower {
             _ => return Err(Refusal::Nonce),
         };
         follows(self.head(), head)?;
+        // What was announced is the feed's, also if it never came: one that does not know it any more went back.
+        if let Some((ahead, _)) = self.ahead {
+            follows(ahead, head)?;
+        }
         if head.epoch() > self.head().epoch() && opened.is_none() {
             return Err(Refusal::Gap { known: self.head().epoch(), offered: head.epoch() });
         }

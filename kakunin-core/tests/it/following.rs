@@ -250,6 +250,27 @@ fn a_feed_that_goes_back_forks_or_leaves_out_is_refused() {
 
 /// C133: a list in between, newer or contradicting.
 #[test]
+fn a_feed_that_forgot_what_it_announced_is_refused() {
+    let mut world = World::new();
+    let mut follower = world.connected(0);
+    let first = world.change(1_000, &[(5, Standing::Revoked)]);
+    // Another connection says that there is a change, and breaks before it comes.
+    follower.begin([2; 16], 2_000);
+    let told = follower.take(&world.first(2_000, [2; 16]), 2_000).unwrap();
+    assert_eq!(told, Progress::Behind { epoch: 1 });
+    let fresh = follower.fresh_until();
+    // What was put back from a backup knows nothing of it.
+    follower.begin([3; 16], 3_000);
+    let back = world.sign(3_000, FeedHead::START, Content::Heartbeat { nonce: Some([3; 16]) });
+    assert_eq!(code(follower.take(&back, 3_000)), "feed.rollback");
+    assert_eq!(follower.fresh_until(), fresh);
+    follower.begin([4; 16], 4_000);
+    follower.take(&world.first(4_000, [4; 16]), 4_000).unwrap();
+    follower.take(&first, 4_000).unwrap();
+    assert_eq!(follower.standing(&serial(5)), Standing::Revoked);
+}
+
+#[test]
 fn a_newer_list_goes_on_where_the_changes_were_and_no_other_does() {
     let mut world = World::new();
     let mut follower = world.connected(0);

@@ -1,6 +1,8 @@
 //! Whose route is whose: every route of the document, every role, and keys that are no good.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
@@ -250,4 +252,37 @@ fn a_revoked_or_ended_key_is_no_key_at_once_and_the_last_owner_stays() {
     assert_eq!(revoke(office.owner()).status, 200);
     assert_eq!(office.send(&Request::get("/v1/agents").bearer(office.owner())).status, 401);
     assert_eq!(office.send(&Request::get("/v1/keys").bearer(&another)).status, 200);
+}
+
+#[test]
+fn a_key_that_is_revoked_while_its_body_comes_makes_no_other_one() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let count = || office.get_as_owner("/v1/keys").json()["data"].as_array().unwrap().len();
+    for repeat in ["", "Idempotency-Key: once\r\n"] {
+        let thief = office.key(&json!({ "role": "owner" }));
+        let prefix = thief.split('_').nth(2).unwrap();
+        let before = count();
+        let body = json!({ "role": "owner" }).to_string();
+        let address = office.url().strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let length = body.len();
+        let head = format!(
+            "POST /v1/keys HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {thief}\r\n{repeat}Content-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // The gate let it in: the body is asked for.
+        let mut asked = [0; 25];
+        stream.read_exact(&mut asked).unwrap();
+        assert!(asked.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&asked));
+        let path = format!("/v1/keys/{prefix}");
+        let revoked = office.send(&Request::new("DELETE", &path).bearer(office.owner()));
+        assert_eq!(revoked.status, 200, "{}", revoked.text());
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains("access.key"), "{answer}");
+        assert_eq!(count(), before);
+    }
 }
