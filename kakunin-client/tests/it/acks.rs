@@ -22,7 +22,8 @@ fn the_authority_hears_how_far_its_feed_is_enforced() {
     // One that is held cannot prove itself and does not try to.
     office.order("suspend");
     becomes(&guard, "certificate.held");
-    thread::sleep(Duration::from_millis(500));
+    // Longer than from one to the next.
+    thread::sleep(Duration::from_millis(1_500));
     assert_eq!(office.epoch_seen(), None);
     office.order("resume");
     becomes(&guard, "allow");
