@@ -107,7 +107,8 @@ pub(crate) async fn enrol(
                         place::install(dir, &papers)?;
                         return Ok(Place::open(dir, now())?);
                     }
-                    Err(trouble) if trouble.code == "papers.refused" => {
+                    // The same question would have the same answer.
+                    Err(trouble) if matches!(trouble.code.as_str(), "papers.refused" | "feed.none") => {
                         return Err(ConnectError::Refused(trouble));
                     }
                     Err(trouble) => trouble,
