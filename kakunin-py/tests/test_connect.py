@@ -361,8 +361,11 @@ def talk(service, name, source, tmp_path, *lines):
         finally:
             process.kill()
     assert process.returncode == 0, errors.decode()
+    # Python 3.13 counts threads after the fork, when ours, joined before it, have begun again.
+    counted = (b"is multi-threaded, use of fork()", b"os.fork()")
+    left = [line for line in errors.splitlines() if not any(text in line for text in counted)]
     # Who is not in good standing sends no receipts, and says so.
-    assert all(b"[uploads.failed]" in line for line in errors.splitlines()), errors.decode()
+    assert all(b"[uploads.failed]" in line for line in left), errors.decode()
     return rest.decode()
 
 
