@@ -4,40 +4,28 @@
 //! when it answers, what it says is durable and readable by every guard.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use kakunin_core::certificate::{CaCertificate, CaRole, CertificateError};
-use kakunin_core::id::SerialNumber;
-use kakunin_core::key::{Algorithm, KeyError, SignError, Signer};
-use kakunin_core::scope::{DecodeError, ScopeError};
-use kakunin_core::time::{UnixTime, Validity};
-use ring::rand::{SecureRandom, SystemRandom};
+use kakunin_core::certificate::{CaCertificate, CaRole};
+use kakunin_core::key::Algorithm;
+use kakunin_core::time::UnixTime;
 
 use crate::access::TenantId;
-use crate::agent::{AgentName, Who};
-use crate::directory::DirectoryError;
-use crate::feed::FeedKeyError;
+use crate::agent::Who;
 use crate::feeding::Feeds;
-use crate::files::{self, FileError, Readers};
+use crate::founding::{new_issuing, new_root};
 use crate::grouping::Group;
 use crate::home::{Home, HomeError, HomeLock};
-use crate::hook::HookId;
-use crate::issue::IssueError;
 use crate::keys::Keys;
-use crate::list::ListError;
 use crate::listed::Listed;
 use crate::marks::Marks;
-use crate::profile::{Kind, Subject, signed, to_be_signed};
-use crate::publish::{self, NextList, Period, Publication, Published, sign_list, to_pem};
-use crate::signer::{self, KeyFileError, Passphrase, PassphraseError, PassphraseSources, SealError};
-use crate::standing::{Order, Reason, Standing, StandingError};
-use crate::store::{
-    AgentRecord, FeedChange, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError,
-};
-use crate::term::{MAX_DAYS, MAX_HOURS, MAX_MINUTES};
+use crate::publish::{self, NextList, Period, Publication, Published, sign_list};
+use crate::signer::{self, PassphraseSources};
+use crate::standing::{Order, Reason, Standing};
+use crate::store::{AgentRecord, FeedChange, IssuerId, IssuerRecord, ListRecord, StandingChange, Store};
 
 pub use crate::enrol::{AnyAction, Budgets, Certified, Certify, Comeback, Renew, Renewed};
+pub use crate::failure::AuthorityError;
 pub use crate::feeding::{FeedEpoch, FeedMode};
 pub use crate::term::{Days, Hours, Minutes};
 
@@ -100,12 +88,7 @@ impl<'a> Authority<'a> {
         Marks::read(home)?.check(store.as_ref())?;
         let passphrase = sources.find_or_make()?;
         let root_key = signer::create(&home.root_key(), &passphrase, Algorithm::P256)?;
-        let not_before = now.plus(-BACKDATE);
-        let validity = Validity { not_before, not_after: now.plus(ROOT_DAYS * DAY) };
-        let root = authority_certificate(&Kind::Root, &root_key, &root_key, validity)?;
-        let root = CaCertificate::decode(&root, CaRole::Root)?;
-        files::replace(&home.root_certificate(), certificate_pem(&root)?.as_bytes(), Readers::Everyone)?;
-
+        let root = new_root(home, &root_key, now)?;
         let first = IssuerId::ROOT.next();
         let (issuing, issuing_key) = new_issuing(home, first, &root, &root_key, &passphrase, now)?;
         let record = |id, certificate: &CaCertificate| IssuerRecord {
@@ -442,264 +425,7 @@ pub fn find(store: &dyn Store, tenant: &TenantId, who: &Who) -> Result<AgentReco
     found.ok_or_else(|| AuthorityError::UnknownAgent { who: who.clone() })
 }
 
-fn new_issuing(
-    home: &Home,
-    id: IssuerId,
-    root: &CaCertificate,
-    root_key: &Signer,
-    passphrase: &Passphrase,
-    now: UnixTime,
-) -> Result<(CaCertificate, Signer), AuthorityError> {
-    let key = signer::create(&home.issuing_key(id), passphrase, Algorithm::P256)?;
-    let outer = root.decoded().validity();
-    let validity = Validity {
-        not_before: now.plus(-BACKDATE).max(outer.not_before),
-        not_after: now.plus(ISSUING_DAYS * DAY).min(outer.not_after),
-    };
-    if validity.not_after <= now {
-        return Err(AuthorityError::IssuerEnded { at: outer.not_after });
-    }
-    let der = authority_certificate(&Kind::Issuing { issuer: root }, &key, root_key, validity)?;
-    let certificate = CaCertificate::decode(&der, CaRole::Issuing)?;
-    files::replace(
-        &home.issuing_certificate(id),
-        certificate_pem(&certificate)?.as_bytes(),
-        Readers::Everyone,
-    )?;
-    Ok((certificate, key))
-}
-
-fn authority_certificate(
-    kind: &Kind<'_>,
-    key: &Signer,
-    issuer_key: &Signer,
-    validity: Validity,
-) -> Result<Vec<u8>, AuthorityError> {
-    let mut random = [0; 16];
-    SystemRandom::new().fill(&mut random).map_err(|_| AuthorityError::NoRandomness)?;
-    // Two homes must not have authorities of one name, so each carries a piece of its key.
-    let piece: String = key.public().key_id().to_hex().chars().take(8).collect();
-    let name = match kind {
-        Kind::Root => format!("Kakunin root {piece}"),
-        _ => format!("Kakunin issuing authority {piece}"),
-    };
-    let serial = SerialNumber::from_random(random);
-    let subject = Subject { name: &name, key: key.public(), validity, serial };
-    let tbs = to_be_signed(kind, &subject, issuer_key.algorithm())?;
-    Ok(signed(&tbs, issuer_key.algorithm(), &issuer_key.sign(&tbs)?)?)
-}
-
-fn certificate_pem(certificate: &CaCertificate) -> Result<String, AuthorityError> {
-    to_pem("CERTIFICATE", certificate.decoded().der())
-}
-
-/// An order that was not carried out.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthorityError {
-    /// No agent of that name or id.
-    #[error("there is no agent `{who}` here; see `kakunin agent list`")]
-    UnknownAgent {
-        /// What was asked for.
-        who: Who,
-    },
-    /// Every action, without the order to allow that.
-    #[error("the scope allows every action (`*`); name the actions, or pass --allow-any if that is meant")]
-    AnyAction,
-    /// Outside what a certificate may be valid for.
-    #[error("{days} days are not possible; ask for 1 to {MAX_DAYS}")]
-    Days {
-        /// What was asked for.
-        days: u16,
-    },
-    /// Outside what a list may be valid for.
-    #[error("{hours} hours are not possible; ask for 1 to {MAX_HOURS}")]
-    Hours {
-        /// What was asked for.
-        hours: u16,
-    },
-    /// Outside what a token may be good for.
-    #[error("{minutes} minutes are not possible; ask for 1 to {MAX_MINUTES}")]
-    Minutes {
-        /// What was asked for.
-        minutes: u16,
-    },
-    /// The issuer ended, or ends too soon.
-    #[error("the authority's certificate ended at {at}; run `kakunin rotate`")]
-    IssuerEnded {
-        /// When.
-        at: UnixTime,
-    },
-    /// No issuing authority is left.
-    #[error("every issuing authority is revoked; run `kakunin rotate`")]
-    NoIssuer,
-    /// The wall clock runs behind.
-    #[error("the clock says {now}, but the last list was signed at {last}; set the clock")]
-    ClockBehind {
-        /// What the clock says.
-        now: UnixTime,
-        /// When the last list was signed.
-        last: UnixTime,
-    },
-    /// No directory to renew.
-    #[error("`{name}` has no directory to renew{}; pass --out DIR, or certify it first", gone(missing))]
-    NowhereToRenew {
-        /// The agent.
-        name: AgentName,
-        /// Directories that are gone.
-        missing: Vec<PathBuf>,
-    },
-    /// A certificate request that proves nothing.
-    #[error("the certificate request cannot be used: {0}")]
-    Request(&'static str),
-    /// No randomness.
-    #[error("the system gives no randomness")]
-    NoRandomness,
-    /// The store knows less than was published: it was restored from a backup, or is another one.
-    #[error(
-        "the records are behind what was published: authority {issuer} had published {what} {published}, and they end with {found}; put the newest records back, or, if they are lost, run `kakunin restore --accept-loss`"
-    )]
-    RolledBack {
-        /// What is behind.
-        what: &'static str,
-        /// Whose.
-        issuer: IssuerId,
-        /// Where the store ends.
-        found: u64,
-        /// What was published.
-        published: u64,
-    },
-    /// Nothing to accept.
-    #[error("the records are not behind what was published: nothing is lost")]
-    NothingLost,
-    /// An authority that the records lost, and of which no certificate is here.
-    #[error("the records do not know authority {issuer}, and {} is not here: put it back, so that it can be revoked", path.display())]
-    LostIssuer {
-        /// Which one.
-        issuer: IssuerId,
-        /// Its certificate.
-        path: PathBuf,
-    },
-    /// What was published last is not to be read.
-    #[error("{} is not as it was written: restore it, or delete it if the records are surely the newest", path.display())]
-    Marks {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A value without an encoding.
-    #[error("a value cannot be encoded: {0}")]
-    Encoding(#[from] der::Error),
-    /// The agent's standing forbids it.
-    #[error(transparent)]
-    Standing(#[from] StandingError),
-    /// The scope breaks a rule.
-    #[error(transparent)]
-    Scope(#[from] ScopeError),
-    /// The recorded scope cannot be read.
-    #[error("the recorded scope cannot be read: {0}")]
-    RecordedScope(#[from] DecodeError),
-    /// A directory of an agent.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// The home.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The feed.
-    #[error("the feed: {0}")]
-    Feed(#[source] Box<FeedKeyError>),
-    /// A certificate that was not issued.
-    #[error(transparent)]
-    Issue(#[from] IssueError),
-    /// A list that was not signed.
-    #[error(transparent)]
-    List(#[from] ListError),
-    /// An authority's own certificate.
-    #[error("the authority's own certificate cannot be used: {0}")]
-    Certificate(#[from] CertificateError),
-    /// A key file.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    /// A key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The passphrase.
-    #[error(transparent)]
-    Passphrase(#[from] PassphraseError),
-    /// A secret that does not open.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// No webhook of that id.
-    #[error("there is no webhook {id} here")]
-    UnknownHook {
-        /// What was asked for.
-        id: HookId,
-    },
-    /// More webhooks than there may be.
-    #[error("there are {most} webhooks already, which is the most a tenant may have; delete one first")]
-    TooManyHooks {
-        /// How many there may be.
-        most: usize,
-    },
-    /// A key store.
-    #[error(transparent)]
-    Sign(#[from] SignError),
-    /// The records.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A file.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-impl AuthorityError {
-    /// Whether a rule said no, rather than something being broken or out of reach.
-    #[must_use]
-    pub const fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownAgent { .. }
-                | Self::AnyAction
-                | Self::Days { .. }
-                | Self::Hours { .. }
-                | Self::Minutes { .. }
-                | Self::NowhereToRenew { .. }
-                | Self::NothingLost
-                | Self::Request(_)
-                | Self::UnknownHook { .. }
-                | Self::TooManyHooks { .. }
-                | Self::Standing(_)
-                | Self::Scope(_)
-                | Self::Home(HomeError::Exists { .. })
-                | Self::Store(
-                    StoreError::NameTaken { .. }
-                        | StoreError::UnknownChain { .. }
-                        | StoreError::ChainClosed { .. }
-                        | StoreError::UnknownToken { .. }
-                        | StoreError::TokenUsed { .. }
-                )
-                | Self::Issue(IssueError::Store(
-                    StoreError::UnknownToken { .. } | StoreError::TokenUsed { .. }
-                ))
-                | Self::Directory(
-                    DirectoryError::OtherAgent { .. }
-                        | DirectoryError::NoAgent { .. }
-                        | DirectoryError::NotOurs { .. }
-                        | DirectoryError::KeyInTheWay { .. }
-                )
-        )
-    }
-}
-
-fn gone(missing: &[PathBuf]) -> String {
-    let list: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
-    if list.is_empty() { String::new() } else { format!(" (gone: {})", list.join(", ")) }
-}
-
 pub(crate) const DAY: i64 = 86_400;
-/// Twenty years, with their leap days.
-const ROOT_DAYS: i64 = 7_305;
-/// Five years.
-const ISSUING_DAYS: i64 = 1_826;
 const ROOT_LIST_DAYS: i64 = 400;
 /// Clocks lag; guards tolerate 120 s, and a certificate made now must work now.
 pub(crate) const BACKDATE: i64 = 60;

@@ -16,11 +16,15 @@ pub mod authority;
 pub mod directory;
 #[cfg(feature = "home")]
 mod enrol;
+#[cfg(feature = "home")]
+mod failure;
 pub mod feed;
 #[cfg(feature = "home")]
 mod feeding;
 #[cfg(feature = "home")]
 pub mod files;
+#[cfg(feature = "home")]
+mod founding;
 #[cfg(feature = "home")]
 pub mod grant;
 #[cfg(feature = "home")]
