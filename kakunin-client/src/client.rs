@@ -43,7 +43,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(options: ConnectOptions, addresses: Vec<Address>, agent: AgentId) -> Self {
         let board = Board::new(agent, options.alarm.clone());
-        Self { options, addresses, board, feed: Arc::new(FeedSource::new()) }
+        let feed = if options.without_feed { FeedSource::or_lists() } else { FeedSource::new() };
+        Self { options, addresses, board, feed: Arc::new(feed) }
     }
 
     /// Connections of one thread: a child of a fork must not use its parent's.

@@ -175,9 +175,9 @@ impl AgentPath {
         let standing = feed.map_or(standing, |word| standing.max(word.standing));
         // WIRE 3: a list with a policy says nothing good without the feed, however fresh the file is.
         let last_word = match (lists.issuing.policy(), feed) {
-            (None, _) => UnixTime::from_seconds(i64::MAX),
+            (_, Some(word)) => word.until,
+            (None, None) => UnixTime::from_seconds(i64::MAX),
             (Some(_), None) => NEVER,
-            (Some(_), Some(word)) => word.until,
         };
         let good_until = self.not_after().min(lists.next_update().plus(-1)).min(last_word);
         Ok(VerifiedAgent { path: self, lists, standing, good_until, feed })

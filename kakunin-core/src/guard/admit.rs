@@ -127,10 +127,11 @@ impl Inner {
         };
         // Of all that ends, the word of the feed ended first.
         let word = (reason == DenialReason::RevocationStale).then(|| snapshot.agent().feed()).flatten()?;
-        (word.until <= snapshot.agent().good_until()).then_some(if self.feed.is_none() {
-            Note::NoFeed
-        } else {
-            Note::SilentFeed
+        let asked = snapshot.agent().lists().issuing().policy().is_some();
+        (word.until <= snapshot.agent().good_until()).then_some(match (asked, &self.feed) {
+            (_, None) => Note::NoFeed,
+            (false, Some(_)) => Note::FeedNotAsked,
+            (true, Some(_)) => Note::SilentFeed,
         })
     }
 

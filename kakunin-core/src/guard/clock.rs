@@ -137,8 +137,8 @@ impl Timekeeper {
             boot: boot_id(),
             start_wall: clock.wall().millis(),
             start_boot: clock.boot_millis(),
-            audited: AtomicI64::new(i64::MIN / 2),
-            elapsed_offset: AtomicI64::new(i64::MIN / 2),
+            audited: AtomicI64::new(NEVER),
+            elapsed_offset: AtomicI64::new(NEVER),
             lead: AtomicI64::new(0),
             ahead: AtomicI64::new(clock.wall().millis().saturating_sub(clock.mono_nanos() / 1_000_000)),
             proven: AtomicI64::new(i64::MIN),
@@ -151,8 +151,15 @@ impl Timekeeper {
     pub(super) fn audit(&self, clock: &dyn Clock) -> Audit {
         let (wall, mono, boot) = (clock.wall().millis(), clock.mono_nanos() / 1_000_000, clock.boot_millis());
         let reached = self.start_wall.saturating_add(boot - self.start_boot);
-        self.elapsed_offset.store(reached - mono, Ordering::Relaxed);
-        self.lead.store(wall - reached, Ordering::Relaxed);
+        let slept = (reached - mono).saturating_sub(self.elapsed_offset.load(Ordering::Relaxed));
+        if slept >= LONGEST_GAP_MILLIS || !self.is_current(UnixMillis::from_millis(wall), mono) {
+            // What follows makes the clocks agree again. Others must not take that for a look: until this one is over, they
+            // would decide by what was known before the gap.
+            self.audited.store(NEVER, Ordering::Relaxed);
+        }
+        // Whoever sees one of these sees that, too.
+        self.elapsed_offset.store(reached - mono, Ordering::Release);
+        self.lead.store(wall - reached, Ordering::Release);
         let ahead = wall.saturating_sub(mono);
         let moved = ahead.saturating_sub(self.ahead.swap(ahead, Ordering::Relaxed));
         Audit {
@@ -170,9 +177,10 @@ impl Timekeeper {
     /// Whether the last audit still describes what the clocks say: recent, and no jump since.
     #[inline]
     pub(super) fn is_current(&self, wall: UnixMillis, mono_millis: i64) -> bool {
+        // In this order: clocks that a look after a gap has set right come with the end of the look before it.
+        let reached = mono_millis + self.elapsed_offset.load(Ordering::Acquire);
+        let jump = wall.millis() - reached - self.lead.load(Ordering::Acquire);
         let age = mono_millis - self.audited.load(Ordering::Acquire);
-        let reached = mono_millis + self.elapsed_offset.load(Ordering::Relaxed);
-        let jump = wall.millis() - reached - self.lead.load(Ordering::Relaxed);
         age < LONGEST_GAP_MILLIS && jump.abs() < LARGEST_JUMP_MILLIS
     }
 
@@ -213,6 +221,8 @@ fn boot_id() -> [u8; 16] {
 pub(super) const TOLERANCE_MILLIS: i64 = 120_000;
 /// Without an audit for this long, the next decision makes one itself. The keeper makes one every 250 ms.
 const LONGEST_GAP_MILLIS: i64 = 1_000;
+/// Before every time there is, and far enough from the least to reckon with.
+const NEVER: i64 = i64::MIN / 2;
 /// Slewing moves the clocks apart by at most 500 ppm; this is a step.
 const LARGEST_JUMP_MILLIS: i64 = 2_000;
 
@@ -260,6 +270,33 @@ mod tests {
         assert_eq!(keeper.audit(&clock), Audit { behind: true, jump: Some(-86_401_000) });
         assert_eq!(keeper.audit(&clock), Audit { behind: true, jump: None }, "told once");
         assert_eq!(keeper.now(clock.wall(), clock.mono_nanos() / 1_000_000).millis(), 1_000_001_000);
+    }
+
+    /// C179: the first decision after a gap looks; the others must not take its clocks for what it has not read yet.
+    #[test]
+    fn nobody_decides_by_the_old_view_while_the_first_one_after_a_gap_looks() {
+        for (asleep, stopped, stepped) in
+            [(3_600_000, 0, 0), (1_500, 0, 0), (0, 3_600_000, 0), (0, 0, 86_400_000)]
+        {
+            let clock = ManualClock::new(UnixMillis::from_millis(1_000_000_000));
+            let keeper = Timekeeper::start(&clock);
+            let mono = || clock.mono_nanos() / 1_000_000;
+            let current = || keeper.is_current(clock.wall(), mono());
+            keeper.looked(mono());
+            assert!(current());
+            clock.sleep(asleep);
+            clock.advance(stopped);
+            clock.set_wall(clock.wall().plus_millis(stepped));
+            let begun = mono();
+            keeper.audit(&clock);
+            assert!(!current(), "asleep {asleep}, stopped {stopped}, stepped {stepped}");
+            keeper.looked(begun);
+            assert!(current());
+            // The looks of every day leave it as it is.
+            clock.advance(250);
+            keeper.audit(&clock);
+            assert!(current());
+        }
     }
 
     #[test]

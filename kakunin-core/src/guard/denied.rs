@@ -26,6 +26,8 @@ pub(super) enum Note {
     Said(String),
     /// The list asks for a feed, and this guard was given none: no list in the directory will help.
     NoFeed,
+    /// The guard was given a feed, and the list asks for none: its file counts for nothing here.
+    FeedNotAsked,
     /// The last word of the feed is too old.
     SilentFeed,
 }
@@ -35,6 +37,7 @@ impl Note {
         match self {
             Self::Said(what) => what,
             Self::NoFeed => "the list asks for a feed, which no directory carries",
+            Self::FeedNotAsked => "this guard decides by a feed, and the list asks for none",
             Self::SilentFeed => "no word of the feed is young enough",
         }
     }
@@ -44,6 +47,9 @@ impl Note {
             Self::Said(_) => None,
             Self::NoFeed => Some(
                 "connect the agent: Agent.connect(url, agent) in place of from_dir, or kakunin_client in Rust; only an authority that is served --without-feed signs lists that are files and no more",
+            ),
+            Self::FeedNotAsked => Some(
+                "serve the authority with a feed, as it does unless it is told --without-feed, or connect without_feed to decide by lists alone",
             ),
             Self::SilentFeed => Some(
                 "see that the authority is served and can be reached from here; agent.status() tells what went wrong last",

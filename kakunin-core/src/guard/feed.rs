@@ -27,10 +27,15 @@ use crate::time::{UnixMillis, UnixTime};
 ///
 /// The follower's times are [`Clock::boot_millis`](super::Clock::boot_millis) of the guard's clock. Lists go the way of all
 /// lists, to the directory or the [`MemorySource`](super::MemorySource), and before the follower that stands on them.
+///
+/// A guard that was given one decides by a feed and by nothing else (WIRE 3): a list that asks for none allows nothing, however
+/// fresh its file is, unless code says so with [`FeedSource::or_lists`].
 #[derive(Debug, Default)]
 pub struct FeedSource {
     known: ArcSwapOption<Follower>,
     bells: Bells,
+    /// Whether a list that asks for no feed decides by itself.
+    or_lists: bool,
 }
 
 impl FeedSource {
@@ -38,6 +43,12 @@ impl FeedSource {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for whoever also takes lists that ask for no feed, and decides by their dates.
+    #[must_use]
+    pub fn or_lists() -> Self {
+        Self { or_lists: true, ..Self::default() }
     }
 
     /// Hands over what is known now, in the place of what was. Guards look at once.
@@ -128,7 +139,10 @@ impl Inner {
         let revoked = mark.as_ref().is_some_and(|mark| mark.revoked.contains(&own));
         let gone = |standing| if revoked { Standing::Revoked } else { standing };
         let silent = FeedWord { standing: gone(Standing::Good), head: None, until: NEVER };
-        let Some(policy) = policy else { return Ok(revoked.then_some(silent)) };
+        let Some(policy) = policy else {
+            let is_needed = self.feed.as_ref().is_some_and(|feed| !feed.or_lists);
+            return Ok((revoked || is_needed).then_some(silent));
+        };
         let Some(follower) = follower.filter(|follower| follower.issuer() == issuer) else {
             return Ok(Some(silent));
         };

@@ -272,6 +272,32 @@ fn a_revocation_that_was_heard_is_remembered_without_the_feed() {
     assert_eq!(place.asked(&place.guard()), "certificate.revoked");
 }
 
+/// C180: WIRE 3, a guard with a feed never falls back to the freshness of a file.
+#[test]
+fn a_guard_with_a_feed_takes_no_list_that_asks_for_none() {
+    let mut place = Place::new();
+    let guard = place.guard();
+    place.feed.publish(place.follower(2, FeedHead::START));
+    assert_eq!(place.asked(&guard), "allow");
+    // Genuine, newer, and fresh for a week: whoever holds the connection back needs no more.
+    place.house.publish(3, &[]);
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    let denied = guard.admit(&pay("1.00")).err().unwrap();
+    assert!(denied.fix().contains("without_feed"), "{denied}");
+    drop(guard);
+    assert_eq!(place.asked(&place.guard()), "revocation.stale", "at the start, too");
+    assert_eq!(
+        place.asked(&place.house.guard()),
+        "allow",
+        "where no feed was given, the file is all there is"
+    );
+    place.feed = Arc::new(FeedSource::or_lists());
+    assert_eq!(place.asked(&place.guard()), "allow", "code may say so");
+    // What asks for a feed gets one, whatever code says.
+    place.list(4, FeedHead::START);
+    assert_eq!(place.asked(&place.guard()), "revocation.stale");
+}
+
 /// C136: another authority's feed, and one that does not begin at the guard's list.
 #[test]
 fn a_feed_counts_only_for_the_list_it_leads_back_to() {
