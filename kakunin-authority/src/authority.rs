@@ -91,16 +91,20 @@ impl<'a> Authority<'a> {
         let root = new_root(home, &root_key, now)?;
         let first = IssuerId::ROOT.next();
         let (issuing, issuing_key) = new_issuing(home, first, &root, &root_key, &passphrase, now)?;
-        let record = |id, certificate: &CaCertificate| IssuerRecord {
+        let record = |id, tenant, certificate: &CaCertificate| IssuerRecord {
             id,
+            tenant,
             der: certificate.decoded().der().to_vec(),
             revoked: None,
         };
-        store.add_issuers(&[record(IssuerId::ROOT, &root), record(first, &issuing)])?;
+        let tenant = TenantId::default();
+        store.add_issuers(&[
+            record(IssuerId::ROOT, None, &root),
+            record(first, Some(tenant.clone()), &issuing),
+        ])?;
         let open = HashMap::from([(IssuerId::ROOT, root_key), (first, issuing_key)]);
         let keys = Keys { home: home.clone(), sources, passphrase: Some(passphrase), open };
         let issuing = vec![Issuing { id: first, certificate: issuing, revoked: false }];
-        let tenant = TenantId::default();
         let mut authority = Self {
             home: home.clone(),
             store,
@@ -370,7 +374,12 @@ impl<'a> Authority<'a> {
         let id = last.next();
         let (certificate, key) = new_issuing(&self.home, id, &self.root, root_key, &passphrase, now)?;
         let der = certificate.decoded().der().to_vec();
-        self.store.add_issuers(&[IssuerRecord { id, der, revoked: None }])?;
+        self.store.add_issuers(&[IssuerRecord {
+            id,
+            tenant: Some(self.tenant.clone()),
+            der,
+            revoked: None,
+        }])?;
         self.keys.open.insert(id, key);
         if old == OldIssuing::Revoke {
             for issuing in &mut self.issuing {

@@ -76,7 +76,12 @@ impl Authority<'_> {
         let pem = files::read(&path).map_err(|_| lost())?;
         let (_, der) = pem::decode_vec(&pem).map_err(|_| lost())?;
         let certificate = CaCertificate::decode(&der, CaRole::Issuing)?;
-        self.store.add_issuers(&[IssuerRecord { id, der, revoked: None }])?;
+        self.store.add_issuers(&[IssuerRecord {
+            id,
+            tenant: Some(self.tenant.clone()),
+            der,
+            revoked: None,
+        }])?;
         self.issuing.push(Issuing { id, certificate, revoked: false });
         Ok(())
     }

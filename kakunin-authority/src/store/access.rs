@@ -21,6 +21,12 @@ pub trait Access {
     /// [`StoreError`] when the records cannot be read.
     fn tenants(&self) -> Result<Vec<TenantId>, StoreError>;
 
+    /// When a tenant was added; `None` when there is no such tenant. The tenant `default` was at the beginning of time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn tenant_since(&self, tenant: &TenantId) -> Result<Option<UnixTime>, StoreError>;
+
     /// Adds a key.
     ///
     /// # Errors

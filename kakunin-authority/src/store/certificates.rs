@@ -13,8 +13,8 @@ pub trait Certificates {
     /// Takes a serial number for a good agent: the first step of issuing.
     ///
     /// # Errors
-    /// [`StoreError::SerialTaken`] when the number was taken before, [`StoreError::NotGood`] when there is no such
-    /// agent in good standing, [`StoreError::UnknownIssuer`] when there is no such issuer.
+    /// [`StoreError::NotGood`] when there is no such agent in good standing, [`StoreError::UnknownIssuer`] when the
+    /// agent's tenant has no such issuer, [`StoreError::SerialTaken`] when the number was taken before.
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError>;
 
     /// Keeps what is about to be signed. From here on the certificate counts as issued.

@@ -5,13 +5,14 @@ use std::fmt;
 use kakunin_core::time::UnixTime;
 
 use super::StoreError;
+use crate::access::TenantId;
 
 /// The authorities.
 pub trait Issuers {
     /// Adds authorities, all or none; the root is [`IssuerId::ROOT`], the others follow in order.
     ///
     /// # Errors
-    /// [`StoreError::IssuerTaken`] when one exists.
+    /// [`StoreError::IssuerTaken`] when one exists, [`StoreError::UnknownTenant`] when one is nobody's.
     fn add_issuers(&mut self, issuers: &[IssuerRecord]) -> Result<(), StoreError>;
 
     /// Every authority, root first, newest last.
@@ -61,6 +62,8 @@ impl fmt::Display for IssuerId {
 pub struct IssuerRecord {
     /// Which one.
     pub id: IssuerId,
+    /// Whose agents it certifies; nobody's, for the root, which certifies none.
+    pub tenant: Option<TenantId>,
     /// Its certificate.
     pub der: Vec<u8>,
     /// When it was revoked.

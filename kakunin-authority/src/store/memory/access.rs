@@ -8,15 +8,20 @@ use crate::access::{KeyPrefix, TenantId};
 use crate::store::{Access, Answer, ApiKeyRecord, Begun, Requests, StoreError};
 
 impl Access for MemoryStore {
-    fn add_tenant(&mut self, tenant: &TenantId, _: UnixTime) -> Result<(), StoreError> {
-        if self.now.tenants.insert(tenant.clone()) {
-            return Ok(());
+    fn add_tenant(&mut self, tenant: &TenantId, at: UnixTime) -> Result<(), StoreError> {
+        if self.now.tenants.contains_key(tenant) {
+            return Err(StoreError::TenantTaken { tenant: tenant.clone() });
         }
-        Err(StoreError::TenantTaken { tenant: tenant.clone() })
+        self.now.tenants.insert(tenant.clone(), at);
+        Ok(())
     }
 
     fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
-        Ok(self.now.tenants.iter().cloned().collect())
+        Ok(self.now.tenants.keys().cloned().collect())
+    }
+
+    fn tenant_since(&self, tenant: &TenantId) -> Result<Option<UnixTime>, StoreError> {
+        Ok(self.now.tenants.get(tenant).copied())
     }
 
     fn add_key(&mut self, key: &ApiKeyRecord) -> Result<(), StoreError> {

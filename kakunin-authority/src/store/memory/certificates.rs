@@ -14,10 +14,13 @@ impl Certificates for MemoryStore {
         let Reservation { serial, issuer, agent, key, validity } = *reservation;
         let good = |known: &&crate::store::AgentRecord| known.id == agent && known.standing == Standing::Good;
         let found = self.now.agents.iter().find(good).ok_or(StoreError::NotGood { id: agent })?;
+        let by = self.now.issuers.get(&issuer).and_then(|by| by.tenant.as_ref());
+        if by != Some(&found.tenant) {
+            return Err(StoreError::UnknownIssuer { issuer });
+        }
         if self.now.certificates.iter().any(|kept| kept.record.serial == serial) {
             return Err(StoreError::SerialTaken { serial });
         }
-        self.now.has_issuer(issuer)?;
         let record = CertificateRecord {
             serial,
             issuer,

@@ -12,6 +12,7 @@ impl Issuers for MemoryStore {
             if all.insert(issuer.id, issuer.clone()).is_some() {
                 return Err(StoreError::IssuerTaken { issuer: issuer.id });
             }
+            issuer.tenant.as_ref().map_or(Ok(()), |tenant| self.now.has_tenant(tenant))?;
         }
         self.now.issuers = all;
         Ok(())

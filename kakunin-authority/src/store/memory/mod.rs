@@ -15,7 +15,7 @@ mod lists;
 mod receipts;
 mod tokens;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kakunin_core::digest::Digest;
@@ -40,7 +40,7 @@ pub struct MemoryStore {
 #[derive(Clone, Debug)]
 struct State {
     issuers: BTreeMap<IssuerId, IssuerRecord>,
-    tenants: BTreeSet<TenantId>,
+    tenants: BTreeMap<TenantId, UnixTime>,
     keys: Vec<ApiKeyRecord>,
     /// In the order they were added, like everything in a `Vec` here.
     agents: Vec<AgentRecord>,
@@ -103,7 +103,7 @@ impl Default for MemoryStore {
     fn default() -> Self {
         let now = State {
             issuers: BTreeMap::new(),
-            tenants: BTreeSet::from([TenantId::default()]),
+            tenants: BTreeMap::from([(TenantId::default(), UnixTime::from_seconds(0))]),
             keys: Vec::new(),
             agents: Vec::new(),
             events: Vec::new(),
@@ -152,7 +152,7 @@ impl Store for MemoryStore {
 
 impl State {
     fn has_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
-        if self.tenants.contains(tenant) {
+        if self.tenants.contains_key(tenant) {
             return Ok(());
         }
         Err(StoreError::UnknownTenant { tenant: tenant.clone() })

@@ -28,6 +28,13 @@ impl Access for PostgresStore {
         })
     }
 
+    fn tenant_since(&self, tenant: &TenantId) -> Result<Option<UnixTime>, StoreError> {
+        self.read(|session| {
+            let sql = "SELECT created FROM tenants WHERE id = $1";
+            session.row(sql, &[&tenant.as_str()])?.map(|row| time(&row, 0)).transpose()
+        })
+    }
+
     fn add_key(&mut self, key: &ApiKeyRecord) -> Result<(), StoreError> {
         let agents: Option<Vec<u8>> =
             key.agents.as_ref().map(|agents| agents.iter().flat_map(|agent| *agent.as_bytes()).collect());

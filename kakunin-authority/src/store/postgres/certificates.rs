@@ -108,15 +108,16 @@ impl Certificates for PostgresStore {
 /// Takes a serial number, as one step of several.
 pub(super) fn reserve(session: &mut Session, reservation: &Reservation) -> Result<(), StoreError> {
     let Reservation { serial, issuer, agent, key, validity } = *reservation;
-    let good = "SELECT 1 FROM agents WHERE id = $1 AND standing = 'good'";
-    if !session.is_there(good, &[&&agent.as_bytes()[..]])? {
-        return Err(StoreError::NotGood { id: agent });
+    let good =
+        "SELECT coalesce((SELECT issuers.tenant = agents.tenant FROM issuers WHERE issuers.id = $2), false)
+                FROM agents WHERE id = $1 AND standing = 'good'";
+    match session.row(good, &[&&agent.as_bytes()[..], &number(issuer)])? {
+        None => return Err(StoreError::NotGood { id: agent }),
+        Some(row) if !row.try_get::<_, bool>(0)? => return Err(StoreError::UnknownIssuer { issuer }),
+        Some(_) => {}
     }
     if session.is_there("SELECT 1 FROM certificates WHERE serial = $1", &[&serial.as_bytes()])? {
         return Err(StoreError::SerialTaken { serial });
-    }
-    if !session.is_there("SELECT 1 FROM issuers WHERE id = $1", &[&number(issuer)])? {
-        return Err(StoreError::UnknownIssuer { issuer });
     }
     let sql = "INSERT INTO certificates
                (serial, issuer, tenant, agent, key, not_before, not_after, standing, since, reason)

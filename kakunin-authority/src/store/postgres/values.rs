@@ -60,6 +60,11 @@ pub(super) fn tenant(row: &Row, column: usize) -> Result<TenantId, StoreError> {
     TenantId::parse(row.try_get(column)?).ok_or_else(|| damaged("tenant"))
 }
 
+pub(super) fn maybe_tenant(row: &Row, column: usize) -> Result<Option<TenantId>, StoreError> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| TenantId::parse(text).ok_or_else(|| damaged("tenant"))).transpose()
+}
+
 pub(super) fn standing(row: &Row, column: usize) -> Result<Standing, StoreError> {
     let word: &str = row.try_get(column)?;
     let all = [Standing::Good, Standing::Held, Standing::Revoked];

@@ -28,6 +28,12 @@ impl Access for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn tenant_since(&self, tenant: &TenantId) -> Result<Option<UnixTime>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT created FROM tenants WHERE id = ?1")?;
+        let since = statement.query_row([tenant.as_str()], |row| row.get(0)).optional()?;
+        Ok(since.map(UnixTime::from_seconds))
+    }
+
     fn add_key(&mut self, key: &ApiKeyRecord) -> Result<(), StoreError> {
         let agents: Option<Vec<u8>> =
             key.agents.as_ref().map(|agents| agents.iter().flat_map(|agent| *agent.as_bytes()).collect());

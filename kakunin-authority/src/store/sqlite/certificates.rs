@@ -88,7 +88,8 @@ pub(super) fn reserve(connection: &Connection, reservation: &Reservation) -> Res
     let sql = "INSERT INTO certificates
                (serial, issuer, tenant, agent, key, not_before, not_after, standing, since, reason)
                SELECT ?1, ?2, tenant, id, ?4, ?5, ?6, 'good', ?5, 0 FROM agents
-               WHERE id = ?3 AND standing = 'good'";
+               WHERE id = ?3 AND standing = 'good'
+               AND tenant = (SELECT issuers.tenant FROM issuers WHERE issuers.id = ?2)";
     let taken = connection.prepare_cached(sql)?.execute(params![
         serial.as_bytes(),
         issuer.number(),
@@ -100,8 +101,14 @@ pub(super) fn reserve(connection: &Connection, reservation: &Reservation) -> Res
     match Broken::rule(&taken) {
         Some(Broken::Unique) => Err(StoreError::SerialTaken { serial }),
         Some(Broken::Reference) => Err(StoreError::UnknownIssuer { issuer }),
-        None if taken? == 0 => Err(StoreError::NotGood { id: agent }),
-        None => Ok(()),
+        None if taken? == 1 => Ok(()),
+        None => {
+            let sql = "SELECT 1 FROM agents WHERE id = ?1 AND standing = 'good'";
+            match connection.prepare_cached(sql)?.exists([agent.as_bytes()])? {
+                true => Err(StoreError::UnknownIssuer { issuer }),
+                false => Err(StoreError::NotGood { id: agent }),
+            }
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Agents are of one tenant: whoever asks for another's finds nothing, and changes nothing.
 
 use kakunin_authority::AgentName;
+use kakunin_authority::access::TenantId;
 use kakunin_authority::standing::Standing;
 use kakunin_authority::store::{
-    Access, AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, Certificates, StoreError,
+    Access, AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, Certificates, IssuerId, IssuerRecord,
+    Issuers, StoreError,
 };
 use kakunin_core::id::AgentId;
 
-use super::{Bench, agent, at, fresh, ours, theirs};
+use super::{Bench, agent, at, first, fresh, ours, reservation, theirs};
 
 #[test]
 fn an_agent_of_one_tenant_is_no_agent_of_another() {
@@ -110,4 +112,33 @@ fn no_step_of_issuing_is_taken_for_an_agent_that_is_not_good() {
     assert_eq!(bench.store.certificates(&ours(), agent(1).id).unwrap(), []);
     let name = AgentName::parse("agent-1").unwrap();
     assert_eq!(bench.store.agent_named(&ours(), &name).unwrap().unwrap().standing, Standing::Revoked);
+}
+
+#[test]
+fn an_issuer_of_one_tenant_certifies_nobody_of_another() {
+    let mut bench = Bench::new();
+    let store = &mut bench.store;
+    store.add_tenant(&theirs(), at(1)).unwrap();
+    let second = first().next();
+    let record = |id, tenant| IssuerRecord { id, tenant, der: vec![1], revoked: None };
+    let nobody = TenantId::parse("nobody").unwrap();
+    let refused = store.add_issuers(&[record(second, Some(nobody.clone()))]);
+    assert!(matches!(refused, Err(StoreError::UnknownTenant { tenant }) if tenant == nobody));
+    store.add_issuers(&[record(second, Some(theirs()))]).unwrap();
+    let tenants: Vec<_> = store.issuers().unwrap().into_iter().map(|issuer| issuer.tenant).collect();
+    assert_eq!(tenants, [None, Some(ours()), Some(theirs())]);
+    store.add_agent(&agent(1)).unwrap();
+    store.add_agent(&AgentRecord { tenant: theirs(), ..agent(2) }).unwrap();
+    // The root certifies nobody at all.
+    for (issuer, of) in [(second, 1), (first(), 2), (IssuerId::ROOT, 1), (IssuerId::ROOT, 2)] {
+        let refused = store.reserve(&reservation(issuer, 7, of));
+        assert!(
+            matches!(refused, Err(StoreError::UnknownIssuer { issuer: id }) if id == issuer),
+            "{refused:?}"
+        );
+    }
+    store.reserve(&reservation(first(), 1, 1)).unwrap();
+    store.reserve(&reservation(second, 2, 2)).unwrap();
+    assert_eq!(store.tenant_since(&theirs()).unwrap(), Some(at(1)));
+    assert_eq!(store.tenant_since(&nobody).unwrap(), None);
 }

@@ -33,7 +33,7 @@ fn a_verb_that_fails_takes_nothing_else_with_it() {
             store.add_agent(&agent(1))?;
             assert!(matches!(store.add_agent(&agent(1)), Err(StoreError::AgentTaken { .. })));
             // Its second part fails: the first must not stay.
-            let issuer = IssuerRecord { id: IssuerId::ROOT, der: Vec::new(), revoked: None };
+            let issuer = IssuerRecord { id: IssuerId::ROOT, tenant: None, der: Vec::new(), revoked: None };
             let twice = store.add_issuers(&[issuer.clone(), issuer]);
             assert!(matches!(twice, Err(StoreError::IssuerTaken { .. })));
             assert_eq!(store.issuers()?, []);

@@ -108,7 +108,8 @@ impl Bench {
     }
 
     pub(super) fn add_issuer(&mut self, id: IssuerId) {
-        self.store.add_issuers(&[IssuerRecord { id, der: vec![1], revoked: None }]).unwrap();
+        let tenant = (id != IssuerId::ROOT).then(ours);
+        self.store.add_issuers(&[IssuerRecord { id, tenant, der: vec![1], revoked: None }]).unwrap();
     }
 
     pub(super) fn reserve(&mut self, number: u16, of: u8) -> Result<(), StoreError> {

@@ -114,7 +114,7 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
 fn a_migration_is_rehearsed_on_a_copy() {
     let (_folder, home) = old_home();
     let before = schema(&home.store());
-    assert_eq!(SqliteStore::rehearse(&home.store()).unwrap(), Rehearsal { found: 1, known: 9 });
+    assert_eq!(SqliteStore::rehearse(&home.store()).unwrap(), Rehearsal { found: 1, known: 10 });
     assert_eq!(schema(&home.store()), before);
     // What would not go through is told before anything is changed.
     let connection = Connection::open(home.store()).unwrap();
@@ -175,7 +175,7 @@ fn schema(path: &Path) -> Vec<String> {
 const AFTER: i64 = 1_795_624_700;
 
 /// Never change one: homes keep these, and refuse a program that brings others.
-const RELEASED: [&str; 9] = [
+const RELEASED: [&str; 10] = [
     "62ff7b5a425d267baa8c6184312aec82cb97885e5d017b67a22f72cb0a8f3c63",
     "1b786a14c354ff6cf538cc34781f1c8128cf1c8b16900046b3e64930f8c20c59",
     "eb455b7fc440590caf7e8010416c3b52776057007472444af77c2d61252f94f8",
@@ -185,4 +185,5 @@ const RELEASED: [&str; 9] = [
     "dbc8dd745d93aee82e86151ebf396427dabc1d7e8aad7ce0328c4c77dfae9adb",
     "8ab01850e4d23f560204a45545f2bcbba0fd03ea54db010a4ce049c306b6d911",
     "37430f3cdc319427496d50e8fdd55adbcea82209390d01bc01784a3ef8d703fb",
+    "4d0131ba60f98a95798063e9f66c7b594b285594f825d2ff485a553f367a8ba4",
 ];

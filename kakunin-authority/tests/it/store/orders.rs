@@ -25,7 +25,7 @@ use super::{at, serial};
 #[derive(Clone, Debug)]
 pub(super) enum Order {
     Tenant(u8),
-    Issuers(Vec<u8>),
+    Issuers(Vec<(u8, Option<u8>)>),
     RevokeIssuer(u8, i64),
     Agent {
         tenant: u8,
@@ -140,7 +140,7 @@ pub(super) fn any_orders(most: usize) -> impl Strategy<Value = Vec<Order>> {
     // Without a beginning most orders would only say what is missing.
     let beginning = [
         Order::Tenant(1),
-        Order::Issuers(vec![0, 1, 2]),
+        Order::Issuers(vec![(0, None), (1, Some(0)), (2, Some(1))]),
         Order::Agent { tenant: 0, id: 0, name: 0, at: 1 },
         Order::Agent { tenant: 1, id: 1, name: 0, at: 2 },
         Order::Declared(DeclaredOrder::Chain { tenant: 0, id: 0, text: String::new(), at: 1 }),
@@ -152,7 +152,9 @@ pub(super) fn any_orders(most: usize) -> impl Strategy<Value = Vec<Order>> {
 fn any_order() -> impl Strategy<Value = Order> {
     prop_oneof![
         12 => any_single(),
-        3 => (0..8_u8, 1..3_u8, 0..2_u8, 10..40_i64).prop_map(|(serial, issuer, id, end)| {
+        3 => (0..8_u8, 0..2_u8, 10..40_i64).prop_map(|(serial, id, end)| {
+            // By its tenant's own, as they are in the beginning.
+            let issuer = id + 1;
             let steps = [Order::Reserve { serial, issuer, id, end }, Order::Tbs(serial), Order::Certificate(serial)];
             Order::Batch(steps.to_vec(), false)
         }),
@@ -178,7 +180,7 @@ fn any_single() -> impl Strategy<Value = Order> {
     let who = prop_oneof![3 => (0..2_u8).prop_map(|id| (id, id)), 1 => (tenant.clone(), id.clone())];
     prop_oneof![
         1 => tenant.clone().prop_map(Order::Tenant),
-        1 => vec(issuer.clone(), 1..3).prop_map(Order::Issuers),
+        1 => vec((issuer.clone(), prop::option::of(tenant.clone())), 1..3).prop_map(Order::Issuers),
         1 => (issuer.clone(), second.clone()).prop_map(|(issuer, at)| Order::RevokeIssuer(issuer, at)),
         3 => (who.clone(), small.clone(), second.clone())
             .prop_map(|((tenant, id), name, at)| Order::Agent { tenant, id, name, at }),
@@ -211,7 +213,7 @@ fn any_single() -> impl Strategy<Value = Order> {
         1 => (tenant, small.clone()).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
         4 => any_about_tokens(),
-        4 => any_about_declared().prop_map(Order::Declared),
+        6 => any_about_declared().prop_map(Order::Declared),
         1 => second.clone().prop_map(Order::Forget),
         3 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
             .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
@@ -236,8 +238,12 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
     match order {
         Order::Tenant(number) => said(store.add_tenant(&tenant(*number), at(1))),
         Order::Issuers(numbers) => {
-            let record =
-                |number: &u8| IssuerRecord { id: issuer(*number), der: vec![*number], revoked: None };
+            let record = |(number, whose): &(u8, Option<u8>)| IssuerRecord {
+                id: issuer(*number),
+                tenant: whose.map(tenant),
+                der: vec![*number],
+                revoked: None,
+            };
             said(store.add_issuers(&numbers.iter().map(record).collect::<Vec<_>>()))
         }
         Order::RevokeIssuer(number, second) => said(store.revoke_issuer(issuer(*number), at(*second))),
@@ -375,7 +381,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             let validity = Validity { not_before: at(0), not_after: at(30) };
             let reservation = Reservation {
                 serial: serial((*taken).into()),
-                issuer: issuer(1),
+                issuer: issuer(id + 1),
                 agent: agent(*id),
                 key: Digest::of(&[*key]),
                 validity,
@@ -410,6 +416,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     line("audit chain", said(store.check_audit(None)));
     for number in 0..3 {
         let whose = &tenant(number);
+        line("since", said(store.tenant_since(whose)));
         line("agents", said(store.agents(whose)));
         line("keys", said(store.keys(whose)));
         line("key", said(store.key(&prefix(number))));
