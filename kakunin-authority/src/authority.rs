@@ -301,7 +301,7 @@ impl<'a> Authority<'a> {
             None => self.sign_root_list(now)?,
         };
         let current = self.current()?.id;
-        self.marks.set_list(IssuerId::ROOT, root.number);
+        self.marks.set_list(IssuerId::ROOT, root.number)?;
         let mut lists = vec![root.der];
         let mut newest = None;
         let live = self.live(now)?;
@@ -314,8 +314,8 @@ impl<'a> Authority<'a> {
             let (signer, number) = (self.keys.signer(id)?, self.group.take_number(id));
             let next = NextList { id, issuer: &issuing.certificate, period, policy, number };
             let list = sign_list(self.store.as_mut(), &mut self.listed, signer, next)?;
-            self.marks.set_list(id, list.number);
-            self.marks.set_feed(id, self.store.feed_position(id)?);
+            self.marks.set_list(id, list.number)?;
+            self.marks.set_feed(id, self.store.feed_position(id)?)?;
             lists.push(list.der.clone());
             if id == current {
                 newest = Some(list);
@@ -325,6 +325,8 @@ impl<'a> Authority<'a> {
         let (number, next_update) = (list.number, list.next_update);
         let published = Published::new(&self.root, self.issuing()?, list, &lists)?;
         // Before anything of it leaves: a store that knows less later was restored.
+        self.marks.check_orders(self.store.as_ref())?;
+        self.marks.set_orders(self.store.audit_head()?);
         self.marks.keep(&self.home)?;
         publish::write(&self.home, &published)?;
         // Only what is on the disk is shown.
@@ -332,6 +334,29 @@ impl<'a> Authority<'a> {
         self.group.is_published();
         let issuer = self.issuing()?.decoded().key().key_id();
         Ok(Publication { number, next_update, path: self.home.lists()?, issuer, feeds: self.feed_epochs() })
+    }
+
+    /// Holds the log of orders against what this home remembers of it.
+    ///
+    /// # Errors
+    /// [`AuthorityError::OrdersLost`] when it is shorter or another one.
+    #[cfg(feature = "http")]
+    pub(crate) fn check_orders(&self) -> Result<(), AuthorityError> {
+        self.marks.check_orders(self.store.as_ref())
+    }
+
+    /// Remembers outside the records how far their log of orders goes. Before this no order is answered as carried out.
+    ///
+    /// # Errors
+    /// [`AuthorityError::OrdersLost`] when the log is shorter than it was, or what cannot be read or written.
+    pub(crate) fn remember_orders(&mut self) -> Result<(), AuthorityError> {
+        let head = self.store.audit_head()?;
+        if self.marks.orders() == head {
+            return Ok(());
+        }
+        self.marks.check_orders(self.store.as_ref())?;
+        self.marks.set_orders(head);
+        self.marks.keep(&self.home)
     }
 
     /// What was last published since this home was opened.

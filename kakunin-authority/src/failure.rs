@@ -96,6 +96,16 @@ pub enum AuthorityError {
         /// What was published.
         published: u64,
     },
+    /// The store knows fewer orders than were given: it was restored from a backup, or is another one.
+    #[error(
+        "the records are behind what was ordered: the audit log had {known} rows, and the one here ends with {found} or goes another way; put the newest records back, or, if they are lost, run `kakunin restore --accept-loss`"
+    )]
+    OrdersLost {
+        /// How many rows the store has.
+        found: u64,
+        /// How many there were.
+        known: u64,
+    },
     /// Nothing to accept.
     #[error("the records are not behind what was published: nothing is lost")]
     NothingLost,
@@ -179,6 +189,12 @@ pub enum AuthorityError {
 }
 
 impl AuthorityError {
+    /// Whether the records are older than what this home has seen.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::RolledBack { .. } | Self::OrdersLost { .. })
+    }
+
     /// Whether a rule said no, rather than something being broken or out of reach.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {

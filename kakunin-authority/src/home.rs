@@ -243,13 +243,27 @@ impl Home {
         (read.is_ok() && !url.is_empty()).then_some(url)
     }
 
-    /// Waits until no other process changes this home.
-    pub(crate) fn lock(&self) -> Result<HomeLock, HomeError> {
+    fn lock_file(&self) -> Result<(PathBuf, File), FileError> {
         let path = self.path.join("lock");
-        let fail = |source| FileError::new("open", &path, source);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(fail)?;
+        let file = options.open(&path).map_err(|source| FileError::new("open", &path, source))?;
+        Ok((path, file))
+    }
+
+    /// The right to change this home, unless another process has it.
+    pub(crate) fn try_lock(&self) -> Result<Option<HomeLock>, HomeError> {
+        let (path, file) = self.lock_file()?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(HomeLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(FileError::new("lock", &path, error).into()),
+        }
+    }
+
+    /// Waits until no other process changes this home.
+    pub(crate) fn lock(&self) -> Result<HomeLock, HomeError> {
+        let (path, file) = self.lock_file()?;
         let start = Instant::now();
         loop {
             match file.try_lock() {

@@ -72,4 +72,6 @@ pub use agent::{AgentName, Who};
 pub use authority::{Authority, AuthorityError};
 #[cfg(feature = "home")]
 pub use home::Home;
+#[cfg(feature = "home")]
+pub use loss::Accepted;
 pub use memory::MemoryAuthority;

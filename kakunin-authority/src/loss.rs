@@ -4,23 +4,27 @@
 //! store. So nothing of what was issued before is trusted any longer: a new issuing authority takes the place of the
 //! old ones, which are revoked with everything below them, and the root's list that says so has a number above any that
 //! was published. Every agent that is still meant to act is certified anew.
+//!
+//! The same holds for whoever gives orders: keys, tokens and webhooks may have been taken away since, so none of them is
+//! good any longer, and the owner gets a new key.
 
 use der::pem;
 use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::time::UnixTime;
 
 use crate::access::Actor;
+use crate::api_key::{ApiKey, OwnerKey};
 use crate::authority::{Authority, AuthorityError, Issuing, OldIssuing};
 use crate::files;
 use crate::marks::Marks;
 use crate::publish::Publication;
 use crate::standing::{Reason, Standing};
-use crate::store::{AuditRecord, IssuerId, IssuerRecord, Outcome, StandingChange};
+use crate::store::{AuditRecord, HookChange, IssuerId, IssuerRecord, Outcome, StandingChange};
 use crate::term::Hours;
 
 impl Authority<'_> {
-    /// Takes the records as they are, although they are behind what was published, and says so in the audit log before
-    /// anything else. Says how many agents it suspended. The authority has to be opened by [`Authority::open_behind`].
+    /// Takes the records as they are, although they are behind what was published or ordered, and says so in the audit
+    /// log before anything else. The authority has to be opened by [`Authority::open_behind`].
     ///
     /// # Errors
     /// [`AuthorityError::NothingLost`] when nothing is missing; otherwise what could not be recorded or signed, in
@@ -30,10 +34,10 @@ impl Authority<'_> {
         text: &str,
         hours: Hours,
         now: UnixTime,
-    ) -> Result<(Publication, usize), AuthorityError> {
+    ) -> Result<Accepted, AuthorityError> {
         let marks = self.marks.clone();
         let Err(behind) = marks.check(self.store.as_ref()) else { return Err(AuthorityError::NothingLost) };
-        if !matches!(behind, AuthorityError::RolledBack { .. }) {
+        if !behind.is_loss() {
             return Err(behind);
         }
         // Keys first: what is recorded must also be done.
@@ -54,6 +58,7 @@ impl Authority<'_> {
             self.find_again(IssuerId::from_number(number))?;
         }
         let suspended = self.suspend_all(text, now)?;
+        let (keys, webhooks) = self.shut_out(now)?;
         let all: Vec<_> = self.store.issuers()?.into_iter().map(|issuer| issuer.id).collect();
         for issuer in all {
             // A crash leaves numbers that nobody uses.
@@ -62,8 +67,31 @@ impl Authority<'_> {
         // From here on the records count: only what they say is published, under numbers that nobody has seen.
         self.marks = Marks::of(self.store.as_ref())?;
         let publication = self.rotate(OldIssuing::Revoke, hours, now)?;
+        let owner = self.make_owner_key(OwnerKey::Another, now)?;
         self.store.audit_outcome(id, &Outcome::Done, now)?;
-        Ok((publication, suspended))
+        self.remember_orders()?;
+        Ok(Accepted { publication, suspended, keys, webhooks, owner })
+    }
+
+    /// Takes their power from everything that stands for a caller, of every tenant: nobody knows which of it was taken
+    /// away since. Says how many keys it revoked and how many webhooks it turned off.
+    fn shut_out(&mut self, now: UnixTime) -> Result<(usize, usize), AuthorityError> {
+        let (mut keys, mut webhooks) = (0, 0);
+        for tenant in self.store.tenants()? {
+            for key in self.store.keys(&tenant)?.iter().filter(|key| key.revoked.is_none()) {
+                self.store.revoke_key(&tenant, &key.prefix, now)?;
+                keys += 1;
+            }
+            for hook in self.store.hooks(&tenant)?.iter().filter(|hook| hook.active) {
+                let off = HookChange { active: Some(false), ..HookChange::default() };
+                self.store.set_hook(&tenant, hook.id, &off, now)?;
+                webhooks += 1;
+            }
+        }
+        // Whatever their times say, and a request that was begun is not gone on with.
+        self.store.forget_tokens(END)?;
+        self.store.forget_requests(END)?;
+        Ok((keys, webhooks))
     }
 
     /// Records an issuing authority that the store has lost, so that it can be revoked.
@@ -103,3 +131,22 @@ impl Authority<'_> {
         Ok(suspended)
     }
 }
+
+/// What accepting a loss did.
+#[derive(Debug)]
+#[must_use = "the owner's new key is shown here and never again"]
+pub struct Accepted {
+    /// The lists that say so.
+    pub publication: Publication,
+    /// How many agents were good and are suspended.
+    pub suspended: usize,
+    /// How many API keys stood and are revoked.
+    pub keys: usize,
+    /// How many webhooks were active and are turned off.
+    pub webhooks: usize,
+    /// The owner's new key.
+    pub owner: Option<ApiKey>,
+}
+
+/// After every time that records hold, and within what a store can keep.
+const END: UnixTime = UnixTime::from_seconds(1 << 40);

@@ -248,7 +248,7 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 // What this process has in memory, another one has changed since.
                 Err(error @ StoreError::Fenced { .. }) => return Err(AuthorityError::from(error).into()),
                 Err(error) => service.note("store.not_confirmed", &error),
-                Ok(()) => {}
+                Ok(()) => end_if_gone_back(authority.check_orders())?,
             }
         }
         match service.orders.next(wake) {
@@ -263,19 +263,26 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                     next = (done.len() < TOGETHER).then(|| service.orders.urgent()).flatten();
                 }
                 let published = authority.end_group();
+                // Before anybody is told: whoever puts older records in the place of these is found out by that.
+                let remembered = authority.remember_orders();
                 // INVARIANT: an answer means published, so whoever has it and asks for the list gets that one, and
                 // whoever listens has been told.
                 show(service, authority);
                 send_out(service, authority);
-                if let Err(error) = &published {
-                    service.note("orders.not_published", error);
+                for (what, came) in
+                    [("orders.not_published", &published), ("orders.not_remembered", &remembered)]
+                {
+                    if let Err(error) = came {
+                        service.note(what, error);
+                    }
                 }
                 for (deliver, asked) in done {
                     // Whoever is dropped is told that it failed, though it is recorded; it is published as soon as possible.
-                    if !asked || published.is_ok() {
+                    if remembered.is_ok() && (!asked || published.is_ok()) {
                         deliver();
                     }
                 }
+                end_if_gone_back(published.and(remembered))?;
                 service.hooks.wake.notify_one();
             }
             Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
@@ -298,6 +305,14 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
             }
             Next::End => return Ok(()),
         }
+    }
+}
+
+/// Ends the service when its records are older than they were: somebody put a backup in their place.
+fn end_if_gone_back(checked: Result<(), AuthorityError>) -> Result<(), ServeError> {
+    match checked {
+        Err(error) if error.is_loss() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -39,6 +39,18 @@ pub trait AuditLog {
         limit: u32,
     ) -> Result<Vec<AuditEntry>, StoreError>;
 
+    /// The end of the chain as it stands there, without calculating it; `None` when the log is empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn audit_head(&self) -> Result<Option<AuditHead>, StoreError>;
+
+    /// The hash of the row with this number, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn audit_hash(&self, row: u64) -> Result<Option<Digest>, StoreError>;
+
     /// Calculates the chain from its first row, and looks for `known`, a head that was noted earlier. Gives the head
     /// of now; `None` when the log is empty.
     ///

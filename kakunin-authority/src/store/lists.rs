@@ -23,6 +23,12 @@ pub trait Lists {
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
     fn newest_list(&self, issuer: IssuerId) -> Result<Option<ListRecord>, StoreError>;
+
+    /// Its number alone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn newest_number(&self, issuer: IssuerId) -> Result<Option<u64>, StoreError>;
 }
 
 /// A signed list.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kakunin_authority::Home;
 use kakunin_authority::http::{ServeOptions, Server, Turn};
-use kakunin_authority::store::{Address, Looked, Standby, Store};
+use kakunin_authority::store::{Address, Looked, Place, Standby, Store};
+use kakunin_authority::{AuthorityError, Home};
 
 use crate::answer::Failure;
 
@@ -24,7 +24,12 @@ pub(crate) fn turn(
     let mut standby = Standby::new(address.clone());
     let mut looked = Instant::now();
     let mut lacking = None;
+    let mut follower = Follower { home, place: home.place()?, records: None, followed: None };
     let turn = server.stand_by(options, || {
+        // Without fail before it leads: what the records said a moment ago is what it holds them against.
+        if let Some(gone) = follower.follow() {
+            return Turn::Others { leader: None, lacks: Some(gone) };
+        }
         if looked.elapsed() > AGAIN {
             looked = Instant::now();
             // A database that does not answer says so itself, below.
@@ -44,6 +49,46 @@ pub(crate) fn turn(
     Ok(turn.map(|store| store as Box<dyn Store + Send>))
 }
 
+/// What this node has seen of the records that others write.
+struct Follower<'a> {
+    home: &'a Home,
+    place: Place,
+    records: Option<Box<dyn Store + Send>>,
+    /// When, and what was wrong with them.
+    followed: Option<(Instant, Option<String>)>,
+}
+
+impl Follower<'_> {
+    /// Looks at the records once a second, and says what is wrong with them: they went back, or what was seen of them
+    /// cannot be remembered.
+    fn follow(&mut self) -> Option<String> {
+        if let Some((when, found)) = &self.followed
+            && when.elapsed() < FOLLOW
+        {
+            return found.clone();
+        }
+        let found = match self.look() {
+            Ok(()) => None,
+            // A database that does not answer says so itself, when it is asked who leads.
+            Err(AuthorityError::Store(_)) => {
+                self.records = None;
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        self.followed = Some((Instant::now(), found.clone()));
+        found
+    }
+
+    fn look(&mut self) -> Result<(), AuthorityError> {
+        let records = match &mut self.records {
+            Some(records) => records,
+            none => none.insert(self.place.reader()?),
+        };
+        self.home.follow(records.as_ref())
+    }
+}
+
 /// Which keys the records know and this home does not have.
 fn lacks(home: &Home) -> Result<Option<String>, Failure> {
     let missing = home.lacks(home.records()?.as_ref())?;
@@ -55,3 +100,4 @@ fn lacks(home: &Home) -> Result<Option<String>, Failure> {
 }
 
 const AGAIN: Duration = Duration::from_secs(10);
+const FOLLOW: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 use clap::Args;
-use kakunin_authority::Authority;
 use kakunin_authority::authority::Hours;
+use kakunin_authority::{Accepted, Authority};
 use serde_json::json;
 
 use crate::answer::{Answer, Failure};
@@ -10,7 +10,8 @@ use crate::context::{Common, ask, now};
 ///
 /// For a home whose records were restored from a backup. Nobody knows what was revoked since the backup was made, so
 /// every agent that is good is suspended, the issuing authorities are revoked with everything they issued, and a new
-/// one takes their place. Needs the root's key. The audit log has it first of all.
+/// one takes their place. API keys and enrolment tokens are revoked as well, webhooks turned off, and the owner gets a
+/// new key. Needs the root's key. The audit log has it first of all.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -34,17 +35,25 @@ impl Restore {
         let home = common.home();
         let own = home.passphrase();
         let mut authority = Authority::open_behind(&home, common.sources(&own, &ask))?;
-        let (published, suspended) = authority.accept_loss(&self.reason, hours, now())?;
+        let accepted = authority.accept_loss(&self.reason, hours, now())?;
+        let Accepted { publication: published, suspended, keys, webhooks, owner } = accepted;
         let issuing = authority.issuing()?.decoded();
+        let owner = owner.map(|key| key.to_text());
+        let owner = owner.as_ref().map(|key| key.as_str());
         Ok(Answer::yes(json!({
             "issuer": issuing.key().key_id().to_hex(),
             "not_after": issuing.validity().not_after.to_string(),
             "lists": published.path,
             "list_number": published.number,
             "suspended": suspended,
+            "keys_revoked": keys,
+            "webhooks_turned_off": webhooks,
+            "owner_key": owner,
         }))
         .line(format!("issuing now {} until {}", issuing.subject_text(), issuing.validity().not_after))
         .line(format!("agents  {suspended} suspended; everything that was issued before is revoked"))
+        .line(format!("keys    {keys} revoked, with every enrolment token; {webhooks} webhooks turned off"))
+        .line(format!("owner   {}, shown this once", owner.unwrap_or_default()))
         .line("next    kakunin resume NAME and kakunin agent renew NAME, for each agent that is still meant to act"))
     }
 }

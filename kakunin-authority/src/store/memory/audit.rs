@@ -53,6 +53,16 @@ impl AuditLog for MemoryStore {
         Ok(found.into_iter().map(entry).collect())
     }
 
+    fn audit_head(&self) -> Result<Option<AuditHead>, StoreError> {
+        let rows = u64::try_from(self.now.audit.len()).unwrap_or(u64::MAX);
+        Ok(self.now.audit.last().map(|(_, hash)| AuditHead { rows, hash: *hash }))
+    }
+
+    fn audit_hash(&self, row: u64) -> Result<Option<Digest>, StoreError> {
+        let place = usize::try_from(row).ok().and_then(|row| row.checked_sub(1));
+        Ok(place.and_then(|place| self.now.audit.get(place)).map(|(_, hash)| *hash))
+    }
+
     fn check_audit(&self, known: Option<&AuditHead>) -> Result<Option<AuditHead>, StoreError> {
         let mut head = AuditHead { rows: 0, hash: START };
         let mut met = known.is_none_or(|known| *known == head);

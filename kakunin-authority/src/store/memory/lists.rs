@@ -46,4 +46,8 @@ impl Lists for MemoryStore {
     fn newest_list(&self, issuer: IssuerId) -> Result<Option<ListRecord>, StoreError> {
         Ok(self.now.lists.get(&issuer).cloned())
     }
+
+    fn newest_number(&self, issuer: IssuerId) -> Result<Option<u64>, StoreError> {
+        Ok(self.newest_list(issuer)?.map(|list| list.number))
+    }
 }

@@ -105,6 +105,18 @@ impl AuditLog for PostgresStore {
         })
     }
 
+    fn audit_head(&self) -> Result<Option<AuditHead>, StoreError> {
+        self.read(|session| Ok(last(session)?.map(|(rows, hash)| AuditHead { rows, hash })))
+    }
+
+    fn audit_hash(&self, row: u64) -> Result<Option<Digest>, StoreError> {
+        let Ok(row) = i64::try_from(row) else { return Ok(None) };
+        self.read(|session| {
+            let found = session.row("SELECT hash FROM audit WHERE number = $1", &[&row])?;
+            found.map(|row| digest(&row, 0)).transpose()
+        })
+    }
+
     fn check_audit(&self, known: Option<&AuditHead>) -> Result<Option<AuditHead>, StoreError> {
         self.read(|session| {
             // One statement is one snapshot: rows that are appended meanwhile are not seen.
@@ -139,14 +151,16 @@ impl AuditLog for PostgresStore {
 
 /// The number and the hash of the next row.
 fn next(session: &mut Session, link: &Link<'_>) -> Result<(i64, Digest), StoreError> {
-    let last = session.row("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1", &[])?;
-    let (last, hash) = match &last {
-        Some(row) => (count(row, 0)?, digest(row, 1)?),
-        None => (0, START),
-    };
+    let (last, hash) = last(session)?.unwrap_or((0, START));
     let here = last.saturating_add(1);
     let row = i64::try_from(here).map_err(|_| damaged("audit log"))?;
     Ok((row, link.hash(here, hash)))
+}
+
+/// The number and the hash of the last row.
+fn last(session: &mut Session) -> Result<Option<(u64, Digest)>, StoreError> {
+    let row = session.row("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1", &[])?;
+    row.map(|row| Ok((count(&row, 0)?, digest(&row, 1)?))).transpose()
 }
 
 /// The hash that a row has to have, from what its columns say.

@@ -43,6 +43,11 @@ impl Lists for PostgresStore {
             }))
         })
     }
+
+    fn newest_number(&self, issuer: IssuerId) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT number FROM lists WHERE issuer = $1 ORDER BY number DESC LIMIT 1";
+        self.read(|session| session.row(sql, &[&number(issuer)])?.map(|row| count(&row, 0)).transpose())
+    }
 }
 
 fn known(session: &mut Session, issuer: IssuerId) -> Result<(), StoreError> {

@@ -110,6 +110,17 @@ impl AuditLog for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn audit_head(&self) -> Result<Option<AuditHead>, StoreError> {
+        let last = last(&self.connection)?;
+        Ok(last.map(|(rows, hash)| AuditHead { rows, hash }))
+    }
+
+    fn audit_hash(&self, row: u64) -> Result<Option<Digest>, StoreError> {
+        let Ok(row) = i64::try_from(row) else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached("SELECT hash FROM audit WHERE number = ?1")?;
+        Ok(statement.query_row([row], |row| Ok(Digest::from_bytes(row.get(0)?))).optional()?)
+    }
+
     fn check_audit(&self, known: Option<&AuditHead>) -> Result<Option<AuditHead>, StoreError> {
         // One statement is one snapshot: rows that are appended meanwhile are not seen.
         let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
@@ -144,15 +155,17 @@ impl AuditLog for SqliteStore {
 
 /// The number and the hash of the next row.
 fn next(connection: &Connection, link: &Link<'_>) -> Result<(i64, Digest), StoreError> {
-    let sql = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
-    let last = connection
-        .prepare_cached(sql)?
-        .query_row([], |row| Ok((number(row, 0)?, Digest::from_bytes(row.get(1)?))))
-        .optional()?;
-    let (last, hash) = last.unwrap_or((0, START));
+    let (last, hash) = last(connection)?.unwrap_or((0, START));
     let here = last.saturating_add(1);
     let row = i64::try_from(here).map_err(|_| StoreError::Damaged { what: "audit log" })?;
     Ok((row, link.hash(here, hash)))
+}
+
+/// The number and the hash of the last row.
+fn last(connection: &Connection) -> Result<Option<(u64, Digest)>, StoreError> {
+    let sql = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([], |row| Ok((number(row, 0)?, Digest::from_bytes(row.get(1)?)))).optional()?)
 }
 
 /// The hash that a row has to have, from what its columns say.

@@ -50,4 +50,13 @@ impl Lists for SqliteStore {
         });
         Ok(list.optional()?)
     }
+
+    fn newest_number(&self, issuer: IssuerId) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT number FROM lists WHERE issuer = ?1 ORDER BY number DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let number = statement.query_row([issuer.number()], |row| {
+            u64::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged(0, Type::Integer))
+        });
+        Ok(number.optional()?)
+    }
 }

@@ -9,6 +9,7 @@ mod declared;
 mod hosted;
 mod ingest;
 mod listener;
+mod losses;
 #[cfg(feature = "postgres")]
 mod nodes;
 mod office;
@@ -22,6 +23,8 @@ mod repeats;
 #[cfg(feature = "postgres")]
 mod restarts;
 mod robot;
+#[cfg(feature = "postgres")]
+mod rollbacks;
 mod tenants;
 mod strings;
 mod web;

@@ -40,14 +40,14 @@ pub(super) fn desk(database: &str) -> Desk {
 }
 
 /// A second node, with a copy of the first one's home.
-struct Second {
+pub(super) struct Second {
     process: Child,
     url: String,
     ready: PathBuf,
 }
 
 impl Second {
-    fn open(desk: &Desk, url_of_first: &str) -> Self {
+    pub(super) fn open(desk: &Desk, url_of_first: &str) -> Self {
         let home = desk.path("second");
         let copied = Command::new("cp").arg("-r").arg(desk.path(".kakunin")).arg(&home).status().unwrap();
         assert!(copied.success());
@@ -80,8 +80,14 @@ impl Second {
         self.url.strip_prefix("http://").unwrap()
     }
 
-    fn try_send(&self, request: &Request) -> Option<Reply> {
+    pub(super) fn try_send(&self, request: &Request) -> Option<Reply> {
         request.try_send(self.address())
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub(super) fn signal(&self, name: &str) {
+        let (name, id) = (format!("-{name}"), self.process.id().to_string());
+        assert!(Command::new("kill").args([name, id]).status().unwrap().success());
     }
 
     /// Waits until it leads, and says how long that took.
@@ -215,7 +221,7 @@ fn a_local_command_names_the_node_that_leads() {
     desk.yes(&["revoke", "billing", "--reason", "stolen", "--home", "other"]);
 }
 
-fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(seen) = look() {
