@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# nodes.sh RESTARTS: stores and nodes on the server of scripts/postgres.sh, then that server restarted under load.
+# nodes.sh COUNT: stores and nodes on the server of scripts/postgres.sh; then a node that is killed so often, and that
+# server restarted so often, under load.
 source "$(dirname "$0")/env.sh"
 
 tests() { cargo test -p kakunin-authority -p kakunin-cli --locked --test it -- "$@"; }
 
+many="${1:?how many kills and restarts}"
 tests store:: nodes::
-KAKUNIN_TEST_POSTGRES_RESTARTS="${1:?how many restarts}" tests restarts:: --nocapture
+KAKUNIN_TEST_POSTGRES_KILLS="$many" tests killed_on_postgresql --nocapture
+KAKUNIN_TEST_POSTGRES_RESTARTS="$many" tests restarts:: --nocapture

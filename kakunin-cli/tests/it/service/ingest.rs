@@ -15,7 +15,7 @@ use super::web::{Reply, Request};
 use crate::desk::Desk;
 
 /// Lets `agent` of the desk decide about `many` requests, and gives the lines of its journal as a log has them.
-fn work(desk: &Desk, agent: &str, many: usize, sealing: Sealing) -> Vec<String> {
+pub(super) fn work(desk: &Desk, agent: &str, many: usize, sealing: Sealing) -> Vec<String> {
     let directory = desk.path(&format!("agents/{agent}"));
     let journal = JournalOptions { sealing: Some(sealing), ..JournalOptions::default() };
     let options = GuardOptions { journal, ..GuardOptions::default() };
@@ -41,12 +41,12 @@ fn upload(office: &Office<'_>, key: &str, lines: &[String]) -> Reply {
     office.send(&request(key, lines))
 }
 
-fn request(key: &str, lines: &[String]) -> Request {
+pub(super) fn request(key: &str, lines: &[String]) -> Request {
     let body = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
     Request { body, ..Request::new("POST", "/v1/receipts") }.bearer(key)
 }
 
-fn counts(reply: &Reply) -> (u16, Option<u64>, Option<u64>) {
+pub(super) fn counts(reply: &Reply) -> (u16, Option<u64>, Option<u64>) {
     let answer = reply.json();
     let number = |name| answer.pointer(name).and_then(Value::as_u64);
     (reply.status, number("/data/accepted"), number("/data/known"))

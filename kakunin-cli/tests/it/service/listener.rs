@@ -32,18 +32,25 @@ impl Listener {
     }
 
     pub(super) fn connect(address: &str, path: &str) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
+        Self::try_connect(address, path).unwrap()
+    }
+
+    /// `None` if there is no answer.
+    pub(super) fn try_connect(address: &str, path: &str) -> Option<Self> {
+        let mut stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").ok()?;
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert_ne!(reader.read_line(&mut head).unwrap(), 0, "{head}");
+            if reader.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
         }
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         assert!(head.contains("content-type: text/event-stream\r\n"), "{head}");
         assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
-        Self { reader: BufReader::new(Chunks { reader, left: 0, ended: false }), seen: Vec::new() }
+        Some(Self { reader: BufReader::new(Chunks { reader, left: 0, ended: false }), seen: Vec::new() })
     }
 
     /// Waits for so many more events.
@@ -69,7 +76,8 @@ impl Listener {
         let mut event = Event { name: String::new(), id: None, data: String::new() };
         loop {
             let mut line = String::new();
-            if self.reader.read_line(&mut line).unwrap() == 0 {
+            // A connection that breaks is an end, and half a line is none.
+            if self.reader.read_line(&mut line).is_err() || !line.ends_with('\n') {
                 return None;
             }
             match line.trim_end_matches('\n').split_once(": ") {
@@ -100,8 +108,9 @@ impl Read for Chunks {
             } else if line.trim_end().is_empty() {
                 return self.read(buffer);
             } else {
-                self.left = usize::from_str_radix(line.trim_end(), 16).unwrap();
-                self.ended = self.left == 0;
+                // What is cut is an end.
+                self.left = usize::from_str_radix(line.trim_end(), 16).unwrap_or(0);
+                self.ended = self.left == 0 || !line.ends_with('\n');
             }
         }
         if self.ended {

@@ -4,6 +4,7 @@ mod access;
 mod acks;
 mod enrolment;
 mod doors;
+mod faults;
 mod feed;
 mod declared;
 mod hosted;

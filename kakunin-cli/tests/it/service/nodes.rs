@@ -14,7 +14,7 @@ use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 
 use super::listener::{Listener, Watcher};
-use super::office::Office;
+use super::office::{Office, wait};
 use super::web::{Reply, Request};
 use crate::desk::Desk;
 
@@ -219,15 +219,4 @@ fn a_local_command_names_the_node_that_leads() {
     desk.yes(&["agent", "show", "billing", "--home", "other"]);
     assert_eq!(first.end(), Some(0));
     desk.yes(&["revoke", "billing", "--reason", "stolen", "--home", "other"]);
-}
-
-pub(super) fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(start.elapsed() < Duration::from_secs(120), "{what}: not within two minutes");
-        thread::sleep(Duration::from_millis(50));
-    }
 }

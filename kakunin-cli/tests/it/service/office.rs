@@ -136,3 +136,15 @@ impl Drop for Office<'_> {
         let _ = self.process.wait();
     }
 }
+
+/// Looks again and again until there is something to see.
+pub(super) fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "{what}: not within two minutes");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -30,6 +30,11 @@ impl Robot {
         Self::with(office, signer, papers.get("data").unwrap().clone())
     }
 
+    /// The same where nobody may be there.
+    pub(super) fn at(address: &str, signer: Arc<Signer>, papers: Value) -> Self {
+        Self { signer, papers, address: address.to_owned() }
+    }
+
     /// With papers that it got.
     pub(super) fn with(office: &Office<'_>, signer: Arc<Signer>, papers: Value) -> Self {
         let address = office.url().strip_prefix("http://").unwrap().to_owned();

@@ -5,8 +5,8 @@ use std::fs;
 use postgres::{Client, NoTls};
 use serde_json::json;
 
-use super::nodes::{Second, database, desk, wait};
-use super::office::Office;
+use super::nodes::{Second, database, desk};
+use super::office::{Office, wait};
 use super::web::Request;
 
 /// The tables of a database as they are now, in the database itself.

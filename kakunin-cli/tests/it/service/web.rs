@@ -44,6 +44,12 @@ impl Request {
         self.try_send_as(address, address)
     }
 
+    /// `None` unless the answer came whole.
+    pub(super) fn try_send_whole(&self, address: &str) -> Option<Reply> {
+        let reply = self.try_send(address)?;
+        (reply.header("content-length").parse() == Ok(reply.body.len())).then_some(reply)
+    }
+
     /// Names another host than the one it is sent to.
     pub(super) fn send_as(&self, host: &str, address: &str) -> Reply {
         self.try_send_as(host, address).unwrap()

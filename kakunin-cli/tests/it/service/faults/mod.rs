@@ -1,0 +1,4 @@
+//! What may happen to a service that is in use, and what everyone who was answered may still believe then.
+
+mod kills;
+mod told;
