@@ -136,7 +136,57 @@ pub enum Actor {
     Token(KeyPrefix),
 }
 
+/// What somebody is that gives orders, in the words of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActorKind {
+    /// Somebody who can write into the home.
+    Local,
+    /// The authority itself.
+    Authority,
+    /// Whoever holds an API key.
+    ApiKey,
+    /// An agent.
+    Agent,
+    /// Whoever holds an enrolment token.
+    Token,
+}
+
+impl ActorKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Local, Self::Authority, Self::ApiKey, Self::Agent, Self::Token];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Authority => "authority",
+            Self::ApiKey => "api_key",
+            Self::Agent => AGENT,
+            Self::Token => TOKEN,
+        }
+    }
+
+    /// The kind with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
 impl Actor {
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> ActorKind {
+        match self {
+            Self::Local => ActorKind::Local,
+            Self::Authority => ActorKind::Authority,
+            Self::Key(_) => ActorKind::ApiKey,
+            Self::Agent(_) => ActorKind::Agent,
+            Self::Token(_) => ActorKind::Token,
+        }
+    }
+
     /// Reads what [`Actor`] is written as; anything else is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

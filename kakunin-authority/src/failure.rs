@@ -186,6 +186,9 @@ pub enum AuthorityError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What somebody else writes for it.
+    #[error("it cannot be written: {0}")]
+    Written(#[source] std::io::Error),
 }
 
 impl AuthorityError {

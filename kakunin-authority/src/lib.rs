@@ -11,7 +11,11 @@ pub mod api_key;
 #[cfg(feature = "home")]
 pub mod archive;
 #[cfg(feature = "home")]
+pub mod audit_export;
+#[cfg(feature = "home")]
 pub mod authority;
+#[cfg(feature = "home")]
+pub mod deed;
 #[cfg(feature = "home")]
 pub mod directory;
 #[cfg(feature = "home")]

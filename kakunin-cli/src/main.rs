@@ -6,6 +6,7 @@
 mod answer;
 mod command;
 mod context;
+mod deed;
 mod judge;
 #[cfg(feature = "serve")]
 mod line;

@@ -12,6 +12,7 @@ mod deed;
 mod deliver;
 mod door;
 mod error;
+mod exports;
 mod feed;
 mod intake;
 mod once;

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::deliver::reach::Reach;
 use super::deliver::{Deliveries, Post, SystemNames, sender};
 use super::door::{Counts, Door, Each, Places, Plane};
+use super::exports::Exports;
 use super::feed::{Acks, Hub};
 use super::intake::Intake;
 use super::once::Repeats;
@@ -182,6 +183,7 @@ impl Server {
             hours,
             rates: Rates::default(),
             intake: Intake::default(),
+            exports: Exports::default(),
             repeats: Repeats::default(),
             throttle: Throttle::new(strangers.requests),
             doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),

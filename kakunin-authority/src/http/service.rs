@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
 use super::error::Refusal;
+use super::exports::Exports;
 use super::feed::{Acks, Hub};
 use super::intake::Intake;
 use super::once::Repeats;
@@ -49,6 +50,7 @@ pub(crate) struct Service {
     pub(crate) hours: Hours,
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
+    pub(crate) exports: Exports,
     pub(crate) throttle: Throttle,
     pub(crate) repeats: Repeats,
     /// What was counted at each door.

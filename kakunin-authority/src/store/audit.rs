@@ -12,7 +12,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
 
 use super::StoreError;
-use crate::access::{Actor, TenantId};
+use crate::access::{Actor, ActorKind, TenantId};
 
 /// The log of orders.
 pub trait AuditLog {
@@ -57,6 +57,13 @@ pub trait AuditLog {
     /// # Errors
     /// [`StoreError::AuditBroken`] with the first row that is not as it was written.
     fn check_audit(&self, known: Option<&AuditHead>) -> Result<Option<AuditHead>, StoreError>;
+
+    /// Rows of the chain as they were written, of every tenant and in their order: at most `limit`, with numbers above
+    /// `after` and up to `last`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn audit_rows(&self, after: u64, last: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 }
 
 /// The number of an intent. Numbers rise with time; outcomes take numbers as well.
@@ -118,7 +125,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const fn word(&self) -> &'static str {
+    /// Its word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Refused(_) => "refused",
@@ -126,14 +135,16 @@ impl Outcome {
         }
     }
 
-    pub(super) fn text(&self) -> &str {
+    /// The code, or what went wrong; nothing for what was done.
+    #[must_use]
+    pub fn text(&self) -> &str {
         match self {
             Self::Done => "",
             Self::Refused(text) | Self::Failed(text) => text,
         }
     }
 
-    pub(super) fn read(word: &str, text: String) -> Option<Self> {
+    pub(crate) fn read(word: &str, text: String) -> Option<Self> {
         match word {
             "done" if text.is_empty() => Some(Self::Done),
             "refused" => Some(Self::Refused(text)),
@@ -169,6 +180,65 @@ pub struct AuditFilter {
     pub subject: Option<String>,
     /// By this actor.
     pub actor: Option<Actor>,
+    /// By an actor of this kind.
+    pub kind: Option<ActorKind>,
+}
+
+/// A row of the chain, with the hash that was written with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its number: rows are counted from 1 without a gap.
+    pub number: u64,
+    /// What it says.
+    pub said: AuditSaid,
+    /// SHA-256 over the hash before it and what it says.
+    pub hash: Digest,
+}
+
+impl AuditRow {
+    /// Whether its hash is what it says behind a row with the hash `previous`, zeros for the first.
+    #[must_use]
+    pub fn follows(&self, previous: Digest) -> bool {
+        self.said.link().hash(self.number, previous) == self.hash
+    }
+}
+
+/// What a row of the chain says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditSaid {
+    /// That something is about to be done.
+    Intent(AuditRecord),
+    /// What came of it.
+    Outcome {
+        /// In whose name it was done.
+        tenant: TenantId,
+        /// Of which order.
+        intent: AuditId,
+        /// What came of it.
+        outcome: Outcome,
+        /// When that was known.
+        at: UnixTime,
+    },
+}
+
+impl AuditSaid {
+    /// In whose name.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        match self {
+            Self::Intent(record) => &record.tenant,
+            Self::Outcome { tenant, .. } => tenant,
+        }
+    }
+
+    pub(super) fn link(&self) -> Link<'_> {
+        match self {
+            Self::Intent(record) => Link::Intent(record),
+            Self::Outcome { tenant, intent, outcome, at } => {
+                Link::Outcome { tenant, intent: *intent, outcome, at: *at }
+            }
+        }
+    }
 }
 
 /// The end of the chain at some time: whoever keeps it elsewhere can tell later that nothing before it was changed.
@@ -226,7 +296,7 @@ impl Link<'_> {
 }
 
 /// What stands before the first row.
-pub(super) const START: Digest = Digest::from_bytes([0; 32]);
+pub(crate) const START: Digest = Digest::from_bytes([0; 32]);
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,10 @@ mod tokens;
 
 pub use access::{Access, ApiKeyRecord};
 pub use agents::{AgentDetails, AgentFilter, AgentPage, AgentRecord, Agents, EventRecord, StandingChange};
-pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome};
+pub(crate) use audit::START as AUDIT_START;
+pub use audit::{
+    AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
+};
 pub use certificates::{CertificateRecord, Certificates, Reservation};
 pub use declared::{
     ChainPage, ChainRecord, DayCount, Declaration, Declared, DeclaredEvent, DeclaredFilter, EventId,

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now, read};
+use crate::deed;
 
 /// Sign the next revocation list and publish every current one
 ///
@@ -35,7 +36,8 @@ impl Crl {
         let hours = Hours::new(self.hours)?;
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
-        let published = authority.publish(hours, now())?;
+        let (deed, now) = (deed::own("list.sign", format!("for {} hours", self.hours)), now());
+        let published = authority.locally(deed, now, |authority| authority.publish(hours, now))?;
         if let Some(out) = &self.out {
             let bytes = if self.der { authority.current_list()?.der } else { read(&published.path)? };
             files::replace(out, &bytes, Readers::Everyone)?;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod audit;
 mod backup;
 mod check;
 mod crl;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Restore(restore::Restore),
     #[command(subcommand)]
     Archive(archive::Archive),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Inspect(inspect::Inspect),
     Check(check::Check),
     Why(why::Why),
@@ -76,6 +79,7 @@ impl Command {
             Self::Backup(command) => command.run(common),
             Self::Restore(command) => command.run(common),
             Self::Archive(command) => command.run(common),
+            Self::Audit(command) => command.run(common),
             Self::Inspect(command) => command.run(common),
             Self::Check(command) => command.run(common),
             Self::Why(command) => command.run(common),

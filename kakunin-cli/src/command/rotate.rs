@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now};
+use crate::deed;
 
 /// Replace the issuing authority, and sign the root's list anew
 ///
@@ -29,7 +30,10 @@ impl Rotate {
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
         let old = if self.revoke_old { OldIssuing::Revoke } else { OldIssuing::Keep };
-        let published = authority.rotate(old, hours, now())?;
+        let text = if self.revoke_old { "the old ones are revoked" } else { "the old ones stay good" };
+        let now = now();
+        let deed = deed::own("issuer.rotate", text);
+        let published = authority.locally(deed, now, |authority| authority.rotate(old, hours, now))?;
         let issuing = authority.issuing()?.decoded();
         Ok(Answer::yes(json!({
             "issuer": issuing.key().key_id().to_hex(),

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::answer::one_line;
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now};
+use crate::deed;
 #[cfg(feature = "serve")]
 use crate::remote::{Remote, Service};
 
@@ -38,7 +39,17 @@ impl StandingOrder {
         let hours = self.hours.map_or(Ok(Hours::default()), Hours::new)?;
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
-        let ordered = authority.order(&self.who, order, &self.reason, hours, now())?;
+        let what = match order {
+            Order::Suspend => "agent.suspend",
+            Order::Resume => "agent.resume",
+            Order::Revoke => "agent.revoke",
+            Order::Halt => "agent.halt",
+        };
+        let to = order.applied_to(authority.find(&self.who)?.standing).ok().map(|to| to.word().into());
+        let deed = deed::about(&authority, &self.who, what, to, self.reason.as_str())?;
+        let now = now();
+        let ordered = authority
+            .locally(deed, now, |authority| authority.order(&self.who, order, &self.reason, hours, now))?;
         let (agent, published) = (&ordered.agent, &ordered.publication);
         let already = if ordered.before == agent.standing { "already " } else { "" };
         let did = match order {

@@ -6,6 +6,7 @@ mod archive;
 mod bundles;
 mod decisions;
 mod desk;
+mod deeds;
 mod erasures;
 mod incident;
 mod logs;

@@ -56,7 +56,8 @@ impl TrustAnchors {
     }
 
     /// Whether one of the roots signed this certificate: nothing else can be an authority on a path.
-    pub(crate) fn vouch_for(&self, authority: &Decoded) -> bool {
+    #[must_use]
+    pub fn vouch_for(&self, authority: &Decoded) -> bool {
         self.roots()
             .map(CaCertificate::decoded)
             .any(|root| root.subject() == authority.issuer() && authority.is_signed_by(root.key()))

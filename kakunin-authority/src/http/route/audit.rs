@@ -3,25 +3,34 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use kakunin_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::access::{Actor, Role};
+use crate::access::{Actor, ActorKind, Role};
+use crate::audit_export::{AuditExport, AuditFormat, AuditSelection};
+use crate::authority::Authority;
 use crate::http::access::{Caller, Open};
-use crate::http::answer::json_text;
+use crate::http::answer::{json_text, typed};
+use crate::http::deed::Intent;
 use crate::http::error::Refusal;
+use crate::http::exports::streamed;
 use crate::http::page;
+use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::store::{AuditEntry, AuditFilter, AuditId, Outcome};
 
 pub(crate) fn rows() -> Vec<Row> {
     let text = "What was ordered, by whom, and what came of it";
-    vec![Row::api(Method::GET, "/audit-log", Open::Roles(&[Role::Auditor]), text, || get(list)).asks(LIST)]
+    let whole = "The audit log as a file that a stranger can check";
+    vec![
+        Row::api(Method::GET, "/audit-log", AUDITORS, text, || get(list)).asks(LIST),
+        Row::api(Method::GET, "/audit-log/export", AUDITORS, whole, || get(export)).asks(EXPORT),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -32,6 +41,7 @@ struct Asked {
     event_type: Option<String>,
     affected_id: Option<String>,
     actor: Option<String>,
+    actor_type: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -42,26 +52,25 @@ async fn list(
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked?;
-    if caller.is_bound() {
-        // Orders about other agents, and about keys, are in it.
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "access.bound",
-            "a key bound to agents may not do this",
-        ));
-    }
+    unbound(&caller)?;
     let limit = page::limit(asked.limit.as_deref(), 50)?;
     let wrong = |name| Refusal::invalid(format!("`{name}` is not as it was answered"));
-    let below = asked.cursor.as_deref().map(|text| text.parse().map_err(|_| wrong("cursor"))).transpose()?;
+    // Clients of the hosted service send the cursor as `before`.
+    let (before, cursor) = match asked.before {
+        Some(text) if asked.cursor.is_none() && text.parse::<u64>().is_ok() => (None, Some(text)),
+        before => (before, asked.cursor),
+    };
+    let below = cursor.as_deref().map(|text| text.parse().map_err(|_| wrong("cursor"))).transpose()?;
     let actor =
         asked.actor.as_deref().map(|text| Actor::parse(text).ok_or_else(|| wrong("actor"))).transpose()?;
     let filter = AuditFilter {
         since: asked.since.as_deref().map(|text| time("since", text)).transpose()?,
-        before: asked.before.as_deref().map(|text| time("before", text)).transpose()?,
+        before: before.as_deref().map(|text| time("before", text)).transpose()?,
         below: below.map(AuditId::from_number),
         what: asked.event_type,
         subject: asked.affected_id,
         actor,
+        kind: asked.actor_type.as_deref().map(kind).transpose()?,
     };
     let tenant = caller.tenant().clone();
     // One more than asked for says whether there is a next page.
@@ -75,6 +84,66 @@ async fn list(
         "pagination": { "limit": limit, "has_next_page": more, "next_cursor": next },
     });
     Ok(json_text(StatusCode::OK, body.to_string()))
+}
+
+/// Orders about other agents, and about keys, are in it.
+fn unbound(caller: &Caller) -> Result<(), Refusal> {
+    let text = "a key bound to agents may not do this";
+    let refusal = || Refusal::new(StatusCode::FORBIDDEN, "access.bound", text);
+    if caller.is_bound() { Err(refusal()) } else { Ok(()) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    from: Option<String>,
+    to: Option<String>,
+    event_type: Option<String>,
+    actor_type: Option<String>,
+    format: Option<String>,
+}
+
+/// The order is in the log before the file begins, so the file has it as its last row.
+async fn export(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(wanted) = wanted?;
+    unbound(&caller)?;
+    let (format, media, name) = match wanted.format.as_deref() {
+        None | Some("jsonl" | "json") => (AuditFormat::Lines, "application/x-ndjson", "audit-log.jsonl"),
+        Some("csv") => (AuditFormat::Csv, "text/csv; charset=utf-8", "audit-log.csv"),
+        Some(_) => return Err(Refusal::invalid("`format` has to be jsonl or csv")),
+    };
+    let selection = AuditSelection {
+        tenant: caller.tenant().clone(),
+        from: wanted.from.as_deref().map(|text| time("from", text)).transpose()?,
+        to: wanted.to.as_deref().map(|text| time("to", text)).transpose()?,
+        what: wanted.event_type,
+        kind: wanted.actor_type.as_deref().map(kind).transpose()?,
+    };
+    let place = service.exports.enter(caller.actor().to_string())?;
+    let look = {
+        let (subject, text) = (selection.tenant.to_string(), format!("{name}, {selection:?}"));
+        let intent = Intent { what: "audit.export", subject, before: None, after: None, text };
+        move |_: &Authority<'_>| Ok((intent, ()))
+    };
+    let act = |authority: &mut Authority<'_>, (), _, now| Ok((authority.records().audit_head()?, now));
+    let (head, now) = service.carry_out(&caller, Lane::Ordinary, look, act).await?;
+    let head = head.ok_or_else(Refusal::internal)?;
+    let (export, first) = AuditExport::begin(selection, format, head, now);
+    let mut response = typed(StatusCode::OK, media, streamed(&service, export, first, place));
+    let attachment = format!("attachment; filename=\"{name}\"");
+    if let Ok(value) = HeaderValue::from_str(&attachment) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+fn kind(word: &str) -> Result<ActorKind, Refusal> {
+    let wrong = || Refusal::invalid("`actor_type` has to be local, authority, api_key, agent or token");
+    ActorKind::from_word(word).ok_or_else(wrong)
 }
 
 fn time(name: &str, text: &str) -> Result<UnixTime, Refusal> {
@@ -93,8 +162,7 @@ fn row(entry: &AuditEntry) -> Value {
     json!({
         "id": entry.id.to_string(),
         "event_type": record.what,
-        "actor_type": match record.actor { Actor::Key(_) => "api_key", Actor::Agent(_) => "agent",
-            Actor::Token(_) => "token", Actor::Local => "local", Actor::Authority => "authority" },
+        "actor_type": record.actor.kind().word(),
         "actor_id": record.actor.to_string(),
         "description": record.text,
         "affected_id": record.subject,
@@ -106,9 +174,19 @@ fn row(entry: &AuditEntry) -> Value {
     })
 }
 
+const AUDITORS: Open = Open::Roles(&[Role::Auditor]);
+const EXPORT: &[Named] = &[
+    Named::new("from", "string", "At or after this instant, RFC 3339"),
+    Named::new("to", "string", "Before this instant"),
+    Named::new("event_type", "string", "For example agent.revoke"),
+    KIND,
+    Named::new("format", "string", "jsonl, if not said, or csv"),
+];
+const KIND: Named = Named::new("actor_type", "string", "local, authority, api_key, agent or token");
 const LIST: &[Named] = &[
     Named::new("since", "string", "At or after this instant, RFC 3339"),
-    Named::new("before", "string", "Before this instant"),
+    Named::new("before", "string", "Before this instant, or the `next_cursor` of the page before"),
+    KIND,
     Named::new("event_type", "string", "For example agent.revoke"),
     Named::new("affected_id", "string", "The agent, key or certificate"),
     Named::new("actor", "string", "The prefix of a key, `local` or `authority`"),

@@ -3,15 +3,18 @@
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
 
-use super::{MemoryStore, Row, most};
+use super::{MemoryStore, most};
 use crate::access::TenantId;
-use crate::store::audit::{Link, START};
-use crate::store::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, StoreError};
+use crate::store::audit::START;
+use crate::store::{
+    AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
+    StoreError,
+};
 
 impl AuditLog for MemoryStore {
     fn audit_intent(&mut self, intent: &AuditRecord) -> Result<AuditId, StoreError> {
         self.now.has_tenant(&intent.tenant)?;
-        Ok(AuditId::from_number(self.append(Row::Intent(intent.clone()))))
+        Ok(AuditId::from_number(self.append(AuditSaid::Intent(intent.clone()))))
     }
 
     fn audit_outcome(&mut self, id: AuditId, outcome: &Outcome, at: UnixTime) -> Result<(), StoreError> {
@@ -23,7 +26,7 @@ impl AuditLog for MemoryStore {
         if self.outcome(id).is_some() {
             return Err(StoreError::OutcomeKnown { id });
         }
-        self.append(Row::Outcome { tenant, intent: id, outcome: outcome.clone(), at });
+        self.append(AuditSaid::Outcome { tenant, intent: id, outcome: outcome.clone(), at });
         Ok(())
     }
 
@@ -41,6 +44,7 @@ impl AuditLog for MemoryStore {
                 && filter.what.as_ref().is_none_or(|what| record.what == *what)
                 && filter.subject.as_ref().is_none_or(|subject| record.subject == *subject)
                 && filter.actor.as_ref().is_none_or(|actor| record.actor == *actor)
+                && filter.kind.is_none_or(|kind| record.actor.kind() == kind)
         };
         let mut found: Vec<_> = self.intents().filter(lets_through).collect();
         found.reverse();
@@ -80,10 +84,23 @@ impl AuditLog for MemoryStore {
         }
         Ok((head.rows > 0).then_some(head))
     }
+
+    fn audit_rows(&self, after: u64, last: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        Ok(self.rows().filter(|row| row.number > after && row.number <= last).take(most(limit)).collect())
+    }
 }
 
 impl MemoryStore {
-    fn append(&mut self, row: Row) -> u64 {
+    fn rows(&self) -> impl Iterator<Item = AuditRow> {
+        let row = |(number, (said, hash)): (u64, &(AuditSaid, Digest))| AuditRow {
+            number,
+            said: said.clone(),
+            hash: *hash,
+        };
+        (1..).zip(&self.now.audit).map(row)
+    }
+
+    fn append(&mut self, row: AuditSaid) -> u64 {
         let here = u64::try_from(self.now.audit.len()).unwrap_or(u64::MAX).saturating_add(1);
         let previous = self.now.audit.last().map_or(START, |(_, hash)| *hash);
         let hash: Digest = row.link().hash(here, previous);
@@ -93,26 +110,15 @@ impl MemoryStore {
 
     fn intents(&self) -> impl Iterator<Item = (AuditId, &AuditRecord)> {
         (1..).map(AuditId::from_number).zip(&self.now.audit).filter_map(|(id, (row, _))| match row {
-            Row::Intent(record) => Some((id, record)),
-            Row::Outcome { .. } => None,
+            AuditSaid::Intent(record) => Some((id, record)),
+            AuditSaid::Outcome { .. } => None,
         })
     }
 
     fn outcome(&self, id: AuditId) -> Option<(Outcome, UnixTime)> {
         self.now.audit.iter().find_map(|(row, _)| match row {
-            Row::Outcome { intent, outcome, at, .. } if *intent == id => Some((outcome.clone(), *at)),
+            AuditSaid::Outcome { intent, outcome, at, .. } if *intent == id => Some((outcome.clone(), *at)),
             _ => None,
         })
-    }
-}
-
-impl Row {
-    fn link(&self) -> Link<'_> {
-        match self {
-            Self::Intent(record) => Link::Intent(record),
-            Self::Outcome { tenant, intent, outcome, at } => {
-                Link::Outcome { tenant, intent: *intent, outcome, at: *at }
-            }
-        }
     }
 }

@@ -23,9 +23,9 @@ use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
 use super::{
-    AgentRecord, Answer, ApiKeyRecord, AuditId, AuditRecord, CertificateRecord, ChainRecord, DeclaredEvent,
-    DeliveryRecord, EventRecord, FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, Outcome,
-    ReceiptRecord, SealedSecret, Store, StoreError, TokenRecord,
+    AgentRecord, Answer, ApiKeyRecord, AuditSaid, CertificateRecord, ChainRecord, DeclaredEvent,
+    DeliveryRecord, EventRecord, FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, ReceiptRecord,
+    SealedSecret, Store, StoreError, TokenRecord,
 };
 use crate::access::{KeyPrefix, TenantId};
 
@@ -52,7 +52,7 @@ struct State {
     lists: BTreeMap<IssuerId, ListRecord>,
     feeds: BTreeMap<IssuerId, Vec<Epoch>>,
     feed_keys: Vec<feed_keys::KeptKey>,
-    audit: Vec<(Row, Digest)>,
+    audit: Vec<(AuditSaid, Digest)>,
     requests: BTreeMap<(TenantId, String), Request>,
     hooks: Vec<Hook>,
     receipts: Vec<ReceiptRecord>,
@@ -74,14 +74,6 @@ struct Epoch {
     entries: Vec<FeedEntry>,
     item: Option<(String, Digest)>,
 }
-
-/// A row of the audit log; the first one has the number 1.
-#[derive(Clone, Debug)]
-enum Row {
-    Intent(AuditRecord),
-    Outcome { tenant: TenantId, intent: AuditId, outcome: Outcome, at: UnixTime },
-}
-
 /// A webhook with all that belongs to it.
 #[derive(Clone, Debug)]
 struct Hook {

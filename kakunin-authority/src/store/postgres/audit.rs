@@ -8,9 +8,12 @@ use super::PostgresStore;
 use super::access::is_tenant;
 use super::session::Session;
 use super::values::{bytes, count, damaged, digest, maybe_words, tenant as tenant_of, time, words};
-use crate::access::{Actor, TenantId};
+use crate::access::{Actor, ActorKind, TenantId};
 use crate::store::audit::{Link, START};
-use crate::store::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, StoreError};
+use crate::store::{
+    AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
+    StoreError,
+};
 
 impl AuditLog for PostgresStore {
     fn audit_intent(&mut self, intent: &AuditRecord) -> Result<AuditId, StoreError> {
@@ -87,6 +90,9 @@ impl AuditLog for PostgresStore {
                        AND ($2::int8 IS NULL OR i.at >= $2) AND ($3::int8 IS NULL OR i.at < $3)
                        AND i.number < $4 AND ($5::bytea IS NULL OR i.what = $5)
                        AND ($6::bytea IS NULL OR i.subject = $6) AND ($7::text IS NULL OR i.actor = $7)
+                       AND ($9::text IS NULL OR $9 = CASE WHEN i.actor IN ('local', 'authority') THEN i.actor
+                            WHEN i.actor LIKE 'agent:%' THEN 'agent' WHEN i.actor LIKE 'token:%' THEN 'token'
+                            ELSE 'api_key' END)
                        ORDER BY i.number DESC LIMIT $8";
             let rows = session.rows(
                 sql,
@@ -99,6 +105,7 @@ impl AuditLog for PostgresStore {
                     &bytes(&filter.subject),
                     &filter.actor.as_ref().map(Actor::to_string),
                     &i64::from(limit),
+                    &filter.kind.map(ActorKind::word),
                 ],
             )?;
             rows.iter().map(entry).collect()
@@ -147,6 +154,17 @@ impl AuditLog for PostgresStore {
             Ok((head.rows > 0).then_some(head))
         })
     }
+
+    fn audit_rows(&self, after: u64, last: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.read(|session| {
+            let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
+                       outcome, hash FROM audit WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3";
+            let rows = session.rows(sql, &[&number(after), &number(last), &i64::from(limit)])?;
+            let row = |row| Ok(AuditRow { number: count(row, 0)?, said: said(row)?, hash: digest(row, 12)? });
+            rows.iter().map(row).collect()
+        })
+    }
 }
 
 /// The number and the hash of the next row.
@@ -165,13 +183,16 @@ fn last(session: &mut Session) -> Result<Option<(u64, Digest)>, StoreError> {
 
 /// The hash that a row has to have, from what its columns say.
 fn hash_of(row: &Row, here: u64, previous: Digest) -> Result<Digest, StoreError> {
-    let Some(intent) = row.try_get::<_, Option<i64>>(10)? else {
-        return Ok(Link::Intent(&record(row)?).hash(here, previous));
-    };
+    Ok(said(row)?.link().hash(here, previous))
+}
+
+/// What a row says.
+fn said(row: &Row) -> Result<AuditSaid, StoreError> {
+    let Some(intent) = row.try_get::<_, Option<i64>>(10)? else { return Ok(AuditSaid::Intent(record(row)?)) };
     let intent = AuditId::from_number(u64::try_from(intent).map_err(|_| damaged("audit log"))?);
     let outcome = Outcome::read(row.try_get(11)?, words(row, 9)?).ok_or(damaged("outcome"))?;
-    let (whose, at) = (tenant_of(row, 1)?, time(row, 2)?);
-    Ok(Link::Outcome { tenant: &whose, intent, outcome: &outcome, at }.hash(here, previous))
+    let (tenant, at) = (tenant_of(row, 1)?, time(row, 2)?);
+    Ok(AuditSaid::Outcome { tenant, intent, outcome, at })
 }
 
 fn entry(row: &Row) -> Result<AuditEntry, StoreError> {

@@ -6,9 +6,12 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Broken, SqliteStore, damaged, tenant};
-use crate::access::{Actor, TenantId};
+use crate::access::{Actor, ActorKind, TenantId};
 use crate::store::audit::{Link, START};
-use crate::store::{AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, StoreError};
+use crate::store::{
+    AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
+    StoreError,
+};
 
 impl AuditLog for SqliteStore {
     fn audit_intent(&mut self, intent: &AuditRecord) -> Result<AuditId, StoreError> {
@@ -80,6 +83,9 @@ impl AuditLog for SqliteStore {
                    AND (?2 IS NULL OR i.at >= ?2) AND (?3 IS NULL OR i.at < ?3)
                    AND i.number < ?4 AND (?5 IS NULL OR i.what = ?5)
                    AND (?6 IS NULL OR i.subject = ?6) AND (?7 IS NULL OR i.actor = ?7)
+                   AND (?9 IS NULL OR ?9 = CASE WHEN i.actor IN ('local', 'authority') THEN i.actor
+                        WHEN i.actor LIKE 'agent:%' THEN 'agent' WHEN i.actor LIKE 'token:%' THEN 'token'
+                        ELSE 'api_key' END)
                    ORDER BY i.number DESC LIMIT ?8";
         // A number beyond SQLite's integers is above every row.
         let below = filter.below.map_or(i64::MAX, |id| i64::try_from(id.number()).unwrap_or(i64::MAX));
@@ -94,6 +100,7 @@ impl AuditLog for SqliteStore {
                 filter.subject,
                 filter.actor.as_ref().map(Actor::to_string),
                 limit,
+                filter.kind.map(ActorKind::word),
             ],
             |row| {
                 let outcome: Option<String> = row.get(10)?;
@@ -151,6 +158,18 @@ impl AuditLog for SqliteStore {
         }
         Ok((head.rows > 0).then_some(head))
     }
+
+    fn audit_rows(&self, after: u64, last: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let number_of = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
+                   outcome, hash FROM audit WHERE number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![number_of(after), number_of(last), limit], |row| {
+            let hash = Digest::from_bytes(row.get(12)?);
+            Ok(AuditRow { number: number(row, 0)?, said: said(row)?, hash })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 /// The number and the hash of the next row.
@@ -170,14 +189,17 @@ fn last(connection: &Connection) -> Result<Option<(u64, Digest)>, StoreError> {
 
 /// The hash that a row has to have, from what its columns say.
 fn hash_of(row: &Row<'_>, here: u64, previous: Digest) -> rusqlite::Result<Digest> {
-    let Some(intent) = row.get::<_, Option<i64>>(10)? else {
-        return Ok(Link::Intent(&record(row)?).hash(here, previous));
-    };
+    Ok(said(row)?.link().hash(here, previous))
+}
+
+/// What a row says.
+fn said(row: &Row<'_>) -> rusqlite::Result<AuditSaid> {
+    let Some(intent) = row.get::<_, Option<i64>>(10)? else { return Ok(AuditSaid::Intent(record(row)?)) };
     let intent = AuditId::from_number(u64::try_from(intent).map_err(|_| damaged(10, Type::Integer))?);
     let word: String = row.get(11)?;
     let outcome = Outcome::read(&word, row.get(9)?).ok_or_else(|| damaged(11, Type::Text))?;
-    let (whose, at) = (tenant(row, 1)?, UnixTime::from_seconds(row.get(2)?));
-    Ok(Link::Outcome { tenant: &whose, intent, outcome: &outcome, at }.hash(here, previous))
+    let (tenant, at) = (tenant(row, 1)?, UnixTime::from_seconds(row.get(2)?));
+    Ok(AuditSaid::Outcome { tenant, intent, outcome, at })
 }
 
 /// An order, from the columns after its number.

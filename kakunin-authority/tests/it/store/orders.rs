@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Write};
 
 use kakunin_authority::AgentName;
-use kakunin_authority::access::{Actor, KeyPrefix, Role, TenantId};
+use kakunin_authority::access::{Actor, ActorKind, KeyPrefix, Role, TenantId};
 use kakunin_authority::hook::HookId;
 use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
@@ -414,6 +414,8 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     line("tenants", said(store.tenants()));
     line("issuers", said(store.issuers()));
     line("audit chain", said(store.check_audit(None)));
+    line("audit head", said(store.audit_head()));
+    line("audit rows", said(store.audit_rows(1, 7, 4)));
     for number in 0..3 {
         let whose = &tenant(number);
         line("since", said(store.tenant_since(whose)));
@@ -526,12 +528,13 @@ fn stream(number: u8) -> StreamId {
     StreamId::from_bytes([number; 16])
 }
 
-fn filters() -> [AuditFilter; 4] {
+fn filters() -> [AuditFilter; 5] {
     let all = AuditFilter::default();
     [
         all.clone(),
         AuditFilter { since: Some(at(10)), before: Some(at(30)), ..all.clone() },
         AuditFilter { below: Some(AuditId::from_number(4)), subject: Some("1".into()), ..all.clone() },
+        AuditFilter { kind: Some(ActorKind::ApiKey), ..all.clone() },
         AuditFilter { actor: Some(Actor::Local), what: Some("agent.suspend".into()), ..all },
     ]
 }

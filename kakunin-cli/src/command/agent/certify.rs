@@ -1,9 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kakunin_authority::Who;
 use kakunin_authority::authority::{self, AnyAction, Certified, Comeback, Days, Hours};
+use kakunin_authority::deed::Deed;
 use kakunin_authority::publish::Publication;
+use kakunin_authority::standing::Standing;
+use kakunin_authority::{Authority, Who};
 #[cfg(feature = "serve")]
 use kakunin_authority::{
     AuthorityError,
@@ -22,6 +24,7 @@ use crate::answer::{Answer, Failure};
 #[cfg(feature = "serve")]
 use crate::context::read_text;
 use crate::context::{Common, now, read};
+use crate::deed;
 #[cfg(feature = "serve")]
 use crate::remote::{Remote, Service};
 
@@ -77,7 +80,10 @@ impl Certify {
         };
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
-        let (made, published) = authority.certify(&self.who, &order, Hours::default(), now())?;
+        let now = now();
+        let deed = issue(&authority, &self.who, &self.out)?;
+        let (made, published) = authority
+            .locally(deed, now, |authority| authority.certify(&self.who, &order, Hours::default(), now))?;
         let not_after = made.certificate.decoded().validity().not_after;
         Ok(weigh(Answer::yes(certified(&made, &published)), &made)
             .line(format!("certified {} ({}) until {not_after}", made.agent.name, made.agent.id))
@@ -133,6 +139,12 @@ pub(super) fn delivered(papers: &Delivery, directory: &std::path::Path) -> Answe
     }))
     .line(format!("certified {} ({agent}) until {until}", papers.name))
     .line(format!("directory  {}", directory.display()))
+}
+
+/// The order that certifies an agent into a directory.
+pub(super) fn issue(authority: &Authority<'_>, who: &Who, directory: &Path) -> Result<Deed, Failure> {
+    let good = Some(Standing::Good.word().into());
+    deed::about(authority, who, "certificate.issue", good, format!("into {}", directory.display()))
 }
 
 /// A certificate as programs read it.

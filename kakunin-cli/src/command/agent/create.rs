@@ -2,16 +2,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, Hours};
+use kakunin_authority::deed::Deed;
 use kakunin_authority::{AgentName, Who};
+use kakunin_core::digest::Digest;
 #[cfg(feature = "serve")]
 use serde_json::Value;
 use serde_json::json;
 
-use super::certify::{certified, weigh};
+use super::certify::{certified, issue, weigh};
 use crate::answer::{Answer, Failure};
 #[cfg(feature = "serve")]
 use crate::context::scope_as_json;
-use crate::context::{Common, now, read_scope};
+use crate::context::{Common, now, read_scope, read_text};
 #[cfg(feature = "serve")]
 use crate::remote::{Remote, Service};
 
@@ -52,14 +54,28 @@ impl Create {
         let any = if self.allow_any { AnyAction::Allow } else { AnyAction::Refuse };
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
-        let agent = authority.create(&self.name, &draft, any, now())?;
+        let now = now();
+        // As it is written, whole: the log has to show more than that somebody asked for something.
+        let text = read_text(&self.scope)?;
+        let deed = Deed {
+            what: "agent.create",
+            subject: self.name.to_string(),
+            before: None,
+            after: Some(Digest::of(text.as_bytes()).to_hex()),
+            text,
+        };
+        let agent =
+            authority.locally(deed, now, |authority| authority.create(&self.name, &draft, any, now))?;
         let Some(directory) = &self.out else {
             return Ok(Answer::yes(json!({ "id": agent.id.to_string(), "name": agent.name.as_str() }))
                 .line(format!("created {} ({})", agent.name, agent.id))
                 .line(format!("next   kakunin agent certify {} --out DIR", agent.name)));
         };
         let order = Certify { directory, days, request: None, comeback: Comeback::Refuse, any };
-        let made = authority.certify(&Who::Id(agent.id), &order, Hours::default(), now());
+        let who = Who::Id(agent.id);
+        let deed = issue(&authority, &who, directory)?;
+        let made =
+            authority.locally(deed, now, |authority| authority.certify(&who, &order, Hours::default(), now));
         let (made, published) = made.map_err(|error| {
             let failure = Failure::from(error);
             failure.after(format!("`{}` was created but has no certificate", agent.name))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use kakunin_authority::Who;
 use kakunin_authority::authority::{self, AnyAction, Budgets, Days, Hours};
+use kakunin_authority::standing::Standing;
 #[cfg(feature = "serve")]
 use kakunin_authority::{
     AuthorityError,
@@ -28,6 +29,7 @@ use super::certify::{certified, weigh};
 use super::delivery;
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, now, read_scope};
+use crate::deed;
 #[cfg(feature = "serve")]
 use crate::remote::{Remote, Service};
 
@@ -84,7 +86,12 @@ impl Renew {
         };
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
-        let renewed = authority.renew(&self.who, &order, hours, now())?;
+        let now = now();
+        let text = self.out.as_ref().map(|out| format!("in {}", out.display())).unwrap_or_default();
+        let good = Some(Standing::Good.word().into());
+        let deed = deed::about(&authority, &self.who, "certificate.renew", good, text)?;
+        let renewed =
+            authority.locally(deed, now, |authority| authority.renew(&self.who, &order, hours, now))?;
         let certificates: Vec<Value> =
             renewed.certificates.iter().map(|made| certified(made, &renewed.publication)).collect();
         let mut answer = Answer::yes(json!({

@@ -62,6 +62,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/notifications", Some(&[])),
     ("post", "/notifications", Some(&[])),
     ("get", "/audit-log", Some(&["auditor"])),
+    ("get", "/audit-log/export", Some(&["auditor"])),
     ("post", "/receipts", Some(&["ingest", "agent"])),
     ("post", "/events", Some(&["ingest", "agent"])),
     ("get", "/events", Some(&["issuer", "revoker", "auditor", "gate"])),

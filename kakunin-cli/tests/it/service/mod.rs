@@ -3,6 +3,7 @@
 mod access;
 mod acks;
 mod enrolment;
+mod exports;
 mod doors;
 mod faults;
 mod feed;

@@ -1,0 +1,103 @@
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kakunin_authority::audit_export::{AuditFileError, CheckedAudit, verify};
+use kakunin_authority::store::AuditHead;
+use kakunin_core::certificate::TrustAnchors;
+use serde_json::json;
+
+use super::super::verify_certificate::certificates;
+use crate::answer::{Answer, Exit, Failure, one_line};
+use crate::context::Common;
+
+/// Check an export of the audit log, without the authority
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kakunin audit verify audit.jsonl --root ca.pem
+  kakunin audit verify friday.jsonl --root ca.pem --after monday.jsonl --json")]
+pub(crate) struct Verify {
+    /// The file
+    file: PathBuf,
+    /// Roots to trust, in PEM
+    #[arg(long, value_name = "FILE", required = true)]
+    root: Vec<PathBuf>,
+    /// An earlier export: the log has to go on from where that ends
+    #[arg(long, value_name = "FILE")]
+    after: Option<PathBuf>,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, _: &Common) -> Result<Answer, Failure> {
+        let mut roots = Vec::new();
+        for path in &self.root {
+            roots.extend(certificates(path)?);
+        }
+        let anchors = TrustAnchors::new(roots.iter().map(Vec::as_slice));
+        let anchors = anchors.map_err(|error| Failure::cannot(error.to_string()))?;
+        let earlier = match &self.after {
+            None => None,
+            Some(path) => match look(path, &anchors, None)? {
+                Ok(checked) => Some(checked.head),
+                Err(error) => return Ok(no(path, &error)),
+            },
+        };
+        Ok(match look(&self.file, &anchors, earlier)? {
+            Ok(checked) => yes(&checked),
+            Err(error) => no(&self.file, &error),
+        })
+    }
+}
+
+fn look(
+    path: &Path,
+    anchors: &TrustAnchors,
+    earlier: Option<AuditHead>,
+) -> Result<Result<CheckedAudit, AuditFileError>, Failure> {
+    let cannot = |error: &std::io::Error| Failure::cannot(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(|error| cannot(&error))?;
+    match verify(BufReader::new(file), anchors, earlier) {
+        Err(AuditFileError::Io(error)) => Err(cannot(&error)),
+        Err(AuditFileError::Earlier) => Err(Failure::cannot(AuditFileError::Earlier.to_string())),
+        looked => Ok(looked),
+    }
+}
+
+fn yes(checked: &CheckedAudit) -> Answer {
+    let [from, to, event_type, actor_type] = &checked.chosen;
+    let chosen = checked.chosen.iter().any(Option::is_some);
+    let answer = Answer::yes(json!({
+        "valid": true,
+        "tenant": checked.tenant,
+        "exported_at": checked.exported_at.to_string(),
+        "rows": checked.head.rows,
+        "hash": checked.head.hash.to_hex(),
+        "shown": checked.shown,
+        "withheld": checked.withheld,
+        "without_outcome": checked.open,
+        "from": from, "to": to, "event_type": event_type, "actor_type": actor_type,
+        "issuer": checked.issuer.to_hex(),
+    }))
+    .line(format!("yes: signed by {} at {}", checked.issuer, checked.exported_at))
+    .line(format!("tenant   {}", one_line(&checked.tenant)))
+    .line(format!("log      {} rows, the last one {}", checked.head.rows, checked.head.hash))
+    .line(format!(
+        "here     {} of them{}",
+        checked.shown,
+        if chosen { ", by what was asked for" } else { "" }
+    ));
+    match checked.open {
+        Some(open) if open > 0 => {
+            answer.line(format!("open     {open} orders of which nobody says what came"))
+        }
+        _ => answer,
+    }
+}
+
+fn no(path: &Path, error: &AuditFileError) -> Answer {
+    Answer::yes(json!({ "valid": false, "file": path, "what": error.to_string() }))
+        .line(format!("no: {}: {error}", path.display()))
+        .exit(Exit::No)
+}

@@ -1,0 +1,176 @@
+//! The audit log in a file: whole, and checked by somebody who has the root and nothing else.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::office::Office;
+use super::web::Request;
+use crate::desk::{Desk, texts};
+
+/// An authority with some orders behind it, and its export.
+fn exported(office: &Office<'_>) -> String {
+    let scope = json!({ "actions": ["read:*"] });
+    for name in ["one", "two"] {
+        assert_eq!(office.post("/v1/agents", &json!({ "name": name, "scope": scope })).status, 201);
+        let held = office.post(&format!("/v1/agents/{name}/suspend"), &json!({ "reason": "=1+1,\"\r\nx" }));
+        assert_eq!(held.status, 200, "{}", held.text());
+    }
+    assert_eq!(office.post("/v1/agents", &json!({ "name": "one", "scope": scope })).status, 409);
+    let reply = office.get_as_owner("/v1/audit-log/export");
+    assert_eq!((reply.status, reply.header("content-type")), (200, "application/x-ndjson"));
+    assert!(reply.header("content-disposition").contains("attachment"));
+    chunks(&reply.body)
+}
+
+/// Takes the framing of HTTP/1.1 away.
+fn chunks(body: &[u8]) -> String {
+    let mut rest = body;
+    let mut out = Vec::new();
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(rest.get(..end).unwrap()).unwrap(), 16).unwrap();
+        out.extend_from_slice(rest.get(end + 2..end + 2 + size).unwrap());
+        rest = rest.get(end + 4 + size..).unwrap();
+        if size == 0 {
+            break;
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn verify(desk: &Desk, text: &str, more: &[&str]) -> (i32, Value) {
+    fs::write(desk.path("export"), text).unwrap();
+    let arguments = ["audit", "verify", "export", "--root", ".kakunin/public/ca.pem", "--json"];
+    let output = desk.run(&[&arguments, more].concat());
+    let (out, _) = texts(&output);
+    (output.status.code().unwrap(), serde_json::from_str(out.lines().next().unwrap_or("null")).unwrap())
+}
+
+#[test]
+fn an_export_holds_and_one_that_was_changed_anywhere_does_not() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let text = exported(&office);
+    let (code, checked) = verify(&desk, &text, &[]);
+    assert_eq!(code, 0, "{checked}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(checked["shown"], lines.len() - 2);
+    assert_eq!(checked["withheld"], 0);
+
+    let joined = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    for at in 0..lines.len() {
+        let mut without = lines.clone();
+        without.remove(at);
+        let mut twice = lines.clone();
+        twice.insert(at, lines[at]);
+        let mut tried = vec![joined(&without), joined(&twice), joined(&lines[..at])];
+        if at + 1 < lines.len() {
+            let mut moved = lines.clone();
+            moved.swap(at, at + 1);
+            tried.push(joined(&moved));
+        }
+        // One digit or letter of the line, each place of it in turn would be thousands of runs.
+        for (place, letter) in
+            lines[at].char_indices().filter(|(_, letter)| letter.is_ascii_alphanumeric()).step_by(41)
+        {
+            let other = if letter == '1' { '2' } else { '1' };
+            let mut line = lines[at].to_owned();
+            line.replace_range(place..=place, &other.to_string());
+            let mut changed = lines.clone();
+            changed[at] = &line;
+            tried.push(joined(&changed));
+        }
+        for wrong in tried {
+            let (code, answer) = verify(&desk, &wrong, &[]);
+            assert_eq!(code, 1, "line {at}: {answer}");
+        }
+    }
+    for cut in [text.len() - 1, text.len() / 2, 1, 0] {
+        assert_eq!(verify(&desk, &text[..cut], &[]).0, 1, "cut at {cut}");
+    }
+    // What is taken out and said to be withheld is missing in what was signed.
+    let row: Value = serde_json::from_str(lines[2]).unwrap();
+    let hidden = json!({ "withheld": row["number"], "count": 1, "hash": row["hash"] }).to_string();
+    let mut without = lines.clone();
+    without[2] = &hidden;
+    assert_eq!(verify(&desk, &joined(&without), &[]).0, 1);
+}
+
+#[test]
+fn an_export_of_another_authority_and_of_another_history_is_none() {
+    let (desk, other) = (Desk::empty(), Desk::empty());
+    let office = Office::open(&desk);
+    let first = exported(&office);
+    let second = chunks(&office.get_as_owner("/v1/audit-log/export").body);
+    fs::write(desk.path("earlier"), &first).unwrap();
+    let (code, answer) = verify(&desk, &second, &["--after", "earlier"]);
+    assert_eq!(code, 0, "{answer}");
+    // The older one does not go through the end of the newer one.
+    fs::write(desk.path("earlier"), &second).unwrap();
+    assert_eq!(verify(&desk, &first, &["--after", "earlier"]).0, 2);
+    // An authority that began anew under the same keys would have another history; here it is another root altogether.
+    let stranger = Office::open(&other);
+    let foreign = exported(&stranger);
+    assert_eq!(verify(&desk, &foreign, &[]).0, 1);
+    assert_eq!(verify(&other, &foreign, &[]).0, 0);
+}
+
+#[test]
+fn of_what_was_not_asked_for_the_hashes_are_there_and_the_words_are_not() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    exported(&office);
+    let text =
+        chunks(&office.get_as_owner("/v1/audit-log/export?event_type=agent.suspend&actor_type=api_key").body);
+    let (code, checked) = verify(&desk, &text, &[]);
+    assert_eq!(code, 0, "{checked}");
+    assert_eq!((&checked["shown"], &checked["event_type"]), (&4.into(), &"agent.suspend".into()));
+    assert!(!text.contains("agent.create") && text.contains("\"withheld\""), "{text}");
+    for wrong in ["format=xml", "from=yesterday", "actor_type=king", "limit=1"] {
+        assert_eq!(office.get_as_owner(&format!("/v1/audit-log/export?{wrong}")).status, 400, "{wrong}");
+    }
+    // The order stands in the log.
+    let log = office.get_as_owner("/v1/audit-log?event_type=audit.export&actor_type=api_key").json();
+    assert_eq!(log["data"].as_array().unwrap().len(), 2, "{log}");
+    let nobody = office.get_as_owner("/v1/audit-log?actor_type=token").json();
+    assert_eq!(nobody["data"], json!([]));
+}
+
+#[test]
+fn a_spreadsheet_of_it_is_signed_and_obeys_nothing() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    exported(&office);
+    let reply = office.get_as_owner("/v1/audit-log/export?format=csv");
+    assert_eq!(reply.header("content-type"), "text/csv; charset=utf-8");
+    let text = chunks(&reply.body);
+    let (code, checked) = verify(&desk, &text, &[]);
+    assert_eq!(code, 0, "{checked}");
+    assert!(text.contains("\"'=1+1,\"\"\r\nx\""), "{text}");
+    for (from, to) in [("agent.suspend", "agent.resume"), ("\r\n2,", "\r\n9,"), ("end,", "end,1")] {
+        assert!(text.contains(from));
+        assert_eq!(verify(&desk, &text.replacen(from, to, 1), &[]).0, 1, "{from}");
+    }
+    assert_eq!(verify(&desk, &text[..text.len() - 30], &[]).0, 1);
+}
+
+#[test]
+fn a_log_that_was_changed_in_the_records_is_not_signed_for() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    exported(&office);
+    let store = rusqlite::Connection::open(desk.path(".kakunin/store.sqlite")).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let named = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'";
+    let triggers: Vec<String> =
+        store.prepare(named).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    // Whoever can write into the file can do that, too.
+    for trigger in triggers {
+        store.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    store.execute("UPDATE audit SET text = 'nothing happened' WHERE number = 3", []).unwrap();
+    let reply = Request::get("/v1/audit-log/export").bearer(office.owner());
+    let body = office.send(&reply).body;
+    assert!(!String::from_utf8_lossy(&body).contains("statement"));
+    assert!(office.log().contains("audit.export_ended"));
+}
