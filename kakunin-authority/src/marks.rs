@@ -49,8 +49,8 @@ impl Marks {
         let mut marks = Self { orders: store.audit_head()?, ..Self::default() };
         for issuer in store.issuers()? {
             let number = issuer.id.number();
-            if let Some(list) = store.newest_number(issuer.id)? {
-                marks.lists.insert(number, list);
+            if let Some(list) = store.newest_list_head(issuer.id)? {
+                marks.lists.insert(number, list.number);
             }
             let position = store.feed_position(issuer.id)?;
             if position.epoch > 0 {
@@ -74,7 +74,8 @@ impl Marks {
     /// [`AuthorityError::RolledBack`] with the first such place, or [`AuthorityError::OrdersLost`].
     pub(crate) fn check(&self, store: &dyn Store) -> Result<(), AuthorityError> {
         for (&issuer, &published) in &self.lists {
-            let found = store.newest_number(IssuerId::from_number(issuer))?.unwrap_or(0);
+            let newest = store.newest_list_head(IssuerId::from_number(issuer))?;
+            let found = newest.map_or(0, |list| list.number);
             if found < published {
                 return Err(behind("revocation list", issuer, found, published));
             }

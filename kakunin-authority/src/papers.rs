@@ -183,7 +183,7 @@ impl Authority<'_> {
     pub(crate) fn issued_at(&self, now: UnixTime) -> Result<bool, AuthorityError> {
         let issuers = self.store.issuers()?;
         for issuer in issuers.iter().filter(|issuer| issuer.id != IssuerId::ROOT) {
-            let list = self.store.newest_list(issuer.id)?;
+            let list = self.store.newest_list_head(issuer.id)?;
             if self.store.last_end(issuer.id)?.is_some() && list.is_none_or(|list| list.this_update >= now) {
                 return Ok(true);
             }

@@ -144,9 +144,7 @@ pub(crate) fn sign_list(
     next: NextList<'_>,
 ) -> Result<ListRecord, AuthorityError> {
     let NextList { id, issuer, period, policy, number } = next;
-    let last = store.newest_list(id)?;
-    let last_update = last.as_ref().map_or(UnixTime::from_seconds(0), |list| list.this_update);
-    drop(last);
+    let last_update = store.newest_list_head(id)?.map_or(UnixTime::from_seconds(0), |list| list.this_update);
     refuse_past(period.now, last_update)?;
     // An entry may leave only after a list that still had it when the certificate ended (RFC 5280 section 3.3).
     let of_root;

@@ -36,6 +36,14 @@ pub enum StoreError {
         /// The number.
         issuer: IssuerId,
     },
+    /// A number is of one list.
+    #[error("authority {issuer} has another list with the number {number}")]
+    ListTaken {
+        /// Whose lists.
+        issuer: IssuerId,
+        /// The number.
+        number: u64,
+    },
     /// No authority has this number.
     #[error("there is no authority {issuer}")]
     UnknownIssuer {

@@ -16,6 +16,7 @@ mod feed;
 mod feed_keys;
 mod hooks;
 mod issuers;
+mod list_patch;
 mod lists;
 mod memory;
 mod place;
@@ -45,7 +46,7 @@ pub use hooks::{
     SealedSecret, Then,
 };
 pub use issuers::{IssuerId, IssuerRecord, Issuers};
-pub use lists::{ListRecord, Lists};
+pub use lists::{ListHead, ListRecord, Lists};
 pub use memory::MemoryStore;
 pub use place::Place;
 #[cfg(feature = "postgres")]

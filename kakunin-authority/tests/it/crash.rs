@@ -82,7 +82,9 @@ fn a_root_list_that_was_never_signed_is_signed_with_the_next_one() {
     // It was not published either.
     fs::remove_file(office.home.path().join("marks")).unwrap();
     let connection = rusqlite::Connection::open(office.home.store()).unwrap();
-    connection.execute("DELETE FROM lists WHERE issuer = 0", []).unwrap();
+    let sql = "DROP TRIGGER signed_lists_are_not_cut; DELETE FROM signed_lists WHERE issuer = 0 AND base IS NOT NULL;
+               DELETE FROM signed_lists WHERE issuer = 0";
+    connection.execute_batch(sql).unwrap();
     drop(connection);
     let _ = office.authority().publish(Hours::default(), now()).unwrap();
     let who = office.create("billing");

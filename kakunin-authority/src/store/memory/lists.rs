@@ -1,9 +1,10 @@
 //! Authorities and their lists in memory.
 
+use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
 
 use super::MemoryStore;
-use crate::store::{IssuerId, IssuerRecord, Issuers, ListRecord, Lists, StoreError};
+use crate::store::{IssuerId, IssuerRecord, Issuers, ListHead, ListRecord, Lists, StoreError};
 
 impl Issuers for MemoryStore {
     fn add_issuers(&mut self, issuers: &[IssuerRecord]) -> Result<(), StoreError> {
@@ -39,15 +40,34 @@ impl Lists for MemoryStore {
 
     fn keep_list(&mut self, issuer: IssuerId, list: &ListRecord) -> Result<(), StoreError> {
         self.now.has_issuer(issuer)?;
-        self.now.lists.insert(issuer, list.clone());
-        Ok(())
+        let number = list.number;
+        let kept = self.now.lists.entry((issuer, number)).or_insert_with(|| list.clone());
+        if kept == list { Ok(()) } else { Err(StoreError::ListTaken { issuer, number }) }
     }
 
     fn newest_list(&self, issuer: IssuerId) -> Result<Option<ListRecord>, StoreError> {
-        Ok(self.now.lists.get(&issuer).cloned())
+        Ok(self.lists_of(issuer).next_back().cloned())
     }
 
-    fn newest_number(&self, issuer: IssuerId) -> Result<Option<u64>, StoreError> {
-        Ok(self.newest_list(issuer)?.map(|list| list.number))
+    fn newest_list_head(&self, issuer: IssuerId) -> Result<Option<ListHead>, StoreError> {
+        Ok(self.lists_of(issuer).next_back().map(ListRecord::head))
+    }
+
+    fn list_as_of(&self, issuer: IssuerId, at: UnixTime) -> Result<Option<ListRecord>, StoreError> {
+        let until = self.lists_of(issuer).filter(|list| list.this_update <= at);
+        let newest = until.max_by_key(|list| (list.this_update, list.number));
+        Ok(newest.or_else(|| self.lists_of(issuer).next()).cloned())
+    }
+
+    fn list_named(&self, name: &Digest) -> Result<Option<(IssuerId, ListRecord)>, StoreError> {
+        let mut lists = self.now.lists.iter();
+        let found = lists.find(|(_, list)| list.name().is_ok_and(|known| known == *name));
+        Ok(found.map(|((issuer, _), list)| (*issuer, list.clone())))
+    }
+}
+
+impl MemoryStore {
+    fn lists_of(&self, issuer: IssuerId) -> impl DoubleEndedIterator<Item = &ListRecord> {
+        self.now.lists.range((issuer, 0)..=(issuer, u64::MAX)).map(|(_, list)| list)
     }
 }

@@ -49,7 +49,7 @@ struct State {
     names: BTreeMap<Digest, String>,
     certificates: Vec<Kept>,
     list_numbers: BTreeMap<IssuerId, u64>,
-    lists: BTreeMap<IssuerId, ListRecord>,
+    lists: BTreeMap<(IssuerId, u64), ListRecord>,
     feeds: BTreeMap<IssuerId, Vec<Epoch>>,
     feed_keys: Vec<feed_keys::KeptKey>,
     audit: Vec<(AuditSaid, Digest)>,

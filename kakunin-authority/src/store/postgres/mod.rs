@@ -33,6 +33,7 @@ use lead::{Attempt, Lead};
 pub use lead::{Looked, Standby};
 use session::Session;
 
+use super::lists::Wholes;
 use super::{AuditLog, Rehearsal, Store, StoreError};
 
 /// A store on a PostgreSQL server.
@@ -41,6 +42,7 @@ pub struct PostgresStore {
     session: RefCell<Option<Session>>,
     lead: Option<Lead>,
     in_batch: bool,
+    wholes: Wholes,
 }
 
 impl PostgresStore {
@@ -70,8 +72,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::TooOld`] before any node led with this program's version; otherwise what the server says.
     pub fn reader(address: &Address) -> Result<Self, StoreError> {
-        let store =
-            Self { address: address.clone(), session: RefCell::new(None), lead: None, in_batch: false };
+        let store = Self::of(address.clone(), None);
         store.read(migrate::check_current)?;
         Ok(store)
     }
@@ -89,7 +90,11 @@ impl PostgresStore {
     }
 
     fn leading(address: Address, lead: Lead) -> Self {
-        Self { address, session: RefCell::new(None), lead: Some(lead), in_batch: false }
+        Self::of(address, Some(lead))
+    }
+
+    fn of(address: Address, lead: Option<Lead>) -> Self {
+        Self { address, session: RefCell::new(None), lead, in_batch: false, wholes: Wholes::default() }
     }
 
     fn connect(&self) -> Result<Session, StoreError> {

@@ -29,6 +29,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior, ffi};
 
 pub use migrate::Rehearsal;
 
+use super::lists::Wholes;
 use super::{Store, StoreError};
 use crate::access::TenantId;
 use crate::files::FileError;
@@ -39,6 +40,7 @@ use crate::standing::{Reason, Standing};
 pub struct SqliteStore {
     connection: Connection,
     in_batch: bool,
+    wholes: Wholes,
 }
 
 impl SqliteStore {
@@ -74,7 +76,7 @@ impl SqliteStore {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrate::migrate(&mut connection)?;
-        Ok(Self { connection, in_batch: false })
+        Ok(Self { connection, in_batch: false, wholes: Wholes::default() })
     }
 
     /// Tries on a copy beside the file at `path` whether this program can open it, and leaves the file as it is.
@@ -109,7 +111,7 @@ impl SqliteStore {
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "query_only", true)?;
         migrate::check_current(&connection)?;
-        Ok(Self { connection, in_batch: false })
+        Ok(Self { connection, in_batch: false, wholes: Wholes::default() })
     }
 
     /// Does what one verb does, durably or not at all; within a batch, as a part of it or not at all.

@@ -70,6 +70,8 @@ fn orders_are_mostly_carried_out() {
         "FeedKeyRecord",
         "(Done,",
         "listed: Ok(()) [Listed",
+        "list named: Ok(Some",
+        "list as of: Ok(Some",
         "der: Some(",
         "Redemption",
         "event: CertificateIssued",

@@ -10,6 +10,7 @@ mod feed;
 mod hook_orders;
 mod hooks;
 mod killed;
+mod lists;
 mod old;
 mod orders;
 mod requests;
@@ -94,17 +95,21 @@ pub(super) fn revoke(tenant: &TenantId, agent: AgentId, at: UnixTime) -> Standin
 
 /// A store with a root and an issuing authority.
 pub(super) struct Bench {
-    _folder: TempDir,
+    folder: TempDir,
     pub(super) store: SqliteStore,
 }
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let (_folder, store) = fresh();
-        let mut bench = Self { _folder, store };
+        let (folder, store) = fresh();
+        let mut bench = Self { folder, store };
         bench.add_issuer(IssuerId::ROOT);
         bench.add_issuer(first());
         bench
+    }
+
+    pub(super) fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("store.sqlite")
     }
 
     pub(super) fn add_issuer(&mut self, id: IssuerId) {

@@ -65,7 +65,7 @@ pub(super) enum Order {
     Tbs(u8),
     Certificate(u8),
     ListNumber(u8),
-    List(u8, u64),
+    List(u8, u64, u8),
     KeepChange {
         issuer: u8,
         epoch: u64,
@@ -196,7 +196,7 @@ fn any_single() -> impl Strategy<Value = Order> {
         5 => serial.clone().prop_map(Order::Tbs),
         4 => serial.prop_map(Order::Certificate),
         1 => issuer.clone().prop_map(Order::ListNumber),
-        1 => (issuer, 0..9_u64).prop_map(|(issuer, number)| Order::List(issuer, number)),
+        1 => (issuer, 0..9_u64, 0..3_u8).prop_map(|(issuer, number, text)| Order::List(issuer, number, text)),
         8 => (1..3_u8, 1..4_u64).prop_map(|(issuer, epoch)| Order::KeepChange { issuer, epoch }),
         2 => (0..3_u8, 0..4_u8, 0..4_u8).prop_map(|(serial, issuer, key)| Order::FeedKey { serial, issuer, key }),
         2 => (0..3_u8).prop_map(Order::FeedCertificate),
@@ -302,8 +302,11 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
         Order::Tbs(number) => said(store.keep_tbs(serial((*number).into()), b"to be signed")),
         Order::Certificate(number) => said(store.keep_certificate(serial((*number).into()), b"signed")),
         Order::ListNumber(number) => said(store.next_list_number(issuer(*number))),
-        Order::List(by, number) => {
-            let list = ListRecord { number: *number, this_update: at(1), next_update: at(2), der: vec![*by] };
+        Order::List(by, number, text) => {
+            let der = list_of(*by, *number, *text);
+            let second = i64::try_from(number / 2).unwrap();
+            let list =
+                ListRecord { number: *number, this_update: at(second), next_update: at(second + 1), der };
             said(store.keep_list(issuer(*by), &list))
         }
         Order::KeepChange { issuer: by, epoch } => {
@@ -467,6 +470,10 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     line("declared", all_about_declared(store));
     for by in (0..4).map(issuer) {
         line("list", said(store.newest_list(by)));
+        line("list head", said(store.newest_list_head(by)));
+        for second in -1..5 {
+            line("list as of", said(store.list_as_of(by, at(second))));
+        }
         line("last end", said(store.last_end(by)));
         line("waiting", said(store.waiting_changes(by)));
         line("position", said(store.feed_position(by)));
@@ -487,10 +494,41 @@ pub(super) fn all_of(store: &dyn Store) -> String {
             line("due", said(store.due(id, now, 2)));
         }
     }
+    for (by, number, text) in (0..4).flat_map(|by| (0..9).map(move |number| (by, number, number as u8 % 3))) {
+        let record =
+            ListRecord { number, this_update: at(0), next_update: at(1), der: list_of(by, number, text) };
+        line("list named", said(store.list_named(&record.name().unwrap())));
+    }
     for number in 0..8 {
         line("certificate", said(store.certificate(serial(number))));
     }
     text
+}
+
+/// What is laid out as a list is: most of its entries are those of the list before it.
+pub(super) fn list_of(by: u8, number: u64, text: u8) -> Vec<u8> {
+    let entry = |nth: u64| element(0x30, &[by, u8::try_from(nth).unwrap()].repeat(15));
+    let gone = u64::from(text);
+    let entries: Vec<u8> = (gone..number * 2).flat_map(entry).collect();
+    let mut tbs = element(0x02, &number.to_be_bytes());
+    tbs.extend(element(0x17, b"261125120000Z"));
+    tbs.extend(element(0x30, &entries));
+    tbs.extend(element(0xa0, &[by, text]));
+    element(0x30, &[element(0x30, &tbs), element(0x03, &[text; 9])].concat())
+}
+
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    match u8::try_from(content.len()) {
+        Ok(short @ ..0x80) => out.push(short),
+        Ok(long) => out.extend([0x81, long]),
+        Err(_) => {
+            out.push(0x82);
+            out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+        }
+    }
+    out.extend(content);
+    out
 }
 
 /// The same place at another time is another receipt: a fork.
