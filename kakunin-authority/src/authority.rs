@@ -316,9 +316,9 @@ impl<'a> Authority<'a> {
             let list = sign_list(self.store.as_mut(), &mut self.listed, signer, next)?;
             self.marks.set_list(id, list.number)?;
             self.marks.set_feed(id, self.store.feed_position(id)?)?;
-            lists.push(list.der.clone());
-            if id == current {
-                newest = Some(list);
+            match id == current {
+                true => newest = Some(list),
+                false => lists.push(list.der),
             }
         }
         let list = newest.ok_or(AuthorityError::NoIssuer)?;

@@ -64,25 +64,30 @@ impl ListWriter {
             return Err(ListError::OtherKey);
         }
         let algorithm = signer.algorithm();
-        let mut body = Vec::with_capacity(self.entries.len().saturating_add(512));
-        element(&mut body, INTEGER, &[1])?;
+        let mut head = Vec::with_capacity(512);
+        element(&mut head, INTEGER, &[1])?;
         let mut oid = Vec::new();
         algorithm.signature_oid().encode_to_vec(&mut oid)?;
-        element(&mut body, SEQUENCE, &oid)?;
-        body.extend_from_slice(header.issuer.decoded().subject());
-        encode_time(header.this_update)?.encode_to_vec(&mut body)?;
-        encode_time(header.next_update)?.encode_to_vec(&mut body)?;
+        element(&mut head, SEQUENCE, &oid)?;
+        head.extend_from_slice(header.issuer.decoded().subject());
+        encode_time(header.this_update)?.encode_to_vec(&mut head)?;
+        encode_time(header.next_update)?.encode_to_vec(&mut head)?;
         // RFC 5280 section 5.1.2.6: without entries the field is absent, never empty.
         if !self.entries.is_empty() {
-            element(&mut body, SEQUENCE, &self.entries)?;
+            head.push(SEQUENCE);
+            Length::try_from(self.entries.len())?.encode_to_vec(&mut head)?;
         }
-        let mut wrapped = Vec::new();
+        let (mut wrapped, mut tail) = (Vec::new(), Vec::new());
         element(&mut wrapped, SEQUENCE, &extensions(header)?)?;
-        element(&mut body, EXTENSIONS, &wrapped)?;
+        element(&mut tail, EXTENSIONS, &wrapped)?;
 
-        let mut tbs = Vec::with_capacity(body.len().saturating_add(8));
-        element(&mut tbs, SEQUENCE, &body)?;
-        drop(body);
+        // The entries may be megabytes: they are copied here and once more beside the signature.
+        let parts = [&head, &self.entries, &tail];
+        let length = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
+        let mut tbs = Vec::with_capacity(length.saturating_add(8));
+        tbs.push(SEQUENCE);
+        Length::try_from(length)?.encode_to_vec(&mut tbs)?;
+        parts.iter().for_each(|part| tbs.extend_from_slice(part));
         Ok(signed(&tbs, algorithm, &signer.sign(&tbs)?)?)
     }
 }

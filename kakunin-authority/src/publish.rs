@@ -4,10 +4,11 @@
 //! was signed, and a fresh one of every issuing authority. A number is taken before its list is signed and never
 //! given out again, so a crash leaves a gap and never two lists of one number.
 
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
-use der::pem::{self, LineEnding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kakunin_core::certificate::CaCertificate;
 use kakunin_core::digest::Digest;
 use kakunin_core::key::Signer;
@@ -46,25 +47,37 @@ pub struct Published {
     list: ListRecord,
     root_pem: String,
     issuing_pem: String,
-    list_pem: OnceLock<String>,
     lists_pem: String,
+    /// Where in `lists_pem` the list of the current issuing authority is.
+    current: Range<usize>,
+    tag: Digest,
+    lists_tag: Digest,
 }
 
 impl Published {
+    /// `others` are the lists of the other authorities, root first.
     pub(crate) fn new(
         root: &CaCertificate,
         issuing: &CaCertificate,
         list: ListRecord,
-        lists: &[Vec<u8>],
+        others: &[Vec<u8>],
     ) -> Result<Self, AuthorityError> {
-        let mut lists_pem = String::new();
-        for der in lists {
-            lists_pem.push_str(&to_pem("X509 CRL", der)?);
+        let octets = others.iter().map(Vec::len).fold(list.der.len(), usize::saturating_add);
+        let mut lists_pem =
+            String::with_capacity(pem_length(octets).saturating_add(others.len() * 128 + 128));
+        for der in others {
+            push_pem(&mut lists_pem, "X509 CRL", der)?;
         }
+        let from = lists_pem.len();
+        push_pem(&mut lists_pem, "X509 CRL", &list.der)?;
+        // A list is as good as named by its signature, which is its end: no need to read five megabytes for a tag.
+        let ends = others.iter().chain([&list.der]).map(|der| end(der)).collect::<Vec<_>>();
         Ok(Self {
             root_pem: to_pem("CERTIFICATE", root.decoded().der())?,
             issuing_pem: to_pem("CERTIFICATE", issuing.decoded().der())?,
-            list_pem: OnceLock::new(),
+            current: from..lists_pem.len(),
+            tag: Digest::of(end(&list.der)),
+            lists_tag: Digest::of_parts(&ends),
             lists_pem,
             root: root.clone(),
             issuing: issuing.clone(),
@@ -111,8 +124,8 @@ impl Published {
     /// The list of the current issuing authority.
     #[must_use]
     pub fn list_pem(&self) -> &str {
-        // Most never ask for it alone. INVARIANT: PEM is text of another length; it was made of this list already.
-        self.list_pem.get_or_init(|| to_pem("X509 CRL", &self.list.der).unwrap_or_default())
+        // INVARIANT: the range was taken when the text was made.
+        self.lists_pem.get(self.current.clone()).unwrap_or_default()
     }
 
     /// Every list that someone can still need: `lists.pem`.
@@ -120,6 +133,29 @@ impl Published {
     pub fn lists_pem(&self) -> &str {
         &self.lists_pem
     }
+
+    /// What tells the list of the current issuing authority from every other.
+    #[must_use]
+    pub const fn tag(&self) -> Digest {
+        self.tag
+    }
+
+    /// What tells these lists from every other.
+    #[must_use]
+    pub const fn lists_tag(&self) -> Digest {
+        self.lists_tag
+    }
+
+    /// How much memory it takes, about.
+    #[must_use]
+    pub const fn octets(&self) -> usize {
+        self.list.der.len().saturating_add(self.lists_pem.len())
+    }
+}
+
+/// The end of a list: its signature is in it.
+fn end(der: &[u8]) -> &[u8] {
+    der.get(der.len().saturating_sub(128)..).unwrap_or(der)
 }
 
 /// The next list of an authority, before it is signed.
@@ -198,11 +234,11 @@ pub(crate) fn write(home: &Home, published: &Published) -> Result<(), AuthorityE
     for (name, text) in [
         ("ca.pem", published.root_pem()),
         ("chain.pem", published.issuing_pem()),
-        ("lists.pem", published.lists_pem()),
+        (LISTS, published.lists_pem()),
     ] {
         let path = public.join(name);
-        // Certificates rarely change; lists always do.
-        if files::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+        // Certificates rarely change; lists always do, and are long.
+        if name != LISTS && files::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             continue;
         }
         files::replace(&path, text.as_bytes(), Readers::Everyone)?;
@@ -212,9 +248,55 @@ pub(crate) fn write(home: &Home, published: &Published) -> Result<(), AuthorityE
 
 /// One PEM block.
 pub(crate) fn to_pem(label: &'static str, der: &[u8]) -> Result<String, AuthorityError> {
-    pem::encode_string(label, LineEnding::LF, der)
-        .map_err(|_| AuthorityError::Encoding(der::ErrorKind::Failed.into()))
+    let mut text = String::with_capacity(pem_length(der.len()).saturating_add(128));
+    push_pem(&mut text, label, der)?;
+    Ok(text)
+}
+
+/// Adds one PEM block (RFC 7468). Nothing secret passes here, so it need not take the same time for every octet, which
+/// would be ten times as long.
+fn push_pem(text: &mut String, label: &str, der: &[u8]) -> Result<(), AuthorityError> {
+    let failed = || AuthorityError::Encoding(der::ErrorKind::Failed.into());
+    let mut line = [0; LINE];
+    text.push_str("-----BEGIN ");
+    text.push_str(label);
+    text.push_str("-----\n");
+    for piece in der.chunks(LINE / 4 * 3) {
+        let length = STANDARD.encode_slice(piece, &mut line).map_err(|_| failed())?;
+        let written =
+            line.get(..length).and_then(|line| std::str::from_utf8(line).ok()).ok_or_else(failed)?;
+        text.push_str(written);
+        text.push('\n');
+    }
+    text.push_str("-----END ");
+    text.push_str(label);
+    text.push_str("-----\n");
+    Ok(())
+}
+
+/// How long the lines of so many octets are.
+const fn pem_length(octets: usize) -> usize {
+    octets.div_ceil(LINE / 4 * 3).saturating_mul(LINE + 1)
 }
 
 /// Guards accept a list this far ahead of their clock, and no further.
 const CLOCK_TOLERANCE: i64 = 120;
+const LISTS: &str = "lists.pem";
+/// RFC 7468: characters of a line.
+const LINE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pem_is_what_everyone_else_writes() {
+        let octets: Vec<u8> =
+            (0..10_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for length in (1..200).chain([4_799, 4_800, 4_801, 10_000]) {
+            let der = octets.get(..length).unwrap();
+            let theirs = der::pem::encode_string("X509 CRL", der::pem::LineEnding::LF, der).unwrap();
+            assert_eq!(to_pem("X509 CRL", der).unwrap(), theirs, "{length}");
+        }
+    }
+}

@@ -28,15 +28,25 @@ pub(crate) fn typed(status: StatusCode, media: &'static str, body: impl Into<Bod
     response
 }
 
-/// Bytes that everyone may read. A cache has to ask each time, because a revocation is in effect when it is
-/// published and not when a cache ends; asking is cheap, because what is unchanged is not sent again.
+/// Bytes that everyone may read, and that are few.
 pub(crate) fn public(asked: &HeaderMap, media: &'static str, body: Vec<u8>) -> Response {
-    let tag = format!("\"{}\"", Digest::of(&body).to_hex());
+    public_as(asked, media, &Digest::of(&body).to_hex(), || Body::from(body))
+}
+
+/// What everyone may read, with `tag`, which it has alone. A cache has to ask each time, because a revocation is in effect
+/// when it is published and not when a cache ends; asking is cheap, because what is unchanged is not sent again.
+pub(crate) fn public_as(
+    asked: &HeaderMap,
+    media: &'static str,
+    tag: &str,
+    body: impl FnOnce() -> Body,
+) -> Response {
+    let tag = format!("\"{tag}\"");
     let known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let same = known.flat_map(|list| list.split(',')).any(|known| known.trim() == tag);
     let mut response = match same {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => typed(StatusCode::OK, media, body),
+        false => typed(StatusCode::OK, media, body()),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));

@@ -30,6 +30,7 @@ mod sequencer;
 mod server;
 mod service;
 mod shape;
+mod shelf;
 mod standby;
 mod table;
 mod throttle;

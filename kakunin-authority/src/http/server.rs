@@ -21,6 +21,7 @@ use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::{Next, Orders, carry_out, carry_out_parts};
 use super::service::Service;
+use super::shelf::Shelf;
 use super::table::router;
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError, TlsFiles};
@@ -159,7 +160,6 @@ impl Server {
         options: ServeOptions,
         ready: impl FnOnce(),
     ) -> Result<(), ServeError> {
-        let published = watch::Sender::new(None);
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
         let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, log } = options;
         let seconds = Arc::clone(&millis);
@@ -173,7 +173,7 @@ impl Server {
         let service = Arc::new(Service {
             orders: Orders::default(),
             tenant: authority.tenant.clone(),
-            published,
+            published: Shelf::default(),
             readers,
             clock,
             millis,
@@ -336,16 +336,10 @@ fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Resu
 
 /// Lets readers see what the authority published last.
 fn show(service: &Service, authority: &Authority<'_>) {
-    service.published.send_if_modified(|shown| {
-        let newest = authority.published();
-        let same = match (shown.as_ref(), newest) {
-            (Some(shown), Some(newest)) => Arc::ptr_eq(shown, newest),
-            (None, None) => true,
-            _ => false,
-        };
-        *shown = newest.cloned();
-        !same
-    });
+    let Some(newest) = authority.published() else { return };
+    if service.published.newest().is_none_or(|shown| !Arc::ptr_eq(&shown, newest)) {
+        service.published.put(Arc::clone(newest));
+    }
 }
 
 /// Tells the streams what changed.

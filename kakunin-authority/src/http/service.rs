@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kakunin_core::digest::Digest;
 use kakunin_core::key::{PublicKey, Signer};
 use kakunin_core::time::UnixTime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
@@ -20,6 +20,7 @@ use super::rate::Rates;
 use super::readers::Readers;
 use super::sequencer::Orders;
 use super::server::Clock;
+use super::shelf::{Part, Reading, Shelf};
 use super::throttle::Throttle;
 use crate::access::TenantId;
 use crate::authority::AuthorityError;
@@ -35,7 +36,7 @@ pub(crate) struct Service {
     pub(crate) orders: Orders,
     /// In whose name orders are carried out.
     pub(crate) tenant: TenantId,
-    pub(crate) published: watch::Sender<Option<Arc<Published>>>,
+    pub(crate) published: Shelf,
     pub(crate) readers: Arc<Readers>,
     /// In which term this node leads.
     pub(crate) term: i64,
@@ -94,8 +95,15 @@ impl Service {
     /// # Errors
     /// [`Refusal`] before the first publication.
     pub(crate) fn published(&self) -> Result<Arc<Published>, Refusal> {
-        let none = || Refusal::unavailable("starting", "the authority has not published its lists yet");
-        self.published.borrow().clone().ok_or_else(none)
+        self.published.newest().ok_or_else(starting)
+    }
+
+    /// The same, with a reader of a part of it.
+    ///
+    /// # Errors
+    /// [`Refusal`] before the first publication.
+    pub(crate) fn reading(&self, part: Part) -> Result<(Arc<Published>, Reading), Refusal> {
+        self.published.open(part).ok_or_else(starting)
     }
 
     /// Makes a key that stays here.
@@ -176,6 +184,10 @@ impl Service {
         let held = self.held.clone();
         let _ = tokio::task::spawn_blocking(move || held.forget(key_id)).await;
     }
+}
+
+fn starting() -> Refusal {
+    Refusal::unavailable("starting", "the authority has not published its lists yet")
 }
 
 /// Keys that are kept open; one more, and all are opened anew when they are needed.

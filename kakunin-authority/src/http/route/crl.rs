@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use axum::routing::get;
 
 use crate::http::access::Open;
-use crate::http::answer::{accepts, public};
+use crate::http::answer::{accepts, public_as};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
+use crate::http::shelf::Part;
 use crate::http::table::Row;
 use crate::publish::Published;
 
@@ -27,18 +29,26 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// The list of the current issuing authority, as PEM or DER.
 async fn current(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let published = service.published()?;
-    let response = match accepts(&headers, &["application/pkix-crl", "application/x-pkcs7-crl"]) {
-        true => public(&headers, "application/pkix-crl", published.list().der.clone()),
-        false => public(&headers, "application/x-pem-file", published.list_pem().as_bytes().to_vec()),
-    };
-    Ok(dated(response, &published))
+    match accepts(&headers, &["application/pkix-crl", "application/x-pkcs7-crl"]) {
+        true => read(&headers, &service, Part::Der),
+        false => read(&headers, &service, Part::Pem),
+    }
 }
 
 /// Every list that someone can still need, as PEM blocks: what a guard reads as its `lists.pem`.
 async fn all(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let published = service.published()?;
-    let response = public(&headers, "application/x-pem-file", published.lists_pem().as_bytes().to_vec());
+    read(&headers, &service, Part::All)
+}
+
+/// An answer that has none of the octets until they are taken.
+fn read(headers: &HeaderMap, service: &Service, part: Part) -> Result<Response, Refusal> {
+    let (published, reading) = service.reading(part)?;
+    let (media, tag) = match part {
+        Part::Der => ("application/pkix-crl", format!("{}-der", published.tag())),
+        Part::Pem => ("application/x-pem-file", published.tag().to_hex()),
+        Part::All => ("application/x-pem-file", published.lists_tag().to_hex()),
+    };
+    let response = public_as(headers, media, &tag, || Body::new(reading));
     Ok(dated(response, &published))
 }
 

@@ -104,6 +104,12 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
             ));
         }
     }
+    text.push_str(&format!(
+        "# HELP kakunin_lists_octets Octets of lists in memory, older ones that somebody still reads with them.\n\
+         # TYPE kakunin_lists_octets gauge\n\
+         kakunin_lists_octets {}\n",
+        service.published.octets()
+    ));
     for (name, help) in [
         ("connections", "Connections that came in."),
         ("turned_away", "Connections closed at once: their address had too many."),
