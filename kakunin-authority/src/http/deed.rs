@@ -39,10 +39,14 @@ impl Service {
     where
         T: Send + 'static,
     {
-        let (caller, clock) = (caller.clone(), Arc::clone(&self.clock));
+        let (caller, clock, room) = (caller.clone(), Arc::clone(&self.clock), Arc::clone(&self.room));
         let done = self.orders.give(lane, move |authority: &mut Authority<'_>| {
             let now = clock();
             caller.still_stands(authority.records(), now)?;
+            match lane {
+                Lane::Urgent => room.for_urgent(),
+                Lane::Ordinary => room.for_others()?,
+            }
             let (intent, seen) = look(authority)?;
             let record = AuditRecord {
                 at: now,
@@ -78,6 +82,6 @@ impl Service {
             authority.store.audit_outcome(id, &outcome, now)?;
             answer
         });
-        done.await?
+        done.await.map_err(|none| self.failure(none))?
     }
 }

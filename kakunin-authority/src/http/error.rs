@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::room::{full, is_full};
 use super::sequencer::NoAnswer;
 use crate::authority::AuthorityError;
 use crate::home::HomeError;
@@ -137,6 +138,7 @@ impl From<AuthorityError> for Refusal {
                 "issuer.ended",
                 "no issuing authority is good any more; run `kakunin rotate`",
             ),
+            _ if is_full(&error) => Self { cause: Some(error.to_string()), ..full() },
             // What is wrong with files, keys and disks is for the log, not for a stranger.
             _ => Self { cause: Some(error.to_string()), ..Self::internal() },
         }

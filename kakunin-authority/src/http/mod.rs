@@ -23,6 +23,7 @@ mod peer;
 mod proof;
 mod rate;
 mod readers;
+mod room;
 mod repeat;
 mod route;
 mod score;

@@ -117,6 +117,7 @@ async fn carried_out(
             ..Refusal::new(StatusCode::CONFLICT, "idempotency.running", text)
         });
     };
+    service.room.for_others()?;
     let now = (service.clock)();
     let sweeps = service.repeats.sweeps(now);
     let begun = {

@@ -19,6 +19,7 @@ use super::peer::Proxies;
 use super::proof::Proofs;
 use super::rate::Rates;
 use super::readers::Readers;
+use super::room::Room;
 use super::sequencer::{Next, Orders, carry_out, carry_out_parts};
 use super::service::Service;
 use super::shelf::Shelf;
@@ -168,6 +169,8 @@ impl Server {
         let proofs = Proofs::new(authority, self.address, &names, clock())?;
         let term = authority.store.term().map_err(AuthorityError::from)?;
         authority.store.confirm().map_err(AuthorityError::from)?;
+        let room = Arc::new(Room::of(authority.home()));
+        room.for_urgent();
         let _ = authority.publish(hours, clock())?;
         authority.renew_feed_keys(clock())?;
         let service = Arc::new(Service {
@@ -181,6 +184,7 @@ impl Server {
             acks: Acks::default(),
             term,
             hours,
+            room,
             rates: Rates::default(),
             intake: Intake::default(),
             exports: Exports::default(),
@@ -194,6 +198,7 @@ impl Server {
             derivations: Semaphore::new(DERIVATIONS),
             log,
         });
+        keep_room(&service);
         show(&service, authority);
         service.feeds.refresh(authority)?;
         let post = Post::new(service.hooks.reach.clone(), Arc::new(SystemNames), webhooks.ca.as_deref());
@@ -304,6 +309,7 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                     service.note("feed.key_not_renewed", &error);
                 }
                 send_out(service, authority);
+                keep_room(service);
             }
             Next::End => return Ok(()),
         }
@@ -328,10 +334,18 @@ fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Resu
         now >= list.this_update.plus(half)
     });
     if due || authority.owes() {
+        service.room.for_urgent();
         let _ = authority.publish(hours, now)?;
         show(service, authority);
     }
     Ok(())
+}
+
+/// Takes the reserve back when there is room again.
+fn keep_room(service: &Service) {
+    if let Err(error) = service.room.keep() {
+        service.note("reserve.not_kept", &error);
+    }
 }
 
 /// Lets readers see what the authority published last.

@@ -18,7 +18,8 @@ use super::once::Repeats;
 use super::proof::Proofs;
 use super::rate::Rates;
 use super::readers::Readers;
-use super::sequencer::Orders;
+use super::room::{Room, full};
+use super::sequencer::{NoAnswer, Orders};
 use super::server::Clock;
 use super::shelf::{Part, Reading, Shelf};
 use super::throttle::Throttle;
@@ -49,6 +50,8 @@ pub(crate) struct Service {
     pub(crate) acks: Acks,
     /// For how long each list may be used.
     pub(crate) hours: Hours,
+    /// Room on the disk.
+    pub(crate) room: Arc<Room>,
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
     pub(crate) exports: Exports,
@@ -90,6 +93,11 @@ impl Service {
         (self.log)(&line.to_string());
     }
 
+    /// Why an order that was begun did not come to its end: there was no room, or something else, which the log tells.
+    pub(crate) fn failure(&self, none: NoAnswer) -> Refusal {
+        if none == NoAnswer::Failed && self.room.is_short() { full() } else { none.into() }
+    }
+
     /// What everyone may read, as it was last published.
     ///
     /// # Errors
@@ -111,6 +119,7 @@ impl Service {
     /// # Errors
     /// [`Refusal`] when it cannot be made or written.
     pub(crate) async fn make_held_key(&self) -> Result<PublicKey, Refusal> {
+        self.room.for_others()?;
         let _place = self.derivations.acquire().await.map_err(|_| Refusal::internal())?;
         let held = self.held.clone();
         let made = tokio::task::spawn_blocking(move || held.make()).await.map_err(|_| Refusal::internal())?;

@@ -76,6 +76,7 @@ async fn declare(
     let mut id = [0; 16];
     SystemRandom::new().fill(&mut id).map_err(|_| Refusal::internal())?;
     let repeat = Repeat::of(&caller, "events", &headers, &body)?;
+    service.room.for_others()?;
     let kept = service.orders.give_part(1, move |store| {
         repeat.once(store, now, |store| {
             let agent = match crate::authority::find(store, caller.tenant(), &who) {
@@ -120,7 +121,7 @@ async fn declare(
             }
         })
     });
-    reply(kept.await??)
+    reply(kept.await.map_err(|none| service.failure(none))??)
 }
 
 /// An event as clients read it.

@@ -44,10 +44,16 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     if service.readers.read_for_anyone(|store| store.issuers()).await.is_err() {
         lacks.push("the records cannot be read");
     }
+    // Not a reason to send it nothing: suspending and revoking goes on.
+    let short = service.room.is_short();
     let (status, word) = match lacks.is_empty() {
+        true if short => (StatusCode::OK, "limited"),
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
+    if short {
+        lacks.push("the disk is nearly full: only suspending and revoking goes on");
+    }
     json_text(status, json!({ "status": word, "lacks": lacks }).to_string())
 }
 
@@ -128,6 +134,14 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
             text.push_str(&format!("kakunin_door_{name}_total{{door=\"{plane}\"}} {count}\n"));
         }
     }
+    text.push_str(&format!(
+        "# HELP kakunin_disk_free_bytes Room on the disk of the home.\n# TYPE kakunin_disk_free_bytes gauge\n\
+         kakunin_disk_free_bytes {}\n\
+         # HELP kakunin_disk_short Whether only suspending and revoking goes on, for want of room.\n\
+         # TYPE kakunin_disk_short gauge\nkakunin_disk_short {}\n",
+        service.room.free(),
+        u8::from(service.room.is_short())
+    ));
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
 }

@@ -29,6 +29,7 @@ async fn send(
     request: Request,
 ) -> Result<Response, Refusal> {
     // A place first: what has none is not even read.
+    service.room.for_others()?;
     let place = service.intake.enter(caller.actor().to_string())?;
     let headers = request.headers().clone();
     let _ = repeat::key(&caller, "receipts", &headers)?;
@@ -39,7 +40,7 @@ async fn send(
     let kept = service
         .orders
         .give_part(rows, move |store| repeat.once(store, now, |store| keep(store, &records).map(Ok)));
-    let kept = kept.await?;
+    let kept = kept.await.map_err(|none| service.failure(none))?;
     drop(place);
     repeat::reply(kept?)
 }

@@ -25,14 +25,28 @@ impl<'a> Office<'a> {
 
     /// The same with more arguments, of which an address to listen at counts in place of the usual one.
     pub(super) fn open_with(desk: &'a Desk, more: &[&str]) -> Self {
-        let file = desk.path("ready.json");
-        let _ = fs::remove_file(&file);
-        let log = fs::File::create(desk.path("service.log")).unwrap();
+        Self::open_by(desk, Self::command(desk, more))
+    }
+
+    /// The command that serves.
+    pub(super) fn command(desk: &Desk, more: &[&str]) -> Command {
         let mut arguments = vec!["serve", "--ready-file", "ready.json"];
         if !more.contains(&"--listen") {
             arguments.extend(["--listen", "127.0.0.1:0"]);
         }
-        let mut command = desk.command(&[&arguments, more].concat());
+        desk.command(&[&arguments, more].concat())
+    }
+
+    /// By a command that becomes the service.
+    pub(super) fn open_by(desk: &'a Desk, command: Command) -> Self {
+        Self::try_open_by(desk, command).unwrap()
+    }
+
+    /// The same; what it said if it ended.
+    pub(super) fn try_open_by(desk: &'a Desk, mut command: Command) -> Result<Self, String> {
+        let file = desk.path("ready.json");
+        let _ = fs::remove_file(&file);
+        let log = fs::File::create(desk.path("service.log")).unwrap();
         let mut process =
             command.stdout(fs::File::create(desk.path("service.out")).unwrap()).stderr(log).spawn().unwrap();
         let start = Instant::now();
@@ -41,12 +55,14 @@ impl<'a> Office<'a> {
             if let Ok(text) = fs::read_to_string(&file) {
                 break serde_json::from_str(&text).unwrap();
             }
-            let log = || fs::read_to_string(desk.path("service.log"));
-            assert!(process.try_wait().unwrap().is_none(), "the service ended: {:?}", log());
+            let log = || fs::read_to_string(desk.path("service.log")).unwrap();
+            if process.try_wait().unwrap().is_some() {
+                return Err(log());
+            }
             assert!(start.elapsed() < Duration::from_secs(120), "the service is not ready: {:?}", log());
             thread::sleep(Duration::from_millis(10));
         };
-        Self { desk, process, ready }
+        Ok(Self { desk, process, ready })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -56,6 +72,12 @@ impl<'a> Office<'a> {
     /// Where it listens for everyone.
     pub(super) fn public_url(&self) -> &str {
         self.ready.get("public_url").and_then(Value::as_str).unwrap()
+    }
+
+    /// A file of the desk, as the service sees it.
+    pub(super) fn inside(&self, name: &str) -> std::path::PathBuf {
+        let root = format!("/proc/{}/root", self.process.id());
+        std::path::Path::new(&root).join(self.desk.path(name).strip_prefix("/").unwrap())
     }
 
     /// A file of the desk.

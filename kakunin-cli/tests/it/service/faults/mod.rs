@@ -1,4 +1,5 @@
 //! What may happen to a service that is in use, and what everyone who was answered may still believe then.
 
+mod disk;
 mod kills;
 mod told;

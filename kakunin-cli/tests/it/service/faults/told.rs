@@ -58,6 +58,12 @@ impl Told {
         self.certificates.push(ders(pem.as_bytes()).remove(0));
     }
 
+    /// The numbers of the certificates.
+    pub(super) fn serials(&self) -> Vec<SerialNumber> {
+        let certificates = self.certificates.iter();
+        certificates.map(|der| AgentCertificate::decode(der).unwrap().decoded().serial()).collect()
+    }
+
     /// The lists of `/v1/crl/all`; gives those of `issuing`.
     pub(super) fn lists(&mut self, pem: &[u8], issuing: &CaCertificate) -> Option<RevocationList> {
         let mut ours = None;
@@ -234,6 +240,8 @@ impl Told {
             }
             assert!(*number <= newest.number, "the list {number} was never numbered");
             let list = UnverifiedList::decode(der).unwrap().verify(&issuing.list_issuer()).unwrap();
+            let kept = store.list_named(&list.digest()).unwrap();
+            assert!(kept.is_some_and(|(_, kept)| kept.der == *der), "the list {number} is not kept");
             assert!(last.is_none_or(|last| last <= list.this_update()), "the list {number} is older");
             last = Some(list.this_update());
             for (serial, _) in list.iter() {
