@@ -21,6 +21,8 @@ pub mod directory;
 #[cfg(feature = "home")]
 mod enrol;
 #[cfg(feature = "home")]
+pub mod evidence;
+#[cfg(feature = "home")]
 mod failure;
 pub mod feed;
 #[cfg(feature = "home")]

@@ -1,6 +1,6 @@
 //! Connections to the records that only read, so that reading never waits for the sequencer.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
@@ -13,12 +13,13 @@ pub(crate) struct Readers {
     idle: Mutex<Vec<Box<dyn Store + Send>>>,
     room: Semaphore,
     anyone: Semaphore,
+    long: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(crate) fn new(place: Place) -> Self {
         let (room, anyone) = (Semaphore::new(CONNECTIONS), Semaphore::new(ANYONE));
-        Self { place, idle: Mutex::new(Vec::new()), room, anyone }
+        Self { place, idle: Mutex::new(Vec::new()), room, anyone, long: Arc::new(Semaphore::new(1)) }
     }
 
     /// Reads from the records as they are now: what was answered before this call is in them.
@@ -26,11 +27,11 @@ impl Readers {
     /// # Errors
     /// [`Refusal`] when the records cannot be read.
     pub(crate) async fn read<T: Send + 'static>(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         look: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let _place = self.room.acquire().await.map_err(|_| Refusal::internal())?;
-        let readers = std::sync::Arc::clone(self);
+        let readers = Arc::clone(self);
         let looked = tokio::task::spawn_blocking(move || {
             let store = match readers.idle().pop() {
                 Some(store) => store,
@@ -50,11 +51,28 @@ impl Readers {
     /// # Errors
     /// [`Refusal`] when the records cannot be read.
     pub(crate) async fn read_for_anyone<T: Send + 'static>(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         look: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let _turn = self.anyone.acquire().await.map_err(|_| Refusal::internal())?;
         self.read(look).await
+    }
+
+    /// The same for what takes long and much memory: one at a time.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the records cannot be read.
+    pub(crate) async fn read_at_length<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        // Whoever asked may be gone before it ends.
+        let turn = Arc::clone(&self.long).acquire_owned().await.map_err(|_| Refusal::internal())?;
+        self.read(move |store| {
+            let _turn = turn;
+            look(store)
+        })
+        .await
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Store + Send>>> {
@@ -68,7 +86,6 @@ const ANYONE: usize = 2;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::*;

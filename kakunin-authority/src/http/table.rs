@@ -161,6 +161,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::events::rows(),
         route::chains::rows(),
         route::risk::rows(),
+        route::forensics::rows(),
         route::elsewhere::rows(),
     ];
     rooms.into_iter().flatten().collect()

@@ -124,7 +124,8 @@ impl Event {
     }
 
     /// The list that it names, as what was decided by or as what is taken up.
-    pub(crate) const fn list(&self) -> Option<&ListUse> {
+    #[must_use]
+    pub const fn list(&self) -> Option<&ListUse> {
         match self {
             Self::Decision { list: Some(list), .. } | Self::Control(Control::List(list)) => Some(list),
             _ => None,

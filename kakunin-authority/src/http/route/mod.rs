@@ -12,6 +12,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod enrol;
 pub(crate) mod feed;
 pub(crate) mod events;
+pub(crate) mod forensics;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod receipts;

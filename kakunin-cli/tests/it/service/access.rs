@@ -71,6 +71,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/chains/{id}", Some(&["issuer", "revoker", "auditor", "gate"])),
     ("post", "/chains/{id}/close", Some(&["ingest"])),
     ("get", "/verify/chain/{id}", None),
+    ("get", "/agents/{id}/forensics", Some(&["auditor"])),
     ("get", "/agents/{id}/risk", Some(&["issuer", "revoker", "auditor", "gate"])),
     ("get", "/agents/{id}/credential", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("get", "/agents/{id}/compliance-report", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),

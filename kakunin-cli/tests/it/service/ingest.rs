@@ -281,3 +281,48 @@ fn a_service_that_is_killed_has_every_receipt_that_it_answered_for() {
         });
     }
 }
+
+#[test]
+fn what_was_sent_comes_out_as_a_bundle_that_a_stranger_checks() {
+    let desk = Desk::with_billing();
+    let lines = work(&desk, "billing", 8, Sealing::Groups);
+    std::fs::copy(desk.path("agents/billing/ca.pem"), desk.path("root.pem")).unwrap();
+    let office = Office::open(&desk);
+    let read = |query: &str| office.get_as_owner(&format!("/v1/agents/billing/forensics{query}"));
+    assert_eq!(refusal(&read("?format=zip")), (404, "bundle.empty".into()));
+    assert_eq!(counts(&upload(&office, office.owner(), &lines)).0, 200);
+    office.post("/v1/events", &json!({ "agent_id": "billing", "action_type": "transaction_anomaly" }));
+    // The list that its receipts name is not the newest one any more, and what that one says comes later than they do.
+    for order in ["suspend", "resume", "revoke"] {
+        let path = format!("/v1/agents/billing/{order}");
+        assert_eq!(office.post(&path, &json!({ "reason": "</script>\u{1b}[2J" })).status, 200, "{order}");
+    }
+    let shown = read("?min_risk=0.5&limit=3").json();
+    let data = &shown["data"];
+    assert_eq!((&data["summary"]["receipts"], &data["summary"]["denied"]), (&json!(lines.len()), &json!(2)));
+    assert_eq!(
+        (data["events"].as_array().unwrap().len(), data["receipts"].as_array().unwrap().len()),
+        (1, 3)
+    );
+    let zip = office.get_as_owner(data["bundle"].as_str().unwrap());
+    assert_eq!((zip.status, zip.header("content-type")), (200, "application/zip"));
+    std::fs::write(desk.path("incident.zip"), &zip.body).unwrap();
+    let verdict = desk.answer(&["verify", "incident.zip", "--root", "root.pem"], 3);
+    assert_eq!(verdict["verdict"], "AUTHENTIC-NOT-COMPLETE", "{verdict}");
+    let stream = &verdict["streams"][0];
+    assert_eq!((stream["allowed"].as_u64(), stream["denied"].as_u64()), (Some(6), Some(2)));
+    let hostile = "?action_type=%3Cscript%3E%1b%5B2J%00'%3B--&min_risk=0&to=2999-01-01T00:00:00%2B01:00";
+    let strange = read(hostile);
+    assert_eq!((strange.status, strange.header("content-type")), (200, "application/json"));
+    assert_eq!(strange.json()["data"]["filters"]["action_type"], "<script>\u{1b}[2J\0';--");
+    let again = office.get_as_owner(strange.json()["data"]["bundle"].as_str().unwrap());
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_eq!(office.get_as_owner("/v1/agents/nobody/forensics").status, 404);
+    assert_eq!(read("?chain=nothing%20like%20one").status, 404);
+    for query in ["?format=pdf", "?limit=0", "?min_risk=2", "?from=now", "?unknown=1"] {
+        assert_eq!(read(query).status, 400, "{query}");
+    }
+    assert_eq!(refusal(&read("?format=zip&to=2000-01-01T00:00:00Z")), (404, "bundle.empty".into()));
+    let log = office.get_as_owner("/v1/audit-log?event_type=forensics.bundle").json();
+    assert_eq!(log["data"].as_array().unwrap().len(), 4);
+}

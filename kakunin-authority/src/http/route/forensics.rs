@@ -1,0 +1,214 @@
+//! What is known of an agent in a span of time: declared events, receipts, and a bundle that a stranger can check.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::get;
+use kakunin_core::bundle::ExportError;
+use kakunin_core::id::ChainId;
+use kakunin_core::time::UnixTime;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::agents::seen;
+use super::events;
+use crate::access::Role;
+use crate::authority::Authority;
+use crate::evidence::{EvidenceError, bundle};
+use crate::http::access::{Caller, Open};
+use crate::http::answer::{data, typed};
+use crate::http::deed::Intent;
+use crate::http::error::Refusal;
+use crate::http::sequencer::Lane;
+use crate::http::service::Service;
+use crate::http::table::{Named, Row};
+use crate::store::{DeclaredFilter, ReceiptFilter, ReceiptKind, ReceiptRecord};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let about = "Events and receipts of an agent, or a bundle of them (format=zip)";
+    vec![Row::api(Method::GET, "/agents/{id}/forensics", READERS, about, || get(forensics)).asks(ASK)]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    action_type: Option<String>,
+    min_risk: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    chain: Option<String>,
+    limit: Option<String>,
+    format: Option<String>,
+}
+
+async fn forensics(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(asked) = asked?;
+    let wrong = |name: &str, what: &str| Refusal::invalid(format!("`{name}` has to be {what}"));
+    let time = |name, text: &Option<String>| {
+        let instant = |text: &String| {
+            let read = UnixTime::parse_rfc3339(text);
+            read.map_err(|_| wrong(name, "an instant such as 2026-11-23T09:30:00Z"))
+        };
+        text.as_ref().map(instant).transpose()
+    };
+    let (from, to) = (time("from", &asked.from)?, time("to", &asked.to)?);
+    let least = match asked.min_risk.as_deref() {
+        None => None,
+        Some(text) => {
+            let score = text.parse::<f64>().ok().filter(|score| (0.0..=1.0).contains(score));
+            let score = score.ok_or_else(|| wrong("min_risk", "a number from 0 to 1"))?;
+            // Scores have two decimals, and what is asked for is between two of them as a rule.
+            (0..=100_u8).find(|hundredths| f64::from(*hundredths) / 100.0 >= score)
+        }
+    };
+    let limit = match asked.limit.as_deref() {
+        None => 500,
+        Some(text) => {
+            let number = text.parse().ok().filter(|limit| (1..=1000).contains(limit));
+            number.ok_or_else(|| wrong("limit", "a whole number from 1 to 1000"))?
+        }
+    };
+    let chain = asked.chain.as_deref().map(|text| ChainId::parse(text).ok_or_else(Refusal::missing));
+    let chain = chain.transpose()?;
+    let zip = match asked.format.as_deref() {
+        None | Some("json") => false,
+        Some("zip") => true,
+        Some(_) => return Err(wrong("format", "json or zip")),
+    };
+    let (agent, _) = seen(&service, &caller, &id).await?;
+    let who = agent.id;
+    let filters = json!({
+        "action_type": asked.action_type, "min_risk": least.map(crate::http::score::shown), "from": asked.from,
+        "to": asked.to, "chain": asked.chain, "limit": limit,
+    });
+    // Whoever takes evidence out leaves a trace first.
+    let text = filters.to_string();
+    let look = move |_: &Authority<'_>| {
+        let what = if zip { "forensics.bundle" } else { "forensics.read" };
+        Ok((Intent { what, subject: who.to_string(), before: None, after: None, text }, ()))
+    };
+    service.carry_out(&caller, Lane::Ordinary, look, |_, (), _, _| Ok(())).await?;
+
+    let micros = |at: UnixTime| at.seconds().saturating_mul(1_000_000);
+    let receipts =
+        ReceiptFilter { since: from.map(micros), before: to.map(micros), chain, ..ReceiptFilter::default() };
+    let tenant = caller.tenant().clone();
+    if zip {
+        let made = service.readers.read_at_length(move |store| {
+            let folder = tempfile::tempdir().map_err(ExportError::Io);
+            let made = folder.map_err(EvidenceError::from).and_then(|folder| {
+                let out = folder.path().join("incident.zip");
+                bundle(store, (&tenant, who), &receipts, folder.path(), &out)?;
+                Ok(std::fs::read(&out).map_err(ExportError::Io)?)
+            });
+            Ok(made)
+        });
+        let mut response = typed(StatusCode::OK, "application/zip", made.await??);
+        let attached = HeaderValue::from_static("attachment; filename=\"incident.zip\"");
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, attached);
+        return Ok(response);
+    }
+    let declared = DeclaredFilter {
+        agents: Some(vec![who]),
+        action: asked.action_type,
+        least,
+        since: from,
+        before: to,
+        ..DeclaredFilter::default()
+    };
+    let found = service.readers.read(move |store| {
+        let events = store.declared(&tenant, &declared, limit)?;
+        let counts = store.count_receipts(&tenant, who, &receipts)?;
+        Ok((events, counts, store.receipts(&tenant, who, &receipts, limit)?))
+    });
+    let (events, counts, receipts) = found.await?;
+    let count = |kind| counts.iter().find(|(of, _)| *of == kind).map_or(0, |(_, many)| *many);
+    let query: Vec<String> = [("from", &asked.from), ("to", &asked.to), ("chain", &asked.chain)]
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("&{name}={}", escaped(value.as_deref()?))))
+        .collect();
+    Ok(data(&json!({
+        "agent_id": who.to_string(),
+        "agent_name": agent.details.title.as_deref().unwrap_or(agent.name.as_str()),
+        "standing": agent.standing.word(),
+        "filters": filters,
+        "summary": {
+            "total_events": events.len(),
+            "receipts": counts.iter().map(|(_, many)| many).sum::<u64>(),
+            "allowed": count(ReceiptKind::Allow),
+            "denied": count(ReceiptKind::Deny),
+            "outcomes": count(ReceiptKind::Outcome),
+        },
+        "events": events.iter().map(events::shown).collect::<Vec<_>>(),
+        "receipts": receipts.iter().map(shown).collect::<Vec<_>>(),
+        "bundle": format!("/v1/agents/{who}/forensics?format=zip{}", query.concat()),
+        "proof": {
+            "kind": "bundle",
+            "check": "kakunin verify incident.zip --root ca.pem",
+            "note": "events are declared and signed by nobody; receipts are signed by the agent",
+        },
+    })))
+}
+
+/// A receipt as clients read it. What it says is in its line.
+fn shown(receipt: &ReceiptRecord) -> Value {
+    json!({
+        "id": receipt.hash.to_hex(),
+        "stream": receipt.stream.to_string(),
+        "sequence": receipt.sequence,
+        "kind": receipt.kind.word(),
+        "action": receipt.action,
+        "code": receipt.code,
+        "chain": receipt.chain.map(|chain| chain.to_string()),
+        "claimed_at": UnixTime::from_seconds(receipt.at.div_euclid(1_000_000)).to_string(),
+        "received_at": receipt.received.to_string(),
+        "line": receipt.line,
+    })
+}
+
+/// A value as it stands in a query.
+fn escaped(text: &str) -> String {
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._:".contains(&octet);
+    text.bytes()
+        .map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
+        .collect()
+}
+
+impl From<EvidenceError> for Refusal {
+    fn from(error: EvidenceError) -> Self {
+        let text = error.to_string();
+        match error {
+            EvidenceError::TooMuch => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bundle.too_large", text),
+            EvidenceError::Export(ExportError::Nothing) => Self::new(
+                StatusCode::NOT_FOUND,
+                "bundle.empty",
+                "this agent sent no receipts that are asked for, so there is nothing to check",
+            ),
+            EvidenceError::Export(ExportError::Read(_)) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "bundle.damaged",
+                format!("the receipts do not make a stream: {text}"),
+            ),
+            _ => Self { cause: Some(text), ..Self::internal() },
+        }
+    }
+}
+
+const READERS: Open = Open::Roles(&[Role::Auditor]);
+const ASK: &[Named] = &[
+    Named::new("from", "string", "At or after this instant, RFC 3339"),
+    Named::new("to", "string", "Before this instant"),
+    Named::new("chain", "string", "Receipts of this chain"),
+    Named::new("action_type", "string", "Declared events of this kind"),
+    Named::new("min_risk", "number", "Declared events with at least this score, 0 to 1"),
+    Named::new("limit", "integer", "How many of each at most: 1 to 1000, 500 if not said"),
+    Named::new("format", "string", "json, or zip for a bundle of whole streams"),
+];
