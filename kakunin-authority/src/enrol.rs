@@ -386,10 +386,10 @@ impl Authority<'_> {
     }
 
     pub(crate) fn refuse_revoked_key(&self, agent: AgentId, key: &PublicKey) -> Result<(), AuthorityError> {
-        let key = key.key_id();
-        let revoked = self.store.certificates(&self.tenant, agent)?;
-        let revoked = revoked.iter().any(|known| known.standing == Standing::Revoked && known.key == key);
-        if revoked { Err(StandingError::RevokedKey.into()) } else { Ok(()) }
+        match self.store.is_revoked_key(&self.tenant, agent, key.key_id())? {
+            true => Err(StandingError::RevokedKey.into()),
+            false => Ok(()),
+        }
     }
 
     /// The certificate in `directory`, if this authority issued it to `agent`.

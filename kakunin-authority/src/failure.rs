@@ -76,6 +76,16 @@ pub enum AuthorityError {
         /// Directories that are gone.
         missing: Vec<PathBuf>,
     },
+    /// Renewals that follow each other too fast.
+    #[error("the key was certified {most} times in the last 12 hours; it can be renewed again at {until}")]
+    RenewedEnough {
+        /// How many times it may be.
+        most: u32,
+        /// When there is room again.
+        until: UnixTime,
+        /// How many seconds that is away.
+        left: u64,
+    },
     /// A certificate request that proves nothing.
     #[error("the certificate request cannot be used: {0}")]
     Request(&'static str),
@@ -210,6 +220,7 @@ impl AuthorityError {
                 | Self::Minutes { .. }
                 | Self::NowhereToRenew { .. }
                 | Self::NothingLost
+                | Self::RenewedEnough { .. }
                 | Self::Request(_)
                 | Self::UnknownHook { .. }
                 | Self::TooManyHooks { .. }

@@ -120,6 +120,10 @@ impl From<AuthorityError> for Refusal {
             AuthorityError::Days { .. } | AuthorityError::Hours { .. } | AuthorityError::Minutes { .. } => {
                 Self::invalid(error.to_string())
             }
+            AuthorityError::RenewedEnough { left, .. } => Self {
+                retry_after: Some(*left),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "renewal.enough", error.to_string())
+            },
             AuthorityError::ClockBehind { .. } => Self::unavailable(
                 "clock.untrusted",
                 "the authority's clock is behind its last list, so it signs nothing; set the clock",

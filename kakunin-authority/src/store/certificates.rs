@@ -42,6 +42,24 @@ pub trait Certificates {
     /// [`StoreError`] when the records cannot be read.
     fn certificates(&self, tenant: &TenantId, agent: AgentId) -> Result<Vec<CertificateRecord>, StoreError>;
 
+    /// The newest `limit` certificates of an agent by one key that were signed, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn newest_of_key(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        key: Digest,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError>;
+
+    /// Whether a certificate of an agent by this key was revoked: the key is no good to it then.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn is_revoked_key(&self, tenant: &TenantId, agent: AgentId, key: Digest) -> Result<bool, StoreError>;
+
     /// The latest end of any certificate of an issuer.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Tokens and papers: an agent elsewhere gets one certificate for its token, whatever happens in between.
 
 use kakunin_authority::access::{Actor, TenantId};
-use kakunin_authority::authority::{AuthorityError, Comeback, Days, Hours, Minutes};
+use kakunin_authority::authority::{AuthorityError, Comeback, Days, Hours, Minutes, OldIssuing};
 use kakunin_authority::papers::{Enrol, Papers};
 use kakunin_authority::standing::Order;
 use kakunin_authority::store::{
@@ -10,7 +10,7 @@ use kakunin_authority::store::{
 };
 use kakunin_authority::token::EnrolmentToken;
 use kakunin_authority::{Authority, Who};
-use kakunin_core::certificate::request_pem;
+use kakunin_core::certificate::{AgentCertificate, request_pem};
 use kakunin_core::genesis::Genesis;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
@@ -105,6 +105,50 @@ fn a_crash_before_the_signature_loses_no_token_and_gives_no_second_certificate()
     let store = SqliteStore::open(&office.home.store()).unwrap();
     let known = store.certificates(&TenantId::default(), record.agent).unwrap();
     assert_eq!(known.iter().filter(|known| known.der.is_some()).count(), 1);
+}
+
+#[test]
+fn an_agent_renews_so_often_and_no_more_but_for_another_scope_or_issuing_authority() {
+    let office = Office::open();
+    let who = office.create("billing");
+    let (record, _) = token(&office, &who);
+    let key = key();
+    let first = enrol(&mut office.authority(), &who, &key, &record).unwrap().certificate;
+    let serial = |papers: &Papers| papers.certificate.decoded().serial();
+    let renew_at = |held: &AgentCertificate, seconds| {
+        office.authority().renew_elsewhere(held, Days::DAY, Hours::default(), now().plus(seconds))
+    };
+    let known = || {
+        let store = SqliteStore::open(&office.home.store()).unwrap();
+        store.certificates(&TenantId::default(), record.agent).unwrap().len()
+    };
+    let last = (0..3).map(|_| renew_at(&first, 0).unwrap()).last().unwrap();
+    assert_eq!(known(), 4);
+    // Whoever lost the answers has not lost the certificate, and whoever has it gets no other.
+    assert_eq!(serial(&renew_at(&first, 0).unwrap()), serial(&last));
+    let held = last.certificate;
+    let refused = renew_at(&held, 0).unwrap_err();
+    let AuthorityError::RenewedEnough { most: 4, left, .. } = refused else { panic!("{refused}") };
+    assert!(refused.is_refusal() && (43_100..=43_200).contains(&left), "{left}");
+    assert_eq!(known(), 4);
+    // An operator's change is picked up, once.
+    let draft = crate::office::draft("actions = [\"read:*\"]");
+    let scope = draft.for_agent(record.agent).unwrap();
+    let mut store = SqliteStore::open(&office.home.store()).unwrap();
+    store.set_scope(&TenantId::default(), record.agent, &scope.to_der(), now()).unwrap();
+    let changed = renew_at(&held, 0).unwrap();
+    assert_eq!(changed.certificate.scope().to_der(), scope.to_der());
+    assert!(!changed.scope_diff.is_empty());
+    let again = renew_at(&held, 0).unwrap();
+    assert_eq!((serial(&again), again.scope_diff), (serial(&changed), changed.scope_diff));
+    assert!(renew_at(&changed.certificate, 0).is_err());
+    let _ = office.authority().rotate(OldIssuing::Keep, Hours::default(), now()).unwrap();
+    let moved = renew_at(&changed.certificate, 0).unwrap();
+    assert_ne!(moved.issuing.decoded().der(), changed.issuing.decoded().der());
+    assert!(renew_at(&moved.certificate, 0).is_err());
+    // And when the time is over, it goes on.
+    assert!(renew_at(&moved.certificate, 43_300).is_ok());
+    assert_eq!(known(), 7);
 }
 
 #[test]

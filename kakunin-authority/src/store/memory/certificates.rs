@@ -1,5 +1,6 @@
 //! Certificates in memory.
 
+use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::UnixTime;
 
@@ -66,6 +67,25 @@ impl Certificates for MemoryStore {
     fn certificates(&self, tenant: &TenantId, agent: AgentId) -> Result<Vec<CertificateRecord>, StoreError> {
         let of_agent = |record: &&CertificateRecord| record.tenant == *tenant && record.agent == agent;
         Ok(self.issued().filter(of_agent).cloned().collect())
+    }
+
+    fn newest_of_key(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        key: Digest,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        let mut found = self.certificates(tenant, agent)?;
+        found.retain(|record| record.key == key && record.der.is_some());
+        found.reverse();
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    fn is_revoked_key(&self, tenant: &TenantId, agent: AgentId, key: Digest) -> Result<bool, StoreError> {
+        let revoked = |record: &CertificateRecord| record.key == key && record.standing == Standing::Revoked;
+        Ok(self.certificates(tenant, agent)?.iter().any(revoked))
     }
 
     fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {

@@ -1,5 +1,6 @@
 //! Certificates in PostgreSQL.
 
+use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 use postgres::Row;
@@ -62,6 +63,32 @@ impl Certificates for PostgresStore {
                        WHERE tenant = $1 AND agent = $2 AND tbs IS NOT NULL ORDER BY number";
             let rows = session.rows(sql, &[&tenant.as_str(), &&agent.as_bytes()[..]])?;
             rows.iter().map(certificate).collect()
+        })
+    }
+
+    fn newest_of_key(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        key: Digest,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        self.read(|session| {
+            let sql = "SELECT serial, issuer, tenant, agent, key, not_before, not_after,
+                       standing, since, reason, der FROM certificates
+                       WHERE tenant = $1 AND agent = $2 AND key = $3 AND der IS NOT NULL
+                       ORDER BY number DESC LIMIT $4";
+            let (agent, key, limit) = (&agent.as_bytes()[..], &key.as_bytes()[..], i64::from(limit));
+            let rows = session.rows(sql, &[&tenant.as_str(), &agent, &key, &limit])?;
+            rows.iter().map(certificate).collect()
+        })
+    }
+
+    fn is_revoked_key(&self, tenant: &TenantId, agent: AgentId, key: Digest) -> Result<bool, StoreError> {
+        self.read(|session| {
+            let sql = "SELECT 1 FROM certificates WHERE tenant = $1 AND agent = $2 AND key = $3
+                       AND standing = 'revoked' AND tbs IS NOT NULL LIMIT 1";
+            session.is_there(sql, &[&tenant.as_str(), &&agent.as_bytes()[..], &&key.as_bytes()[..]])
         })
     }
 

@@ -92,9 +92,10 @@ fn numbered() -> impl Iterator<Item = (u32, &'static str)> {
     (1..).zip(MIGRATIONS)
 }
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
 ];

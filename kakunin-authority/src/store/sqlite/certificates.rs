@@ -56,6 +56,29 @@ impl Certificates for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn newest_of_key(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        key: Digest,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>, StoreError> {
+        let sql = format!(
+            "{CERTIFICATES} WHERE tenant = ?1 AND agent = ?2 AND key = ?3 AND der IS NOT NULL
+             ORDER BY number DESC LIMIT ?4"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let of = params![tenant.as_str(), agent.as_bytes(), key.as_bytes(), limit];
+        Ok(statement.query_map(of, certificate)?.collect::<Result<_, _>>()?)
+    }
+
+    fn is_revoked_key(&self, tenant: &TenantId, agent: AgentId, key: Digest) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM certificates WHERE tenant = ?1 AND agent = ?2 AND key = ?3
+                   AND standing = 'revoked' AND tbs IS NOT NULL LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.exists(params![tenant.as_str(), agent.as_bytes(), key.as_bytes()])?)
+    }
+
     fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {
         let sql = "SELECT max(not_after) FROM certificates WHERE issuer = ?1 AND tbs IS NOT NULL";
         let mut statement = self.connection.prepare_cached(sql)?;

@@ -419,6 +419,9 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     line("audit chain", said(store.check_audit(None)));
     line("audit head", said(store.audit_head()));
     line("audit rows", said(store.audit_rows(1, 7, 4)));
+    for row in [0, 1, 2, 5, u64::MAX] {
+        line("audit hash", said(store.audit_hash(row)));
+    }
     for number in 0..3 {
         let whose = &tenant(number);
         line("since", said(store.tenant_since(whose)));
@@ -447,6 +450,10 @@ pub(super) fn all_of(store: &dyn Store) -> String {
             line("events", said(store.events(whose, id)));
             line("directories", said(store.directories(whose, id)));
             line("certificates", said(store.certificates(whose, id)));
+            for key in (0..4).map(|key| Digest::of(&[key])) {
+                line("of key", said(store.newest_of_key(whose, id, key, 2)));
+                line("revoked key", said(store.is_revoked_key(whose, id, key)));
+            }
             for filter in receipt_filters() {
                 line("receipts", said(store.receipts(whose, id, &filter, 4)));
                 line("receipt count", said(store.count_receipts(whose, id, &filter)));
@@ -474,6 +481,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         for second in -1..5 {
             line("list as of", said(store.list_as_of(by, at(second))));
         }
+        line("list number", said(store.newest_number(by)));
         line("last end", said(store.last_end(by)));
         line("waiting", said(store.waiting_changes(by)));
         line("position", said(store.feed_position(by)));

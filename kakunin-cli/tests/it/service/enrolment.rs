@@ -65,8 +65,19 @@ fn a_token_enrols_one_key_and_the_agent_renews_from_then_on() {
     let shown = office.get_as_owner("/v1/agents/robot").json();
     assert_eq!(shown["data"]["certificates"].as_array().unwrap().len(), 1);
 
-    let robot = Robot::with(&office, key, papers);
-    assert_eq!(robot.send(Request::post("/v1/agents/robot/renew", &json!({}))).status, 201);
+    let mut robot = Robot::with(&office, key, papers);
+    let renew = Request::post("/v1/agents/robot/renew", &json!({}));
+    let mut renewed: Vec<_> = (0..3).map(|_| robot.send(renew.clone()).json()["data"].clone()).collect();
+    assert_ne!(renewed[1]["serial_number"], renewed[2]["serial_number"]);
+    // Enough for now: the newest one again, and nothing for whoever has that. The audit log does not grow by it.
+    let again = robot.send(renew.clone()).json();
+    assert_eq!(again["data"]["serial_number"], renewed[2]["serial_number"], "{again}");
+    robot.papers = renewed.pop().unwrap();
+    let enough = robot.send(renew);
+    assert_eq!(code(&enough), (429, "renewal.enough".into()));
+    assert!((43_000..=43_200).contains(&enough.header("retry-after").parse::<u32>().unwrap()));
+    let log = office.get_as_owner("/v1/audit-log?event_type=certificate.renew").json();
+    assert_eq!(log["data"].as_array().unwrap().len(), 3);
 
     let log = office.get_as_owner("/v1/audit-log?event_type=certificate.issue").json();
     let prefix = token.split('_').nth(2).unwrap();
