@@ -240,7 +240,7 @@ async fn identify(
         let actor = Actor::Agent(head.agent());
         let refused = |refusal| Refused { actor: Some(actor.clone()), refusal };
         service.rates.admit(&actor).map_err(refused)?;
-        let (proven, body) = proof::whole(service, head, body, most).await.map_err(refused)?;
+        let (proven, body) = proof::whole(service, head, origin, body, most).await.map_err(refused)?;
         return Ok((Identity::Agent(Arc::new(proven)), Request::from_parts(parts, body)));
     }
     if let Some(token) = token_for(open, headers) {

@@ -1,11 +1,10 @@
 //! One address that is listened at: who comes in, how many at once, and for how long.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, header};
@@ -21,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::pace::{Arriving, Leaving, Pace, Paced, Slow};
 use super::peer::{Origin, Peer, Proxies};
+use super::shares::{Share, Shares};
 use super::tls::{ClientChain, Tls};
 
 /// Which routes there are behind a door.
@@ -207,13 +207,11 @@ async fn answer(app: axum::Router, request: axum::extract::Request) -> axum::res
 pub(crate) struct Places {
     room: Arc<Semaphore>,
     each: Each,
-    held: Arc<Held>,
+    held: Shares<Origin>,
 }
 
-/// Connections by where they come from.
-type Held = Mutex<HashMap<Origin, usize>>;
-
-/// How many connections one origin may have.
+/// How many connections one origin may have; a network around it may have as many times as much as [`Origin::networks`]
+/// says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Each {
     /// As many, this machine itself included.
@@ -225,12 +223,12 @@ pub(crate) enum Each {
 /// A place that is free again when this is dropped.
 struct Place {
     _room: Option<OwnedSemaphorePermit>,
-    held: Option<(Origin, Arc<Held>)>,
+    _held: Option<Share<Origin>>,
 }
 
 impl Places {
     pub(crate) fn new(room: usize, each: Each) -> Self {
-        Self { room: Arc::new(Semaphore::new(room)), each, held: Arc::default() }
+        Self { room: Arc::new(Semaphore::new(room)), each, held: Shares::default() }
     }
 
     fn take(&self, socket: SocketAddr, exempt: bool, room: Option<OwnedSemaphorePermit>) -> Option<Place> {
@@ -239,27 +237,12 @@ impl Places {
             Each::Others(most) => Some(most).filter(|_| !socket.ip().to_canonical().is_loopback()),
         };
         let Some(most) = most.filter(|_| !exempt) else {
-            return Some(Place { _room: room, held: None });
+            return Some(Place { _room: room, _held: None });
         };
-        let origin = Origin::of(socket.ip());
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(origin).or_insert(0);
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Place { _room: room, held: Some((origin, Arc::clone(&self.held))) })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some((origin, held)) = &self.held else { return };
-        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-        match held.get_mut(origin) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(held.remove(origin)),
-        }
+        let networks = Origin::of(socket.ip()).networks();
+        let held =
+            self.held.take(networks.map(|(origin, times)| (origin, most.saturating_mul(times as usize))))?;
+        Some(Place { _room: room, _held: Some(held) })
     }
 }
 
@@ -289,9 +272,22 @@ mod tests {
         let local: Vec<_> = (0..5).map(|_| take("127.0.0.1:1", false)).collect();
         assert!(local.iter().all(Option::is_some));
         drop((two, again));
-        assert!(places.held.lock().unwrap().is_empty());
+        assert!(places.held.are_free());
         let strict = Places::new(9, Each::Everyone(1));
         let local = strict.take("127.0.0.1:1".parse().unwrap(), false, None);
         assert!(local.is_some() && strict.take("127.0.0.1:2".parse().unwrap(), false, None).is_none());
+    }
+    #[test]
+    fn whoever_has_a_network_of_many_networks_takes_no_more_than_a_few_of_them() {
+        let places = Places::new(1000, Each::Others(2));
+        let take = |from: String| places.take(from.parse().unwrap(), false, None);
+        // Every connection from a network of its own: of one /56, then of one /48.
+        let near: Vec<_> = (0..20).filter_map(|n| take(format!("[2001:db8:1:{n:x}::1]:1"))).collect();
+        assert_eq!(near.len(), 4);
+        let far: Vec<_> = (1..20).filter_map(|n| take(format!("[2001:db8:1:{n:x}00::1]:1"))).collect();
+        assert_eq!(near.len() + far.len(), 8);
+        assert!(take("[2001:db8:2:1::1]:1".into()).is_some(), "another customer has his own");
+        drop((near, far));
+        assert!(places.held.are_free());
     }
 }

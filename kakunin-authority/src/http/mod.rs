@@ -30,6 +30,7 @@ mod score;
 mod sequencer;
 mod server;
 mod service;
+mod shares;
 mod shape;
 mod shelf;
 mod standby;

@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
+use serde_json::Value;
 
 use super::access::Caller;
 use super::answer::json_text;
@@ -22,9 +23,9 @@ use super::error::Refusal;
 use super::route;
 use super::sequencer::Lane;
 use super::service::Service;
-use super::shape::Reader;
+use super::shape::{self, Reader};
 use crate::access::TenantId;
-use crate::store::{Answer, AuditEntry, AuditFilter, Begun, Outcome};
+use crate::store::{Answer, AuditEntry, AuditFilter, Begun, Outcome, Store, StoreError};
 
 /// What is made by a route that may be asked twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +58,20 @@ impl Repeats {
         running.insert(key.clone()).then(|| Running { repeats: self, key })
     }
 
-    /// Whether it is time to forget old ones.
-    fn sweeps(&self, now: UnixTime) -> bool {
-        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = swept.is_none_or(|last| now >= last.plus(SWEEP));
-        if due {
+    /// Forgets old ones, of whatever route, if it is time to.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be made durable.
+    pub(crate) fn sweep(&self, store: &mut dyn Store, now: UnixTime) -> Result<(), StoreError> {
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if swept.is_some_and(|last| now < last.plus(SWEEP)) {
+                return Ok(());
+            }
             *swept = Some(now);
         }
-        due
+        store.forget_requests(now.plus(-REMEMBERED))?;
+        store.forget_tokens(now).map(drop)
     }
 }
 
@@ -119,20 +126,16 @@ async fn carried_out(
     };
     service.room.for_others()?;
     let now = (service.clock)();
-    let sweeps = service.repeats.sweeps(now);
     let begun = {
         let (tenant, kept) = (tenant.clone(), kept.clone());
-        service.orders.give(Lane::Ordinary, move |authority| {
-            if sweeps {
-                authority.store.forget_requests(now.plus(-REMEMBERED))?;
-            }
-            authority.store.begin_request(&tenant, &kept, hash, now)
-        })
+        service
+            .orders
+            .give(Lane::Ordinary, move |authority| authority.store.begin_request(&tenant, &kept, hash, now))
     };
     let request = Request::from_parts(parts, Body::from(body));
     let (response, replayed) = match begun.await?? {
         Begun::New => (next.run(request).await, false),
-        Begun::Answered(answer) => return replay(&answer),
+        Begun::Answered(answer) => return replay(service, &caller, reader, makes, &answer).await,
         Begun::Another => {
             let text = "this `idempotency-key` came with another request before; take a new one for each";
             return Err(Refusal::new(StatusCode::CONFLICT, "idempotency.reused", text));
@@ -179,15 +182,50 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn replay(answer: &Answer) -> Result<Response, Refusal> {
+async fn replay(
+    service: &Service,
+    caller: &Caller,
+    reader: Reader,
+    makes: Makes,
+    answer: &Answer,
+) -> Result<Response, Refusal> {
     if answer.body.is_empty() {
         return Err(secret());
     }
     let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::internal())?;
-    let body = String::from_utf8(answer.body.clone()).map_err(|_| Refusal::internal())?;
-    let mut response = json_text(status, body);
+    let mut body: Value = serde_json::from_slice(&answer.body).map_err(|_| Refusal::internal())?;
+    stand_as_now(service, caller, reader, makes, &mut body).await?;
+    let mut response = json_text(status, body.to_string());
     mark(&mut response);
     Ok(response)
+}
+
+/// What was made may have been revoked since: how it stands is what the records say now, and the rest is the answer.
+async fn stand_as_now(
+    service: &Service,
+    caller: &Caller,
+    reader: Reader,
+    makes: Makes,
+    body: &mut Value,
+) -> Result<(), Refusal> {
+    let data = body.get_mut("data").and_then(Value::as_object_mut).ok_or_else(Refusal::internal)?;
+    let id = data.get("id").and_then(Value::as_str).ok_or_else(Refusal::internal)?;
+    let (status, standing) = match makes {
+        Makes::Secret => return Ok(()),
+        Makes::Certificate => {
+            let serial = shape::parse_serial(id).ok_or_else(Refusal::internal)?;
+            let found = service.readers.read(move |store| store.certificate(serial)).await?;
+            let known = found.ok_or_else(Refusal::internal)?;
+            (shape::certificate_status(&known, (service.clock)()), known.standing)
+        }
+        Makes::Agent => {
+            let (agent, certificates) = route::agents::seen(service, caller, id).await?;
+            (shape::status(agent.standing, !certificates.is_empty(), reader), agent.standing)
+        }
+    };
+    data.insert("status".into(), status.into());
+    data.insert("standing".into(), standing.word().into());
+    Ok(())
 }
 
 fn mark(response: &mut Response) {

@@ -14,17 +14,40 @@ pub(crate) struct Peer {
     client: Option<IpAddr>,
 }
 
-/// What limits by address are counted by: one address, or the 64 bits of a network that one customer has.
+/// What limits by address are counted by: one address, or a network that one customer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Origin(IpAddr);
+pub(crate) struct Origin {
+    address: IpAddr,
+    bits: u32,
+}
 
 impl Origin {
+    /// The address, or the 64 bits of a network of version six.
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
+            address @ IpAddr::V6(_) => Self { address, bits: 64 }.within(64),
+            address => Self { address, bits: 32 },
+        }
+    }
+
+    /// This one and the larger networks around it that one customer may have as well, each with how many times as much
+    /// it may take: whoever has a /48 has 65,536 of /64.
+    pub(crate) fn networks(self) -> impl Iterator<Item = (Self, u32)> {
+        let around: &[_] = match self.address {
+            IpAddr::V4(_) => &[(32, 1)],
+            IpAddr::V6(_) => &[(64, 1), (56, 2), (48, 4)],
+        };
+        around.iter().map(move |&(bits, times)| (self.within(bits), times))
+    }
+
+    /// The network of so many bits that it is in.
+    fn within(self, bits: u32) -> Self {
+        match self.address {
             IpAddr::V6(address) => {
-                Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))))
+                let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+                Self { address: IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)), bits }
             }
-            address => Self(address),
+            IpAddr::V4(_) => self,
         }
     }
 }
@@ -249,6 +272,14 @@ mod tests {
         assert_ne!(origin("2001:db8:1:2::1"), origin("2001:db8:1:3::1"));
         assert_ne!(origin("203.0.113.1"), origin("203.0.113.2"));
         assert_eq!(origin("::ffff:203.0.113.1"), origin("203.0.113.1"));
+        let networks = |text: &str| origin(text).networks().collect::<Vec<_>>();
+        let (one, near, far) =
+            (networks("2001:db8:1:2::1"), networks("2001:db8:1:3::1"), networks("2001:db8:1:ff02::1"));
+        assert!(one[0] != near[0] && one[1] == near[1] && one[1] != far[1] && one[2] == far[2]);
+        // The first network of many is none of the larger ones.
+        let first = networks("2001:db8:1::1");
+        assert!(first[0].0 != first[1].0 && first[1].0 != first[2].0);
+        assert_eq!(networks("203.0.113.1"), [(origin("203.0.113.1"), 1)]);
         let from = |socket: &str| Peer { socket: socket.parse().unwrap(), client: None }.origin();
         assert_eq!((from("127.0.0.1:1"), from("[::1]:1"), from("[::ffff:127.0.0.1]:1")), (None, None, None));
         assert!(from("203.0.113.1:1").is_some());

@@ -16,7 +16,9 @@ use kakunin_core::time::UnixTime;
 use tokio::sync::Semaphore;
 
 use super::error::Refusal;
+use super::peer::Origin;
 use super::service::Service;
+use super::shares::Shares;
 use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, BACKDATE};
 use crate::standing::Standing;
@@ -32,6 +34,25 @@ pub(crate) struct Proofs {
     same_second: i64,
     /// Bodies that are being read to judge their proofs: each is memory that its sender has not paid for yet.
     bodies: Semaphore,
+    /// Whose they are: until a proof is whole its head may be a copy that somebody else sends.
+    senders: Shares<Sender>,
+}
+
+/// Whose share of the bodies is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Sender {
+    Agent(AgentId),
+    From(Origin),
+}
+
+impl Sender {
+    /// The shares that a body takes a place in, and how many places each has.
+    fn shares(agent: AgentId, origin: Option<Origin>) -> impl Iterator<Item = (Self, usize)> {
+        let networks = origin.into_iter().flat_map(Origin::networks);
+        let from = networks
+            .map(|(network, times)| (Self::From(network), (FROM_ONE * times as usize).min(BODIES / 2)));
+        from.chain([(Self::Agent(agent), OF_ONE)])
+    }
 }
 
 impl Proofs {
@@ -56,6 +77,7 @@ impl Proofs {
             nonces,
             same_second,
             bodies: Semaphore::new(BODIES),
+            senders: Shares::default(),
         })
     }
 }
@@ -162,9 +184,16 @@ pub(crate) fn still_stands(proven: &Proven, store: &dyn Store) -> Result<(), Ref
 pub(crate) async fn whole(
     service: &Service,
     head: Head,
+    origin: Option<Origin>,
     body: Body,
     most: usize,
 ) -> Result<(Proven, Body), Refusal> {
+    let share = service.proofs.senders.take(Sender::shares(head.agent(), origin));
+    let share = share.ok_or_else(|| {
+        let text =
+            "too many bodies of this agent, or from this address, are on their way; send one after the other";
+        Refusal { retry_after: Some(1), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate", text) }
+    })?;
     let place = service.proofs.bodies.try_acquire();
     let place =
         place.map_err(|_| Refusal::unavailable("busy", "too many bodies are on their way; try again"))?;
@@ -174,7 +203,7 @@ pub(crate) async fn whole(
         let text = format!("the body has more than {most} octets, or did not come to its end");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", text)
     })?;
-    drop(place);
+    drop((place, share));
     let Head { signed, record } = head;
     let signed = signed.covers(&body).map_err(refusal)?;
     // Nobody signs a certificate before its time: it was issued when its validity began, plus what it is set back.
@@ -242,6 +271,10 @@ fn missing() -> Refusal {
 }
 
 const BODIES: usize = 256;
+/// An agent sends its receipts one body after the other, and asks for something beside that.
+const OF_ONE: usize = 8;
+/// A house behind one address has many agents; it and the networks around it leave half of all places to others.
+const FROM_ONE: usize = 64;
 const SENDING: Duration = Duration::from_secs(15);
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature");
 /// In 90 s, of which one agent at its rate takes 10,000; each takes about 40 octets.
@@ -259,5 +292,20 @@ mod tests {
         assert_eq!(of("192.0.2.1:8080", &[]), ["192.0.2.1:8080"]);
         assert_eq!(of("0.0.0.0:8080", &[]), [""; 0]);
         assert_eq!(of("0.0.0.0:8080", &["Kakunin.Example.com".into()]), ["kakunin.example.com"]);
+    }
+    #[test]
+    fn one_agent_takes_a_part_of_the_places_and_so_does_one_address() {
+        let senders = Shares::default();
+        let agent = |number: u8| AgentId::from_random([number; 16]);
+        let from = |last: u8| Some(Origin::of([203, 0, 113, last].into()));
+        let take = |number, origin| senders.take(Sender::shares(agent(number), origin));
+        let of_one: Vec<_> = (0..=u8::MAX).filter_map(|last| take(1, from(last))).collect();
+        assert_eq!(of_one.len(), OF_ONE, "from whatever addresses");
+        let from_one: Vec<_> = (2..=u8::MAX).filter_map(|number| take(number, from(250))).collect();
+        assert_eq!(from_one.len(), FROM_ONE, "whoever it is said to be");
+        assert!(take(255, from(251)).is_some() && take(255, None).is_some());
+        assert!(OF_ONE + FROM_ONE < BODIES);
+        drop((of_one, from_one));
+        assert!(senders.are_free());
     }
 }

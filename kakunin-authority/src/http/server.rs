@@ -305,6 +305,9 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 if let Err(error) = renew(service, authority, hours) {
                     service.note("lists.not_renewed", &error);
                 }
+                if let Err(error) = service.repeats.sweep(&mut *authority.store, (service.clock)()) {
+                    service.note("requests.not_forgotten", &error);
+                }
                 if let Err(error) = authority.renew_feed_keys((service.clock)()) {
                     service.note("feed.key_not_renewed", &error);
                 }

@@ -59,7 +59,7 @@ impl Throttle {
     ) -> Result<Attempt, Refusal> {
         let mut attempt = Attempt { origin, prefix: prefix.clone(), key, counted: false };
         let Some(origin) = origin.filter(|_| !self.proven().contains(&key)) else { return Ok(attempt) };
-        let first = self.failing_origins.take(&origin, now).map_err(|wait| failing(&wait))?;
+        let first = self.failing_origins.take_around(origin, now).map_err(|wait| failing(&wait))?;
         attempt.counted = true;
         match self.failing_prefixes.take(prefix, now) {
             Err(wait) if first == Spent::Some => Err(failing(&wait)),
@@ -73,7 +73,7 @@ impl Throttle {
     /// [`Refusal`] when that was too often.
     pub(crate) fn failure(&self, origin: Option<Origin>, now: Instant) -> Result<(), Refusal> {
         let Some(origin) = origin else { return Ok(()) };
-        self.failing_origins.take(&origin, now).map(drop).map_err(|wait| failing(&wait))
+        self.failing_origins.take_around(origin, now).map(drop).map_err(|wait| failing(&wait))
     }
 
     /// The key is good.
@@ -82,7 +82,7 @@ impl Throttle {
             return;
         }
         if let Some(origin) = &attempt.origin {
-            self.failing_origins.give_back(origin);
+            self.failing_origins.give_back_around(*origin);
         }
         self.failing_prefixes.give_back(&attempt.prefix);
         let mut proven = self.proven();
@@ -103,7 +103,7 @@ impl Throttle {
     /// [`Refusal`] with the seconds after which there is room again.
     pub(crate) fn public(&self, origin: Option<Origin>, now: Instant) -> Result<(), Refusal> {
         let Some(origin) = origin else { return Ok(()) };
-        self.public.take(&origin, now).map(drop).map_err(|wait| {
+        self.public.take_around(origin, now).map(drop).map_err(|wait| {
             let text = "too many requests from this address for what everyone may read";
             too_many(&wait, text)
         })
@@ -153,11 +153,38 @@ impl Cells {
         }
     }
 
+    /// Takes one out of the budget of an origin, and of each network around it, which has several times as much: of all
+    /// of them or of none.
+    fn take_around(&self, origin: Origin, now: Instant) -> Result<Spent, Duration> {
+        let mut first = None;
+        for (number, (network, times)) in origin.networks().enumerate() {
+            match self.take_of(&network, times, now) {
+                Ok(spent) => first = first.or(Some(spent)),
+                Err(wait) => {
+                    for (network, times) in origin.networks().take(number) {
+                        self.give_back_of(&network, times);
+                    }
+                    return Err(wait);
+                }
+            }
+        }
+        Ok(first.unwrap_or(Spent::Nothing))
+    }
+
+    fn give_back_around(&self, origin: Origin) {
+        origin.networks().for_each(|(network, times)| self.give_back_of(&network, times));
+    }
+
     /// Takes one out of the budget.
     fn take(&self, key: &impl Hash, now: Instant) -> Result<Spent, Duration> {
+        self.take_of(key, 1, now)
+    }
+
+    /// Takes one out of a budget that is so many times as large.
+    fn take_of(&self, key: &impl Hash, times: u32, now: Instant) -> Result<Spent, Duration> {
         let now = nanos(now.saturating_duration_since(self.start));
         self.cell(key, |whole| {
-            let until = (*whole).max(now).saturating_add(self.each);
+            let until = (*whole).max(now).saturating_add(self.step(times));
             let over = (until - now).saturating_sub(self.each.saturating_mul(self.burst));
             if over > 0 {
                 return Err(Duration::from_nanos(over));
@@ -170,7 +197,15 @@ impl Cells {
 
     /// Puts back what was taken.
     fn give_back(&self, key: &impl Hash) {
-        self.cell(key, |whole| *whole = whole.saturating_sub(self.each));
+        self.give_back_of(key, 1);
+    }
+
+    fn give_back_of(&self, key: &impl Hash, times: u32) {
+        self.cell(key, |whole| *whole = whole.saturating_sub(self.step(times)));
+    }
+
+    fn step(&self, times: u32) -> u64 {
+        self.each / u64::from(times.max(1))
     }
 
     fn cell<T>(&self, key: &impl Hash, with: impl FnOnce(&mut u64) -> T) -> T {
@@ -294,5 +329,19 @@ mod tests {
         }
         assert!(throttle.failure(origin(9), now).is_err(), "the table is spent");
         assert!(throttle.attempt(origin(1), &prefix, key("good"), now).is_ok());
+    }
+    #[test]
+    fn whoever_has_a_network_of_many_networks_fails_as_a_few_of_them_may() {
+        let (throttle, start) = (Throttle::new(100), Instant::now());
+        let failed = (0..1000_u32)
+            .filter(|n| {
+                let address = format!("2001:db8:1:{n:x}::1").parse().unwrap();
+                throttle.failure(Some(Origin::of(address)), start).is_ok()
+            })
+            .count();
+        // Two of them may share a place in the table by chance, and then have less.
+        assert!((1..=FAILURES as usize * 4).contains(&failed), "{failed}");
+        let other = Origin::of("2001:db8:2::1".parse().unwrap());
+        assert!(throttle.failure(Some(other), start).is_ok());
     }
 }

@@ -13,6 +13,8 @@ use axum::routing::post;
 use base64ct::{Base64, Encoding as _};
 use kakunin_core::certificate::AgentCertificate;
 use kakunin_core::digest::Digest;
+use kakunin_core::id::SerialNumber;
+use kakunin_core::time::UnixTime;
 use serde_json::{Value, json};
 
 use super::agents::{known, seen};
@@ -29,6 +31,7 @@ use crate::http::service::Service;
 use crate::http::shape::{self, Reader};
 use crate::http::table::{Named, Row};
 use crate::standing::{Standing, StandingError};
+use crate::store::{Store, StoreError};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -60,15 +63,20 @@ async fn sign(
     let mut held = None;
     for known in certificates.iter().rev().filter(|known| shape::certificate_status(known, now) == "active") {
         if let Some(signer) = service.held_signer(known.key).await? {
-            held = Some((signer, shape::serial(known)));
+            held = Some((signer, known.serial));
             break;
         }
     }
     let (signer, serial) = held.ok_or_else(none)?;
+    let clock = Arc::clone(&service.clock);
     let (who, seer, hash) = (Who::Id(agent.id), caller.clone(), Digest::of(text.as_bytes()).to_hex());
     let after = Some(hash.clone());
     let look = move |authority: &Authority<'_>| {
         let agent = known(authority, &seer, &who)?;
+        // An agent that was revoked may have come back meanwhile, and its old certificate has not.
+        if !is_active(authority.records(), serial, clock())? {
+            return Err(none());
+        }
         let intent = Intent {
             what: "agent.sign",
             subject: agent.id.to_string(),
@@ -79,19 +87,25 @@ async fn sign(
         Ok((intent, agent.standing))
     };
     // Asked on the sequencer, so that nothing is signed for an agent that an answered order has ended.
-    let act = move |_: &mut Authority<'_>, standing, _, _| match standing {
-        Standing::Good => Ok(signer.sign(text.as_bytes())?.to_x509(signer.algorithm())),
+    let act = move |_: &mut Authority<'_>, standing, _, now| match standing {
+        Standing::Good => Ok((signer.sign(text.as_bytes())?.to_x509(signer.algorithm()), now)),
         Standing::Held => Err(StandingError::Held.into()),
         Standing::Revoked => Err(StandingError::NeedsAfterRevocation.into()),
     };
-    let signature = service.carry_out(&caller, Lane::Ordinary, look, act).await?;
+    let (signature, signed): (_, UnixTime) = service.carry_out(&caller, Lane::Ordinary, look, act).await?;
     Ok(data(&json!({
         "signature": Base64::encode_string(&signature),
         "algorithm": "ECDSA_P256_SHA256",
-        "certificate_serial": serial,
+        "certificate_serial": shape::serial_text(&serial),
         "payload_hash": hash,
-        "signed_at": now.to_string(),
+        "signed_at": signed.to_string(),
     })))
+}
+
+/// Whether a signature by the key of this certificate counts at `now`.
+fn is_active(store: &dyn Store, serial: SerialNumber, now: UnixTime) -> Result<bool, StoreError> {
+    let known = store.certificate(serial)?;
+    Ok(known.is_some_and(|known| shape::certificate_status(&known, now) == "active"))
 }
 
 async fn verify(State(service): State<Arc<Service>>, body: Bytes) -> Result<Response, Refusal> {
@@ -149,3 +163,48 @@ const VERIFY: &[Named] = &[
     Named::new("certificate_serial", "string", "Of the certificate; also `certificateSerial`"),
     Named::new("agent_id", "string", "Of the agent that is said to have signed; also `agentId`"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use kakunin_core::key::{Algorithm, SoftKey};
+    use kakunin_core::scope::DraftScope;
+
+    use super::*;
+    use crate::agent::AgentName;
+    use crate::authority::{AnyAction, Comeback, Days, Hours};
+    use crate::grant::{Grant, GrantKey};
+    use crate::home::Home;
+    use crate::signer::PassphraseSources;
+    use crate::standing::Order;
+
+    #[test]
+    fn nothing_is_signed_by_the_certificate_of_before_a_revocation() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources, now, Hours::default()).unwrap().0;
+        let none = |_: &str| Err(std::io::Error::other("none"));
+        let draft = DraftScope::parse("actions = [\"read:*\"]", &none).unwrap();
+        let name = AgentName::parse("billing").unwrap();
+        let who = Who::Id(authority.create(&name, &draft, AnyAction::Refuse, now).unwrap().id);
+        let mut certify = |authority: &mut Authority<'_>, comeback| {
+            let key = SoftKey::generate(Algorithm::P256).unwrap().0.public().clone();
+            let grant = Grant { key: GrantKey::Held(key), days: Days::WEEK, comeback };
+            let granted = authority.grant(&who, &grant, Hours::default(), now).unwrap();
+            granted.certificate.decoded().serial()
+        };
+        let before = certify(&mut authority, Comeback::Refuse);
+        assert!(is_active(authority.records(), before, now).unwrap());
+        let _ = authority.order(&who, Order::Revoke, "stolen", Hours::default(), now).unwrap();
+        let after = certify(&mut authority, Comeback::AfterRevocation);
+        // The agent is good again, and so is what it was certified with since.
+        assert_eq!(authority.find(&who).unwrap().standing, Standing::Good);
+        assert!(!is_active(authority.records(), before, now).unwrap());
+        assert!(is_active(authority.records(), after, now).unwrap());
+        assert!(!is_active(authority.records(), after, now.plus(8 * 86_400)).unwrap());
+    }
+}

@@ -3,6 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
+use kakunin_authority::access::TenantId;
+use kakunin_authority::store::{Begun, Place};
+use kakunin_core::digest::Digest;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -104,7 +107,60 @@ fn a_request_that_comes_twice_has_one_effect_and_one_answer() {
     let owner = office.owner().to_owned();
     office.kill();
     let office = again(&desk, &owner);
-    assert_eq!(office.once("a", create("billing")).body, first.body);
+    let (mut first, mut later) = (first.json(), office.once("a", create("billing")).json());
+    assert_eq!((&first["data"]["status"], &later["data"]["status"]), (&json!("pending"), &json!("active")));
+    for answer in [&mut first, &mut later] {
+        answer["data"].as_object_mut().unwrap().remove("status");
+    }
+    assert_eq!(first, later);
+}
+
+#[test]
+fn an_answer_that_is_given_again_says_how_things_stand_now() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let named = office.once("a", create("billing")).json();
+    let granted = office.once("b", certify("billing")).json();
+    assert_eq!(granted["data"]["status"], "active");
+    assert_eq!(office.post("/v1/agents/billing/revoke", &json!({ "reason": "stolen" })).status, 200);
+    for (key, request, before, status) in
+        [("a", create("billing"), named, "retired"), ("b", certify("billing"), granted, "revoked")]
+    {
+        let again = office.once(key, request);
+        assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"));
+        let (mut before, mut again) = (before, again.json());
+        assert_eq!(
+            (&again["data"]["status"], &again["data"]["standing"]),
+            (&json!(status), &json!("revoked"))
+        );
+        // Nothing else of it is another one.
+        for answer in [&mut before, &mut again] {
+            ["status", "standing"].map(|name| answer["data"].as_object_mut().unwrap().remove(name));
+        }
+        assert_eq!(before, again);
+    }
+}
+
+#[test]
+fn requests_of_every_route_are_forgotten_after_a_day_without_any_other_request() {
+    let desk = Desk::with_billing();
+    let open = || Place::File(desk.path(".kakunin/store.sqlite")).open().unwrap();
+    let tenant = TenantId::default();
+    let begin = |key: &str, hash: &[u8], hours: i64| {
+        let at = super::robot::now().plus(-3600 * hours);
+        open().begin_request(&tenant, key, Digest::of(hash), at).unwrap()
+    };
+    for (key, hours) in [("receipts key:old", 25), ("receipts key:new", 23)] {
+        assert_eq!(begin(key, b"one", hours), Begun::New);
+    }
+    let _office = Office::open(&desk);
+    // It looks every second.
+    let start = std::time::Instant::now();
+    while begin("receipts key:old", b"another", 0) != Begun::New {
+        assert!(start.elapsed() < Duration::from_secs(60), "it stays");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(begin("receipts key:new", b"another", 0), Begun::Another);
 }
 
 #[test]
@@ -155,6 +211,8 @@ fn what_a_crash_left_in_between_is_found_and_not_done_twice() {
     let key = Request::post("/v1/keys", &json!({ "role": "gate" }));
     assert!(agent.is_string() && serial.is_string());
     assert_eq!(office.once("c", key.clone()).status, 201);
+    // What the home remembers of the orders is written after the outcome.
+    let marks = std::fs::read(desk.path(".kakunin/marks")).unwrap();
     let other = Request::post("/v1/keys", &json!({ "role": "auditor" }));
     assert_eq!(office.once("d", other.clone()).status, 201);
     office.kill();
@@ -167,6 +225,7 @@ fn what_a_crash_left_in_between_is_found_and_not_done_twice() {
         assert_eq!(records.execute(gone, []).unwrap(), 1);
     });
     drop(records);
+    std::fs::write(desk.path(".kakunin/marks"), marks).unwrap();
     let office = again(&desk, &owner);
     let found = office.once("a", create("billing"));
     assert_eq!((found.status, &found.json()["data"]["id"]), (201, &agent));
