@@ -481,7 +481,6 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         for second in -1..5 {
             line("list as of", said(store.list_as_of(by, at(second))));
         }
-        line("list number", said(store.newest_number(by)));
         line("last end", said(store.last_end(by)));
         line("waiting", said(store.waiting_changes(by)));
         line("position", said(store.feed_position(by)));
