@@ -75,7 +75,12 @@ pub(crate) struct Enrolment<'a> {
 impl Enrolment<'_> {
     /// The settings' line that pins the issuing authority: another one under the same root could name any agent.
     fn pin(&self) -> String {
-        setting("issuer", &self.issuing.decoded().key().key_id().to_string())
+        setting(PIN, &self.issuing.decoded().key().key_id().to_string())
+    }
+
+    /// The line that names it beside the one of before.
+    fn next_pin(&self) -> String {
+        setting(NEXT_PIN, &self.issuing.decoded().key().key_id().to_string())
     }
 }
 
@@ -165,8 +170,10 @@ impl AgentDirectory {
         let mut both = new_chain.clone();
         both.push_str(&String::from_utf8_lossy(&files::read(&self.path.join("chain.pem"))?));
         self.put("chain.pem", both.as_bytes(), Readers::Everyone)?;
-        self.repin(enrolment)?;
+        // So do both pins: whenever this is interrupted, the directory opens.
+        self.set(&[enrolment.next_pin()])?;
         self.finish(enrolment)?;
+        self.set(&[enrolment.pin()])?;
         self.put("chain.pem", new_chain.as_bytes(), Readers::Everyone)
     }
 
@@ -209,11 +216,6 @@ impl AgentDirectory {
         self.put("agent.pem", pem.as_bytes(), Readers::Everyone)
     }
 
-    /// Names the new issuing authority in the settings.
-    fn repin(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
-        self.set(&[enrolment.pin()])
-    }
-
     fn settle(&self, enrolment: &Enrolment<'_>) -> Result<(), DirectoryError> {
         let mut lines = vec![
             setting("agent", &enrolment.certificate.agent().to_string()),
@@ -234,10 +236,13 @@ impl AgentDirectory {
             Some(table) => old.lines().enumerate().partition(|(number, _)| *number < table),
             None => (old.lines().enumerate().collect::<Vec<_>>(), Vec::new()),
         };
+        let repins = lines.iter().any(|line| key(line) == Some(PIN));
         let kept = head
             .into_iter()
             .map(|(_, line)| line)
-            .filter(|line| !lines.iter().any(|new| key(new) == key(line)));
+            .filter(|line| !lines.iter().any(|new| key(new) == key(line)))
+            // Where there is one pin, there is no other.
+            .filter(|line| !(repins && key(line) == Some(NEXT_PIN)));
         // Before the first table, or they would be members of it.
         let all =
             kept.chain(lines.iter().map(String::as_str)).chain(tables.into_iter().map(|(_, line)| line));
@@ -267,6 +272,8 @@ fn key(line: &str) -> Option<&str> {
     (!key.starts_with('#')).then_some(key)
 }
 
+const PIN: &str = "issuer";
+const NEXT_PIN: &str = "next_issuer";
 const SETTINGS_HEAD: &str =
     "# Where this agent finds its revocation lists; a relative path is relative to this folder.\n";
 

@@ -9,6 +9,7 @@ use kakunin_core::genesis::Genesis;
 use kakunin_core::key::PublicKey;
 use kakunin_core::log::{LogReader, VerifierKey};
 use kakunin_core::scope::Scope;
+use kakunin_core::succession::Succession;
 use kakunin_core::time::UnixTime;
 
 use crate::access::KeyPrefix;
@@ -41,6 +42,9 @@ pub struct Papers {
     pub genesis: Option<Genesis>,
     /// The key of the owner's log, if there is one yet.
     pub log: Option<VerifierKey>,
+    /// Where another issuing authority renewed than the one of before: that one's word that this one follows it. None if it was
+    /// revoked, and its word is worth nothing.
+    pub succession: Option<Succession>,
     /// What of the scope left (`- `) and came (`+ `) since the certificate before.
     pub scope_diff: Vec<String>,
 }
@@ -149,7 +153,8 @@ impl Authority<'_> {
                 let _ = self.publish(hours, now)?;
             }
             let scope_diff = scope_diff(held.scope(), again.scope());
-            return Ok(Papers { scope_diff, ..self.papers(agent, again)? });
+            let succession = self.succession(held, &again)?;
+            return Ok(Papers { scope_diff, succession, ..self.papers(agent, again)? });
         }
         let scope = Scope::from_der(&agent.scope)?;
         // Whoever allowed every action allowed it for the agent and not for a week.
@@ -158,8 +163,28 @@ impl Authority<'_> {
         let issued = self.issue(&agent.name, &scope, held.decoded().key(), days, now)?;
         let _ = self.publish(hours, now)?;
         let scope_diff = scope_diff(held.scope(), &scope);
+        let succession = self.succession(held, issued.certificate())?;
         let papers = self.papers(agent, issued.certificate().clone())?;
-        Ok(Papers { scope_diff, ..papers })
+        Ok(Papers { scope_diff, succession, ..papers })
+    }
+
+    /// What the issuing authority of `held` says of that of `next`, if it is another one and may still speak.
+    fn succession(
+        &mut self,
+        held: &AgentCertificate,
+        next: &AgentCertificate,
+    ) -> Result<Option<Succession>, AuthorityError> {
+        let (from, to) = (held.decoded().issuer(), next.decoded().issuer());
+        if from == to {
+            return Ok(None);
+        }
+        let of =
+            |name: &[u8]| self.issuing.iter().find(|issuing| issuing.certificate.decoded().subject() == name);
+        let (Some(before), Some(after)) = (of(from).filter(|issuing| !issuing.revoked), of(to)) else {
+            return Ok(None);
+        };
+        let (id, key) = (before.id, after.certificate.decoded().key().key_id());
+        Ok(Some(Succession::sign(key, self.keys.signer(id)?)?))
     }
 
     /// Whether there were enough renewals of this key for now: then the newest certificate, for whoever lost the answer
@@ -217,6 +242,7 @@ impl Authority<'_> {
             lists_pem: published.lists_pem().to_owned(),
             names: self.names_of(certificate.scope())?,
             genesis: None,
+            succession: None,
             log: LogReader::key_beside(&self.home.log()).ok(),
             scope_diff: Vec::new(),
             certificate,

@@ -77,13 +77,13 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
 
 /// What guards of this process were handed, if it is theirs and the agent can prove itself.
 fn word(shared: &Shared, slot: &Slot) -> Option<Word> {
-    let follower = shared.feed.follower()?;
+    let place = slot.borrow();
+    let follower = shared.feed.follower_of(&place.issuer())?;
     // Without a word that counts guards deny, whatever they know.
     follower.proven()?;
-    let place = slot.borrow();
     let own = place.path().agent().decoded().serial();
     // One that is held would be refused, and a refused proof counts against everybody at its address.
-    if follower.issuer() != place.issuer() || follower.standing(&own) != Standing::Good {
+    if follower.standing(&own) != Standing::Good {
         return None;
     }
     let status = shared.board.read();
@@ -104,11 +104,10 @@ async fn say(
     let index = (from + turn) % shared.addresses.len().max(1);
     let Some(address) = shared.addresses.get(index) else { return Ok(()) };
     // A key is read from a disk that may be slow; this thread has to hear what is revoked meanwhile.
-    let voice = tokio::task::spawn_blocking(move || {
-        let signer = place.signer().map_err(|error| Trouble::now(error.code(), error.to_string()))?;
-        Voice::new(signer, place.path())
-    });
-    let voice = voice.await.map_err(|fault| Trouble::now("internal", fault.to_string()))??;
+    let read = tokio::task::spawn_blocking(move || place.signer().map(|signer| (signer, place)));
+    let read = read.await.map_err(|fault| Trouble::now("internal", fault.to_string()))?;
+    let (signer, place) = read.map_err(|error| Trouble::now(error.code(), error.to_string()))?;
+    let voice = Voice::new(&shared.feed, signer, place.path())?;
     let body = format!("{{\"issuer\":\"{}\",\"epoch\":{}}}", word.issuer, word.epoch);
     // Kept open it would take the place of somebody's stream.
     let headers = [("content-type", "application/json"), ("connection", "close")];

@@ -40,10 +40,17 @@ pub enum AlarmKind {
     Recovered,
     /// What came was refused: not genuine, taken back, or another history.
     Refused,
+    /// The authority said two things that cannot both be true, or took something back: lists of one number, changes of one epoch.
+    /// What was known counts on; both are kept in the folder `evidence` of the directory.
+    Contradiction,
     /// The certificate was not renewed in time.
     Renewal,
-    /// The certificate was renewed with another scope.
+    /// The certificate was renewed with another scope, which allows nothing more.
     Scope,
+    /// The certificate was renewed with a scope that allows more than the one before.
+    Wider,
+    /// The agent moved to the next issuing authority of its root.
+    Moved,
     /// Receipts do not reach the authority.
     Uploads,
 }
@@ -58,8 +65,11 @@ impl AlarmKind {
             Self::Stale => "feed.stale",
             Self::Recovered => "feed.recovered",
             Self::Refused => "feed.refused",
+            Self::Contradiction => "feed.contradiction",
             Self::Renewal => "renewal.failed",
             Self::Scope => "renewal.scope",
+            Self::Wider => "renewal.wider",
+            Self::Moved => "renewal.moved",
             Self::Uploads => "uploads.failed",
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, mpsc};
 
+use kakunin_core::feed::Follower;
 use kakunin_core::guard::{FeedSource, Guard, GuardOptions, OpenError, StateChoice};
 use kakunin_core::home::{AgentHome, HomeError};
 use kakunin_core::id::AgentId;
@@ -45,6 +46,13 @@ impl Shared {
         let board = Board::new(agent, options.alarm.clone());
         let feed = if options.without_feed { FeedSource::or_lists() } else { FeedSource::new() };
         Self { options, addresses, board, feed: Arc::new(feed) }
+    }
+
+    /// Lets a word count for no longer than code says.
+    pub(crate) fn shorten(&self, follower: &mut Follower) {
+        if let Some(seconds) = self.options.max_age {
+            follower.shorten(seconds);
+        }
     }
 
     /// Connections of one thread: a child of a fork must not use its parent's.

@@ -28,6 +28,9 @@ pub struct ConnectOptions {
     pub state: Option<PathBuf>,
     /// SHA-256 of the DER of the root that must stand above the agent.
     pub root: Option<Digest>,
+    /// The key of the issuing authority (SHA-256 of its SubjectPublicKeyInfo) that first papers must be of. A renewal may move the
+    /// agent to it without the word of the present one, as is needed where that was revoked.
+    pub issuer: Option<Digest>,
     /// A file of PEM certificates that HTTPS is checked against; the platform's if not said.
     pub ca_file: Option<PathBuf>,
     /// Take lists that ask for no feed. A revocation is then known within a minute, and while the authority is away until the
@@ -54,6 +57,7 @@ impl ConnectOptions {
             directory: None,
             state: None,
             root: None,
+            issuer: None,
             ca_file: None,
             without_feed: false,
             uploads: true,
@@ -183,6 +187,16 @@ pub enum ConnectError {
         /// SHA-256 of its DER.
         found: Digest,
     },
+    /// A token of another authority than the one that the directory is of.
+    #[error("{} holds an agent under the root {found}, and the token is of the root {named}: the papers are of another authority, or of one that was begun anew", directory.display())]
+    OldDirectory {
+        /// The directory.
+        directory: PathBuf,
+        /// SHA-256 of the DER of its root.
+        found: Digest,
+        /// That of the token.
+        named: Digest,
+    },
     /// The lists could not be loaded in time, and nothing can be decided without.
     #[error("no authority could be reached in time: {0}")]
     Unreachable(Trouble),
@@ -210,6 +224,9 @@ impl ConnectError {
             Self::RootUnknown => "kakunin agent token ID makes a token that names the root",
             Self::OtherAgent { .. } => "each agent has a directory of its own",
             Self::OtherRoot { .. } => "find out whose papers these are before anything else",
+            Self::OldDirectory { .. } => {
+                "rename or remove the directory, and connect again: the token enrols the agent anew"
+            }
             Self::Unreachable(_) => "see that the authority is served and can be reached from here",
             Self::Refused(trouble) if trouble.code == "feed.none" => {
                 "a revocation is known later without one"
@@ -236,6 +253,7 @@ impl ConnectError {
             Self::RootUnknown => "connect.no_root",
             Self::OtherAgent { .. } => "agent.mismatch",
             Self::OtherRoot { .. } => "certificate.untrusted",
+            Self::OldDirectory { .. } => "connect.old_directory",
             Self::Unreachable(_) => "connect.unreachable",
             Self::Refused(trouble) => &trouble.code,
             Self::Thread(_) | Self::Fault => "internal",

@@ -7,19 +7,19 @@ use der::pem::{LineEnding, encode_string};
 use kakunin_core::certificate::request_pem;
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Clock, SystemClock};
-use kakunin_core::home::HomeError;
+use kakunin_core::home::{AgentHome, HomeError};
 use kakunin_core::id::AgentId;
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use rustls_pki_types::PrivatePkcs8KeyDer;
-use rustls_pki_types::pem::PemObject;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::connect::{ConnectError, ConnectOptions};
 use crate::files::{self, Readers};
+use crate::install;
 use crate::papers::{Expected, MAX_PAPERS, NewPapers};
-use crate::place::{self, Place, PlaceError};
+use crate::place::{self, LISTS, Place, PlaceError};
+use crate::settings;
 use crate::status::Trouble;
 use crate::transport::{self, Address, HEAD, Transport, answer, refusal};
 use crate::wait::Backoff;
@@ -47,8 +47,18 @@ impl Token {
         ))
     }
 
+    /// As it is sent, and shown in no trace.
+    fn header(&self) -> Result<HeaderValue, ConnectError> {
+        let text = Zeroizing::new(format!("Bearer {}", *self.0));
+        // INVARIANT: letters, digits and underscores were checked when it was read.
+        let value = HeaderValue::from_str(&text);
+        let mut value = value.map_err(|error| ConnectError::Usage(error.to_string()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
     /// SHA-256 of the DER of the root that the token was issued under, if it says so.
-    fn root(&self) -> Option<Digest> {
+    pub(crate) fn root(&self) -> Option<Digest> {
         let (_, root) = self.0.strip_prefix("kak_enrol_")?.rsplit_once('_')?;
         Digest::from_hex(root)
     }
@@ -82,12 +92,14 @@ pub(crate) async fn enrol(
         // Another process was faster.
         return Ok(Place::open(dir, now())?);
     }
-    let signer = key_in(dir)?;
+    // A token is good once: whatever could be wrong here is found before it is shown to anybody.
+    let signer = prepare(dir, options)?;
     let csr = request_pem(&signer).map_err(|error| ConnectError::Usage(error.to_string()))?;
     let body = serde_json::json!({ "csr": csr }).to_string();
     let expected = Expected {
         key: signer.public(),
         root,
+        issuer: options.issuer,
         agent: AgentId::parse(&options.agent),
         without_feed: options.without_feed,
     };
@@ -96,7 +108,7 @@ pub(crate) async fn enrol(
     while let Some(address) = turn.next().filter(|_| Instant::now() < deadline) {
         let (request, _) = transport.post(address, &format!("/v1/agents/{}/enrol", options.agent));
         let request = request
-            .header(AUTHORIZATION, format!("Bearer {}", *token.0))
+            .header(AUTHORIZATION, token.header()?)
             .header(CONTENT_TYPE, "application/json")
             .body(body.clone());
         let trouble = match answer(request, HEAD).await {
@@ -104,7 +116,7 @@ pub(crate) async fn enrol(
                 let bytes = transport::body(response, MAX_PAPERS, HEAD).await;
                 match bytes.and_then(|bytes| NewPapers::judge(&bytes, &expected, now())) {
                     Ok(papers) => {
-                        place::install(dir, &papers)?;
+                        install::first(dir, &papers)?;
                         return Ok(Place::open(dir, now())?);
                     }
                     // The same question would have the same answer.
@@ -130,17 +142,25 @@ pub(crate) async fn enrol(
     Err(ConnectError::Unreachable(last))
 }
 
+/// Makes the directory ready for its first papers, and gives out the key that they are for.
+fn prepare(dir: &Path, options: &ConnectOptions) -> Result<Arc<Signer>, PlaceError> {
+    AgentHome::refuse_loose_directory(dir).map_err(HomeError::LooseState)?;
+    let state = options.state.clone().unwrap_or_else(|| dir.join("state"));
+    AgentHome::refuse_loose_state(&state).map_err(HomeError::LooseState)?;
+    let signer = key_in(dir)?;
+    // Settings that somebody wrote have to be understood, and the lists' place has to be one that a rename reaches.
+    let settings = settings::changed(dir, &[("lists", LISTS.to_owned())])?;
+    files::replace(&dir.join(settings::FILE), settings.as_bytes(), Readers::Everyone)?;
+    AgentHome::open(dir, Some(&dir.join(LISTS)))?;
+    Ok(signer)
+}
+
 /// The key in `dir`, made if there is none. One that is there was never certified here, and may be somebody's only copy.
 fn key_in(dir: &Path) -> Result<Arc<Signer>, PlaceError> {
     let path = dir.join("key.pem");
-    if path.exists() {
-        let pem = Zeroizing::new(
-            std::fs::read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })?,
-        );
-        let der =
-            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| HomeError::Pem { path: path.clone() })?;
-        let key = SoftKey::from_pkcs8(der.secret_pkcs8_der());
-        return Ok(Arc::new(Signer::soft(key.map_err(|error| HomeError::Key { path, error })?)));
+    // What cannot be asked is not missing.
+    if path.symlink_metadata().is_ok() {
+        return Ok(Arc::new(Signer::soft(AgentHome::key_in(dir)?)));
     }
     let made = SoftKey::generate(Algorithm::P256);
     let (key, pkcs8) = made.map_err(|error| HomeError::Key { path: path.clone(), error })?;

@@ -21,19 +21,25 @@ mod alarm;
 mod client;
 mod connect;
 mod enrol;
+mod evidence;
 mod files;
 mod floor;
 mod follow;
+mod install;
 mod papers;
+mod moving;
 mod place;
 mod proof;
 mod renewal;
+mod scope_change;
 mod settings;
 mod spool;
 mod sse;
 mod status;
 mod transport;
 mod upload;
+#[cfg(test)]
+mod tested;
 mod wait;
 mod worker;
 

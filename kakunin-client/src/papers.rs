@@ -18,7 +18,9 @@ use kakunin_core::time::UnixTime;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::place::{CERTIFICATE, LISTS, PlaceError, to_pem};
+use crate::install;
+use crate::place::LISTS;
+use crate::settings::PIN;
 use crate::status::Trouble;
 use crate::transport::printable;
 
@@ -32,8 +34,8 @@ pub(crate) struct NewPapers {
     pub(crate) genesis: Option<String>,
     name: String,
     log: Option<String>,
-    /// What of the scope left and came.
-    pub(crate) scope_diff: Vec<String>,
+    /// What the issuing authority of before is said to say of this one; held against its key when it matters.
+    pub(crate) succession: Option<String>,
 }
 
 /// What papers have to fit.
@@ -42,6 +44,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) key: &'a PublicKey,
     /// SHA-256 of the root's DER.
     pub(crate) root: Digest,
+    /// The key of the issuing authority, where code names it.
+    pub(crate) issuer: Option<Digest>,
     /// Whose they are, where that is known.
     pub(crate) agent: Option<AgentId>,
     /// Whether lists that ask for no feed are taken.
@@ -67,7 +71,7 @@ struct Members {
     #[serde(default)]
     log: Option<String>,
     #[serde(default)]
-    scope_diff: Vec<String>,
+    succession: Option<String>,
 }
 
 impl NewPapers {
@@ -91,7 +95,13 @@ impl NewPapers {
             names: names(data.names).map_err(|what| wrong(&what))?,
         };
         let path = snapshot::prove(&papers, now).map_err(|refusal| wrong(&refusal))?;
-        papers.issuer = Some(path.issuing().decoded().key().key_id());
+        let issuer = path.issuing().decoded().key().key_id();
+        papers.issuer = Some(issuer);
+        if expected.issuer.is_some_and(|named| named != issuer) {
+            return Err(wrong(&format_args!(
+                "they are of the issuing authority {issuer}, not of the one that was named"
+            )));
+        }
         let certificate = path.agent();
         if certificate.decoded().key() != expected.key {
             return Err(wrong(&"they are for another key"));
@@ -118,24 +128,20 @@ impl NewPapers {
             genesis: data.genesis,
             name: printable(&data.agent_name),
             log,
-            scope_diff: data.scope_diff.iter().map(|line| printable(line)).collect(),
+            succession: data.succession,
         })
-    }
-
-    /// The line of the settings that pins the issuing authority: another one under the same root could name any agent.
-    pub(crate) fn pin(&self) -> (&'static str, String) {
-        ("issuer", self.path.issuing().decoded().key().key_id().to_string())
     }
 
     /// What the settings of a new directory say.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         let agent = self.path.agent().agent().to_string();
-        let own = [("agent", agent), ("name", self.name.clone()), ("lists", LISTS.to_owned()), self.pin()];
+        let own = [
+            ("agent", agent),
+            ("name", self.name.clone()),
+            ("lists", LISTS.to_owned()),
+            (PIN, install::pin(&self.path)),
+        ];
         own.into_iter().chain(self.log.clone().map(|key| ("log", key))).collect()
-    }
-
-    pub(crate) fn chain_pem(&self) -> Result<String, PlaceError> {
-        to_pem(CERTIFICATE, self.path.issuing().decoded().der())
     }
 }
 

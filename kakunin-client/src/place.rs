@@ -8,25 +8,27 @@
 //! is written here that a guard would refuse. Several processes may keep one directory; each write is made under its lock, and
 //! lists only go forward.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kakunin_core::certificate::{AgentCertificate, AgentPath, CertificateError, ListSelectError, PathLists};
 use kakunin_core::digest::Digest;
+use kakunin_core::guard::{Clock, SystemClock};
 use kakunin_core::home::{AgentHome, HomeError, Papers};
 use kakunin_core::id::AgentId;
 use kakunin_core::key::Signer;
+use kakunin_core::modes;
 use kakunin_core::reason::DenialReason;
-use kakunin_core::revocation::RevocationList;
+use kakunin_core::scope::NameLists;
 use kakunin_core::snapshot;
 use kakunin_core::time::UnixTime;
 
-use crate::files::{self, FileError, Readers};
+use crate::evidence::Evidence;
+use crate::files::FileError;
+use crate::install;
 use crate::papers::NewPapers;
-use crate::settings;
 
 /// A directory with an agent in it, whose papers are proven.
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ impl Place {
     /// Opens the directory and proves its papers, at `now` or, if they have ended, when they began.
     pub(crate) fn open(dir: &Path, now: UnixTime) -> Result<Self, PlaceError> {
         let lists = dir.join(LISTS);
+        AgentHome::refuse_loose_directory(dir).map_err(HomeError::LooseState)?;
         let home = AgentHome::open(dir, Some(&lists))?;
         let papers = home.papers()?;
         // Who has no key cannot decide, renew or sign; said now and not at the first call.
@@ -97,6 +100,12 @@ impl Place {
         PathLists::from_pem(&home.lists().ok()?, &self.path).ok()
     }
 
+    /// Whether the certificate that is there now is still of the issuing authority of these papers.
+    fn is_of_its_issuer(&self) -> Result<bool, PlaceError> {
+        let there = AgentHome::open(&self.dir, Some(&self.lists))?.certificate()?;
+        Ok(AgentCertificate::decode(&there)?.decoded().issuer() == self.path.agent().decoded().issuer())
+    }
+
     /// The agent's name at its authority, if the directory says it.
     pub(crate) fn name(&self) -> Option<String> {
         let home = AgentHome::open(&self.dir, Some(&self.lists)).ok()?;
@@ -106,6 +115,10 @@ impl Place {
     /// Puts `lists` in their file unless newer ones are there, and gives out those that are there then.
     pub(crate) async fn put_lists(&self, lists: PathLists) -> Result<PathLists, PlaceError> {
         let _lock = self.lock().await?;
+        // These are of the authority that was asked for. Under the lock, since a renewal writes both.
+        if !self.is_of_its_issuer()? {
+            return Err(PlaceError::Moved);
+        }
         let there = self.lists();
         // The newer of each kind, whoever brought it; two of one number that differ are none.
         let known = there.iter().flat_map(|there| [there.issuing().der(), there.root().der()]);
@@ -114,7 +127,7 @@ impl Place {
         if there.is_some_and(|there| there.same_as(&lists)) {
             return Ok(lists);
         }
-        write_lists(&self.lists, [lists.issuing(), lists.root()])?;
+        install::write_lists(&self.lists, &lists)?;
         Ok(lists)
     }
 
@@ -124,31 +137,40 @@ impl Place {
         Ok(Arc::new(Signer::soft(home.key()?)))
     }
 
-    /// Takes up `new` papers of the same key: names and lists first, the certificate last, because guards load when that changes.
-    /// The lists' file keeps those of the issuing authority of before for the moment in between.
+    /// Takes up `new` papers of the same key.
     pub(crate) async fn renew(&self, new: &NewPapers) -> Result<Self, PlaceError> {
         let _lock = self.lock().await?;
-        put_names(&self.dir, new)?;
         let before = self.lists();
         // Lists of the same authority only go forward.
         let known = before.iter().flat_map(|lists| [lists.issuing().der(), lists.root().der()]);
         let offered = [new.lists.issuing().der(), new.lists.root().der()];
         let lists = PathLists::from_der(known.chain(offered), &new.path).map_err(PlaceError::Lists)?;
-        let moved = new.path.issuing().decoded().der() != self.path.issuing().decoded().der();
-        let old = before.as_ref().filter(|_| moved).map(PathLists::issuing);
-        write_lists(&self.lists, [lists.issuing(), lists.root()].into_iter().chain(old))?;
-        let chain = self.dir.join("chain.pem");
-        if moved {
-            // Between two renames the old certificate still needs its own issuer: both stand there for that long.
-            let old = to_pem(CERTIFICATE, self.path.issuing().decoded().der())?;
-            files::replace(&chain, (new.chain_pem()? + &old).as_bytes(), Readers::Everyone)?;
-            settings::write(&self.dir, &[new.pin()])?;
-        }
-        put_certificate(&self.dir, new)?;
-        if moved {
-            files::replace(&chain, new.chain_pem()?.as_bytes(), Readers::Everyone)?;
-        }
+        install::put_names(&self.dir, new)?;
+        install::steps(self, new, &lists, before.as_ref())?.run()?;
         Ok(Self { path: new.path.clone(), ..self.clone() })
+    }
+
+    /// Ends a move to another issuing authority that was interrupted: what is there already is of one of the two.
+    pub(crate) async fn settle(&self) -> Result<(), PlaceError> {
+        let is_moving = || AgentHome::open(&self.dir, Some(&self.lists))?.is_moving();
+        if !is_moving()? {
+            return Ok(());
+        }
+        let _lock = self.lock().await?;
+        // Whoever had the lock may have ended it, or gone on to other papers.
+        let now_there = Self::open(&self.dir, SystemClock.wall().to_seconds())?;
+        if is_moving()? { install::end_of_move(&self.dir, now_there.path())?.run() } else { Ok(()) }
+    }
+
+    /// Keeps what contradicts.
+    pub(crate) async fn keep_evidence(&self, evidence: Evidence) -> Result<Option<PathBuf>, PlaceError> {
+        let _lock = self.lock().await?;
+        evidence.keep(&self.dir)
+    }
+
+    /// Every list of names that its papers need or needed.
+    pub(crate) fn names(&self) -> Result<NameLists, PlaceError> {
+        Ok(AgentHome::open(&self.dir, Some(&self.lists))?.papers()?.names)
     }
 
     /// The directory's lock, for the time of a write. Whoever holds it for longer is stopped or broken.
@@ -157,52 +179,10 @@ impl Place {
     }
 }
 
-/// Writes everything of a first certificate beside its key, which is there. Whoever calls holds the lock.
-pub(crate) fn install(dir: &Path, new: &NewPapers) -> Result<(), PlaceError> {
-    put_names(dir, new)?;
-    files::replace(&dir.join("chain.pem"), new.chain_pem()?.as_bytes(), Readers::Everyone)?;
-    let root = to_pem(CERTIFICATE, new.path.root().decoded().der())?;
-    files::replace(&dir.join("ca.pem"), root.as_bytes(), Readers::Everyone)?;
-    write_lists(&dir.join(LISTS), [new.lists.issuing(), new.lists.root()])?;
-    settings::write(dir, &new.settings())?;
-    if let Some(genesis) = &new.genesis {
-        files::replace(&dir.join("genesis"), genesis.as_bytes(), Readers::Everyone)?;
-    }
-    put_certificate(dir, new)
-}
-
-fn put_names(dir: &Path, new: &NewPapers) -> Result<(), PlaceError> {
-    if new.papers.names.iter().next().is_some() {
-        files::make_folder(&dir.join("names"))?;
-    }
-    for list in new.papers.names.iter() {
-        let path = dir.join("names").join(format!("{}.txt", list.root()));
-        files::replace(&path, list.to_text().as_bytes(), Readers::Everyone)?;
-    }
-    Ok(())
-}
-
-fn put_certificate(dir: &Path, new: &NewPapers) -> Result<(), PlaceError> {
-    let pem = to_pem(CERTIFICATE, new.path.agent().decoded().der())?;
-    Ok(files::replace(&dir.join("agent.pem"), pem.as_bytes(), Readers::Everyone)?)
-}
-
-fn write_lists<'a>(
-    path: &Path,
-    lists: impl IntoIterator<Item = &'a RevocationList>,
-) -> Result<(), PlaceError> {
-    let mut pem = String::new();
-    for list in lists {
-        pem.push_str(&to_pem("X509 CRL", list.der())?);
-    }
-    Ok(files::replace(path, pem.as_bytes(), Readers::Everyone)?)
-}
-
 pub(crate) async fn lock(dir: &Path) -> Result<File, PlaceError> {
     let path = dir.join(LOCK);
     let fail = |source| FileError { verb: "lock", path: path.clone(), source };
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = open.map_err(fail)?;
+    let file = modes::open_lock(&path).map_err(fail)?;
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -250,6 +230,9 @@ pub enum PlaceError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The papers were replaced by those of another issuing authority meanwhile.
+    #[error("the directory holds papers of another issuing authority by now")]
+    Moved,
     /// Somebody else holds the lock.
     #[error("another process has held {} for too long; is it stopped?", path.display())]
     Locked {
@@ -272,6 +255,7 @@ impl PlaceError {
             Self::Papers(refusal) => refusal.reason().code(),
             Self::Lists(error) => error.reason().code(),
             Self::Locked { .. } => "directory.locked",
+            Self::Moved => "directory.moved",
             Self::File(_) => "directory.unwritable",
             _ => "directory.unreadable",
         }
@@ -283,3 +267,27 @@ pub(crate) const LISTS: &str = "lists.pem";
 const LOCK: &str = ".client.lock";
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use kakunin_authority::authority::OldIssuing;
+
+    use super::*;
+    use crate::tested::{Rotated, now};
+
+    /// C187: lists that were asked for by the papers of before come when those of after are there.
+    #[test]
+    fn lists_of_the_authority_of_before_do_not_take_the_place_of_those_of_now() {
+        let rotated = Rotated::new(OldIssuing::Keep);
+        let (place, new) = (rotated.place(), rotated.papers(None));
+        let before = place.lists().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let renewed = runtime.block_on(place.renew(&new)).unwrap();
+        let there = std::fs::read(place.lists_path()).unwrap();
+        let late = runtime.block_on(place.put_lists(before)).unwrap_err();
+        assert_eq!(late.code(), "directory.moved");
+        assert_eq!(std::fs::read(place.lists_path()).unwrap(), there);
+        assert!(Place::open(place.dir(), now()).unwrap().lists().is_some());
+        runtime.block_on(renewed.put_lists(new.lists)).unwrap();
+    }
+}

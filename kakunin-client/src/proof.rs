@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kakunin_core::certificate::AgentPath;
-use kakunin_core::guard::{Clock, SystemClock};
+use kakunin_core::digest::Digest;
+use kakunin_core::guard::{Clock, FeedSource, SystemClock};
 use kakunin_core::key::Signer;
 use kakunin_core::possession::{Prover, Target};
 use reqwest::Response;
@@ -16,14 +17,26 @@ use crate::wait::nonce;
 
 /// Posts in one agent's name.
 #[derive(Debug)]
-pub(crate) struct Voice(Prover);
+pub(crate) struct Voice<'a> {
+    prover: Prover,
+    issuer: Digest,
+    feed: &'a FeedSource,
+}
 
-impl Voice {
+impl<'a> Voice<'a> {
     /// Speaks for the agent on `path`, with its key.
-    pub(crate) fn new(signer: Arc<Signer>, path: &AgentPath) -> Result<Self, Trouble> {
+    pub(crate) fn new(feed: &'a FeedSource, signer: Arc<Signer>, path: &AgentPath) -> Result<Self, Trouble> {
         let chain = [path.issuing().decoded().der()];
         let prover = Prover::new(signer, path.agent().decoded().der(), &chain);
-        prover.map(Self).map_err(|error| Trouble::now("possession.key", error.to_string()))
+        let prover = prover.map_err(|error| Trouble::now("possession.key", error.to_string()))?;
+        Ok(Self { prover, issuer: path.issuing().decoded().key().key_id(), feed })
+    }
+
+    /// By how many seconds the authority's clock is ahead of this machine's, as its feed has signed it for this connection. What a
+    /// header says counts for nothing: whoever answers in its place would get proofs that are good later.
+    fn ahead(&self) -> Option<i64> {
+        let there = self.feed.follower_of(&self.issuer)?.authority_time(SystemClock.boot_millis())?;
+        Some(there.to_seconds().seconds() - SystemClock.wall().to_seconds().seconds())
     }
 
     /// Posts `content` to the route `path`; whatever is no success is trouble.
@@ -42,7 +55,7 @@ impl Voice {
             let target = Target { method: "POST", authority: &host, path: &route, query: query.as_deref() };
             let nonce = nonce().ok_or_else(|| Trouble::now("internal", "the system gives no randomness"))?;
             let created = SystemClock.wall().to_seconds().plus(offset);
-            let proof = self.0.prove(&target, content, created, nonce);
+            let proof = self.prover.prove(&target, content, created, nonce);
             let proof = proof.map_err(|error| Trouble::now("possession.key", error.to_string()))?;
             let mut request =
                 proof.fields().fold(request, |request, (name, value)| request.header(name, value));
@@ -53,13 +66,11 @@ impl Voice {
             if response.status().is_success() {
                 return Ok(response);
             }
-            let date = response.headers().get("date").and_then(|date| date.to_str().ok()).and_then(http_date);
             let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
             let mut trouble = refusal(response).await;
             trouble.wait = wait.map(Duration::from_secs);
-            match date.filter(|_| trouble.code == "possession.created" && !last) {
-                // Its clock is what counts there; nothing here is decided by it.
-                Some(date) => offset = date - SystemClock.wall().to_seconds().seconds(),
+            match self.ahead().filter(|_| trouble.code == "possession.created" && !last) {
+                Some(ahead) => offset = ahead,
                 None => return Err(trouble),
             }
         }
@@ -67,32 +78,5 @@ impl Voice {
     }
 }
 
-/// Seconds since 1970 of a date as HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(text: &str) -> Option<i64> {
-    let rest = text.split_once(", ")?.1.strip_suffix(" GMT")?;
-    let mut parts = rest.split(' ');
-    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    let text = format!("{year}-{month:02}-{day}T{time}Z");
-    kakunin_core::time::UnixTime::parse_rfc3339(&text).ok().map(kakunin_core::time::UnixTime::seconds)
-}
-
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /// Longer than the authority waits for its disk.
 const PATIENCE: Duration = Duration::from_secs(35);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_http_are_read() {
-        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for wrong in
-            ["", "06 Nov 1994", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Abc 1994 08:49:37 GMT", "x, y"]
-        {
-            assert_eq!(http_date(wrong), None, "{wrong}");
-        }
-    }
-}

@@ -8,12 +8,15 @@ use std::time::Duration;
 use kakunin_core::guard::{Clock, SystemClock};
 use kakunin_core::home::FileVersion;
 use kakunin_core::time::UnixTime;
+use tokio::time::Instant;
 
 use crate::alarm::AlarmKind;
 use crate::client::{Shared, Slot, Wakes};
+use crate::moving;
 use crate::papers::{Expected, MAX_PAPERS, NewPapers};
 use crate::place::Place;
 use crate::proof::Voice;
+use crate::scope_change::ScopeChange;
 use crate::status::Trouble;
 use crate::transport::{self, HEAD, Transport};
 use crate::wait::share_of;
@@ -23,14 +26,9 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
     let (mut told, mut turn, mut late) = (None::<String>, 0, share_of(Duration::from_secs(1)));
     // One draw for each certificate: drawn anew at each look, the earliest would win.
     let (mut share, mut of) = (share_of(WHOLE), slot.borrow().path().not_after());
-    let mut seen = FileVersion::of(&slot.borrow().certificate_file());
+    let mut watch = Watch::new(slot);
     loop {
-        // Reading all of them again may be much: names come by the million.
-        let version = FileVersion::of(&slot.borrow().certificate_file());
-        if version != seen {
-            seen = version;
-            take_up(shared, wakes, slot);
-        }
+        watch.look(shared, wakes, slot);
         let place = slot.borrow().clone();
         let (due, end) = term(&place, share);
         if end != of {
@@ -40,7 +38,7 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
         let now = SystemClock.wall().to_seconds();
         if now < due {
             let left = Duration::from_secs(u64::try_from(due.seconds() - now.seconds()).unwrap_or(0));
-            tokio::time::sleep(left.min(LOOK)).await;
+            tokio::time::sleep(left.min(PEEK)).await;
             continue;
         }
         tokio::time::sleep(late).await;
@@ -94,13 +92,54 @@ fn term(place: &Place, share: Duration) -> (UnixTime, UnixTime) {
 }
 
 /// Notices papers that somebody else put into the directory.
-fn take_up(shared: &Shared, wakes: &Wakes, slot: &Slot) {
+struct Watch {
+    /// The certificate's file as it was when the papers with it were taken up, or given up for good.
+    seen: FileVersion,
+    /// What was tried in vain, and when it is tried again: somebody may be in the middle of writing it.
+    tried: Option<(FileVersion, Instant, Duration)>,
+}
+
+impl Watch {
+    fn new(slot: &Slot) -> Self {
+        Self { seen: FileVersion::of(&slot.borrow().certificate_file()), tried: None }
+    }
+
+    fn look(&mut self, shared: &Shared, wakes: &Wakes, slot: &Slot) {
+        let version = FileVersion::of(&slot.borrow().certificate_file());
+        if version == self.seen {
+            return;
+        }
+        // Reading all of them again may be much: names come by the million.
+        let rest = match self.tried {
+            Some((tried, again, _)) if tried == version && Instant::now() < again => return,
+            Some((tried, _, rest)) if tried == version => (rest * 2).min(LOOK),
+            _ => PEEK,
+        };
+        match take_up(shared, wakes, slot) {
+            Ok(()) => (self.seen, self.tried) = (version, None),
+            Err(trouble) => {
+                if self.tried.is_none_or(|(tried, ..)| tried != version) {
+                    shared.board.trouble(&trouble);
+                }
+                self.tried = Some((version, Instant::now() + rest, rest));
+            }
+        }
+    }
+}
+
+/// Takes up what is in the directory.
+fn take_up(shared: &Shared, wakes: &Wakes, slot: &Slot) -> Result<(), Trouble> {
     let dir = slot.borrow().dir().to_owned();
-    let Ok(there) = Place::open(&dir, SystemClock.wall().to_seconds()) else { return };
-    let same = there.path().agent().decoded().der() == slot.borrow().path().agent().decoded().der();
-    if !same && there.agent() == slot.borrow().agent() && there.root() == slot.borrow().root() {
+    let there = Place::open(&dir, SystemClock.wall().to_seconds());
+    let there = there.map_err(|error| Trouble::now(error.code(), error.to_string()))?;
+    if there.agent() != slot.borrow().agent() || there.root() != slot.borrow().root() {
+        let what = "the directory holds the papers of another agent, or of one under another root";
+        return Err(Trouble::now("agent.mismatch", what));
+    }
+    if there.path().agent().decoded().der() != slot.borrow().path().agent().decoded().der() {
         put(shared, wakes, slot, there);
     }
+    Ok(())
 }
 
 fn put(shared: &Shared, wakes: &Wakes, slot: &Slot, place: Place) {
@@ -116,7 +155,7 @@ async fn renew(shared: &Shared, transport: &Transport, place: &Place, turn: usiz
     let Some(address) = shared.addresses.get(index) else { return Ok(place.clone()) };
     let of_place = |error: crate::place::PlaceError| Trouble::now(error.code(), error.to_string());
     let signer = place.signer().map_err(of_place)?;
-    let voice = Voice::new(std::sync::Arc::clone(&signer), place.path())?;
+    let voice = Voice::new(&shared.feed, std::sync::Arc::clone(&signer), place.path())?;
     let route = format!("/v1/agents/{}/renew", place.agent());
     let headers = [("content-type", "application/json")];
     let response = voice.post(transport, address, &route, &headers, b"{}").await;
@@ -125,6 +164,7 @@ async fn renew(shared: &Shared, transport: &Transport, place: &Place, turn: usiz
     let expected = Expected {
         key: signer.public(),
         root: place.root(),
+        issuer: None,
         agent: Some(place.agent()),
         without_feed: shared.options.without_feed,
     };
@@ -132,15 +172,73 @@ async fn renew(shared: &Shared, transport: &Transport, place: &Place, turn: usiz
     if papers.path.not_after() <= place.path().not_after() {
         return Err(Trouble::now("papers.refused", "the new certificate ends no later than the old one"));
     }
+    let moves = papers.path.issuing().decoded().key() != place.path().issuing().decoded().key();
+    if moves {
+        moving::allow(&shared.options, place, &papers)?;
+        // Guards load the new certificate a moment after it is there, and find that its feed was heard.
+        moving::listen(shared, transport, address, &papers)
+            .await
+            .map_err(|trouble| trouble.about(address))?;
+    }
+    // Of the two certificates themselves: what an answer says of them is anybody's word.
+    let before = place.names().map_err(of_place)?;
+    let change =
+        ScopeChange::between(place.path().agent().scope(), papers.path.agent().scope(), before, &papers);
     let renewed = place.renew(&papers).await.map_err(of_place)?;
-    if !papers.scope_diff.is_empty() {
-        let text = format!("the scope was renewed as well: {}", papers.scope_diff.join("; "));
-        shared.board.alarm(AlarmKind::Scope, text);
+    if moves {
+        let (from, to) = (place.issuer(), renewed.issuer());
+        let text = format!("the agent stands under the issuing authority {to} now, which follows {from}");
+        shared.board.alarm(AlarmKind::Moved, text);
+    }
+    if let Some((kind, text)) = change.told() {
+        shared.board.alarm(kind, text);
     }
     Ok(renewed)
 }
 
 const WHOLE: Duration = Duration::from_secs(1_000);
+/// How often the directory is looked at; that is one question about a file.
+const PEEK: Duration = Duration::from_secs(1);
+/// How often papers are read again that could not be taken up.
 const LOOK: Duration = Duration::from_secs(30);
 const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use kakunin_authority::authority::OldIssuing;
+
+    use super::*;
+    use crate::connect::ConnectOptions;
+    use crate::tested::Rotated;
+
+    /// C188: whoever writes a directory by hand may put the certificate before what belongs to it.
+    #[tokio::test]
+    async fn papers_that_could_not_be_taken_up_at_once_are_taken_up_later() {
+        let rotated = Rotated::new(OldIssuing::Keep);
+        let (place, new) = (rotated.place(), rotated.papers(None));
+        let (slot, wakes) = (Slot::new(place.clone()), Wakes::default());
+        let shared = Shared::new(ConnectOptions::new("billing"), Vec::new(), place.agent());
+        let mut watch = Watch::new(&slot);
+        let kept = ["chain.pem", "agent.toml"].map(|name| place.dir().join(name));
+        let old = kept.clone().map(|path| std::fs::read(path).unwrap());
+        place.renew(&new).await.unwrap();
+        let whole = kept.clone().map(|path| std::fs::read(path).unwrap());
+        let put = |all: &[Vec<u8>; 2]| {
+            kept.iter().zip(all).for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap())
+        };
+        put(&old);
+        watch.look(&shared, &wakes, &slot);
+        assert_eq!(slot.borrow().issuer(), place.issuer(), "nothing to be proven yet");
+        assert!(shared.board.read().last_error.is_some());
+        put(&whole);
+        // The certificate's own file does not change any more.
+        let begun = Instant::now();
+        while slot.borrow().issuer() == place.issuer() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            watch.look(&shared, &wakes, &slot);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(slot.borrow().issuer(), new.path.issuing().decoded().key().key_id());
+    }
+}

@@ -8,13 +8,14 @@
 //! answered that it keeps them. If the cursor is lost, everything is sent again, which the authority knows by its hash.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kakunin_core::id::StreamId;
 use kakunin_core::journal::{Entry, Proof, StreamReader};
+use kakunin_core::modes;
 use kakunin_core::receipt::{Event, ReceiptHash};
 
 use crate::files::{self, Readers};
@@ -52,20 +53,13 @@ impl Spool {
         if !state.join("journal").is_dir() {
             return Ok(None);
         }
-        let lock = OpenOptions::new();
-        let lock = lock
-            .clone()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(state.join("upload.lock"))?;
+        let lock = modes::open_lock(&state.join("upload.lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let text = match fs::read_to_string(state.join(CURSOR)) {
+        let text = match files::read_text(&state.join(CURSOR), MAX_CURSOR) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
@@ -218,6 +212,8 @@ impl Collected {
 
 /// What the authority takes at once.
 pub(crate) const MAX_BODY: usize = 1 << 20;
+/// A line for each of a million streams.
+const MAX_CURSOR: u64 = 64 << 20;
 const CURSOR: &str = "uploaded";
 const FORM: &str = "kakunin-uploaded-v1";
 

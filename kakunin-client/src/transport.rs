@@ -80,10 +80,11 @@ fn is_this_machine(url: &Url) -> bool {
 
 /// What may be shown of a text that may be a URL with a password.
 fn without_secret(text: &str) -> String {
-    match text.split_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => text.trim().to_owned(),
-    }
+    // A password may hold any of these characters, too: what is behind the last `@` is none.
+    let (hidden, rest) = text.trim().rsplit_once('@').map_or(("", text.trim()), |(_, host)| ("…@", host));
+    // A query may hold a key.
+    let shown = rest.split(['?', '#']).next().unwrap_or_default();
+    format!("{hidden}{shown}{}", if shown.len() < rest.len() { "…" } else { "" })
 }
 
 /// An address that is not used.
@@ -304,6 +305,11 @@ mod tests {
             "http://10.0.0.1",
             "http://[::2]",
             "http://user:secret@127.0.0.1",
+            "http://user:pa@secret@127.0.0.1",
+            "http://user:secret?@127.0.0.1/",
+            "https://user:secret#1@authority.example",
+            "https://authority.example/?key=secret",
+            "https://user:se@cret@secret.example:secret@host:port",
             "https://user@authority.example",
             "https://authority.example/?a",
             "https://authority.example/#a",

@@ -132,7 +132,7 @@ async fn post(
     let index = turn % shared.addresses.len().max(1);
     let Some(address) = shared.addresses.get(index) else { return Ok(()) };
     let signer = place.signer().map_err(|error| Trouble::now(error.code(), error.to_string()))?;
-    let voice = Voice::new(signer, place.path())?;
+    let voice = Voice::new(&shared.feed, signer, place.path())?;
     let key = Digest::of(&batch.body).to_hex();
     let headers = [("content-type", "text/plain"), ("idempotency-key", key.as_str())];
     let response = voice.post(transport, address, "/v1/receipts", &headers, &batch.body).await;

@@ -19,7 +19,7 @@ use crate::acks;
 use crate::alarm::{self, AlarmKind};
 use crate::client::{Connected, Shared, Slot, Wakes};
 use crate::connect::{ConnectError, ConnectOptions};
-use crate::enrol::enrol;
+use crate::enrol::{Token, enrol};
 use crate::follow::Follow;
 use crate::place::Place;
 use crate::renewal;
@@ -134,10 +134,12 @@ fn again(shared: &Arc<Shared>, dir: &Path, stop: &mut oneshot::Receiver<()>) {
 }
 
 async fn resume(shared: &Arc<Shared>, dir: &Path) {
-    let ready = Place::open(dir, SystemClock.wall().to_seconds())
-        .map_err(ConnectError::from)
-        .and_then(|place| Ok((place, shared.transport()?)));
-    match ready {
+    let ready = async {
+        let place = Place::open(dir, SystemClock.wall().to_seconds())?;
+        place.settle().await?;
+        Ok::<_, ConnectError>((place, shared.transport()?))
+    };
+    match ready.await {
         Ok((place, transport)) => work(shared, &Wakes::default(), &transport, &Slot::new(place)).await,
         Err(error) => {
             let trouble = Trouble::now(error.code(), error.to_string());
@@ -196,7 +198,7 @@ async fn begin(beginning: Beginning, report: Report) {
 
 /// Finds the agent's directory in order.
 async fn settle(
-    options: ConnectOptions,
+    mut options: ConnectOptions,
     (addresses, directory): (Vec<Address>, PathBuf),
     deadline: Instant,
 ) -> Result<(Arc<Shared>, Transport, Place), ConnectError> {
@@ -205,6 +207,7 @@ async fn settle(
         true => Place::open(&directory, SystemClock.wall().to_seconds())?,
         false => enrol(&options, &transport, &addresses, &directory, deadline).await?,
     };
+    place.settle().await?;
     let found = place.agent();
     // A name is not in the certificate. What the directory says of itself keeps agents apart that one variable sends there.
     let is_another = match AgentId::parse(&options.agent) {
@@ -218,6 +221,12 @@ async fn settle(
     if options.root.is_some_and(|asked| asked != root) {
         return Err(ConnectError::OtherRoot { found: root });
     }
+    // A token that is fresh, and papers that are not: of an authority that was begun anew nobody here would ever hear.
+    if let Some(named) = options.token.as_ref().and_then(Token::root).filter(|named| *named != root) {
+        return Err(ConnectError::OldDirectory { directory, found: root, named });
+    }
+    // It has done what it is for; nothing keeps it for the life of this process.
+    options.token = None;
     Ok((Arc::new(Shared::new(options, addresses, found)), transport, place))
 }
 

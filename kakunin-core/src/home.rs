@@ -20,6 +20,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
+use crate::certificate::{AgentCertificate, CaCertificate, CaRole};
 use crate::digest::Digest;
 use crate::file;
 use crate::key::{KeyError, SoftKey};
@@ -148,16 +149,43 @@ impl AgentHome {
     /// # Errors
     /// [`HomeError`] when a file is missing, is not PEM, or a list is not the one its name says.
     pub fn papers(&self) -> Result<Papers, HomeError> {
-        let agent = self.certificates("agent.pem")?.into_iter().next();
-        let agent = agent.ok_or_else(|| HomeError::Pem { path: self.dir.join("agent.pem") })?;
+        let agent = self.certificate()?;
+        let chain = self.certificates("chain.pem")?;
+        // Read with the papers: a rotation of the authority changes chain and pin together.
+        let pins = Settings::read(&self.dir)?.pins(&self.dir)?;
+        let next = pins.next.filter(|next| is_issuer(*next, &agent, &chain));
         Ok(Papers {
+            issuer: next.or(pins.issuer),
             agent,
-            chain: self.certificates("chain.pem")?,
+            chain,
             roots: self.certificates("ca.pem")?,
-            // Read with the papers: a rotation of the authority changes chain and pin together.
-            issuer: Settings::read(&self.dir)?.issuer_pin(&self.dir)?,
             names: self.names()?,
         })
+    }
+
+    /// Reads the agent's certificate alone, in DER.
+    ///
+    /// # Errors
+    /// [`HomeError`] when it is missing or is not PEM.
+    pub fn certificate(&self) -> Result<Vec<u8>, HomeError> {
+        let agent = self.certificates("agent.pem")?.into_iter().next();
+        agent.ok_or_else(|| HomeError::Pem { path: self.dir.join("agent.pem") })
+    }
+
+    /// Whether the settings name a second issuing authority: a move to it began and has not ended.
+    ///
+    /// # Errors
+    /// [`HomeError`] when they cannot be read.
+    pub fn is_moving(&self) -> Result<bool, HomeError> {
+        Ok(Settings::read(&self.dir)?.next_issuer.is_some())
+    }
+
+    /// Refuses an agent's directory that others can write into: they could put papers of theirs beside its key.
+    ///
+    /// # Errors
+    /// [`Loose`] names it, with its mode.
+    pub fn refuse_loose_directory(dir: &Path) -> Result<(), Loose> {
+        modes::refuse_loose(dir)
     }
 
     /// Reads the agent's private key.
@@ -165,7 +193,15 @@ impl AgentHome {
     /// # Errors
     /// [`HomeError`] when it is missing, readable by others, or no PKCS#8 key.
     pub fn key(&self) -> Result<SoftKey, HomeError> {
-        let path = self.dir.join("key.pem");
+        Self::key_in(&self.dir)
+    }
+
+    /// Reads the private key in `dir`, which may hold nothing else yet.
+    ///
+    /// # Errors
+    /// As [`AgentHome::key`].
+    pub fn key_in(dir: &Path) -> Result<SoftKey, HomeError> {
+        let path = dir.join("key.pem");
         let io = |source| HomeError::Io { path: path.clone(), source };
         let file = file::open(&path).map_err(io)?;
         if key_protection(&file, &path).map_err(io)? == KeyProtection::Open {
@@ -279,6 +315,14 @@ fn key_protection(file: &File, path: &Path) -> io::Result<KeyProtection> {
     Ok(if sealed { KeyProtection::ReadOnlyMount } else { KeyProtection::Open })
 }
 
+/// Whether the authority with this key issued `agent`, as far as names say so: what its key says is checked with the path.
+fn is_issuer(key: Digest, agent: &[u8], chain: &[Vec<u8>]) -> bool {
+    let Ok(agent) = AgentCertificate::decode(agent) else { return false };
+    let authorities = chain.iter().filter_map(|der| CaCertificate::decode(der, CaRole::Issuing).ok());
+    let mut its = authorities.filter(|authority| authority.decoded().key().key_id() == key);
+    its.any(|authority| authority.key_id() == agent.authority_key_id())
+}
+
 /// What tells one version of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion(Option<[i64; 7]>);
@@ -323,6 +367,10 @@ struct Settings {
     lists: PathBuf,
     #[serde(default)]
     issuer: Option<String>,
+    /// While the directory moves to another issuing authority: that one. Whenever the move is interrupted, the papers in it are
+    /// one of the two's.
+    #[serde(default)]
+    next_issuer: Option<String>,
     #[serde(default)]
     name: Option<String>,
     /// The verifier key of the owner's log.
@@ -357,7 +405,7 @@ impl Settings {
         let path = dir.join("agent.toml");
         let settings: Self = toml::from_str(&read_text(&path, MAX_SMALL)?)
             .map_err(|error| HomeError::Settings { path, what: error.message().trim().to_owned() })?;
-        settings.issuer_pin(dir)?;
+        settings.pins(dir)?;
         Ok(settings)
     }
 
@@ -368,11 +416,21 @@ impl Settings {
         Levels::parse(pairs).map_err(wrong)
     }
 
-    fn issuer_pin(&self, dir: &Path) -> Result<Option<Digest>, HomeError> {
-        let Some(text) = &self.issuer else { return Ok(None) };
-        let what = "issuer is no SHA-256 in hexadecimal".to_owned();
-        Digest::from_hex(text).map(Some).ok_or(HomeError::Settings { path: dir.join("agent.toml"), what })
+    fn pins(&self, dir: &Path) -> Result<Pins, HomeError> {
+        let wrong = |what: &str| HomeError::Settings { path: dir.join("agent.toml"), what: what.to_owned() };
+        let read = |text: &Option<String>, what| {
+            text.as_deref().map(|text| Digest::from_hex(text).ok_or_else(|| wrong(what))).transpose()
+        };
+        let issuer = read(&self.issuer, "issuer is no SHA-256 in hexadecimal")?;
+        let next = read(&self.next_issuer, "next_issuer is no SHA-256 in hexadecimal")?;
+        Ok(Pins { issuer, next })
     }
+}
+
+/// The issuing authorities that the settings name.
+struct Pins {
+    issuer: Option<Digest>,
+    next: Option<Digest>,
 }
 
 /// An agent's directory that cannot be used.

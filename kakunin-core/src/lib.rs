@@ -28,6 +28,7 @@ pub mod possession;
 pub mod receipt;
 pub mod chain;
 pub mod genesis;
+pub mod succession;
 pub mod level;
 pub mod home;
 pub mod journal;

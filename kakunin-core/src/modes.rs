@@ -85,7 +85,10 @@ pub(crate) fn make_file(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file that is only locked, making it if it is not there: no link is followed, no pipe waited for.
-pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// What `open(2)` says, and whatever is no regular file.
+pub fn open_lock(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed() | file::without_waiting();
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);

@@ -90,3 +90,24 @@ fn what_could_not_be_said_is_counted_and_said_with_the_next_change() {
     assert_eq!(client.status().acknowledgements_failed, 1);
     assert_eq!(ask(&guard), "allow");
 }
+
+/// C185: whoever answers in the authority's place asks for proofs of tomorrow by the date of a header.
+#[test]
+fn no_proof_is_dated_by_what_a_header_says() {
+    let desk = Desk::new();
+    let body = "{\"code\":\"possession.created\",\"error\":\"too old\"}";
+    let answer = format!(
+        "HTTP/1.1 401 Unauthorized\r\ndate: Sun, 06 Nov 2044 08:49:37 GMT\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    desk.behave("/v1/feed/ack", Manner::Say(answer.into_bytes()));
+    let client = desk.connect();
+    // The second one is dated by what the feed has signed.
+    until("asked twice", || desk.books().proofs.len() >= 2);
+    until("it is counted", || client.status().acknowledgements_failed > 0);
+    for proof in &desk.books().proofs {
+        let created = proof.split("created=").nth(1).unwrap().split(';').next().unwrap().trim();
+        let away = created.parse::<i64>().unwrap() - crate::desk::now().seconds();
+        assert!(away.abs() < 60, "{proof}");
+    }
+}

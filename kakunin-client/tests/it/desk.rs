@@ -44,6 +44,8 @@ pub(crate) struct Books {
     pub(crate) manners: HashMap<String, Manner>,
     /// Every request line.
     pub(crate) asked: Vec<String>,
+    /// What every proof says it is over and when it was made.
+    pub(crate) proofs: Vec<String>,
 }
 
 /// How it answers a route. What is not told here is answered rightly.
@@ -94,6 +96,7 @@ impl Desk {
             max_age,
             manners: HashMap::new(),
             asked: Vec::new(),
+            proofs: Vec::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -305,6 +308,9 @@ fn answer(mut stream: TcpStream, books: &Mutex<Books>, generation: &AtomicUsize)
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 || line == "\r\n" {
             break;
+        }
+        if line.to_ascii_lowercase().starts_with("signature-input:") {
+            books.lock().unwrap_or_else(PoisonError::into_inner).proofs.push(line);
         }
     }
     let target = request.split(' ').nth(1).unwrap_or_default().to_owned();

@@ -126,3 +126,80 @@ fn a_token_that_is_spent_is_told_at_once_and_a_busy_service_is_asked_again() {
     });
     assert_eq!(fs::read(options.directory.as_ref().unwrap().join("key.pem")).unwrap(), key);
 }
+
+/// C186: a token is good once, so what is wrong here is found before it is shown to anybody.
+#[test]
+fn a_token_is_not_spent_on_a_directory_that_cannot_be_kept() {
+    let mode = |path: &std::path::Path, mode: u32| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    type Breaks<'a> = &'a dyn Fn(&std::path::Path);
+    let cases: [(&str, Breaks<'_>); 6] = [
+        ("a key that others can read", &|dir| mode(&dir.join("key.pem"), 0o644)),
+        ("a key that is none", &|dir| fs::write(dir.join("key.pem"), "none").unwrap()),
+        ("a folder that others can write into", &|dir| mode(dir, 0o777)),
+        ("settings that nobody understands", &|dir| fs::write(dir.join("agent.toml"), "x = 1\n").unwrap()),
+        ("settings that are a link", &|dir| {
+            std::os::unix::fs::symlink("/etc/hostname", dir.join("agent.toml")).unwrap();
+        }),
+        ("a lock that is a link", &|dir| {
+            std::os::unix::fs::symlink("/etc/hostname", dir.join(".client.lock")).unwrap();
+        }),
+    ];
+    for (what, breaks) in cases {
+        let desk = Desk::new();
+        answer(&desk, &papers(&desk));
+        let options = options(&desk);
+        let dir = options.directory.clone().unwrap();
+        breaks(&dir);
+        let error = Client::connect(options).unwrap_err();
+        assert!(error.code().starts_with("directory."), "{what}: {error}");
+        assert_eq!(desk.asked(&route(&desk)), 0, "{what}");
+    }
+}
+
+#[test]
+fn the_folder_of_a_new_agent_is_its_owners_alone() {
+    let desk = Desk::new();
+    let mut options = options(&desk);
+    let key = fs::read(options.directory.clone().unwrap().join("key.pem")).unwrap();
+    let dir = desk.temp.path().join("new/agent");
+    options.directory = Some(dir.clone());
+    // The first attempt makes the folder, and a key that nobody certified here.
+    answer(&desk, &papers(&desk));
+    Client::connect(options.clone()).unwrap_err();
+    let mode = |path: &std::path::Path| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode(&dir), mode(dir.parent().unwrap()), mode(&dir.join("key.pem"))), (0o700, 0o700, 0o600));
+    fs::write(dir.join("key.pem"), key).unwrap();
+    let client = Client::connect(options).unwrap();
+    assert_eq!(ask(&client.guard().unwrap()), "allow");
+    // And it stays: others that can write into it could put papers of theirs beside the key.
+    drop(client);
+    fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o770)).unwrap();
+    let mut again = desk.options();
+    again.directory = Some(dir);
+    let error = Client::connect(again).unwrap_err();
+    assert!(error.to_string().contains("chmod 700"), "{error}");
+}
+
+/// An authority that was begun anew has another root: the old papers would be denied for ever, whatever the token says.
+#[test]
+fn a_fresh_token_beside_the_papers_of_an_old_authority_is_told_what_to_do() {
+    let (old, new) = (Desk::new(), Desk::new());
+    let mut options = new.options();
+    let dir = old.directory();
+    options.agent = "billing".into();
+    options.directory = Some(dir.clone());
+    let root = Digest::of(&new.books().enrolled.papers.roots[0]);
+    options.token = Some(Token::parse(&format!("kak_enrol_abcdefghijkl_secret_{root}")).unwrap());
+    let error = Client::connect(options).unwrap_err();
+    assert_eq!(error.code(), "connect.old_directory", "{error}");
+    assert!(
+        error.to_string().contains(&dir.display().to_string()) && error.fix().contains("rename"),
+        "{error}"
+    );
+    assert_eq!(new.books().asked.len(), 0);
+}

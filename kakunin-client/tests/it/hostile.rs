@@ -152,6 +152,27 @@ fn another_history_is_refused() {
     });
     assert_ne!(ask(&guard), "allow");
     assert_eq!(client.status().epoch, Some(1));
+    // Told as what it is, and both histories are kept: each is signed by the same authority.
+    let alarms = client.take_alarms();
+    let alarm = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Contradiction).unwrap();
+    assert_eq!(alarm.kind.code(), "feed.contradiction");
+    let evidence = kept(client.directory());
+    assert!(alarm.text.contains(evidence.parent().unwrap().to_str().unwrap()), "{}", alarm.text);
+    let read = |name: &str| std::fs::read_to_string(evidence.join(name)).unwrap();
+    let epoch_of = |line: &str| kakunin_core::feed::UnverifiedItem::parse(line).unwrap().item().epoch();
+    let (offered, known) = (read("offered.jws"), read("known.jws"));
+    assert!(
+        known.lines().any(|line| line != offered.trim() && epoch_of(line) == epoch_of(offered.trim())),
+        "{known}"
+    );
+    for file in ["what.txt", "known.pem", "feed-keys.pem", "issuers.pem"] {
+        assert!(!read(file).is_empty(), "{file}");
+    }
+}
+
+fn kept(dir: &std::path::Path) -> std::path::PathBuf {
+    let folders = std::fs::read_dir(dir.join("evidence")).unwrap();
+    folders.map(|entry| entry.unwrap().path()).next().unwrap()
 }
 
 #[test]

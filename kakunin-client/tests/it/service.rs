@@ -96,8 +96,21 @@ fn an_agent_moves_to_the_next_issuing_authority_and_to_its_feed() {
     let issuer = || guard.snapshot().map(|held| held.agent().path().issuing().decoded().key().key_id()).ok();
     let before = issuer();
     assert!(before.is_some());
-    until("the guard is there", || issuer().is_some_and(|now| Some(now) != before));
-    becomes(&guard, "allow");
+    // Its feed was heard before its papers were there, so nobody notices.
+    until("the guard is there", || {
+        assert_eq!(ask(&guard), "allow");
+        issuer().is_some_and(|now| Some(now) != before)
+    });
+    for _ in 0..100 {
+        assert_eq!(ask(&guard), "allow");
+    }
+    let told = || client.take_alarms().iter().any(|alarm| alarm.kind.code() == "renewal.moved");
+    until("it is told", told);
+    let settings = fs::read_to_string(office.directory().join("agent.toml")).unwrap();
+    assert!(
+        settings.contains(&issuer().unwrap().to_string()) && !settings.contains("next_issuer"),
+        "{settings}"
+    );
     office.order("revoke");
     becomes(&guard, "certificate.revoked");
 }

@@ -64,7 +64,7 @@ impl AgentCertificate {
         self.scope.agent()
     }
 
-    pub(super) fn authority_key_id(&self) -> &[u8] {
+    pub(crate) fn authority_key_id(&self) -> &[u8] {
         &self.authority_key_id
     }
 }
@@ -126,7 +126,7 @@ impl CaCertificate {
         }
     }
 
-    pub(super) fn key_id(&self) -> &[u8] {
+    pub(crate) fn key_id(&self) -> &[u8] {
         &self.key_id
     }
 

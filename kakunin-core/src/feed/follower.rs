@@ -18,7 +18,7 @@ use crate::revocation::{
     Contradiction, FeedHead, ListError, ListMark, ListPolicy, RevocationList, Standing, UnverifiedList,
     follows,
 };
-use crate::time::UnixTime;
+use crate::time::{UnixMillis, UnixTime};
 
 /// What is known of one issuing authority's certificates: a list, and every change since.
 #[derive(Clone, Debug)]
@@ -359,6 +359,16 @@ impl Follower {
     #[must_use]
     pub const fn proven(&self) -> Option<i64> {
         self.proven
+    }
+
+    /// What the authority's clock says at `mono`, as far as the connection has fixed it: by the signed first item of it, so
+    /// nobody on the way can move it. A little ahead, by as long as that item took. `None` without an open connection.
+    #[must_use]
+    pub const fn authority_time(&self, mono: i64) -> Option<UnixMillis> {
+        match self.connection {
+            Connection::Open { offset } => Some(UnixMillis::from_millis(mono.saturating_sub(offset))),
+            Connection::None | Connection::Begun { .. } => None,
+        }
     }
 
     /// For how many seconds a word counts: what the list says, or less by local settings.

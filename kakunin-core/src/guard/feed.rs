@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 
 use super::bell::{Bell, Bells};
 use super::keeper::Look;
@@ -32,7 +32,8 @@ use crate::time::{UnixMillis, UnixTime};
 /// fresh its file is, unless code says so with [`FeedSource::or_lists`].
 #[derive(Debug, Default)]
 pub struct FeedSource {
-    known: ArcSwapOption<Follower>,
+    /// One of each issuing authority, the one that was handed over last before the others.
+    known: ArcSwap<Vec<Arc<Follower>>>,
     bells: Bells,
     /// Whether a list that asks for no feed decides by itself.
     or_lists: bool,
@@ -51,15 +52,35 @@ impl FeedSource {
         Self { or_lists: true, ..Self::default() }
     }
 
-    /// Hands over what is known now, in the place of what was. Guards look at once.
+    /// Hands over what is known now of its authority's feed, in the place of what was. Guards look at once.
+    ///
+    /// What is known of other issuing authorities stays: an agent that moves from one to the next finds the feed of its
+    /// certificate on both sides. The latest four are kept.
     pub fn publish(&self, follower: Follower) {
-        self.known.store(Some(Arc::new(follower)));
+        let follower = Arc::new(follower);
+        self.known.rcu(|known| {
+            let others =
+                known.iter().filter(|known| known.issuer() != follower.issuer()).take(MOST_ISSUERS - 1);
+            [&follower].into_iter().chain(others).cloned().collect::<Vec<_>>()
+        });
         self.bells.ring();
     }
 
-    /// What was handed over last: whoever takes up where another left off goes on from it.
+    /// What was handed over last.
     #[must_use]
     pub fn follower(&self) -> Option<Arc<Follower>> {
+        self.known.load().first().cloned()
+    }
+
+    /// What was handed over last of the feed of the issuing authority with this key: whoever takes up where another left off goes
+    /// on from it.
+    #[must_use]
+    pub fn follower_of(&self, issuer: &Digest) -> Option<Arc<Follower>> {
+        self.known.load().iter().find(|known| known.issuer() == *issuer).cloned()
+    }
+
+    /// All that is known at this moment.
+    pub(super) fn known(&self) -> Arc<Vec<Arc<Follower>>> {
         self.known.load_full()
     }
 
@@ -125,11 +146,11 @@ impl FeedMark {
 }
 
 impl Inner {
-    /// What the feed says of the agent by `follower`, published before the lists were looked at; `None` if its list asks for none.
+    /// What the feed says of the agent by `known`, published before the lists were looked at; `None` if its list asks for none.
     pub(super) fn look_at_feed(
         &self,
         look: &mut Look,
-        follower: Option<Arc<Follower>>,
+        known: Option<Arc<Vec<Arc<Follower>>>>,
     ) -> Result<Option<FeedWord>, Refusal> {
         let Some((path, policy)) = look.feed_wanted() else { return Ok(None) };
         let runtime = look.runtime_of(self);
@@ -143,10 +164,11 @@ impl Inner {
             let is_needed = self.feed.as_ref().is_some_and(|feed| !feed.or_lists);
             return Ok((revoked || is_needed).then_some(silent));
         };
-        let Some(follower) = follower.filter(|follower| follower.issuer() == issuer) else {
+        let followers = known.iter().flat_map(|known| known.iter());
+        let Some(follower) = followers.into_iter().find(|follower| follower.issuer() == issuer) else {
             return Ok(Some(silent));
         };
-        let head = match head_by(&follower, policy, mark.as_ref()) {
+        let head = match head_by(follower, policy, mark.as_ref()) {
             Ok(head) => head,
             Err(error) => {
                 self.notice(format!("the feed is refused: {error}"));
@@ -163,7 +185,7 @@ impl Inner {
             // What went there before is there, and the list includes the rest.
             let kept = look.feed().kept.as_ref().filter(|(of, _)| *of == issuer).map(|(_, mark)| mark.head);
             let from = kept.map_or(policy.epoch(), |kept| kept.epoch().max(policy.epoch()));
-            keep(runtime, &follower, from, issuer, &mark)?;
+            keep(runtime, follower, from, issuer, &mark)?;
             look.feed().kept = Some((issuer, mark.clone()));
         }
         look.feed().marks.insert(issuer, mark);
@@ -259,6 +281,8 @@ fn keep(
     })
 }
 
+/// An agent has one, and for a moment two.
+const MOST_ISSUERS: usize = 4;
 const FORM: &str = "kakunin-feed-v1";
 /// Before every decision.
 const NEVER: UnixTime = UnixTime::from_seconds(0);

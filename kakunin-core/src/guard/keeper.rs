@@ -170,7 +170,7 @@ impl Inner {
         }
         // Before the lists: whoever publishes a follower has written the list it stands on, so what is read from here on is
         // that list or a newer one.
-        let follower = self.feed.as_ref().and_then(|feed| feed.follower());
+        let known = self.feed.as_ref().map(|feed| feed.known());
         let versions = self.source.versions();
         let unchanged = look.seen == Some(versions)
             && look.world.is_none()
@@ -181,7 +181,7 @@ impl Inner {
             look.world = result.err();
         }
         // At every look: time passes, and others hand over what they heard.
-        let (word, unkept) = match self.look_at_feed(look, follower) {
+        let (word, unkept) = match self.look_at_feed(look, known) {
             Ok(word) => (word, None),
             Err(refusal) => (None, Some(refusal)),
         };

@@ -165,6 +165,7 @@ async fn renew(
 fn renewed_as(papers: &Papers) -> Result<Response, Refusal> {
     let mut answer = shown(papers)?;
     answer.insert("scope_diff".into(), papers.scope_diff.clone().into());
+    answer.insert("succession".into(), papers.succession.as_ref().map(|word| word.to_text()).into());
     Ok(data_with(StatusCode::CREATED, &answer.into()))
 }
 

@@ -1,0 +1,224 @@
+//! The loop: one address after the other, lists before the feed, and what is handed to guards.
+
+use std::time::Duration;
+
+use kakunin_core::certificate::PathLists;
+use kakunin_core::feed::Follower;
+use kakunin_core::guard::{Clock, SystemClock};
+use tokio::time::Instant;
+
+use crate::client::{Shared, Slot, Wakes};
+use crate::floor::Floor;
+use crate::place::Place;
+use crate::status::{Transport, Trouble};
+use crate::transport::Transport as Connections;
+use crate::wait::{Backoff, share_of};
+
+/// One client's way to its feed.
+pub(crate) struct Follow<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) wakes: &'a Wakes,
+    pub(super) transport: &'a Connections,
+    slot: &'a Slot,
+    pub(super) place: Place,
+    /// How each address carries the feed.
+    pub(super) floors: Vec<Floor>,
+    pub(super) lists: Option<PathLists>,
+    /// What the last answer with lists was called, and whether the lists of that answer are the ones at hand.
+    pub(super) tag: Option<String>,
+    pub(super) follower: Option<Follower>,
+    /// When lists are to be loaded again.
+    pub(super) lists_due: Instant,
+    /// What was told as an alarm, until something is taken up.
+    pub(super) alarmed: Option<String>,
+    /// The last item that was taken up, as it came: a heartbeat may have announced what is contradicted later.
+    pub(super) last_item: Option<String>,
+    /// Events since the last one that changed anything.
+    pub(super) vain: u32,
+}
+
+/// Why a connection is over, other than by failing.
+pub(super) enum Ended {
+    /// It said all it had to say.
+    Whole,
+    /// Changes are missing that only newer lists have.
+    NeedsLists,
+}
+
+impl<'a> Follow<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        wakes: &'a Wakes,
+        transport: &'a Connections,
+        slot: &'a Slot,
+    ) -> Self {
+        let mut follow = Self {
+            shared,
+            wakes,
+            transport,
+            slot,
+            place: slot.borrow().clone(),
+            floors: vec![Floor::default(); shared.addresses.len()],
+            lists: None,
+            tag: None,
+            follower: None,
+            lists_due: Instant::now(),
+            alarmed: None,
+            last_item: None,
+            vain: 0,
+        };
+        follow.take_up_directory();
+        follow
+    }
+
+    /// Follows until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let (mut turn, mut backoff, mut failures) = (0, Backoff::default(), 0);
+        loop {
+            let trouble = match self.once(turn).await {
+                Ok(()) => {
+                    (backoff, failures) = (Backoff::default(), 0);
+                    // Whoever is sent away by a server that ends comes back spread out.
+                    tokio::time::sleep(share_of(PAUSE)).await;
+                    continue;
+                }
+                Err(trouble) => trouble,
+            };
+            let address = self.shared.addresses.get(turn).map(ToString::to_string).unwrap_or_default();
+            self.shared.board.trouble(&trouble.clone().about(&address));
+            self.shared.board.write(|status| (status.url, status.transport) = (None, None));
+            (turn, failures) = ((turn + 1) % self.floors.len().max(1), failures + 1);
+            // The others may know better; when all were asked, they are left alone for a while.
+            if failures % self.floors.len().max(1) == 0 {
+                tokio::time::sleep(backoff.next(trouble.wait)).await;
+            }
+        }
+    }
+
+    /// Begins with the lists in the directory, if they serve.
+    fn take_up_directory(&mut self) {
+        self.place = self.slot.borrow().clone();
+        (self.lists, self.follower, self.tag) = (None, None, None);
+        let end = self.place.path().not_after();
+        self.shared.board.write(|status| status.certificate_until = Some(end));
+        if let Some(lists) = self.place.lists().filter(|lists| self.is_wanted(lists)) {
+            // A guard denies by it until something is heard.
+            self.begin(lists);
+        }
+    }
+
+    /// One connection to one address, with lists before it if they are due.
+    async fn once(&mut self, turn: usize) -> Result<(), Trouble> {
+        if self.slot.borrow().issuer() != self.place.issuer() {
+            self.take_up_directory();
+        }
+        if self.lists.is_none() {
+            self.load_lists(turn).await?;
+        } else if Instant::now() >= self.lists_due
+            && let Err(trouble) = self.load_lists(turn).await
+        {
+            // Those at hand are good for a while; the feed is worth more meanwhile.
+            self.lists_due = Instant::now() + RELOAD + share_of(RELOAD);
+            if self.follower.is_none() {
+                return Err(trouble);
+            }
+            self.shared.board.trouble(&trouble);
+        }
+        if self.follower.is_none() {
+            return self.without_feed(turn).await;
+        }
+        match self.connection(turn).await? {
+            Ended::Whole => Ok(()),
+            Ended::NeedsLists => {
+                let before = self.follower.as_ref().map(|follower| follower.head().epoch());
+                self.load_lists(turn).await?;
+                let after = self.follower.as_ref().map(|follower| follower.head().epoch());
+                // Lists that are no newer do not help; asking for them again at once would not either.
+                if after > before {
+                    Ok(())
+                } else {
+                    Err(Trouble::now("feed.gap", "changes are missing, and the lists do not have them yet"))
+                }
+            }
+        }
+    }
+
+    /// Lists that ask for no feed, where code allows that: loaded again every minute.
+    async fn without_feed(&mut self, turn: usize) -> Result<(), Trouble> {
+        let url = self.shared.addresses.get(turn).map(ToString::to_string);
+        self.shared.board.write(|status| {
+            (status.url, status.transport) = (url.clone(), Some(Transport::Files));
+            status.last_error = None;
+        });
+        self.wakes.settled.notify_one();
+        let minute = tokio::time::sleep(MINUTE - share_of(MINUTE / 10));
+        tokio::select! {
+            () = minute => {}
+            () = self.wakes.moved.notified() => {}
+        }
+        self.lists_due = Instant::now();
+        Ok(())
+    }
+
+    pub(super) fn is_wanted(&self, lists: &PathLists) -> bool {
+        lists.issuing().policy().is_some() || self.shared.options.without_feed
+    }
+
+    /// Takes up verified lists, with a follower that stands on them.
+    fn begin(&mut self, lists: PathLists) {
+        // After a fork guards know something already, and go on deciding by it until there is more.
+        // So do those of an agent that moves to the feed of the next authority: its first word was heard before it moved.
+        let known = self.shared.feed.follower_of(&self.place.issuer()).and_then(|known| {
+            let mut follower = Follower::clone(&known);
+            follower.rebase(lists.issuing().der()).ok()?;
+            Some(follower)
+        });
+        let made = || {
+            let follower = Follower::new(self.place.path().issuing(), lists.issuing().der());
+            follower.ok().map(|mut follower| {
+                self.shared.shorten(&mut follower);
+                follower
+            })
+        };
+        let follower = known.or_else(made);
+        if let Some(follower) = &follower {
+            self.shared.feed.publish(follower.clone());
+            self.shared.board.heard(follower);
+        }
+        (self.follower, self.lists) = (follower, Some(lists));
+        self.lists_taken();
+    }
+
+    pub(super) fn lists_taken(&mut self) {
+        let Some(lists) = &self.lists else { return };
+        let (begin, end) = (lists.issuing().this_update(), lists.next_update());
+        let now = SystemClock.wall().to_seconds();
+        // The authority signs the next one at half time; a tenth of the whole is left to find out.
+        let life = u64::try_from(end.seconds() - begin.seconds()).unwrap_or(0);
+        let age = u64::try_from(now.seconds() - begin.seconds()).unwrap_or(0);
+        let jitter = share_of(Duration::from_secs(life / 10));
+        let due = Duration::from_secs(life / 2) + jitter;
+        let left = due.saturating_sub(Duration::from_secs(age)).max(RELOAD + share_of(RELOAD));
+        self.lists_due = Instant::now() + left;
+        self.shared.board.write(|status| status.lists_until = Some(end));
+    }
+
+    /// Hands what is known to guards.
+    pub(super) fn publish(&mut self) {
+        let Some(follower) = &self.follower else { return };
+        self.shared.feed.publish(follower.clone());
+        self.shared.board.heard(follower);
+        self.wakes.heard.notify_one();
+        let until = follower.fresh_until();
+        if until.is_some_and(|until| until > SystemClock.boot_millis()) {
+            self.alarmed = None;
+            self.shared.board.write(|status| status.last_error = None);
+            self.wakes.settled.notify_one();
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(500);
+const MINUTE: Duration = Duration::from_secs(60);
+/// Between two attempts to find newer lists.
+const RELOAD: Duration = Duration::from_secs(60);
