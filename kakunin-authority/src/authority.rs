@@ -251,6 +251,10 @@ impl<'a> Authority<'a> {
             Order::Resume => Reason::Unspecified,
             Order::Revoke | Order::Halt => Reason::for_revocation(text),
         };
+        // Taking power away is recorded and told by the feed all the same; giving it back can wait for the clock.
+        if order == Order::Resume {
+            self.trust_clock(now)?;
+        }
         let mut told = None;
         if to != agent.standing {
             let tenant = &self.tenant.clone();
@@ -268,6 +272,19 @@ impl<'a> Authority<'a> {
             told: publication.feeds.iter().find(|feed| Some(feed.issuer) == issuer).copied(),
             publication,
         })
+    }
+
+    /// Says whether the clock is not behind what was signed last.
+    ///
+    /// # Errors
+    /// [`AuthorityError::ClockBehind`] when it is.
+    pub(crate) fn trust_clock(&self, now: UnixTime) -> Result<(), AuthorityError> {
+        for issuing in &self.issuing {
+            if let Some(last) = self.store.newest_list_head(issuing.id)? {
+                publish::refuse_past(now, last.this_update)?;
+            }
+        }
+        Ok(())
     }
 
     /// Changes a standing in the records, and notes for the next lists what that did.

@@ -340,6 +340,8 @@ impl Authority<'_> {
         token: Option<&KeyPrefix>,
         now: UnixTime,
     ) -> Result<Issued, AuthorityError> {
+        // Its list could not be signed, so neither is it.
+        self.trust_clock(now)?;
         let current = self.current()?.id;
         let issuing =
             self.issuing.iter().find(|issuing| issuing.id == current).ok_or(AuthorityError::NoIssuer)?;

@@ -232,7 +232,8 @@ impl Authority<'_> {
     /// The key that signs now; made, recorded and certified if there is none or its time is nearly over.
     fn feed_key(&mut self, id: IssuerId, now: UnixTime) -> Result<Arc<FeedKey>, AuthorityError> {
         let present = self.feeds.live.get(&id).and_then(|live| live.key.clone());
-        if let Some(key) = present.as_ref().filter(|key| !key.is_due(now)) {
+        // Not one of a clock that went back since: it is of no use before it was made.
+        if let Some(key) = present.as_ref().filter(|key| key.is_valid(now) && !key.is_due(now)) {
             return Ok(Arc::clone(key));
         }
         match (self.make_feed_key(id, now), present) {

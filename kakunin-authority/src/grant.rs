@@ -96,6 +96,7 @@ impl Authority<'_> {
         // The key opens first: a wrong passphrase must not bring anyone back.
         let current = self.current()?.id;
         self.keys.signer(current)?;
+        self.trust_clock(now)?;
         if agent.standing == Standing::Revoked {
             let (to, reason) = (Standing::Good, Reason::Unspecified);
             let text = "certified after revocation";

@@ -280,7 +280,7 @@ const fn pem_length(octets: usize) -> usize {
 }
 
 /// Guards accept a list this far ahead of their clock, and no further.
-const CLOCK_TOLERANCE: i64 = 120;
+pub(crate) const CLOCK_TOLERANCE: i64 = 120;
 const LISTS: &str = "lists.pem";
 /// RFC 7468: characters of a line.
 const LINE: usize = 64;

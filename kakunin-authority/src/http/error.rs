@@ -126,7 +126,7 @@ impl From<AuthorityError> for Refusal {
             },
             AuthorityError::ClockBehind { .. } => Self::unavailable(
                 "clock.untrusted",
-                "the authority's clock is behind its last list, so it signs nothing; set the clock",
+                "the authority's clock is behind its last list, so it signs no certificate and no list; who was suspended or revoked is told by the feed, and the lists follow; set the clock",
             ),
             AuthorityError::Store(StoreError::Unreachable { .. }) => Self {
                 cause: Some(error.to_string()),

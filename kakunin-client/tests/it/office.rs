@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -18,6 +19,7 @@ use kakunin_client::{Client, ConnectOptions};
 use kakunin_core::guard::{Clock, SystemClock};
 use kakunin_core::id::AgentId;
 use kakunin_core::scope::DraftScope;
+use kakunin_core::time::UnixMillis;
 use tempfile::TempDir;
 
 use crate::desk::{PATIENCE, now};
@@ -29,6 +31,8 @@ pub(crate) struct Office {
     address: SocketAddr,
     tls: Option<TlsFiles>,
     running: Option<(Stop, JoinHandle<()>)>,
+    /// By how many seconds its clock is wrong.
+    pub(crate) shift: Arc<AtomicI64>,
 }
 
 impl Office {
@@ -64,7 +68,7 @@ impl Office {
             (agent, key.to_text().to_string())
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut office = Self { folder, agent, key, address: any, tls, running: None };
+        let mut office = Self { folder, agent, key, address: any, tls, running: None, shift: Arc::default() };
         office.start();
         office
     }
@@ -91,12 +95,16 @@ impl Office {
         };
         (self.address, self.running) = (server.address(), None);
         let (stop, place) = (server.handle(), self.folder.path().to_owned());
+        let shift = Arc::clone(&self.shift);
         let (tell, ready) = mpsc::channel();
         let handle = std::thread::spawn(move || {
             let (home, passphrase) = (home(&place), place.join("passphrase"));
             let mut authority = Authority::open(&home, sources(&passphrase)).unwrap();
             let options = ServeOptions {
-                clock: Arc::new(|| SystemClock.wall()),
+                clock: Arc::new(move || {
+                    let right = SystemClock.wall().millis();
+                    UnixMillis::from_millis(right + 1000 * shift.load(Ordering::SeqCst))
+                }),
                 hours: Hours::default(),
                 strangers: Strangers::default(),
                 names: Vec::new(),
@@ -156,7 +164,17 @@ impl Office {
         agent["data"]["epoch_seen"].as_u64()
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    /// A text, for anyone.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let (key, length) = (&self.key, body.len());
         write!(

@@ -17,6 +17,7 @@ use crate::http::feed::Propagation;
 use crate::http::openapi;
 use crate::http::service::Service;
 use crate::http::table::Row;
+use crate::publish::CLOCK_TOLERANCE;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -41,6 +42,9 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
         Ok(_) => lacks.push("the revocation list has ended"),
         Err(_) => lacks.push("no revocation list is published yet"),
     }
+    if behind(&service) > CLOCK_TOLERANCE {
+        lacks.push("the clock is behind the last revocation list, so no other is signed; set the clock");
+    }
     if service.readers.read_for_anyone(|store| store.issuers()).await.is_err() {
         lacks.push("the records cannot be read");
     }
@@ -55,6 +59,12 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
         lacks.push("the disk is nearly full: only suspending and revoking goes on");
     }
     json_text(status, json!({ "status": word, "lacks": lacks }).to_string())
+}
+
+/// How many seconds the clock is behind the last list.
+fn behind(service: &Service) -> i64 {
+    let signed = service.published().map_or(0, |published| published.list().this_update.seconds());
+    signed.saturating_sub((service.clock)().seconds()).max(0)
 }
 
 async fn document() -> Response {
@@ -134,6 +144,11 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
             text.push_str(&format!("kakunin_door_{name}_total{{door=\"{plane}\"}} {count}\n"));
         }
     }
+    text.push_str(&format!(
+        "# HELP kakunin_clock_behind_seconds By how much the clock is behind the last list; no list is signed from {CLOCK_TOLERANCE} on.\n\
+         # TYPE kakunin_clock_behind_seconds gauge\nkakunin_clock_behind_seconds {}\n",
+        behind(&service)
+    ));
     text.push_str(&format!(
         "# HELP kakunin_disk_free_bytes Room on the disk of the home.\n# TYPE kakunin_disk_free_bytes gauge\n\
          kakunin_disk_free_bytes {}\n\
