@@ -112,7 +112,8 @@ impl Authority<'_> {
         Ok((record, key))
     }
 
-    /// Makes an owner's key for whoever can write into this home, if there is none that stands or `always`.
+    /// Makes an owner's key of the tenant in whose name it acts, for whoever can write into this home: if there is none
+    /// that stands, or always.
     ///
     /// # Errors
     /// [`AuthorityError`] when it cannot be made or recorded.
@@ -121,7 +122,7 @@ impl Authority<'_> {
         when: OwnerKey,
         now: UnixTime,
     ) -> Result<Option<ApiKey>, AuthorityError> {
-        let tenant = TenantId::default();
+        let tenant = self.tenant().clone();
         let has = self.store.keys(&tenant)?.iter().any(|key| key.is_whole_owner(now));
         if has && when == OwnerKey::IfNone {
             return Ok(None);

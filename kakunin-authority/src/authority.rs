@@ -3,11 +3,11 @@
 //! Each public method is one order of an operator. It checks the rules, records, signs, publishes and then answers;
 //! when it answers, what it says is durable and readable by every guard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kakunin_core::certificate::{CaCertificate, CaRole};
-use kakunin_core::key::Algorithm;
+use kakunin_core::key::{Algorithm, Signer};
 use kakunin_core::time::UnixTime;
 
 use crate::access::TenantId;
@@ -22,11 +22,14 @@ use crate::marks::Marks;
 use crate::publish::{self, NextList, Period, Publication, Published, sign_list};
 use crate::signer::{self, PassphraseSources};
 use crate::standing::{Order, Reason, Standing};
-use crate::store::{AgentRecord, FeedChange, IssuerId, IssuerRecord, ListRecord, StandingChange, Store};
+use crate::store::{
+    AgentRecord, FeedChange, IssuerId, IssuerRecord, ListRecord, StandingChange, Store, StoreError,
+};
 
 pub use crate::enrol::{AnyAction, Budgets, Certified, Certify, Comeback, Renew, Renewed};
 pub use crate::failure::AuthorityError;
 pub use crate::feeding::{FeedEpoch, FeedMode};
+pub use crate::tenants::Founded;
 pub use crate::term::{Days, Hours, Minutes};
 
 /// A home that is locked for changes.
@@ -41,14 +44,15 @@ pub struct Authority<'a> {
     pub(crate) feeds: Feeds,
     listed: Listed,
     pub(crate) group: Group,
-    published: Option<Arc<Published>>,
+    published: BTreeMap<TenantId, Arc<Published>>,
     _lock: HomeLock,
 }
 
-/// One of the issuing authorities; the last one that is not revoked is the current one.
+/// One of the issuing authorities; the last one of a tenant that is not revoked is its current one.
 #[derive(Debug)]
 pub(crate) struct Issuing {
     pub(crate) id: IssuerId,
+    pub(crate) tenant: TenantId,
     pub(crate) certificate: CaCertificate,
     pub(crate) revoked: bool,
 }
@@ -104,7 +108,8 @@ impl<'a> Authority<'a> {
         ])?;
         let open = HashMap::from([(IssuerId::ROOT, root_key), (first, issuing_key)]);
         let keys = Keys { home: home.clone(), sources, passphrase: Some(passphrase), open };
-        let issuing = vec![Issuing { id: first, certificate: issuing, revoked: false }];
+        let issuing =
+            vec![Issuing { id: first, tenant: tenant.clone(), certificate: issuing, revoked: false }];
         let mut authority = Self {
             home: home.clone(),
             store,
@@ -116,7 +121,7 @@ impl<'a> Authority<'a> {
             feeds: Feeds::default(),
             listed: Listed::default(),
             group: Group::default(),
-            published: None,
+            published: BTreeMap::new(),
             _lock: lock,
         };
         let publication = authority.publish(hours, now)?;
@@ -174,7 +179,9 @@ impl<'a> Authority<'a> {
                 root = Some(CaCertificate::decode(&issuer.der, CaRole::Root)?);
             } else {
                 let certificate = CaCertificate::decode(&issuer.der, CaRole::Issuing)?;
-                issuing.push(Issuing { id: issuer.id, certificate, revoked: issuer.revoked.is_some() });
+                let tenant = issuer.tenant.ok_or(StoreError::Damaged { what: "issuing authority" })?;
+                let revoked = issuer.revoked.is_some();
+                issuing.push(Issuing { id: issuer.id, tenant, certificate, revoked });
             }
         }
         let root = root.ok_or_else(|| HomeError::NoAuthority { path: home.path().to_owned() })?;
@@ -190,7 +197,7 @@ impl<'a> Authority<'a> {
             feeds: Feeds::default(),
             listed: Listed::default(),
             group: Group::default(),
-            published: None,
+            published: BTreeMap::new(),
             _lock: lock,
         })
     }
@@ -216,7 +223,12 @@ impl<'a> Authority<'a> {
     }
 
     pub(crate) fn current(&self) -> Result<&Issuing, AuthorityError> {
-        self.issuing.iter().rev().find(|issuing| !issuing.revoked).ok_or(AuthorityError::NoIssuer)
+        self.own().rev().find(|issuing| !issuing.revoked).ok_or(AuthorityError::NoIssuer)
+    }
+
+    /// The issuing authorities of the tenant in whose name it acts, oldest first.
+    pub(crate) fn own(&self) -> impl DoubleEndedIterator<Item = &Issuing> {
+        self.issuing.iter().filter(|issuing| issuing.tenant == self.tenant)
     }
 
     /// The agent that `who` means.
@@ -292,7 +304,7 @@ impl<'a> Authority<'a> {
         &mut self,
         change: &StandingChange<'_>,
     ) -> Result<Vec<FeedChange>, AuthorityError> {
-        self.group.owe();
+        self.group.owe(change.tenant);
         match self.store.change_standing(change) {
             Ok(changes) => {
                 for change in &changes {
@@ -308,7 +320,7 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// Signs the next lists and writes everything that is public.
+    /// Signs the next lists of the tenant in whose name it acts, and writes everything of it that is public.
     ///
     /// # Errors
     /// [`AuthorityError`] when the clock is behind the last list, a key does not open, or nothing can be written.
@@ -345,12 +357,12 @@ impl<'a> Authority<'a> {
         self.marks.check_orders(self.store.as_ref())?;
         self.marks.set_orders(self.store.audit_head()?);
         self.marks.keep(&self.home)?;
-        publish::write(&self.home, &published)?;
+        publish::write(&self.home.public_of(&self.tenant), &published)?;
         // Only what is on the disk is shown.
-        self.published = Some(Arc::new(published));
-        self.group.is_published();
-        let issuer = self.issuing()?.decoded().key().key_id();
-        Ok(Publication { number, next_update, path: self.home.lists()?, issuer, feeds: self.feed_epochs() })
+        self.published.insert(self.tenant.clone(), Arc::new(published));
+        self.group.is_published(&self.tenant);
+        let (path, issuer) = (self.home.lists_of(&self.tenant)?, self.issuing()?.decoded().key().key_id());
+        Ok(Publication { number, next_update, path, issuer, feeds: self.feed_epochs() })
     }
 
     /// Holds the log of orders against what this home remembers of it.
@@ -376,10 +388,16 @@ impl<'a> Authority<'a> {
         self.marks.keep(&self.home)
     }
 
-    /// What was last published since this home was opened.
+    /// What was last published since this home was opened, for the tenant in whose name it acts.
     #[must_use]
-    pub const fn published(&self) -> Option<&Arc<Published>> {
-        self.published.as_ref()
+    pub fn published(&self) -> Option<&Arc<Published>> {
+        self.published.get(&self.tenant)
+    }
+
+    /// The same for each tenant.
+    #[cfg(feature = "http")]
+    pub(crate) const fn all_published(&self) -> &BTreeMap<TenantId, Arc<Published>> {
+        &self.published
     }
 
     /// The directory it works in.
@@ -396,7 +414,8 @@ impl<'a> Authority<'a> {
         self.store.newest_list(self.current()?.id)?.ok_or(AuthorityError::NoIssuer)
     }
 
-    /// Replaces the issuing authority by a new one, and signs the root's list anew.
+    /// Replaces the issuing authority of the tenant in whose name it acts by a new one, and signs the root's list anew,
+    /// and with it the lists of every tenant.
     ///
     /// Certificates of the old one stay good until they end, unless `old` says otherwise.
     ///
@@ -408,44 +427,59 @@ impl<'a> Authority<'a> {
         hours: Hours,
         now: UnixTime,
     ) -> Result<Publication, AuthorityError> {
+        self.replace(old, now)?;
+        self.sign_root_list(now)?;
+        self.keys.close_root();
+        self.publish_all(hours, now)
+    }
+
+    /// Makes the next issuing authority of the tenant in whose name it acts; the root's list and everyone's have still to
+    /// be signed.
+    pub(crate) fn replace(&mut self, old: OldIssuing, now: UnixTime) -> Result<(), AuthorityError> {
         // The new authority has no list yet that would say so.
         self.feed_mode()?;
+        let tenant = self.tenant.clone();
+        let (record, certificate, key) = self.next_issuing(&tenant, now)?;
+        let id = record.id;
+        self.store.add_issuers(&[record])?;
+        self.keys.open.insert(id, key);
+        if old == OldIssuing::Revoke {
+            for issuing in self.issuing.iter_mut().filter(|issuing| issuing.tenant == tenant) {
+                self.store.revoke_issuer(issuing.id, now)?;
+                issuing.revoked = true;
+            }
+        }
+        self.issuing.push(Issuing { id, tenant, certificate, revoked: false });
+        Ok(())
+    }
+
+    /// Makes key and certificate of one more issuing authority; nothing of it is recorded yet.
+    pub(crate) fn next_issuing(
+        &mut self,
+        tenant: &TenantId,
+        now: UnixTime,
+    ) -> Result<(IssuerRecord, CaCertificate, Signer), AuthorityError> {
         let passphrase = self.keys.passphrase()?;
         let root_key = self.keys.signer(IssuerId::ROOT)?;
         let last = self.issuing.iter().map(|issuing| issuing.id).max().unwrap_or(IssuerId::ROOT);
         let id = last.next();
         let (certificate, key) = new_issuing(&self.home, id, &self.root, root_key, &passphrase, now)?;
         let der = certificate.decoded().der().to_vec();
-        self.store.add_issuers(&[IssuerRecord {
-            id,
-            tenant: Some(self.tenant.clone()),
-            der,
-            revoked: None,
-        }])?;
-        self.keys.open.insert(id, key);
-        if old == OldIssuing::Revoke {
-            for issuing in &mut self.issuing {
-                self.store.revoke_issuer(issuing.id, now)?;
-                issuing.revoked = true;
-            }
-        }
-        self.issuing.push(Issuing { id, certificate, revoked: false });
-        self.sign_root_list(now)?;
-        self.publish(hours, now)
+        Ok((IssuerRecord { id, tenant: Some(tenant.clone()), der, revoked: None }, certificate, key))
     }
 
-    fn sign_root_list(&mut self, now: UnixTime) -> Result<ListRecord, AuthorityError> {
+    pub(crate) fn sign_root_list(&mut self, now: UnixTime) -> Result<ListRecord, AuthorityError> {
         let signer = self.keys.signer(IssuerId::ROOT)?;
         let period = Period { now, seconds: ROOT_LIST_DAYS * DAY };
         let next = NextList { id: IssuerId::ROOT, issuer: &self.root, period, policy: None, number: None };
         sign_list(self.store.as_mut(), &mut self.listed, signer, next)
     }
 
-    /// The issuing authorities whose lists someone can still need.
+    /// The issuing authorities of the tenant in whose name it acts whose lists someone can still need.
     pub(crate) fn live(&self, now: UnixTime) -> Result<Vec<IssuerId>, AuthorityError> {
         let current = self.current()?.id;
         let mut live = Vec::new();
-        for issuing in &self.issuing {
+        for issuing in self.own() {
             let needed = self.store.last_end(issuing.id)?.is_some_and(|end| end >= now);
             if issuing.id == current || needed {
                 live.push(issuing.id);

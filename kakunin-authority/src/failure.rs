@@ -7,6 +7,7 @@ use kakunin_core::key::{KeyError, SignError};
 use kakunin_core::scope::{DecodeError, ScopeError};
 use kakunin_core::time::UnixTime;
 
+use crate::access::TenantId;
 use crate::agent::{AgentName, Who};
 use crate::directory::DirectoryError;
 use crate::feed::FeedKeyError;
@@ -29,6 +30,29 @@ pub enum AuthorityError {
     UnknownAgent {
         /// What was asked for.
         who: Who,
+    },
+    /// No tenant of that name has an issuing authority here.
+    #[error("there is no tenant `{tenant}` here; see `kakunin tenant list`")]
+    UnknownTenant {
+        /// What was asked for.
+        tenant: TenantId,
+    },
+    /// A tenant that is there already.
+    #[error("there is a tenant `{tenant}` already; choose another name, or see `kakunin tenant list`")]
+    TenantTaken {
+        /// Its name.
+        tenant: TenantId,
+    },
+    /// Without the root's key there is no new issuing authority.
+    #[error(
+        "a tenant needs an issuing authority, and the root's key that would sign it does not open here: {cause}; stop the service and run `kakunin tenant create {tenant}` where that key is"
+    )]
+    RootClosed {
+        /// The tenant that was to be made.
+        tenant: TenantId,
+        /// Why the key does not open.
+        #[source]
+        cause: Box<AuthorityError>,
     },
     /// Every action, without the order to allow that.
     #[error("the scope allows every action (`*`); name the actions, or pass --allow-any if that is meant")]
@@ -214,6 +238,9 @@ impl AuthorityError {
         matches!(
             self,
             Self::UnknownAgent { .. }
+                | Self::UnknownTenant { .. }
+                | Self::TenantTaken { .. }
+                | Self::RootClosed { .. }
                 | Self::AnyAction
                 | Self::Days { .. }
                 | Self::Hours { .. }

@@ -14,6 +14,7 @@ use kakunin_core::id::SerialNumber;
 use kakunin_core::revocation::{FeedHead, ListPolicy, UnverifiedList};
 use kakunin_core::time::UnixTime;
 
+use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, Issuing};
 use crate::feed::{FeedKey, FeedKeyError, PreparedFeed, SignedChange, entry};
 use crate::standing::{Reason, Standing};
@@ -42,8 +43,10 @@ pub struct FeedEpoch {
 /// What an authority has in memory of its feeds.
 #[derive(Debug, Default)]
 pub(crate) struct Feeds {
-    /// `None` until somebody asks, and then what the newest list says.
+    /// What somebody said.
     mode: Option<FeedMode>,
+    /// What the newest list of a tenant says, once somebody asked.
+    found: BTreeMap<TenantId, FeedMode>,
     live: BTreeMap<IssuerId, LiveFeed>,
 }
 
@@ -120,9 +123,14 @@ impl Authority<'_> {
         if let Some(mode) = self.feeds.mode {
             return Ok(mode);
         }
+        if let Some(mode) = self.feeds.found.get(&self.tenant) {
+            return Ok(*mode);
+        }
         let mut mode = FeedMode::Off;
-        // All lists are signed together; an authority that is new has none yet, and the one before it says it.
-        for issuing in self.issuing.iter().rev() {
+        // All lists of a tenant are signed together; an authority that is new has none yet, and the one before it says it.
+        // A tenant that is new begins as the others are.
+        let others = self.issuing.iter().filter(|issuing| issuing.tenant != self.tenant).rev();
+        for issuing in self.own().rev().chain(others) {
             if let Some(list) = self.store.newest_list(issuing.id)? {
                 let list = UnverifiedList::decode(&list.der)
                     .and_then(|list| list.verify(&issuing.certificate.list_issuer()))
@@ -133,7 +141,7 @@ impl Authority<'_> {
                 break;
             }
         }
-        self.feeds.mode = Some(mode);
+        self.feeds.found.insert(self.tenant.clone(), mode);
         Ok(mode)
     }
 
@@ -143,6 +151,13 @@ impl Authority<'_> {
     /// # Errors
     /// [`AuthorityError`] when a key cannot be made, signed or recorded; a key that has not ended is used on.
     pub fn renew_feed_keys(&mut self, now: UnixTime) -> Result<(), AuthorityError> {
+        for tenant in self.tenants() {
+            self.in_name_of(&tenant, |authority| authority.renew_own_feed_keys(now))?;
+        }
+        Ok(())
+    }
+
+    fn renew_own_feed_keys(&mut self, now: UnixTime) -> Result<(), AuthorityError> {
         if self.feed_mode()? == FeedMode::Off {
             return Ok(());
         }
@@ -195,11 +210,11 @@ impl Authority<'_> {
         Ok(ListPolicy::new(MAX_AGE, head))
     }
 
-    /// How far the feeds of the authorities whose lists are still signed are.
+    /// How far the feeds of the authorities of this tenant whose lists are still signed are.
     pub(crate) fn feed_epochs(&self) -> Vec<FeedEpoch> {
         let epoch =
             |live: &LiveFeed| FeedEpoch { issuer: live.issuer, epoch: live.owed.max(live.head.epoch()) };
-        self.feeds.live.values().map(epoch).collect()
+        self.own().filter_map(|own| self.feeds.live.get(&own.id)).map(epoch).collect()
     }
 
     /// What is new in every feed that has a key.
@@ -213,9 +228,11 @@ impl Authority<'_> {
         self.feeds.live.iter_mut().filter_map(news).collect()
     }
 
-    /// Forgets the feeds of authorities whose lists nobody needs any more.
+    /// Forgets the feeds of authorities of this tenant whose lists nobody needs any more.
     pub(crate) fn end_feeds(&mut self, live: &[IssuerId]) {
-        self.feeds.live.retain(|id, _| live.contains(id));
+        let (issuing, tenant) = (&self.issuing, &self.tenant);
+        let ours = |id| issuing.iter().any(|one| one.id == id && one.tenant == *tenant);
+        self.feeds.live.retain(|id, _| live.contains(id) || !ours(*id));
     }
 
     fn feed_head(&mut self, id: IssuerId) -> Result<FeedHead, AuthorityError> {

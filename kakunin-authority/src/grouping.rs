@@ -3,10 +3,11 @@
 //! Each order is recorded by itself and answered by itself, and every answer is given after the list that includes it.
 //! The number of that list is taken when the first of them needs it, so all of them name it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kakunin_core::time::UnixTime;
 
+use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError};
 use crate::publish::{Publication, refuse_past};
 use crate::store::IssuerId;
@@ -16,23 +17,25 @@ use crate::term::Hours;
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     is_open: bool,
-    /// Whether a change is in the records and in no list.
-    owed: bool,
-    /// What the orders of an open group ask for: until when their list may be used, and when the last of them was given.
-    asked: Option<(Hours, UnixTime)>,
+    /// Of which tenants a change is in the records and in no list.
+    owed: BTreeSet<TenantId>,
+    /// What the orders of an open group ask for, by tenant: until when their list may be used, and when the last of them
+    /// was given.
+    asked: BTreeMap<TenantId, (Hours, UnixTime)>,
     /// How many asked.
     asking: u64,
     numbers: HashMap<IssuerId, u64>,
 }
 
 impl Group {
-    /// Something changed that a list has to say.
-    pub(crate) const fn owe(&mut self) {
-        self.owed = true;
+    /// Something of a tenant changed that its list has to say.
+    pub(crate) fn owe(&mut self, tenant: &TenantId) {
+        self.owed.insert(tenant.clone());
     }
 
-    pub(crate) fn is_published(&mut self) {
-        (self.owed, self.asked) = (false, None);
+    pub(crate) fn is_published(&mut self, tenant: &TenantId) {
+        self.owed.remove(tenant);
+        self.asked.remove(tenant);
     }
 
     pub(crate) fn take_number(&mut self, id: IssuerId) -> Option<u64> {
@@ -56,22 +59,29 @@ impl Authority<'_> {
 
     /// Whether something changed that no list says: publishing it failed.
     #[must_use]
-    pub const fn owes(&self) -> bool {
-        self.group.owed
+    pub fn owes(&self) -> bool {
+        !self.group.owed.is_empty()
     }
 
-    /// Publishes what the orders of the group changed.
-    ///
-    /// # Errors
-    /// As [`Authority::publish`]; none of the orders may be answered as done then.
+    /// Whether something of this tenant changed that no list says.
     #[cfg(feature = "http")]
-    pub(crate) fn end_group(&mut self) -> Result<(), AuthorityError> {
+    pub(crate) fn owes_of(&self, tenant: &TenantId) -> bool {
+        self.group.owed.contains(tenant)
+    }
+
+    /// Publishes what the orders of the group changed, and says what could not be published, of which tenants: none of
+    /// their orders may be answered as done.
+    #[cfg(feature = "http")]
+    pub(crate) fn end_group(&mut self) -> BTreeMap<TenantId, AuthorityError> {
         self.group.is_open = false;
         self.group.asking = 0;
-        match self.group.asked.take() {
-            Some((hours, now)) => self.publish(hours, now).map(|_| ()),
-            None => Ok(()),
+        let mut failed = BTreeMap::new();
+        for (tenant, (hours, now)) in std::mem::take(&mut self.group.asked) {
+            if let Err(error) = self.in_name_of(&tenant, |authority| authority.publish(hours, now)) {
+                failed.insert(tenant, error);
+            }
         }
+        failed
     }
 
     /// Publishes at once, or with the others of the group. What it answers is what will be published.
@@ -95,13 +105,13 @@ impl Authority<'_> {
                 number
             }
         };
-        let latest = self.group.asked.map_or(now, |(_, latest)| latest.max(now));
-        self.group.asked = Some((hours, latest));
+        let latest = self.group.asked.get(&self.tenant).map_or(now, |(_, latest)| now.max(*latest));
+        self.group.asked.insert(self.tenant.clone(), (hours, latest));
         self.group.asking = self.group.asking.saturating_add(1);
         Ok(Publication {
             number,
             next_update: now.max(last_update).plus(i64::from(hours.0) * 3600),
-            path: self.home.lists()?,
+            path: self.home.lists_of(&self.tenant)?,
             issuer: self.issuing()?.decoded().key().key_id(),
             feeds: self.feed_epochs(),
         })

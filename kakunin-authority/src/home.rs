@@ -13,6 +13,7 @@
 //! H/sealing.key.pem                 closes the secrets of webhooks, made with the first of them
 //! H/log/                            the owner's transparency log with its key, made when it is first used
 //! H/public/ca.pem chain.pem lists.pem   what everyone may read
+//! H/public/tenants/NAME/                the same for each tenant but the first
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::access::TenantId;
 use crate::files::{self, FileError, Readers};
 use crate::store::{IssuerId, Place, Store, StoreError};
 
@@ -129,9 +131,43 @@ impl Home {
     /// # Errors
     /// [`FileError`] when the directory does not exist.
     pub fn lists(&self) -> Result<PathBuf, FileError> {
+        self.lists_of(&TenantId::default())
+    }
+
+    /// What everyone may read of a tenant: of the tenant `default`, the folder that every home has.
+    #[must_use]
+    pub fn public_of(&self, tenant: &TenantId) -> PathBuf {
         let public = self.public();
+        if *tenant == TenantId::default() { public } else { public.join("tenants").join(tenant.as_str()) }
+    }
+
+    /// The published lists of a tenant, as an absolute path for agents to keep.
+    ///
+    /// # Errors
+    /// [`FileError`] when the directory does not exist.
+    pub fn lists_of(&self, tenant: &TenantId) -> Result<PathBuf, FileError> {
+        let public = self.public_of(tenant);
         let absolute = public.canonicalize().map_err(|error| FileError::new("find", &public, error))?;
         Ok(absolute.join("lists.pem"))
+    }
+
+    /// The published lists of every tenant, as far as they are here.
+    ///
+    /// # Errors
+    /// [`FileError`] when the folder of the tenants cannot be read.
+    pub fn all_lists(&self) -> Result<Vec<PathBuf>, FileError> {
+        let mut found = vec![self.public().join("lists.pem")];
+        let folder = self.public().join("tenants");
+        if folder.exists() {
+            let fail = |error| FileError::new("read", &folder, error);
+            for entry in fs::read_dir(&folder).map_err(fail)? {
+                let lists = entry.map_err(fail)?.path().join("lists.pem");
+                if lists.exists() {
+                    found.push(lists);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Where its records are.

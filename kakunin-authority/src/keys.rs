@@ -26,6 +26,11 @@ impl Keys<'_> {
         Ok(self.passphrase.insert(found).clone())
     }
 
+    /// Forgets the root's key: nothing but the making of an issuing authority needs it.
+    pub(crate) fn close_root(&mut self) {
+        self.open.remove(&IssuerId::ROOT);
+    }
+
     pub(crate) fn signer(&mut self, id: IssuerId) -> Result<&Signer, AuthorityError> {
         if !self.open.contains_key(&id) {
             let path = if id == IssuerId::ROOT { self.home.root_key() } else { self.home.issuing_key(id) };

@@ -67,6 +67,8 @@ pub mod standing;
 #[cfg(feature = "home")]
 pub mod store;
 #[cfg(feature = "home")]
+mod tenants;
+#[cfg(feature = "home")]
 mod term;
 #[cfg(feature = "home")]
 pub mod token;

@@ -12,7 +12,7 @@ use der::pem;
 use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::time::UnixTime;
 
-use crate::access::Actor;
+use crate::access::{Actor, TenantId};
 use crate::api_key::{ApiKey, OwnerKey};
 use crate::authority::{Authority, AuthorityError, Issuing, OldIssuing};
 use crate::files;
@@ -66,7 +66,12 @@ impl Authority<'_> {
         }
         // From here on the records count: only what they say is published, under numbers that nobody has seen.
         self.marks = Marks::of(self.store.as_ref())?;
-        let publication = self.rotate(OldIssuing::Revoke, hours, now)?;
+        for tenant in self.tenants() {
+            self.in_name_of(&tenant, |authority| authority.replace(OldIssuing::Revoke, now))?;
+        }
+        self.sign_root_list(now)?;
+        self.keys.close_root();
+        let publication = self.publish_all(hours, now)?;
         let owner = self.make_owner_key(OwnerKey::Another, now)?;
         self.store.audit_outcome(id, &Outcome::Done, now)?;
         self.remember_orders()?;
@@ -104,13 +109,10 @@ impl Authority<'_> {
         let pem = files::read(&path).map_err(|_| lost())?;
         let (_, der) = pem::decode_vec(&pem).map_err(|_| lost())?;
         let certificate = CaCertificate::decode(&der, CaRole::Issuing)?;
-        self.store.add_issuers(&[IssuerRecord {
-            id,
-            tenant: Some(self.tenant.clone()),
-            der,
-            revoked: None,
-        }])?;
-        self.issuing.push(Issuing { id, certificate, revoked: false });
+        // Whose it was is lost with it. It is revoked next, so it does not matter.
+        let tenant = TenantId::default();
+        self.store.add_issuers(&[IssuerRecord { id, tenant: Some(tenant.clone()), der, revoked: None }])?;
+        self.issuing.push(Issuing { id, tenant, certificate, revoked: false });
         Ok(())
     }
 

@@ -232,7 +232,7 @@ impl Authority<'_> {
         certificate: AgentCertificate,
     ) -> Result<Papers, AuthorityError> {
         let issuer = certificate.decoded().issuer();
-        let mut issuing = self.issuing.iter().map(|issuing| &issuing.certificate);
+        let mut issuing = self.own().map(|issuing| &issuing.certificate);
         let issuing = issuing.find(|known| known.decoded().subject() == issuer);
         let published = self.published().ok_or(AuthorityError::NoIssuer)?;
         Ok(Papers {

@@ -5,7 +5,7 @@
 //! given out again, so a crash leaves a gap and never two lists of one number.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,6 @@ use kakunin_core::time::UnixTime;
 use crate::authority::AuthorityError;
 use crate::feeding::FeedEpoch;
 use crate::files::{self, Readers};
-use crate::home::Home;
 use crate::list::{ListHeader, ListWriter};
 use crate::listed::Listed;
 use crate::store::{IssuerId, ListRecord, ListedCertificate, Store};
@@ -229,8 +228,8 @@ pub(crate) struct Period {
 }
 
 /// Writes the public files, lists last: whoever sees them finds the certificates they belong to.
-pub(crate) fn write(home: &Home, published: &Published) -> Result<(), AuthorityError> {
-    let public = home.public();
+pub(crate) fn write(public: &Path, published: &Published) -> Result<(), AuthorityError> {
+    files::make_directory(public, Readers::Everyone)?;
     for (name, text) in [
         ("ca.pem", published.root_pem()),
         ("chain.pem", published.issuing_pem()),

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use kakunin_authority::access::TenantId;
 use kakunin_authority::signer::PassphraseSources;
-use kakunin_authority::{Authority, Home};
+use kakunin_authority::store::Store;
+use kakunin_authority::{Authority, AuthorityError, Home};
 use kakunin_core::scope::DraftScope;
 use kakunin_core::time::UnixTime;
 use zeroize::Zeroizing;
@@ -25,6 +27,17 @@ pub(crate) struct Common {
     /// A file whose first line opens the authority's keys
     #[arg(long, global = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// In whose name, in a home with several tenants; with --url the key says it
+    #[arg(long, global = true, value_name = "NAME", value_parser = tenant)]
+    tenant: Option<TenantId>,
+}
+
+/// Reads a tenant's name.
+pub(crate) fn tenant(text: &str) -> Result<TenantId, String> {
+    TenantId::parse(text).ok_or_else(|| {
+        "1 to 63 lower-case letters, digits and hyphens are a tenant's name, and it begins with no hyphen"
+            .to_owned()
+    })
 }
 
 impl Common {
@@ -34,7 +47,31 @@ impl Common {
 
     /// The authority, locked.
     pub(crate) fn authority<'a>(&'a self, own: &'a Path) -> Result<Authority<'a>, Failure> {
-        Ok(Authority::open(&self.home(), self.sources(own, &ask))?)
+        let mut authority = Authority::open(&self.home(), self.sources(own, &ask))?;
+        if let Some(tenant) = &self.tenant {
+            authority.act_for(tenant)?;
+        }
+        Ok(authority)
+    }
+
+    /// Whose agents are meant, for commands that only read.
+    pub(crate) fn tenant(&self, store: &dyn Store) -> Result<TenantId, Failure> {
+        let tenant = self.tenant.clone().unwrap_or_default();
+        match store.tenant_since(&tenant)? {
+            Some(_) => Ok(tenant),
+            None => Err(AuthorityError::UnknownTenant { tenant }.into()),
+        }
+    }
+
+    /// Refuses `--tenant` where a key says whose the order is: the two might differ.
+    #[cfg(feature = "serve")]
+    pub(crate) fn refuse_tenant(&self) -> Result<(), Failure> {
+        match &self.tenant {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage(
+                "--tenant is for a home; with --url the key says whose the order is, so leave it out",
+            )),
+        }
     }
 
     /// Where passphrases come from; `own` is the home's own file.

@@ -17,6 +17,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::answer::Failure;
+use crate::context::Common;
 use crate::line::Line;
 
 /// Where an order goes.
@@ -35,15 +36,17 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// The service, if one was named.
-    pub(crate) fn service(&self) -> Result<Option<Service>, Failure> {
+    pub(crate) fn service(&self, common: &Common) -> Result<Option<Service>, Failure> {
         let Some(url) = &self.url else { return Ok(None) };
+        common.refuse_tenant()?;
         let line = Line::to(url, self.ca_file.as_deref())?;
         Ok(Some(Service { line, token: Some(self.token()?) }))
     }
 
     /// The service, if one was named, for whoever comes with a proof and no key.
-    pub(crate) fn for_proofs(&self) -> Result<Option<Service>, Failure> {
+    pub(crate) fn for_proofs(&self, common: &Common) -> Result<Option<Service>, Failure> {
         let Some(url) = &self.url else { return Ok(None) };
+        common.refuse_tenant()?;
         Ok(Some(Service { line: Line::to(url, self.ca_file.as_deref())?, token: None }))
     }
 

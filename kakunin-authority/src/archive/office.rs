@@ -127,7 +127,7 @@ impl Archive {
     fn sources(&self, target: &Target) -> Result<Sources, ArchiveError> {
         Ok(Sources {
             log: target.log.clone().unwrap_or_else(|| self.home.log()),
-            lists: vec![self.home.public().join("lists.pem")],
+            lists: self.home.all_lists()?,
             journals: target.journals.clone(),
             issuers: self.home.authorities()?,
             mark: self.marks()?.at(&target.location())?,

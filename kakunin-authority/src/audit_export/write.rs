@@ -8,6 +8,8 @@ use ring::digest::{Context, SHA256};
 use super::line::{First, Last, Line, Stated, Withheld};
 use super::{AuditFormat, AuditSelection, AuditSignature, Shown, csv};
 use crate::access::ActorKind;
+#[cfg(feature = "http")]
+use crate::access::TenantId;
 use crate::store::{AUDIT_START, AuditHead, AuditRow, StoreError};
 
 /// An export that is being written: it holds a place in the chain and what it wrote so far as a hash.
@@ -63,6 +65,12 @@ impl AuditExport {
         };
         let first = export.wrote(first);
         (export, first)
+    }
+
+    /// Whose orders it shows.
+    #[cfg(feature = "http")]
+    pub(crate) const fn tenant(&self) -> &TenantId {
+        &self.selection.tenant
     }
 
     /// The number behind which the next rows are wanted, and the last one that is; `None` when all were given.

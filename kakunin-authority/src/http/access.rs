@@ -180,9 +180,8 @@ pub(crate) async fn gate(
     };
     let caller = Caller { identity, address, repeat: None };
     let actor = caller.actor();
-    // Orders are carried out in the name of the one tenant that this authority has: records may know others, and a
-    // stranger to this one is a stranger.
-    if *caller.tenant() != service.tenant {
+    // Records may know a tenant that has no issuing authority here; whoever is of that one is a stranger.
+    if !service.shown.has(caller.tenant()) {
         return Refused { actor: Some(actor), refusal: unknown() }.into_response();
     }
     request.extensions_mut().insert(caller);
@@ -283,7 +282,7 @@ async fn known_key(
     let kept = found.as_ref().map_or(Digest::from_bytes([0; 32]), |record| record.secret);
     let same = bool::from(kept.as_bytes().ct_eq(key.digest().as_bytes()));
     let now = (service.clock)();
-    match found.filter(|record| same && record.stands(now) && record.tenant == service.tenant) {
+    match found.filter(|record| same && record.stands(now) && service.shown.has(&record.tenant)) {
         Some(record) => {
             service.throttle.succeeded(&attempt);
             Ok(record)

@@ -43,6 +43,7 @@ impl Service {
         let done = self.orders.give(lane, move |authority: &mut Authority<'_>| {
             let now = clock();
             caller.still_stands(authority.records(), now)?;
+            authority.act_for(caller.tenant())?;
             match lane {
                 Lane::Urgent => room.for_urgent(),
                 Lane::Ordinary => room.for_others()?,

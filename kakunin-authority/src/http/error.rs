@@ -98,8 +98,17 @@ impl From<AuthorityError> for Refusal {
         let unprocessable = |code| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string());
         match &error {
             AuthorityError::UnknownAgent { .. }
+            | AuthorityError::UnknownTenant { .. }
             | AuthorityError::UnknownHook { .. }
             | AuthorityError::Store(StoreError::UnknownHook { .. }) => Self::missing(),
+            AuthorityError::TenantTaken { .. } => conflict("tenant.taken"),
+            AuthorityError::RootClosed { tenant, .. } => {
+                let cause = Some(error.to_string());
+                let text = format!(
+                    "the root's key does not open for this service, and it has to sign what a tenant begins with; stop the service and run `kakunin tenant create {tenant}` where that key is"
+                );
+                Self { cause, ..Self::new(StatusCode::CONFLICT, "tenant.root", text) }
+            }
             AuthorityError::TooManyHooks { .. } => unprocessable("webhook.too_many"),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
             AuthorityError::Store(StoreError::UnknownChain { .. } | StoreError::UnknownEvent { .. }) => {

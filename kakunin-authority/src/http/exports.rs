@@ -91,8 +91,11 @@ async fn send(
         more = page.is_empty() || sender.send(Ok(page.into())).await.is_ok();
     }
     if let Some(statement) = export.statement().filter(|_| more) {
-        let signs = statement.clone();
-        let signed = service.orders.give(Lane::Ordinary, move |authority| authority.sign_audit(&signs));
+        let (signs, tenant) = (statement.clone(), export.tenant().clone());
+        let signed = service.orders.give(Lane::Ordinary, move |authority| {
+            authority.act_for(&tenant)?;
+            authority.sign_audit(&signs)
+        });
         let signed = signed.await??;
         let _ = sender.send(Ok(export.end(&statement, &signed).into())).await;
     }

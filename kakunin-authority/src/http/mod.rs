@@ -33,6 +33,7 @@ mod service;
 mod shares;
 mod shape;
 mod shelf;
+mod shown;
 mod standby;
 mod table;
 mod throttle;

@@ -152,8 +152,10 @@ pub(crate) async fn head(service: &Arc<Service>, request: &Parts) -> Result<Head
     let found = service.readers.read(move |store| {
         let Some(record) = store.certificate(serial)? else { return Ok(None) };
         let mut issuers = store.issuers()?.into_iter();
-        let stands = issuers.any(|issuer| issuer.id == record.issuer && issuer.revoked.is_none());
-        Ok(Some((record, stands)))
+        let by = issuers.find(|issuer| issuer.id == record.issuer);
+        // Whose agent it is, its issuing authority has to be, too.
+        let Some(by) = by.filter(|by| by.tenant.as_ref() == Some(&record.tenant)) else { return Ok(None) };
+        Ok(Some((record, by.revoked.is_none())))
     });
     // Whoever has an authority under our root, or an older copy of ours, issues nothing that is in the records.
     let ours = found.await?.filter(|(record, _)| record.der.as_deref() == Some(der.as_slice()));

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::access::TenantId;
 use crate::authority::Authority;
 use crate::store::{Store, StoreError};
 
@@ -253,6 +254,8 @@ fn keep(parts: Vec<Part>, store: &mut dyn Store) -> Result<Vec<Deliver>, StoreEr
 
 /// Carries out one order, and gives back its answer to be delivered once readers see what it did. After a panic nobody knows what the authority has in memory: the caller ends the service.
 pub(crate) fn carry_out(order: Order, authority: &mut Authority<'_>) -> Result<Deliver, Panicked> {
+    // Whoever ordered it says in whose name: nothing is left of the one before.
+    authority.tenant = TenantId::default();
     catch_unwind(AssertUnwindSafe(|| order(authority))).map_err(|_| Panicked)
 }
 

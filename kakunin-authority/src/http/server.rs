@@ -22,7 +22,7 @@ use super::readers::Readers;
 use super::room::Room;
 use super::sequencer::{Next, Orders, carry_out, carry_out_parts};
 use super::service::Service;
-use super::shelf::Shelf;
+use super::shown::Shown;
 use super::table::router;
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError, TlsFiles};
@@ -171,12 +171,11 @@ impl Server {
         authority.store.confirm().map_err(AuthorityError::from)?;
         let room = Arc::new(Room::of(authority.home()));
         room.for_urgent();
-        let _ = authority.publish(hours, clock())?;
+        let _ = authority.publish_all(hours, clock())?;
         authority.renew_feed_keys(clock())?;
         let service = Arc::new(Service {
             orders: Orders::default(),
-            tenant: authority.tenant.clone(),
-            published: Shelf::default(),
+            shown: Shown::default(),
             readers,
             clock,
             millis,
@@ -199,7 +198,7 @@ impl Server {
             log,
         });
         keep_room(&service);
-        show(&service, authority);
+        service.shown.take_up(authority);
         service.feeds.refresh(authority)?;
         let post = Post::new(service.hooks.reach.clone(), Arc::new(SystemNames), webhooks.ca.as_deref());
         let post = post.map_err(ServeError::Webhooks)?;
@@ -266,30 +265,32 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 while let Some(order) = next {
                     let asking = authority.asking();
                     let deliver = carry_out(order, authority).map_err(|_| ServeError::Fault)?;
-                    done.push((deliver, authority.asking() > asking));
+                    let asked = (authority.asking() > asking).then(|| authority.tenant().clone());
+                    done.push((deliver, asked));
                     next = (done.len() < TOGETHER).then(|| service.orders.urgent()).flatten();
                 }
-                let published = authority.end_group();
+                let unpublished = authority.end_group();
                 // Before anybody is told: whoever puts older records in the place of these is found out by that.
                 let remembered = authority.remember_orders();
                 // INVARIANT: an answer means published, so whoever has it and asks for the list gets that one, and
                 // whoever listens has been told.
-                show(service, authority);
+                service.shown.take_up(authority);
                 send_out(service, authority);
-                for (what, came) in
-                    [("orders.not_published", &published), ("orders.not_remembered", &remembered)]
-                {
-                    if let Err(error) = came {
-                        service.note(what, error);
-                    }
+                for error in unpublished.values() {
+                    service.note("orders.not_published", error);
+                }
+                if let Err(error) = &remembered {
+                    service.note("orders.not_remembered", error);
                 }
                 for (deliver, asked) in done {
                     // Whoever is dropped is told that it failed, though it is recorded; it is published as soon as possible.
-                    if remembered.is_ok() && (!asked || published.is_ok()) {
+                    if remembered.is_ok() && asked.is_none_or(|tenant| !unpublished.contains_key(&tenant)) {
                         deliver();
                     }
                 }
-                end_if_gone_back(published.and(remembered))?;
+                for came in unpublished.into_values().map(Err).chain([remembered]) {
+                    end_if_gone_back(came)?;
+                }
                 service.hooks.wake.notify_one();
             }
             Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
@@ -302,9 +303,7 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
             },
             Next::Wake => {
                 wake = Instant::now() + LOOK;
-                if let Err(error) = renew(service, authority, hours) {
-                    service.note("lists.not_renewed", &error);
-                }
+                renew(service, authority, hours);
                 if let Err(error) = service.repeats.sweep(&mut *authority.store, (service.clock)()) {
                     service.note("requests.not_forgotten", &error);
                 }
@@ -327,35 +326,30 @@ fn end_if_gone_back(checked: Result<(), AuthorityError>) -> Result<(), ServeErro
     }
 }
 
-/// Signs the lists anew when half of their time is over, so that a night of failures does not end them, and when one could
-/// not be published before.
-fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Result<(), AuthorityError> {
+/// Signs the lists of each tenant anew when half of their time is over, so that a night of failures does not end them, and
+/// when one could not be published before. What fails for one tenant fails for no other.
+fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) {
     let now = (service.clock)();
-    let due = authority.published().is_none_or(|published| {
-        let list = published.list();
-        let half = (list.next_update.seconds() - list.this_update.seconds()) / 2;
-        now >= list.this_update.plus(half)
-    });
-    if due || authority.owes() {
-        service.room.for_urgent();
-        let _ = authority.publish(hours, now)?;
-        show(service, authority);
+    for tenant in authority.tenants() {
+        let due = authority.all_published().get(&tenant).is_none_or(|published| {
+            let list = published.list();
+            let half = (list.next_update.seconds() - list.this_update.seconds()) / 2;
+            now >= list.this_update.plus(half)
+        });
+        if due || authority.owes_of(&tenant) {
+            service.room.for_urgent();
+            if let Err(error) = authority.in_name_of(&tenant, |authority| authority.publish(hours, now)) {
+                service.note("lists.not_renewed", &error);
+            }
+            service.shown.take_up(authority);
+        }
     }
-    Ok(())
 }
 
 /// Takes the reserve back when there is room again.
 fn keep_room(service: &Service) {
     if let Err(error) = service.room.keep() {
         service.note("reserve.not_kept", &error);
-    }
-}
-
-/// Lets readers see what the authority published last.
-fn show(service: &Service, authority: &Authority<'_>) {
-    let Some(newest) = authority.published() else { return };
-    if service.published.newest().is_none_or(|shown| !Arc::ptr_eq(&shown, newest)) {
-        service.published.put(Arc::clone(newest));
     }
 }
 

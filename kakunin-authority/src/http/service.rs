@@ -21,7 +21,8 @@ use super::readers::Readers;
 use super::room::{Room, full};
 use super::sequencer::{NoAnswer, Orders};
 use super::server::Clock;
-use super::shelf::{Part, Reading, Shelf};
+use super::shelf::{Part, Reading};
+use super::shown::{Shown, Whose};
 use super::throttle::Throttle;
 use crate::access::TenantId;
 use crate::authority::AuthorityError;
@@ -35,9 +36,7 @@ use crate::term::Hours;
 /// The shared half of a running service.
 pub(crate) struct Service {
     pub(crate) orders: Orders,
-    /// In whose name orders are carried out.
-    pub(crate) tenant: TenantId,
-    pub(crate) published: Shelf,
+    pub(crate) shown: Shown,
     pub(crate) readers: Arc<Readers>,
     /// In which term this node leads.
     pub(crate) term: i64,
@@ -98,20 +97,28 @@ impl Service {
         if none == NoAnswer::Failed && self.room.is_short() { full() } else { none.into() }
     }
 
-    /// What everyone may read, as it was last published.
+    /// What everyone may read, as it was last published for whom nobody names.
     ///
     /// # Errors
     /// [`Refusal`] before the first publication.
     pub(crate) fn published(&self) -> Result<Arc<Published>, Refusal> {
-        self.published.newest().ok_or_else(starting)
+        self.shown.asked(&Whose::default())
     }
 
-    /// The same, with a reader of a part of it.
+    /// What was published for whom somebody names, with a reader of a part of it.
     ///
     /// # Errors
-    /// [`Refusal`] before the first publication.
-    pub(crate) fn reading(&self, part: Part) -> Result<(Arc<Published>, Reading), Refusal> {
-        self.published.open(part).ok_or_else(starting)
+    /// [`Refusal`] as for [`Shown::asked`].
+    pub(crate) fn reading(&self, whose: &Whose, part: Part) -> Result<(Arc<Published>, Reading), Refusal> {
+        self.shown.shelf(whose)?.open(part).ok_or_else(Refusal::missing)
+    }
+
+    /// The same for a tenant that asks in its own name.
+    ///
+    /// # Errors
+    /// [`Refusal`] when this authority has no such tenant.
+    pub(crate) fn published_of(&self, tenant: &TenantId) -> Result<Arc<Published>, Refusal> {
+        self.shown.newest(tenant).ok_or_else(Refusal::missing)
     }
 
     /// Makes a key that stays here.
@@ -193,10 +200,6 @@ impl Service {
         let held = self.held.clone();
         let _ = tokio::task::spawn_blocking(move || held.forget(key_id)).await;
     }
-}
-
-fn starting() -> Refusal {
-    Refusal::unavailable("starting", "the authority has not published its lists yet")
 }
 
 /// Keys that are kept open; one more, and all are opened anew when they are needed.

@@ -154,6 +154,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::sign::rows(),
         route::standing::rows(),
         route::keys::rows(),
+        route::tenants::rows(),
         route::webhooks::rows(),
         route::alerts::rows(),
         route::audit::rows(),

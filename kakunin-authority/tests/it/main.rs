@@ -14,4 +14,5 @@ mod passphrases;
 mod standard_tools;
 mod standing;
 mod store;
+mod tenants;
 mod watching;

@@ -11,8 +11,8 @@ use crate::deed;
 
 /// Sign the next revocation list and publish every current one
 ///
-/// Writes the home's public/lists.pem first and copies it to --out: the root's list and one of every issuing
-/// authority, as PEM blocks.
+/// Writes the home's public/lists.pem first, and that of every other tenant, and copies it to --out: the root's list and
+/// one of every issuing authority of the tenant, as PEM blocks.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ impl Crl {
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
         let (deed, now) = (deed::own("list.sign", format!("for {} hours", self.hours)), now());
-        let published = authority.locally(deed, now, |authority| authority.publish(hours, now))?;
+        let published = authority.locally(deed, now, |authority| authority.publish_all(hours, now))?;
         if let Some(out) = &self.out {
             let bytes = if self.der { authority.current_list()?.der } else { read(&published.path)? };
             files::replace(out, &bytes, Readers::Everyone)?;

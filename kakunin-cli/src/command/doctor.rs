@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kakunin_authority::Home;
+use kakunin_authority::access::TenantId;
 use kakunin_authority::standing::Standing;
 use kakunin_authority::store::{IssuerId, Store};
 use kakunin_core::certificate::{CaCertificate, CaRole};
@@ -121,14 +122,18 @@ fn keys(home: &Home, store: &dyn Store, findings: &mut Findings) -> Result<(), F
 }
 
 fn lists(home: &Home, store: &dyn Store, at: UnixTime, findings: &mut Findings) -> Result<(), Failure> {
-    let published = home.public().join("lists.pem");
-    let text = fs::read_to_string(&published).unwrap_or_default();
     let current = store.issuers()?.into_iter().filter(|issuer| issuer.revoked.is_none());
     for issuer in current {
         let root = issuer.id == IssuerId::ROOT;
+        let tenant = issuer.tenant.clone().unwrap_or_default();
+        let published = home.public_of(&tenant).join("lists.pem");
+        let text = fs::read_to_string(&published).unwrap_or_default();
         let (name, role, fix) = match root {
-            true => ("the root", CaRole::Root, "run `kakunin rotate`"),
-            false => ("the issuing authority", CaRole::Issuing, "run `kakunin crl`"),
+            true => ("the root".to_owned(), CaRole::Root, "run `kakunin rotate`"),
+            false if tenant == TenantId::default() => {
+                ("the issuing authority".to_owned(), CaRole::Issuing, "run `kakunin crl`")
+            }
+            false => (format!("the issuing authority of {tenant}"), CaRole::Issuing, "run `kakunin crl`"),
         };
         let certificate = CaCertificate::decode(&issuer.der, role).map_err(Failure::cannot)?;
         let end = certificate.decoded().validity().not_after;

@@ -23,6 +23,7 @@ mod rotate;
 mod serve;
 mod standing;
 mod suspend;
+mod tenant;
 mod verify;
 mod verify_certificate;
 mod why;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Resume(resume::Resume),
     Revoke(revoke::Revoke),
     Rotate(rotate::Rotate),
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
     Crl(crl::Crl),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -75,6 +78,7 @@ impl Command {
             Self::Resume(command) => command.run(common),
             Self::Revoke(command) => command.run(common),
             Self::Rotate(command) => command.run(common),
+            Self::Tenant(command) => command.run(common),
             Self::Crl(command) => command.run(common),
             Self::Backup(command) => command.run(common),
             Self::Restore(command) => command.run(common),

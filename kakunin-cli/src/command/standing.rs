@@ -33,7 +33,7 @@ pub(super) struct StandingOrder {
 impl StandingOrder {
     pub(super) fn give(&self, order: Order, common: &Common) -> Result<Answer, Failure> {
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service()? {
+        if let Some(service) = self.remote.service(common)? {
             return self.send(order, &service);
         }
         let hours = self.hours.map_or(Ok(Hours::default()), Hours::new)?;

@@ -17,7 +17,9 @@ impl Follow<'_> {
     /// Loads the lists, and takes them up if they are genuine and newer.
     pub(super) async fn load_lists(&mut self, turn: usize) -> Result<(), Trouble> {
         let Some(address) = self.shared.addresses.get(turn) else { return Ok(()) };
-        let mut request = self.transport.get(address, "/v1/crl/all", &[]);
+        // Whose lists: an authority may have several tenants, and only those of this agent's say anything about it.
+        let issuer = self.place.path().issuing().decoded().key().key_id().to_hex();
+        let mut request = self.transport.get(address, "/v1/crl/all", &[("issuer", &issuer)]);
         if let Some(tag) = self.tag.as_ref().filter(|_| self.lists.is_some()) {
             request = request.header(IF_NONE_MATCH, tag);
         }

@@ -354,7 +354,7 @@ fn ending() -> Refusal {
     Refusal::unavailable("ending", "the authority is being stopped; try again")
 }
 
-fn unknown() -> Refusal {
+pub(crate) fn unknown() -> Refusal {
     let text = "there is no feed of that issuing authority here; `issuer` is the SHA-256 of its SubjectPublicKeyInfo, in hex";
     Refusal::new(axum::http::StatusCode::NOT_FOUND, "feed.issuer", text)
 }

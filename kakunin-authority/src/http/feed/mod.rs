@@ -10,5 +10,5 @@ mod hub;
 mod stream;
 
 pub(crate) use acks::{Acks, Propagation};
-pub(crate) use hub::Hub;
+pub(crate) use hub::{Hub, unknown};
 pub(crate) use stream::Kind;

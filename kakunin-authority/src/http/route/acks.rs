@@ -18,6 +18,7 @@ use crate::http::access::{Caller, Open};
 use crate::http::answer::data;
 use crate::http::body::Members;
 use crate::http::error::Refusal;
+use crate::http::feed::unknown;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::standing::Standing;
@@ -43,6 +44,9 @@ async fn ack(State(service): State<Arc<Service>>, caller: Caller, body: Bytes) -
         (None, None) => return Err(Refusal::invalid("`agent` is missing: a key is no agent")),
     };
     let agent = good(&service, &caller, &who).await?;
+    if service.shown.whose(issuer).is_some_and(|whose| whose != *caller.tenant()) {
+        return Err(unknown());
+    }
     let kept = |since| service.feeds.kept(issuer, since, epoch);
     let highest = service.acks.take(agent, issuer, epoch, now, kept)?;
     // An order that was carried out meanwhile forgot the agent before it was taken down.

@@ -13,24 +13,30 @@ use crate::http::access::Open;
 use crate::http::answer::{accepts, public};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
+use crate::http::shown::{WHOSE, Whose};
 use crate::http::table::Row;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        Row::api(Method::GET, "/ca", Open::Everyone, "The root certificate", || get(root)),
+        Row::api(Method::GET, "/ca", Open::Everyone, "The root certificate", || get(root)).asks(WHOSE),
         Row::api(
             Method::GET,
             "/ca/chain",
             Open::Everyone,
             "The issuing authority's certificate and the root's",
             || get(chain),
-        ),
+        )
+        .asks(WHOSE),
     ]
 }
 
 /// The root. Trust it because somebody you trust gave you its thumbprint, not because it is answered here.
-async fn root(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let published = service.published()?;
+async fn root(
+    State(service): State<Arc<Service>>,
+    whose: Whose,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let published = service.shown.asked(&whose)?;
     let pem = published.root_pem();
     if accepts(&headers, PEM) {
         return Ok(public(&headers, "application/x-pem-file", pem.as_bytes().to_vec()));
@@ -47,8 +53,12 @@ async fn root(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result
 }
 
 /// The issuing authority and the root above it.
-async fn chain(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let published = service.published()?;
+async fn chain(
+    State(service): State<Arc<Service>>,
+    whose: Whose,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let published = service.shown.asked(&whose)?;
     let pem = [published.issuing_pem(), published.root_pem()].concat();
     if accepts(&headers, PEM) {
         return Ok(public(&headers, "application/x-pem-file", pem.into_bytes()));

@@ -106,7 +106,7 @@ fn shown(
     list: u64,
 ) -> Result<Response, Refusal> {
     let mut row = shape::certificate(issued, caller.tenant().as_str(), (service.clock)());
-    let published = service.published()?;
+    let published = service.published_of(caller.tenant())?;
     let der = issued.der.as_deref().ok_or_else(Refusal::internal)?;
     if let Some(members) = row.as_object_mut() {
         let chain = [published.issuing_pem(), published.root_pem()].concat();
@@ -129,7 +129,7 @@ pub(crate) async fn made(service: &Service, caller: &Caller, entry: &AuditEntry)
     Ok(match (issued.next(), issued.next()) {
         (None, _) => Made::Nothing,
         (Some(one), None) => {
-            let number = service.published()?.list().number;
+            let number = service.published_of(caller.tenant())?.list().number;
             Made::This(shown(service, caller, one, number)?)
         }
         _ => Made::Unsure,

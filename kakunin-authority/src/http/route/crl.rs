@@ -13,6 +13,7 @@ use crate::http::answer::{accepts, public_as};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
 use crate::http::shelf::Part;
+use crate::http::shown::{WHOSE, Whose};
 use crate::http::table::Row;
 use crate::publish::Published;
 
@@ -20,29 +21,39 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         Row::api(Method::GET, "/crl", Open::Everyone, "The issuing authority's revocation list", || {
             get(current)
-        }),
+        })
+        .asks(WHOSE),
         Row::api(Method::GET, "/crl/all", Open::Everyone, "Every revocation list that is needed", || {
             get(all)
-        }),
+        })
+        .asks(WHOSE),
     ]
 }
 
 /// The list of the current issuing authority, as PEM or DER.
-async fn current(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn current(
+    State(service): State<Arc<Service>>,
+    whose: Whose,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     match accepts(&headers, &["application/pkix-crl", "application/x-pkcs7-crl"]) {
-        true => read(&headers, &service, Part::Der),
-        false => read(&headers, &service, Part::Pem),
+        true => read(&headers, &service, &whose, Part::Der),
+        false => read(&headers, &service, &whose, Part::Pem),
     }
 }
 
 /// Every list that someone can still need, as PEM blocks: what a guard reads as its `lists.pem`.
-async fn all(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    read(&headers, &service, Part::All)
+async fn all(
+    State(service): State<Arc<Service>>,
+    whose: Whose,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    read(&headers, &service, &whose, Part::All)
 }
 
 /// An answer that has none of the octets until they are taken.
-fn read(headers: &HeaderMap, service: &Service, part: Part) -> Result<Response, Refusal> {
-    let (published, reading) = service.reading(part)?;
+fn read(headers: &HeaderMap, service: &Service, whose: &Whose, part: Part) -> Result<Response, Refusal> {
+    let (published, reading) = service.reading(whose, part)?;
     let (media, tag) = match part {
         Part::Der => ("application/pkix-crl", format!("{}-der", published.tag())),
         Part::Pem => ("application/x-pem-file", published.tag().to_hex()),

@@ -38,8 +38,10 @@ async fn health() -> Response {
 async fn ready(State(service): State<Arc<Service>>) -> Response {
     let mut lacks = Vec::new();
     match service.published() {
-        Ok(published) if published.next_update() > (service.clock)() => {}
-        Ok(_) => lacks.push("the revocation list has ended"),
+        Ok(_) if service.shown.has_ended((service.clock)()) => {
+            lacks.push("the revocation list has ended");
+        }
+        Ok(_) => {}
         Err(_) => lacks.push("no revocation list is published yet"),
     }
     if behind(&service) > CLOCK_TOLERANCE {
@@ -124,7 +126,7 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
         "# HELP kakunin_lists_octets Octets of lists in memory, older ones that somebody still reads with them.\n\
          # TYPE kakunin_lists_octets gauge\n\
          kakunin_lists_octets {}\n",
-        service.published.octets()
+        service.shown.octets()
     ));
     for (name, help) in [
         ("connections", "Connections that came in."),

@@ -19,5 +19,6 @@ pub(crate) mod receipts;
 pub(crate) mod risk;
 pub(crate) mod sign;
 pub(crate) mod standing;
+pub(crate) mod tenants;
 pub(crate) mod verify;
 pub(crate) mod webhooks;

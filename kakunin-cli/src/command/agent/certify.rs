@@ -67,7 +67,7 @@ impl Certify {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let days = Days::new(self.days)?;
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service()? {
+        if let Some(service) = self.remote.service(common)? {
             return self.send(&service);
         }
         let request = self.csr.as_deref().map(read).transpose()?;

@@ -48,7 +48,7 @@ impl Create {
         let days = Days::new(self.days)?;
         let draft = read_scope(&self.scope)?;
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service()? {
+        if let Some(service) = self.remote.service(common)? {
             return self.send(&service);
         }
         let any = if self.allow_any { AnyAction::Allow } else { AnyAction::Refuse };

@@ -1,5 +1,4 @@
 use clap::Args;
-use kakunin_authority::access::TenantId;
 #[cfg(feature = "serve")]
 use serde_json::Value;
 use serde_json::json;
@@ -23,11 +22,11 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service()? {
+        if let Some(service) = self.remote.service(common)? {
             return all(&service);
         }
         let store = common.home().records()?;
-        let tenant = TenantId::default();
+        let tenant = common.tenant(store.as_ref())?;
         let (mut agents, mut lines) = (Vec::new(), Vec::new());
         for agent in store.agents(&tenant)? {
             let end =

@@ -73,7 +73,7 @@ impl Renew {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let (days, hours) = (Days::new(self.days)?, Hours::new(self.hours)?);
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.for_proofs()? {
+        if let Some(service) = self.remote.for_proofs(common)? {
             return self.send(&service);
         }
         let scope = self.scope.as_deref().map(read_scope).transpose()?;

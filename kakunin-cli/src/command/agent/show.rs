@@ -1,6 +1,5 @@
 use clap::Args;
 use kakunin_authority::Who;
-use kakunin_authority::access::TenantId;
 use kakunin_authority::authority::find;
 use kakunin_core::scope::Scope;
 use serde_json::{Value, json};
@@ -25,11 +24,11 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service()? {
+        if let Some(service) = self.remote.service(common)? {
             return self.ask(&service);
         }
         let store = common.home().records()?;
-        let tenant = TenantId::default();
+        let tenant = common.tenant(store.as_ref())?;
         let agent = find(store.as_ref(), &tenant, &self.who)?;
         let scope = Scope::from_der(&agent.scope).map_err(Failure::cannot)?;
         let certificates = store.certificates(&tenant, agent.id)?;

@@ -35,7 +35,7 @@ impl Token {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
         let minutes = Minutes::new(self.minutes)?;
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service()? {
+        if let Some(service) = self.remote.service(common)? {
             return self.send(&service);
         }
         let own = common.home().passphrase();

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use kakunin_authority::access::{ActorKind, TenantId};
+use kakunin_authority::access::ActorKind;
 use kakunin_authority::audit_export::{AuditFormat, AuditSelection};
 use kakunin_core::time::UnixTime;
 use serde_json::json;
@@ -49,7 +49,7 @@ impl Export {
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
         let selection = AuditSelection {
-            tenant: TenantId::default(),
+            tenant: authority.tenant().clone(),
             from: self.from,
             to: self.to,
             what: self.event_type.clone(),

@@ -41,6 +41,8 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("post", "/agents/{id}/resume", Some(&["revoker"])),
     ("post", "/agents/{id}/revoke", Some(&["revoker"])),
     ("post", "/agents/{id}/halt", Some(&["revoker"])),
+    ("get", "/tenants", Some(&[])),
+    ("post", "/tenants", Some(&[])),
     ("get", "/keys", Some(&[])),
     ("post", "/keys", Some(&[])),
     ("delete", "/keys/{prefix}", Some(&[])),

@@ -12,6 +12,7 @@ use kakunin_core::time::UnixTime;
 use serde_json::Value;
 
 use super::office::Office;
+use super::web::Request;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
@@ -135,14 +136,19 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Begins with the list that the service has now; gives the serial number of the agent's newest certificate, too.
     pub(super) fn of(office: &Office<'_>, agent: &str) -> (Self, SerialNumber) {
-        let known = office.get_as_owner(&format!("/v1/agents/{agent}")).json();
+        Self::as_of(office, agent, office.owner(), "")
+    }
+
+    /// The same by another key, with the lists of whom `whose` names.
+    pub(super) fn as_of(office: &Office<'_>, agent: &str, key: &str, whose: &str) -> (Self, SerialNumber) {
+        let known = office.send(&Request::get(&format!("/v1/agents/{agent}")).bearer(key)).json();
         let serial = known.pointer("/data/certificates/0/serial_number").and_then(Value::as_str);
         let serial = serial.unwrap().to_lowercase();
         let serial = SerialNumber::parse(&serial).unwrap();
         let directory = office.path(&format!("agents/{agent}/chain.pem"));
         let chain = std::fs::read(directory).unwrap();
         let issuing = CaCertificate::decode(ders(&chain).first().unwrap(), CaRole::Issuing).unwrap();
-        let lists = ders(&office.get("/v1/crl/all").body);
+        let lists = ders(&office.get(&format!("/v1/crl/all{whose}")).body);
         let mut followers = lists.iter().filter_map(|list| Follower::new(&issuing, list).ok());
         let follower = followers.next().unwrap();
         let nonce = [7; 16];

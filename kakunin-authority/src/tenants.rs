@@ -1,0 +1,113 @@
+//! The tenants of an authority: each has an issuing authority of its own below the one root.
+//!
+//! Whoever pins the issuing authority of one tenant believes no agent of another, and needs no list of another. An
+//! authority acts in the name of one tenant at a time: what it names, issues, lists and publishes is of that one.
+
+use kakunin_core::certificate::CaCertificate;
+use kakunin_core::time::UnixTime;
+
+use crate::access::TenantId;
+use crate::authority::{Authority, AuthorityError, Hours, Issuing};
+use crate::publish::Publication;
+use crate::store::IssuerId;
+
+/// A tenant that was just made.
+#[derive(Debug)]
+pub struct Founded {
+    /// Its name.
+    pub tenant: TenantId,
+    /// Its issuing authority.
+    pub issuing: CaCertificate,
+    /// Its first lists.
+    pub publication: Publication,
+}
+
+impl Authority<'_> {
+    /// Every tenant that has an issuing authority, by name.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<TenantId> {
+        let mut tenants: Vec<_> = self.issuing.iter().map(|issuing| issuing.tenant.clone()).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        tenants
+    }
+
+    /// In whose name it acts: the tenant `default`, until [`Authority::act_for`] says otherwise.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Acts in the name of `tenant` from here on.
+    ///
+    /// # Errors
+    /// [`AuthorityError::UnknownTenant`] when it has no issuing authority here; then nothing changed.
+    pub fn act_for(&mut self, tenant: &TenantId) -> Result<(), AuthorityError> {
+        if !self.issuing.iter().any(|issuing| issuing.tenant == *tenant) {
+            return Err(AuthorityError::UnknownTenant { tenant: tenant.clone() });
+        }
+        self.tenant.clone_from(tenant);
+        Ok(())
+    }
+
+    /// Does one thing in the name of `tenant`, which has an issuing authority.
+    pub(crate) fn in_name_of<T>(&mut self, tenant: &TenantId, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.tenant, tenant.clone());
+        let done = act(self);
+        self.tenant = before;
+        done
+    }
+
+    /// Makes a tenant with an issuing authority of its own, and publishes its first lists. Needs the root's key, which is
+    /// forgotten afterwards.
+    ///
+    /// # Errors
+    /// [`AuthorityError::TenantTaken`]; [`AuthorityError::RootClosed`] when the root's key is not here or does not open;
+    /// otherwise what could not be recorded or written. A tenant whose first lists could not be written exists: publishing
+    /// again writes them.
+    pub fn create_tenant(
+        &mut self,
+        tenant: &TenantId,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<Founded, AuthorityError> {
+        if self.store.tenant_since(tenant)?.is_some() {
+            return Err(AuthorityError::TenantTaken { tenant: tenant.clone() });
+        }
+        if let Err(cause) = self.keys.signer(IssuerId::ROOT) {
+            return Err(AuthorityError::RootClosed { tenant: tenant.clone(), cause: Box::new(cause) });
+        }
+        let (record, certificate, key) = self.next_issuing(tenant, now)?;
+        self.keys.close_root();
+        let id = record.id;
+        // Both or none: a tenant without an issuing authority could do nothing.
+        self.store.batch(&mut |store| {
+            store.add_tenant(tenant, now)?;
+            store.add_issuers(std::slice::from_ref(&record))
+        })?;
+        self.keys.open.insert(id, key);
+        let issuing = certificate.clone();
+        self.issuing.push(Issuing { id, tenant: tenant.clone(), certificate, revoked: false });
+        let publication = self.in_name_of(tenant, |authority| authority.publish(hours, now))?;
+        self.renew_feed_keys(now)?;
+        Ok(Founded { tenant: tenant.clone(), issuing, publication })
+    }
+
+    /// Publishes for every tenant, and answers what it published for the one in whose name it acts.
+    ///
+    /// # Errors
+    /// As [`Authority::publish`], of the first tenant for which it failed; those after it were tried all the same.
+    pub fn publish_all(&mut self, hours: Hours, now: UnixTime) -> Result<Publication, AuthorityError> {
+        let published = self.publish(hours, now);
+        let mut failed = None;
+        for tenant in self.tenants().into_iter().filter(|tenant| *tenant != self.tenant).collect::<Vec<_>>() {
+            if let Err(error) = self.in_name_of(&tenant, |authority| authority.publish(hours, now)) {
+                failed.get_or_insert(error);
+            }
+        }
+        match failed {
+            Some(error) => published.and(Err(error)),
+            None => published,
+        }
+    }
+}
