@@ -6,6 +6,6 @@ source "$(dirname "$0")/env.sh"
 tests() { cargo test -p kakunin-authority -p kakunin-cli --locked --test it -- "$@"; }
 
 many="${1:?how many kills and restarts}"
-tests store:: nodes::
+tests store:: nodes:: guards_of_a_leader
 KAKUNIN_TEST_POSTGRES_KILLS="$many" tests killed_on_postgresql --nocapture
 KAKUNIN_TEST_POSTGRES_RESTARTS="$many" tests restarts:: --nocapture

@@ -76,6 +76,10 @@ impl Second {
         second
     }
 
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn address(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
@@ -91,7 +95,7 @@ impl Second {
     }
 
     /// Waits until it leads, and says how long that took.
-    fn leads(&self) -> Duration {
+    pub(super) fn leads(&self) -> Duration {
         let start = Instant::now();
         wait("the second node leads", || {
             let ready = self.try_send(&Request::get("/ready"))?;

@@ -1,5 +1,7 @@
 //! What may happen to a service that is in use, and what everyone who was answered may still believe then.
 
 mod disk;
+#[cfg(feature = "postgres")]
+mod guards;
 mod kills;
 mod told;
