@@ -357,6 +357,7 @@ impl<'a> Authority<'a> {
         self.marks.check_orders(self.store.as_ref())?;
         self.marks.set_orders(self.store.audit_head()?);
         self.marks.keep(&self.home)?;
+        self.home.make_public_of(&self.tenant)?;
         publish::write(&self.home.public_of(&self.tenant), &published)?;
         // Only what is on the disk is shown.
         self.published.insert(self.tenant.clone(), Arc::new(published));

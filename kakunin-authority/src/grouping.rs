@@ -162,7 +162,7 @@ mod tests {
         // Nothing is published yet, and whoever would answer now would say what is not so.
         assert_eq!(authority.published().unwrap().list().number, before.number);
         assert_eq!((authority.asking(), authority.owes()), (3, true));
-        authority.end_group().unwrap();
+        assert!(authority.end_group().is_empty());
         assert_eq!((authority.asking(), authority.owes()), (0, false));
         let list = authority.published().unwrap().list().clone();
         assert_eq!(list.number, before.number + 1, "one list for all of them");
@@ -176,18 +176,62 @@ mod tests {
         assert_eq!(authority.store.waiting_changes(issuer).unwrap(), []);
         // A group of its own, and none: the numbers go on.
         authority.begin_group();
-        authority.end_group().unwrap();
+        assert!(authority.end_group().is_empty());
         assert_eq!(order(&mut authority, &agents[1], Order::Resume).publication.number, list.number + 1);
         // One whose list could not be written is owed, and the next one says it.
         authority.begin_group();
         let late = order(&mut authority, &agents[1], Order::Suspend);
         let public = home.public();
         std::fs::rename(&public, public.with_extension("gone")).unwrap();
-        assert!(authority.end_group().is_err());
+        assert_eq!(authority.end_group().len(), 1);
         assert!(authority.owes());
         std::fs::rename(public.with_extension("gone"), &public).unwrap();
         let next = authority.publish(Hours::default(), now.plus(2)).unwrap();
         assert!(!authority.owes() && next.number > late.publication.number);
         assert_eq!(next.feeds[0].epoch, late.told.unwrap().epoch);
+    }
+
+    #[test]
+    fn what_cannot_be_published_for_one_tenant_fails_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources, now, Hours::default()).unwrap().0;
+        let (ours, theirs) = (TenantId::default(), TenantId::parse("acme").unwrap());
+        let _ = authority.create_tenant(&theirs, Hours::default(), now).unwrap();
+        let none = |_: &str| Err(std::io::Error::other("none"));
+        let draft = DraftScope::parse("actions = [\"read:*\"]", &none).unwrap();
+        let name = AgentName::parse("billing").unwrap();
+        let numbers = |authority: &mut Authority<'_>| {
+            [&ours, &theirs].map(|tenant| authority.all_published().get(tenant).unwrap().list().number)
+        };
+        for tenant in [&ours, &theirs] {
+            authority.act_for(tenant).unwrap();
+            let _ = authority.create(&name, &draft, AnyAction::Refuse, now).unwrap();
+        }
+        let before = numbers(&mut authority);
+        // The lists of one cannot be written: a file is where its folder should be.
+        let folder = home.public_of(&theirs);
+        std::fs::rename(&folder, folder.with_extension("gone")).unwrap();
+        std::fs::write(&folder, "").unwrap();
+        authority.begin_group();
+        for tenant in [&theirs, &ours] {
+            authority.act_for(tenant).unwrap();
+            let who = Who::Name(name.clone());
+            let _ = authority.order(&who, Order::Revoke, "", Hours::default(), now.plus(1)).unwrap();
+        }
+        let failed = authority.end_group();
+        assert_eq!(failed.keys().collect::<Vec<_>>(), [&theirs]);
+        assert_eq!(numbers(&mut authority), [before[0] + 1, before[1]]);
+        assert_eq!((authority.owes_of(&ours), authority.owes_of(&theirs)), (false, true));
+        assert_eq!(*authority.tenant(), ours, "it acts for whom it acted before");
+        // Put right, it is owed and published by the next one.
+        std::fs::remove_file(&folder).unwrap();
+        let _ = authority.publish_all(Hours::default(), now.plus(2)).unwrap();
+        assert!(!authority.owes() && numbers(&mut authority)[1] > before[1]);
     }
 }

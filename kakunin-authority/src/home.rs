@@ -141,6 +141,17 @@ impl Home {
         if *tenant == TenantId::default() { public } else { public.join("tenants").join(tenant.as_str()) }
     }
 
+    /// Makes the folder of a tenant; that of every home was made with it.
+    pub(crate) fn make_public_of(&self, tenant: &TenantId) -> Result<(), FileError> {
+        let public = self.public();
+        // Who took that away gets no other one in its place: nobody reads there.
+        if *tenant == TenantId::default() || !public.exists() {
+            return Ok(());
+        }
+        files::make_directory(&public.join("tenants"), Readers::Everyone)?;
+        files::make_directory(&self.public_of(tenant), Readers::Everyone)
+    }
+
     /// The published lists of a tenant, as an absolute path for agents to keep.
     ///
     /// # Errors

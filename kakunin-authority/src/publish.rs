@@ -229,7 +229,6 @@ pub(crate) struct Period {
 
 /// Writes the public files, lists last: whoever sees them finds the certificates they belong to.
 pub(crate) fn write(public: &Path, published: &Published) -> Result<(), AuthorityError> {
-    files::make_directory(public, Readers::Everyone)?;
     for (name, text) in [
         ("ca.pem", published.root_pem()),
         ("chain.pem", published.issuing_pem()),
