@@ -292,7 +292,7 @@ mod tests {
         let octets: Vec<u8> =
             (0..10_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for length in (1..200).chain([4_799, 4_800, 4_801, 10_000]) {
-            let der = octets.get(..length).unwrap();
+            let der = &octets[..length];
             let theirs = der::pem::encode_string("X509 CRL", der::pem::LineEnding::LF, der).unwrap();
             assert_eq!(to_pem("X509 CRL", der).unwrap(), theirs, "{length}");
         }

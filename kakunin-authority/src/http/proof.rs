@@ -306,7 +306,7 @@ mod tests {
         let from_one: Vec<_> = (2..=u8::MAX).filter_map(|number| take(number, from(250))).collect();
         assert_eq!(from_one.len(), FROM_ONE, "whoever it is said to be");
         assert!(take(255, from(251)).is_some() && take(255, None).is_some());
-        assert!(OF_ONE + FROM_ONE < BODIES);
+        const { assert!(OF_ONE + FROM_ONE < BODIES) };
         drop((of_one, from_one));
         assert!(senders.are_free());
     }

@@ -191,7 +191,7 @@ mod tests {
         let draft = DraftScope::parse("actions = [\"read:*\"]", &none).unwrap();
         let name = AgentName::parse("billing").unwrap();
         let who = Who::Id(authority.create(&name, &draft, AnyAction::Refuse, now).unwrap().id);
-        let mut certify = |authority: &mut Authority<'_>, comeback| {
+        let certify = |authority: &mut Authority<'_>, comeback| {
             let key = SoftKey::generate(Algorithm::P256).unwrap().0.public().clone();
             let grant = Grant { key: GrantKey::Held(key), days: Days::WEEK, comeback };
             let granted = authority.grant(&who, &grant, Hours::default(), now).unwrap();
