@@ -428,13 +428,17 @@ pub(crate) fn read_request(pem: &[u8]) -> Result<PublicKey, AuthorityError> {
     let key = PublicKey::from_spki(&request.info.public_key.to_der().map_err(encode)?);
     let key =
         key.map_err(|_| AuthorityError::Request("its key is neither P-256 (named curve) nor Ed25519"))?;
-    if request.algorithm.oid != key.algorithm().signature_oid() {
+    // RFC 5758 section 3.2 and RFC 8410 section 3: parameters are absent.
+    if request.algorithm.oid != key.algorithm().signature_oid() || request.algorithm.parameters.is_some() {
         return Err(AuthorityError::Request("it is signed with another algorithm than its key's"));
     }
     // The signed bytes are taken from the document, not encoded anew.
     let (_, der) = der::pem::decode_vec(pem).map_err(|_| AuthorityError::Request("it is not PEM"))?;
     let outer = <Vec<der::asn1::Any>>::from_der(&der).map_err(encode)?;
-    let info = outer.first().ok_or(AuthorityError::Request("it is empty"))?.to_der().map_err(encode)?;
+    let [info, _, _] = outer.as_slice() else {
+        return Err(AuthorityError::Request("it has more than its three members"));
+    };
+    let info = info.to_der().map_err(encode)?;
     let signature =
         request.signature.as_bytes().ok_or(AuthorityError::Request("its signature has loose bits"))?;
     key.verify_x509(&info, signature)

@@ -4,4 +4,5 @@ mod disk;
 #[cfg(feature = "postgres")]
 mod guards;
 mod kills;
+mod requests;
 mod told;
