@@ -23,8 +23,14 @@ pub(crate) struct Shelf(Mutex<VecDeque<Arc<Published>>>);
 impl Shelf {
     /// Puts the newest lists there, and takes off what nobody reads or does not fit any more.
     pub(crate) fn put(&self, newest: Arc<Published>) {
+        self.put_beside(newest, 1);
+    }
+
+    /// The same where so many shelves, this one among them, share the room for older lists: each tenant has one, and
+    /// strangers can read all of them.
+    pub(crate) fn put_beside(&self, newest: Arc<Published>, shelves: usize) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut left = room(newest.octets());
+        let mut left = room(newest.octets(), shelves);
         let mut kept = VecDeque::from([newest]);
         while let Some(older) = lists.pop_back() {
             // Readers have a weak reference each.
@@ -56,8 +62,8 @@ impl Shelf {
 }
 
 /// How much older lists may take beside newest ones of so many octets: a download must not be cut off by each revocation.
-fn room(newest: usize) -> usize {
-    newest.saturating_mul(2).max(OLDER)
+fn room(newest: usize, shelves: usize) -> usize {
+    newest.saturating_mul(2).max(OLDER / shelves.max(1))
 }
 
 /// Which part of the lists an answer has.
@@ -212,6 +218,25 @@ mod tests {
                     break;
                 }
             }
+        });
+    }
+
+    #[test]
+    fn shelves_share_the_room_for_older_lists_and_a_download_has_its_own() {
+        with_authority(|authority| {
+            let (shared, alone) = (Shelf::default(), Shelf::default());
+            let mut slow = Vec::new();
+            for fill in 1..=9 {
+                let newest = lists(authority, 5 << 20, fill);
+                slow.push(Reading::new(&newest, Part::All));
+                alone.put(Arc::clone(&newest));
+                shared.put_beside(newest, 100);
+            }
+            let each = alone.newest().unwrap().octets();
+            // What was read when two newer ones came is still there.
+            assert!((2 * each..=3 * each).contains(&shared.octets()), "{}", shared.octets());
+            assert!(alone.octets() > 2 * shared.octets());
+            drop(slow);
         });
     }
 

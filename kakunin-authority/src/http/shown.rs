@@ -33,10 +33,11 @@ struct State {
 impl Shown {
     /// Lets readers see what the authority published last.
     pub(crate) fn take_up(&self, authority: &Authority<'_>) {
-        for (tenant, newest) in authority.all_published() {
+        let all = authority.all_published();
+        for (tenant, newest) in all {
             match self.of(tenant) {
                 Some(shelf) if shelf.newest().is_some_and(|shown| Arc::ptr_eq(&shown, newest)) => {}
-                Some(shelf) => shelf.put(Arc::clone(newest)),
+                Some(shelf) => shelf.put_beside(Arc::clone(newest), all.len()),
                 None => {
                     let shelf = Arc::<Shelf>::default();
                     shelf.put(Arc::clone(newest));

@@ -16,4 +16,5 @@ mod progress;
 mod receipts;
 #[cfg(feature = "serve")]
 mod service;
+mod tenants;
 mod verdicts;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use kakunin_authority::standing::Order;
 use kakunin_client::{AlarmKind, Transport};
+use kakunin_core::certificate::{CaCertificate, CaRole};
 
 use crate::desk::{Desk, Manner, ask, becomes, lists_in, until};
 
@@ -31,6 +32,11 @@ fn what_the_authority_orders_reaches_the_guard() {
     }
     assert_eq!(client.status().epoch, Some(3));
     assert_eq!(desk.asked("/v1/crl/all"), 1, "changes need no list");
+    // By its own issuing authority: the service may have others, whose lists say nothing of this agent.
+    let issuing = desk.books().enrolled.papers.chain[0].clone();
+    let issuing = CaCertificate::decode(&issuing, CaRole::Issuing).unwrap().decoded().key().key_id();
+    let asked = format!("GET /v1/crl/all?issuer={issuing} ");
+    assert!(desk.books().asked.iter().any(|line| line.starts_with(&asked)), "{:?}", desk.books().asked);
     assert_eq!(desk.asked("/v1/feed"), 1);
     drop(client);
     until("the stream ends with the client", || desk.asked("/v1/feed") == 1);
