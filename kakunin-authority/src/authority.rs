@@ -307,16 +307,21 @@ impl<'a> Authority<'a> {
         self.group.owe(change.tenant);
         match self.store.change_standing(change) {
             Ok(changes) => {
-                for change in &changes {
-                    self.listed.note(change);
-                    self.feeds.owe(change);
-                }
+                self.take_up(&changes);
                 Ok(changes)
             }
             Err(error) => {
                 self.listed.forget();
                 Err(error.into())
             }
+        }
+    }
+
+    /// Notes for the next lists and feeds what was recorded.
+    pub(crate) fn take_up(&mut self, changes: &[FeedChange]) {
+        for change in changes {
+            self.listed.note(change);
+            self.feeds.owe(change);
         }
     }
 

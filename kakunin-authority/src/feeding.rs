@@ -17,10 +17,12 @@ use kakunin_core::time::UnixTime;
 use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, Issuing};
 use crate::feed::{FeedKey, FeedKeyError, PreparedFeed, SignedChange, entry};
+use crate::publish::Publication;
 use crate::standing::{Reason, Standing};
 #[cfg(feature = "http")]
 use crate::store::FeedItem;
 use crate::store::{FeedChange, FeedEntry, FeedPosition, IssuerId, NewFeedKey, Store, StoreError};
+use crate::term::Hours;
 
 /// Whether the lists of an authority ask for its feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +168,35 @@ impl Authority<'_> {
             self.feed_key(id, now)?;
         }
         Ok(())
+    }
+
+    /// Takes every feed key of the tenant in whose name it acts out of use at once: the feeds tell it by a new key, and the lists name the old ones. Says how
+    /// many they were.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when a key does not open, or nothing can be recorded or published; the same order given again
+    /// publishes what was recorded.
+    pub fn replace_feed_keys(
+        &mut self,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<(Publication, usize), AuthorityError> {
+        let live = self.live(now)?;
+        // What is recorded must also be signed.
+        for id in &live {
+            self.keys.signer(*id)?;
+        }
+        let (mut revoked, tenant) = (0, self.tenant.clone());
+        self.group.owe(&tenant);
+        for id in live {
+            let changes = self.store.revoke_feed_keys(id, now)?;
+            revoked += changes.iter().map(|change| change.entries.len()).sum::<usize>();
+            self.take_up(&changes);
+            if let Some(live) = self.feeds.live.get_mut(&id) {
+                live.key = None;
+            }
+        }
+        Ok((self.publish(hours, now)?, revoked))
     }
 
     /// Signs what changed and is not told yet, and says what the next list of `id` has to say about the feed.

@@ -5,9 +5,10 @@
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::SerialNumber;
-use kakunin_core::time::Validity;
+use kakunin_core::time::{UnixTime, Validity};
 
-use super::{IssuerId, StoreError};
+use super::{FeedChange, FeedEntry, IssuerId, StoreError};
+use crate::standing::{Reason, Standing};
 
 /// The keys of the feeds.
 pub trait FeedKeys {
@@ -29,7 +30,28 @@ pub trait FeedKeys {
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
     fn feed_key(&self, issuer: IssuerId, key: Digest) -> Result<Option<FeedKeyRecord>, StoreError>;
+
+    /// Revokes every feed key of an issuer that was recorded so far and has not ended at `at`, under the next epochs of its
+    /// feed. From here on [`super::Certificates::each_listed`] names them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be made durable.
+    fn revoke_feed_keys(&mut self, issuer: IssuerId, at: UnixTime) -> Result<Vec<FeedChange>, StoreError>;
 }
+
+/// Keys that are taken out of use, as a feed tells it.
+pub(super) fn revoked(serials: &[SerialNumber], at: UnixTime) -> impl Iterator<Item = Vec<FeedEntry>> {
+    let entry = move |serial: &SerialNumber| FeedEntry {
+        serial: *serial,
+        standing: Standing::Revoked,
+        since: at,
+        reason: REVOKED,
+    };
+    serials.chunks(FeedChange::MOST_ENTRIES).map(move |some| some.iter().map(entry).collect())
+}
+
+/// Why: nobody takes a feed key out of use before its day is over but for this.
+pub(super) const REVOKED: Reason = Reason::KeyCompromise;
 
 /// A feed key that is about to be certified.
 #[derive(Clone, Copy, Debug)]

@@ -262,6 +262,10 @@ impl Follower {
 
     /// Goes on from a newer list of the same authority, given in DER.
     ///
+    /// Where the list contradicts a change whose key it names, the list is believed: somebody else had that key. What came
+    /// from there on counts for nothing then, but that whatever it revoked stays revoked, and neither does the connection:
+    /// this is stale until a new one says what is so.
+    ///
     /// # Errors
     /// [`Refusal`] when it is none, asks for no feed, or contradicts what is known; everything stays as it was then.
     pub fn rebase(&mut self, list: &[u8]) -> Result<(), Refusal> {
@@ -269,8 +273,15 @@ impl Follower {
         let policy = base.policy().ok_or(Refusal::NoPolicy)?;
         ListMark::of(&self.base).allows(&base)?;
         let head = policy.head();
-        if let Some(at) = self.certain_head_at(head.epoch()) {
-            follows(at, head)?;
+        if let Some(at) = self.certain_head_at(head.epoch())
+            && let Err(contradiction) = follows(at, head)
+        {
+            if !self.doubts_by(&base, head.epoch()) {
+                return Err(contradiction.into());
+            }
+            self.changes.clear();
+            self.certain = 0;
+            (self.connection, self.ahead, self.proven) = (Connection::None, None, None);
         }
         // What nobody vouched for goes; what it revoked stays revoked.
         self.changes.truncate(self.certain);
@@ -283,7 +294,27 @@ impl Follower {
         let proven = self.proven;
         self.confirm(i64::MIN);
         self.proven = proven;
+        self.free_keys();
         Ok(())
+    }
+
+    /// Whether a change up to `epoch` is by a key that `list` holds or revokes.
+    fn doubts_by(&self, list: &RevocationList, epoch: u64) -> bool {
+        let mut told = self.changes.iter().filter(|item| item.head().epoch() <= epoch);
+        told.any(|item| {
+            let key = self.keys.get(item.key());
+            key.is_some_and(|key| list.standing(&key.certificate.decoded().serial()) != Standing::Good)
+        })
+    }
+
+    /// Lets go of the keys that nobody needs: what they signed is in the list, and the present key is one of the newest.
+    fn free_keys(&mut self) {
+        let begins = |key: &Key| key.certificate.decoded().validity().not_before;
+        let mut newest: Vec<_> = self.keys.values().map(begins).collect();
+        newest.sort_unstable_by(|one, other| other.cmp(one));
+        let since = newest.get(NEWEST_KEYS - 1).copied();
+        let signed: HashSet<Digest> = self.changes.iter().map(|item| *item.key()).collect();
+        self.keys.retain(|id, key| signed.contains(id) || since.is_none_or(|since| begins(key) >= since));
     }
 
     /// The list it stands on.
@@ -473,3 +504,5 @@ impl Refusal {
 const DRIFT: i64 = 2_000;
 /// A key a day for two months.
 const MAX_KEYS: usize = 64;
+/// Nodes that take turns may have signed at once; the present key is among so many.
+const NEWEST_KEYS: usize = 8;

@@ -385,6 +385,77 @@ fn a_feed_key_that_is_held_or_revoked_says_nothing_more() {
     assert_eq!(refused.unwrap_err().code(), "feed.certificate", "not valid yet");
 }
 
+/// A69: whoever stole the feed key let a held agent go on, and told nobody but this follower.
+#[test]
+fn a_list_that_names_a_stolen_feed_key_is_believed_against_what_that_key_forged() {
+    let mut world = World::new();
+    let mut follower = world.connected(0);
+    follower.take(&world.change(1_000, &[(1, Standing::Held)]), 1_010).unwrap();
+    let forged = world.sign(2_000, world.head, Content::Change(entries(&[(1, Standing::Good)])));
+    assert_eq!(follower.take(&forged, 2_010).unwrap(), Progress::Current);
+    assert_eq!(follower.standing(&serial(1)), Standing::Good);
+    // The authority takes the key out of use: a change by the next one says so, and the list.
+    let next = feed_key();
+    let mut content = entries(&[(2, Standing::Revoked)]);
+    content[0].serial = SerialNumber::from_der_content(&[0x4f; 16]).unwrap();
+    let line = world.item(3_000, world.head, Content::Change(content)).sign(&signer(&next)).unwrap();
+    world.signer = signer(&next);
+    let before = world.head;
+    world.head = UnverifiedItem::parse(&line).unwrap().verify(world.signer.public()).unwrap().head();
+    let held = Some(rcgen::RevocationReason::CertificateHold);
+    let named = |stolen: bool| {
+        let stolen = stolen.then(|| entry(&[0x4f; 16], None));
+        world.naming(2, world.head, stolen.into_iter().chain([entry(&[1], held)]).collect())
+    };
+    // Two histories under one key that nobody named are a fork, and a list that ends before the forgery undoes nothing.
+    assert_eq!(follower.rebase(&named(false)).unwrap_err().code(), "feed.equivocation");
+    let mut early = follower.clone();
+    early.rebase(&world.naming(2, before, vec![entry(&[0x4f; 16], None), entry(&[1], held)])).unwrap();
+    assert_eq!((early.changes().count(), early.standing(&serial(1))), (1, Standing::Good));
+    follower.rebase(&named(true)).unwrap();
+    assert_eq!((follower.head(), follower.standing(&serial(1))), (world.head, Standing::Held));
+    // Nothing is fresh before the next key has said so on a connection of its own.
+    assert_eq!(follower.fresh_until(), None);
+    let stolen = world.certificate.clone();
+    assert_eq!(follower.certify(&stolen, now(), 0).unwrap_err().code(), "feed.certificate");
+    assert_eq!(code(follower.take(&forged, 3_010)), "feed.certificate");
+    let certificate = certificate(&world.authority, &next, |params| {
+        params.serial_number = Some(vec![0x50; 16].into());
+    });
+    follower.certify(&certificate, now(), 0).unwrap();
+    assert_eq!(code(follower.take(&world.beat(4_000), 4_010)), "feed.nonce");
+    follower.begin([2; 16], 5_000);
+    assert_eq!(follower.take(&world.first(5_000, [2; 16]), 5_010).unwrap(), Progress::Current);
+    assert_eq!(follower.fresh_until(), Some(65_000));
+}
+
+/// A69
+#[test]
+fn a_newer_list_makes_room_for_feed_keys() {
+    let mut world = World::new();
+    let key = |number: u8| {
+        certificate(&world.authority, &feed_key(), |params| {
+            params.serial_number = Some(vec![0x50, number, 1, 1, 1, 1, 1, 1].into());
+            params.not_before += std::time::Duration::from_secs(u64::from(number));
+        })
+    };
+    let keys: Vec<_> = (0..65).map(key).collect();
+    let mut follower = world.follower();
+    let change = world.change(1_000, &[(1, Standing::Held)]);
+    for certificate in &keys[..63] {
+        follower.certify(certificate, now(), 0).unwrap();
+    }
+    assert!(matches!(follower.certify(&keys[63], now(), 0), Err(Refusal::TooManyKeys)));
+    follower.begin([1; 16], 0);
+    follower.take(&world.first(0, [1; 16]), 0).unwrap();
+    follower.take(&change, 1_010).unwrap();
+    follower.rebase(&world.list(2, FeedHead::START, &[])).unwrap();
+    // Those that are left: of the newest some, and whoever signed what is not in the list.
+    assert_eq!(follower.certificates().count(), 9);
+    follower.certify(&keys[63], now(), 0).unwrap();
+    assert_eq!(follower.take(&world.beat(2_000), 2_010).unwrap(), Progress::Current);
+}
+
 /// C133
 #[test]
 fn another_authoritys_item_under_the_same_feed_key_is_refused() {

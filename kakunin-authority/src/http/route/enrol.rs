@@ -135,6 +135,7 @@ async fn renew(
     let again = service.orders.give(Lane::Ordinary, move |authority| {
         let now = clock();
         asking.still_stands(authority.records(), now)?;
+        authority.act_for(asking.tenant())?;
         let agent = known(authority, &asking, &whom)?;
         match agent.standing == Standing::Good && authority.renewed_enough(&agent, &before, now)?.is_some() {
             true => Ok(Some(authority.renew_elsewhere(&before, Days::DAY, hours, now)?)),

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use kakunin_core::digest::{Digest, unhex};
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::http::access::Open;
-use crate::http::answer::typed;
+use super::standing;
+use crate::authority::Authority;
+use crate::http::access::{Caller, Open};
+use crate::http::answer::{data, typed};
+use crate::http::deed::Intent;
 use crate::http::error::Refusal;
 use crate::http::feed::Kind;
+use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 
@@ -29,7 +34,40 @@ pub(crate) fn rows() -> Vec<Row> {
             get(poll)
         })
         .asks(POLL),
+        Row::api(
+            Method::POST,
+            "/feed/rotate",
+            OWNERS,
+            "Revoke the keys that sign the feeds, and sign by new ones",
+            || post(rotate),
+        )
+        .takes(standing::WHY),
     ]
+}
+
+/// For a key that may be in other hands: whoever listens hears it before the answer.
+async fn rotate(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let text = standing::reason(&body)?;
+    let hours = service.hours;
+    let look = move |_: &Authority<'_>| {
+        let (what, subject) = ("feed.rotate", "feed".to_owned());
+        Ok((Intent { what, subject, before: None, after: None, text }, ()))
+    };
+    let done = service.carry_out(&caller, Lane::Urgent, look, move |authority, (), _, now| {
+        authority.replace_feed_keys(hours, now)
+    });
+    let (publication, revoked) = done.await?;
+    let told = publication.feeds.iter().find(|feed| feed.issuer == publication.issuer);
+    Ok(data(&json!({
+        "revoked": revoked,
+        "list_number": publication.number,
+        "issuer": publication.issuer.to_hex(),
+        "epoch": told.map(|told| told.epoch),
+    })))
 }
 
 type Asked<T> = Result<Query<T>, QueryRejection>;
@@ -99,3 +137,4 @@ const POLL: &[Named] = &[
     NONCE,
     Named::new("wait", "integer", "Seconds to wait for a change: 0 to 30, 0 if not said"),
 ];
+const OWNERS: Open = Open::Roles(&[]);

@@ -102,11 +102,15 @@ impl Certificates for MemoryStore {
         let is_listed = |record: &&CertificateRecord| {
             record.issuer == issuer && record.standing != Standing::Good && record.validity.not_after >= since
         };
-        let mut listed: Vec<_> = self.issued().filter(is_listed).collect();
-        listed.sort_by_key(|record| record.serial);
-        for record in listed {
-            each(ListedCertificate { serial: record.serial, since: record.since, reason: record.reason });
-        }
+        let of = |record: &CertificateRecord| ListedCertificate {
+            serial: record.serial,
+            since: record.since,
+            reason: record.reason,
+        };
+        let mut listed: Vec<_> = self.issued().filter(is_listed).map(of).collect();
+        listed.extend(self.listed_keys(issuer, since));
+        listed.sort_by_key(|listed| listed.serial);
+        listed.into_iter().for_each(each);
         Ok(())
     }
 }

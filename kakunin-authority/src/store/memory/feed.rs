@@ -84,13 +84,18 @@ impl State {
         let mut changes = Vec::new();
         for (issuer, mut entries) in told {
             entries.sort_by_key(|entry| entry.serial);
-            let feed = self.feeds.entry(issuer).or_default();
             for entries in entries.chunks(FeedChange::MOST_ENTRIES) {
-                feed.push(Epoch { entries: entries.to_vec(), item: None });
-                let epoch = u64::try_from(feed.len()).unwrap_or(u64::MAX);
-                changes.push(FeedChange { issuer, epoch, entries: entries.to_vec() });
+                changes.push(self.append(issuer, entries.to_vec()));
             }
         }
         changes
+    }
+
+    /// Writes the next epoch of a feed.
+    pub(super) fn append(&mut self, issuer: IssuerId, entries: Vec<FeedEntry>) -> FeedChange {
+        let feed = self.feeds.entry(issuer).or_default();
+        feed.push(Epoch { entries: entries.clone(), item: None });
+        let epoch = u64::try_from(feed.len()).unwrap_or(u64::MAX);
+        FeedChange { issuer, epoch, entries }
     }
 }

@@ -2,10 +2,13 @@
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::SerialNumber;
-use kakunin_core::time::Validity;
+use kakunin_core::time::{UnixTime, Validity};
 
 use super::MemoryStore;
-use crate::store::{FeedKeyRecord, FeedKeys, IssuerId, NewFeedKey, StoreError};
+use crate::store::feed_keys::{REVOKED, revoked};
+use crate::store::{
+    FeedChange, FeedKeyRecord, FeedKeys, IssuerId, ListedCertificate, NewFeedKey, StoreError,
+};
 
 /// A key that is or will be certified.
 #[derive(Clone, Debug)]
@@ -15,6 +18,7 @@ pub(super) struct KeptKey {
     key: Digest,
     validity: Validity,
     der: Option<Vec<u8>>,
+    revoked: Option<UnixTime>,
 }
 
 impl FeedKeys for MemoryStore {
@@ -24,7 +28,7 @@ impl FeedKeys for MemoryStore {
             return Err(StoreError::SerialTaken { serial });
         }
         self.now.has_issuer(issuer)?;
-        self.now.feed_keys.push(KeptKey { serial, issuer, key, validity, der: None });
+        self.now.feed_keys.push(KeptKey { serial, issuer, key, validity, der: None, revoked: None });
         Ok(())
     }
 
@@ -42,5 +46,31 @@ impl FeedKeys for MemoryStore {
             Some(FeedKeyRecord { serial: kept.serial, key: kept.key, validity: kept.validity, der })
         };
         Ok(found.and_then(record))
+    }
+
+    fn revoke_feed_keys(&mut self, issuer: IssuerId, at: UnixTime) -> Result<Vec<FeedChange>, StoreError> {
+        let mut serials = Vec::new();
+        for kept in &mut self.now.feed_keys {
+            if kept.issuer == issuer && kept.revoked.is_none() && kept.validity.not_after >= at {
+                kept.revoked = Some(at);
+                serials.push(kept.serial);
+            }
+        }
+        serials.sort_unstable();
+        Ok(revoked(&serials, at).map(|entries| self.now.append(issuer, entries)).collect())
+    }
+}
+
+impl MemoryStore {
+    /// The keys of `issuer` that were taken out of use and have not ended before `since`, as a list names them.
+    pub(super) fn listed_keys(
+        &self,
+        issuer: IssuerId,
+        since: UnixTime,
+    ) -> impl Iterator<Item = ListedCertificate> {
+        let of = move |kept: &&KeptKey| kept.issuer == issuer && kept.validity.not_after >= since;
+        self.now.feed_keys.iter().filter(of).filter_map(|kept| {
+            kept.revoked.map(|since| ListedCertificate { serial: kept.serial, since, reason: REVOKED })
+        })
     }
 }

@@ -12,6 +12,7 @@ use super::values::{
 };
 use super::{PostgresStore, hooks};
 use crate::access::TenantId;
+use crate::store::feed_keys::REVOKED;
 use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
@@ -119,8 +120,11 @@ impl Certificates for PostgresStore {
             begun = true;
             let sql = "SELECT serial, since, reason FROM certificates
                        WHERE issuer = $1 AND standing <> 'good' AND tbs IS NOT NULL AND not_after >= $2
+                       UNION ALL SELECT serial, revoked, $3::int2 FROM feed_keys
+                       WHERE issuer = $1 AND revoked IS NOT NULL AND not_after >= $2
                        ORDER BY serial";
-            session.each(sql, &[&number(issuer), &since.seconds()], &mut |row| {
+            let why = i16::from(REVOKED.code());
+            session.each(sql, &[&number(issuer), &since.seconds(), &why], &mut |row| {
                 each(ListedCertificate {
                     serial: serial_of(row, 0)?,
                     since: time(row, 1)?,

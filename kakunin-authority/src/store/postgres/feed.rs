@@ -122,7 +122,8 @@ pub(super) fn change(
     Ok(changes)
 }
 
-fn append(
+/// Writes the next epoch of a feed, as one step of several.
+pub(super) fn append(
     session: &mut Session,
     issuer: IssuerId,
     entries: Vec<FeedEntry>,

@@ -2,11 +2,12 @@
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::SerialNumber;
-use kakunin_core::time::Validity;
+use kakunin_core::time::{UnixTime, Validity};
 
-use super::PostgresStore;
 use super::values::{digest, number, serial as serial_of, time};
-use crate::store::{FeedKeyRecord, FeedKeys, IssuerId, NewFeedKey, StoreError};
+use super::{PostgresStore, feed};
+use crate::store::feed_keys::revoked;
+use crate::store::{FeedChange, FeedKeyRecord, FeedKeys, IssuerId, NewFeedKey, StoreError};
 
 impl FeedKeys for PostgresStore {
     fn add_feed_key(&mut self, key: &NewFeedKey<'_>) -> Result<(), StoreError> {
@@ -48,6 +49,17 @@ impl FeedKeys for PostgresStore {
                 validity: Validity { not_before: time(&row, 2)?, not_after: time(&row, 3)? },
                 der: row.try_get(4)?,
             }))
+        })
+    }
+
+    fn revoke_feed_keys(&mut self, issuer: IssuerId, at: UnixTime) -> Result<Vec<FeedChange>, StoreError> {
+        self.write(|session| {
+            let sql = "UPDATE feed_keys SET revoked = $2
+                       WHERE issuer = $1 AND revoked IS NULL AND not_after >= $2 RETURNING serial";
+            let rows = session.rows(sql, &[&number(issuer), &at.seconds()])?;
+            let mut serials = rows.iter().map(|row| serial_of(row, 0)).collect::<Result<Vec<_>, _>>()?;
+            serials.sort_unstable();
+            revoked(&serials, at).map(|entries| feed::append(session, issuer, entries)).collect()
         })
     }
 }

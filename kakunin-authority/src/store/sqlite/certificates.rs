@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Broken, SqliteStore, hooks, reason, serial, standing, tenant};
 use crate::access::TenantId;
+use crate::store::feed_keys::REVOKED;
 use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
@@ -94,9 +95,11 @@ impl Certificates for SqliteStore {
     ) -> Result<(), StoreError> {
         let sql = "SELECT serial, since, reason FROM certificates
                    WHERE issuer = ?1 AND standing <> 'good' AND tbs IS NOT NULL AND not_after >= ?2
+                   UNION ALL SELECT serial, revoked, ?3 FROM feed_keys
+                   WHERE issuer = ?1 AND revoked IS NOT NULL AND not_after >= ?2
                    ORDER BY serial";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![issuer.number(), since.seconds()])?;
+        let mut rows = statement.query(params![issuer.number(), since.seconds(), REVOKED.code()])?;
         while let Some(row) = rows.next()? {
             let since = UnixTime::from_seconds(row.get(1)?);
             each(ListedCertificate { serial: serial(row, 0)?, since, reason: reason(row, 2)? });

@@ -126,7 +126,8 @@ pub(super) fn change(
     Ok(changes)
 }
 
-fn append(
+/// Writes the next epoch of a feed, as one step of several.
+pub(super) fn append(
     connection: &Connection,
     issuer: IssuerId,
     entries: Vec<FeedEntry>,

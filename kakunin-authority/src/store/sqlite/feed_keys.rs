@@ -5,8 +5,9 @@ use kakunin_core::id::SerialNumber;
 use kakunin_core::time::{UnixTime, Validity};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Broken, SqliteStore, serial};
-use crate::store::{FeedKeyRecord, FeedKeys, IssuerId, NewFeedKey, StoreError};
+use super::{Broken, SqliteStore, feed, serial};
+use crate::store::feed_keys::revoked;
+use crate::store::{FeedChange, FeedKeyRecord, FeedKeys, IssuerId, NewFeedKey, StoreError};
 
 impl FeedKeys for SqliteStore {
     fn add_feed_key(&mut self, key: &NewFeedKey<'_>) -> Result<(), StoreError> {
@@ -49,5 +50,17 @@ impl FeedKeys for SqliteStore {
             })
         });
         Ok(found.optional()?)
+    }
+
+    fn revoke_feed_keys(&mut self, issuer: IssuerId, at: UnixTime) -> Result<Vec<FeedChange>, StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE feed_keys SET revoked = ?2
+                       WHERE issuer = ?1 AND revoked IS NULL AND not_after >= ?2 RETURNING serial";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![issuer.number(), at.seconds()], |row| serial(row, 0))?;
+            let mut serials = rows.collect::<Result<Vec<_>, _>>()?;
+            serials.sort_unstable();
+            revoked(&serials, at).map(|entries| feed::append(connection, issuer, entries)).collect()
+        })
     }
 }

@@ -163,7 +163,7 @@ fn numbered() -> impl Iterator<Item = (u32, &'static str)> {
 /// The text that makes the table of checksums.
 const FIRST_KEPT: u32 = 2;
 
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
@@ -176,4 +176,5 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/10.sql"),
     include_str!("migrations/11.sql"),
     include_str!("migrations/12.sql"),
+    include_str!("migrations/13.sql"),
 ];

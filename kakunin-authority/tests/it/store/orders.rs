@@ -76,6 +76,7 @@ pub(super) enum Order {
         key: u8,
     },
     FeedCertificate(u8),
+    FeedKeysGone(u8, i64),
     Key {
         tenant: u8,
         prefix: u8,
@@ -200,6 +201,7 @@ fn any_single() -> impl Strategy<Value = Order> {
         8 => (1..3_u8, 1..4_u64).prop_map(|(issuer, epoch)| Order::KeepChange { issuer, epoch }),
         2 => (0..3_u8, 0..4_u8, 0..4_u8).prop_map(|(serial, issuer, key)| Order::FeedKey { serial, issuer, key }),
         2 => (0..3_u8).prop_map(Order::FeedCertificate),
+        1 => (0..3_u8, 0..3_i64).prop_map(|(by, at)| Order::FeedKeysGone(by, at)),
         2 => (tenant.clone(), small.clone(), 0..6_usize, prop::option::of(vec(id, 0..3)), second.clone())
             .prop_map(|(tenant, prefix, role, agents, at)| Order::Key { tenant, prefix, role, agents, at }),
         1 => (tenant.clone(), small.clone(), second.clone())
@@ -314,13 +316,14 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             said(store.keep_change(issuer(*by), *epoch, &item, Digest::of(item.as_bytes())))
         }
         Order::FeedKey { serial: number, issuer: by, key } => {
-            let validity = Validity { not_before: at(0), not_after: at(1) };
+            let validity = Validity { not_before: at(0), not_after: at(i64::from(*number) * 20) };
             let (serial, issuer, key) = (serial((*number).into()), issuer(*by), Digest::of(&[*key]));
             said(store.add_feed_key(&NewFeedKey { serial, issuer, key, validity, tbs: b"to be signed" }))
         }
         Order::FeedCertificate(number) => {
             said(store.keep_feed_certificate(serial((*number).into()), b"signed"))
         }
+        Order::FeedKeysGone(by, second) => said(store.revoke_feed_keys(issuer(*by), at(*second))),
         Order::Key { tenant: whose, prefix: number, role, agents, at: second } => {
             let record = ApiKeyRecord {
                 prefix: prefix(*number),

@@ -23,6 +23,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/crl/all", None),
     ("get", "/feed", None),
     ("get", "/feed/poll", None),
+    ("post", "/feed/rotate", Some(&[])),
     ("post", "/feed/ack", Some(&["ingest", "agent"])),
     ("get", "/openapi.json", None),
     ("get", "/agents", Some(&["issuer", "revoker", "auditor", "gate"])),

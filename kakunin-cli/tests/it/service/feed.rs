@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use kakunin_core::certificate::{CaCertificate, CaRole, FeedCertificate};
 use kakunin_core::feed::Progress;
+use kakunin_core::id::SerialNumber;
 use kakunin_core::revocation::Standing;
 use serde_json::{Value, json};
 
@@ -216,6 +218,48 @@ fn files_whose_list_asks_for_a_feed_are_told_what_they_lack() {
     std::fs::copy(desk.path(".kakunin/public/lists.pem"), agent.join("lists.pem")).unwrap();
     let wrong = desk.answer(&doctor, 1);
     says(&wrong["findings"].as_array().unwrap().last().unwrap()["what"], "certificate.revoked");
+}
+
+#[test]
+fn a_feed_key_that_may_be_stolen_is_out_of_use_at_once() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    let (mut watcher, serial) = Watcher::of(&office, "billing");
+    let mut listener = Listener::open(&office, &watcher.question("/v1/feed", 0));
+    watcher.listen(&mut listener, 0);
+    let stolen = serial_of(&desk, &listener.seen()[0].der());
+    let rotated = office.post("/v1/feed/rotate", &json!({ "reason": "a core dump was copied" }));
+    assert_eq!(rotated.status, 200, "{}", rotated.text());
+    let rotated = rotated.json()["data"].clone();
+    assert_eq!((&rotated["revoked"], &rotated["epoch"]), (&json!(1), &json!(1)));
+    // Whoever listens goes on by the next key and takes nothing of the old one any more.
+    watcher.listen(&mut listener, 1);
+    assert_eq!((watcher.last(), watcher.standing(&stolen)), (Some(Progress::Current), Standing::Revoked));
+    assert_eq!(office.post("/v1/agents/billing/revoke", &json!({})).status, 200);
+    watcher.listen(&mut listener, 2);
+    assert_eq!(watcher.standing(&serial), Standing::Revoked);
+    // Whoever comes later reads it in the list.
+    let (later, _) = Watcher::of(&office, "billing");
+    assert_eq!((later.epoch(), later.standing(&stolen)), (2, Standing::Revoked));
+    let log = office.get_as_owner("/v1/audit-log?event_type=feed.rotate").json();
+    assert!(log.to_string().contains("a core dump was copied"), "{log}");
+
+    let mut command = desk.command(&["rotate", "--feed", "--url", office.url(), "--json"]);
+    let output = command.env("KAKUNIN_TOKEN", office.owner()).output().unwrap();
+    assert!(output.status.success(), "{}", crate::desk::texts(&output).1);
+    assert!(crate::desk::texts(&output).0.contains("\"revoked\":1"), "{}", crate::desk::texts(&output).0);
+    let refused =
+        desk.command(&["rotate", "--url", office.url()]).env("KAKUNIN_TOKEN", "x").output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    office.end();
+    assert_eq!(desk.yes(&["rotate", "--feed"])["revoked"], 1);
+}
+
+/// The serial number in the certificate of a feed key.
+fn serial_of(desk: &Desk, der: &[u8]) -> SerialNumber {
+    let chain = super::listener::ders(&std::fs::read(desk.path(".kakunin/public/chain.pem")).unwrap());
+    let issuing = CaCertificate::decode(chain.first().unwrap(), CaRole::Issuing).unwrap();
+    FeedCertificate::verify(der, &issuing).unwrap().decoded().serial()
 }
 
 #[test]

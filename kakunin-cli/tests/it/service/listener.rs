@@ -21,6 +21,14 @@ pub(super) struct Event {
     pub(super) data: String,
 }
 
+impl Event {
+    /// The certificate that it shows.
+    pub(super) fn der(&self) -> Vec<u8> {
+        let pem = format!("-----BEGIN X-----\n{}\n-----END X-----\n", wrapped(&self.data));
+        der::pem::decode_vec(pem.as_bytes()).unwrap().1
+    }
+}
+
 /// A stream of events that is open.
 pub(super) struct Listener {
     reader: BufReader<Chunks>,
@@ -168,24 +176,20 @@ impl Watcher {
     /// Takes up the events of a connection, from its first one on.
     pub(super) fn take_up(&mut self, events: &[Event]) {
         self.follower.begin(self.nonce, 0);
-        for event in events {
-            let mono = i64::try_from(self.started.elapsed().as_millis()).unwrap();
-            match event.name.as_str() {
-                "certificate" => {
-                    let (_, der) = der::pem::decode_vec(
-                        format!("-----BEGIN X-----\n{}\n-----END X-----\n", wrapped(&event.data)).as_bytes(),
-                    )
-                    .unwrap();
-                    self.follower.certify(&der, now(), mono).unwrap();
-                }
-                "item" => {
-                    self.last = Some(self.follower.take(&event.data, mono).unwrap());
-                    assert!(event.id.is_some());
-                }
-                other => assert_eq!(other, "item", "no such event is sent"),
-            }
-        }
+        events.iter().for_each(|event| self.hear(event));
         self.begun = true;
+    }
+
+    fn hear(&mut self, event: &Event) {
+        let mono = i64::try_from(self.started.elapsed().as_millis()).unwrap();
+        match event.name.as_str() {
+            "certificate" => self.follower.certify(&event.der(), now(), mono).unwrap(),
+            "item" => {
+                self.last = Some(self.follower.take(&event.data, mono).unwrap());
+                assert!(event.id.is_some());
+            }
+            other => assert_eq!(other, "item", "no such event is sent"),
+        }
     }
 
     /// Goes on by another connection.
@@ -204,8 +208,7 @@ impl Watcher {
         while self.follower.head().epoch() < epoch {
             listener.take(1);
             let event = listener.seen().last().unwrap().clone();
-            let mono = i64::try_from(self.started.elapsed().as_millis()).unwrap();
-            self.last = Some(self.follower.take(&event.data, mono).unwrap());
+            self.hear(&event);
         }
     }
 

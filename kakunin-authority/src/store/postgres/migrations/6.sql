@@ -1,0 +1,1 @@
+ALTER TABLE feed_keys ADD COLUMN revoked BIGINT;
