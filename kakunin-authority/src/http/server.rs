@@ -239,6 +239,9 @@ impl Server {
 fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ServeError> {
     let fail = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).map_err(fail)?;
+    // The standard library asks for 128 places to wait at. Everyone comes back at once after a restart, and whoever finds none
+    // tries again after a second, then three, then seven.
+    rustix::net::listen(&listener, WAITING).map_err(|error| fail(error.into()))?;
     listener.set_nonblocking(true).map_err(fail)?;
     Ok((listener.local_addr().map_err(fail)?, listener))
 }
@@ -487,6 +490,8 @@ const HEARTBEAT: Duration = Duration::from_millis(4_500);
 const LOOK: Duration = Duration::from_secs(1);
 /// At each door. One holds at most 32 kB of head and one body.
 const CONNECTIONS: usize = 4096;
+/// Connections that wait to be taken up; the system has a bound of its own, 4096 as a rule.
+const WAITING: i32 = 4096;
 /// A house behind one address.
 pub(super) const CONNECTIONS_EACH: usize = 256;
 const DERIVATIONS: usize = 2;

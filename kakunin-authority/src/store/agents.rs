@@ -104,6 +104,12 @@ pub trait Agents {
     /// [`StoreError`] when the records cannot be read.
     fn directories(&self, tenant: &TenantId, agent: AgentId) -> Result<Vec<PathBuf>, StoreError>;
 
+    /// Whether any agent of any tenant was certified into a directory.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn has_directories(&self) -> Result<bool, StoreError>;
+
     /// Keeps a detached list of names under its root, which is its hash: whoever knows it knows the names.
     ///
     /// # Errors

@@ -167,7 +167,7 @@ impl Serve {
                 None => common.authority(&own)?,
             },
         };
-        if !self.without_feed && has_directories(&authority)? {
+        if !self.without_feed && authority.records().has_directories().map_err(HomeError::from)? {
             eprintln!(
                 "warning: agents were certified into directories; if their guards read lists.pem as a file and not through the client, they deny everything once the lists ask for the feed: pass --without-feed"
             );
@@ -257,18 +257,6 @@ fn next(url: &str, key: Option<&str>) -> String {
 }
 
 /// Whether a guard may be looking at the lists as a file.
-fn has_directories(authority: &Authority<'_>) -> Result<bool, Failure> {
-    let store = authority.records();
-    for tenant in store.tenants()? {
-        for agent in store.agents(&tenant)? {
-            if !store.directories(&tenant, agent.id)?.is_empty() {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
 fn millis() -> UnixMillis {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     UnixMillis::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))

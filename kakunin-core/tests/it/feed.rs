@@ -157,7 +157,9 @@ proptest! {
         let token = item.sign(&signer).unwrap();
         let read = UnverifiedItem::parse(&token).unwrap().verify(signer.public()).unwrap();
         prop_assert_eq!(read.item(), &item);
+        prop_assert_eq!(UnverifiedItem::key_named(&token), Ok(*read.key()));
         prop_assert!(UnverifiedItem::parse(&noise).is_err());
+        prop_assert!(UnverifiedItem::key_named(&noise).is_err());
     }
 }
 

@@ -300,7 +300,7 @@ impl Channel {
         certificate: impl FnOnce(Digest) -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Bytes, AuthorityError> {
         let damaged = || StoreError::Damaged { what: "item of a feed" };
-        let key = *UnverifiedItem::parse(&item.item).map_err(|_| damaged())?.key();
+        let key = UnverifiedItem::key_named(&item.item).map_err(|_| damaged())?;
         if let Entry::Vacant(place) = self.certificates.entry(key) {
             let der = certificate(key)?.ok_or(StoreError::Damaged { what: "certificate of a feed key" })?;
             place.insert(frame::certificate(&der));

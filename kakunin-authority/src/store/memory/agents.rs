@@ -130,6 +130,10 @@ impl Agents for MemoryStore {
         Ok(directories.map(|(path, _)| path.clone()).collect())
     }
 
+    fn has_directories(&self) -> Result<bool, StoreError> {
+        Ok(!self.now.directories.is_empty())
+    }
+
     fn keep_names(&mut self, root: Digest, text: &str) -> Result<(), StoreError> {
         self.now.names.entry(root).or_insert_with(|| text.to_owned());
         Ok(())

@@ -212,6 +212,13 @@ impl Agents for PostgresStore {
         })
     }
 
+    fn has_directories(&self) -> Result<bool, StoreError> {
+        self.read(|session| {
+            let row = session.row("SELECT EXISTS (SELECT 1 FROM directories)", &[])?;
+            Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+        })
+    }
+
     fn keep_names(&mut self, root: Digest, text: &str) -> Result<(), StoreError> {
         self.write(|session| {
             let sql = "INSERT INTO names (root, text) VALUES ($1, $2) ON CONFLICT DO NOTHING";

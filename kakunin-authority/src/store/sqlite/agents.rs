@@ -194,6 +194,11 @@ impl Agents for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn has_directories(&self) -> Result<bool, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM directories)")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     fn keep_names(&mut self, root: Digest, text: &str) -> Result<(), StoreError> {
         self.write(|connection| {
             let sql = "INSERT INTO names (root, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING";

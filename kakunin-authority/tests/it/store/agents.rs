@@ -41,6 +41,9 @@ fn an_agent_of_one_tenant_is_no_agent_of_another() {
     assert_eq!(store.agent(&theirs(), foreign.id).unwrap().unwrap().standing, Standing::Good);
     assert_eq!(store.events(&theirs(), foreign.id).unwrap(), []);
     assert_eq!(store.directories(&theirs(), foreign.id).unwrap().len(), 0);
+    assert!(!store.has_directories().unwrap());
+    store.keep_directory(&theirs(), foreign.id, "/srv/agent".as_ref()).unwrap();
+    assert!(store.has_directories().unwrap());
 }
 
 #[test]

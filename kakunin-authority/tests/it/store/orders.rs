@@ -425,6 +425,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     for row in [0, 1, 2, 5, u64::MAX] {
         line("audit hash", said(store.audit_hash(row)));
     }
+    line("has directories", said(store.has_directories()));
     for number in 0..3 {
         let whose = &tenant(number);
         line("since", said(store.tenant_since(whose)));
