@@ -1,20 +1,43 @@
 #!/usr/bin/env bash
-# bench.sh [--readme]: the benchmark table; every ratio and its floor are measured in the same run.
-# With --readme the table also takes the place of the one in README.md.
+# bench.sh [--readme | PART...]: the benchmark tables; every ratio and its floor are measured in the same run.
+# With --readme the tables also take the place of those in README.md. With parts (decision, chain, receipts, sealed, durable,
+# verified, log, journal, records, python; ingest, service, scale) only their rows are printed.
 source "$(dirname "$0")/env.sh"
 
 cargo build --release --locked -p kakunin-benches >&2
 kakunin="$(scripts/cli.sh)"
-export PYTHONPATH="$(scripts/python.sh bench --features null-journal)" PYTHONDONTWRITEBYTECODE=1
 benches="$CARGO_TARGET_DIR/release/kakunin-benches"
 
-table() {
-  printf '| what | measured | floor | ratio | hold |\n| --- | --- | --- | --- | --- |\n'
-  "$benches"
-  python3 benches/python/guard.py "$kakunin" "$benches"
+# part NAME: its rows
+part() {
+  if [ "$1" != python ]; then
+    # The part `scale` serves with the command line beside it.
+    "$benches" "$1"
+    return
+  fi
+  PYTHONPATH="$(scripts/python.sh bench --features null-journal)" PYTHONDONTWRITEBYTECODE=1 \
+    python3 benches/python/guard.py "$kakunin" "$benches"
 }
 
-table | tee "$CARGO_TARGET_DIR/bench.md"
-if [ "${1:-}" = --readme ]; then
-  python3 scripts/readme_bench.py README.md "$CARGO_TARGET_DIR/bench.md"
-fi
+# table PART...: their rows under one head
+table() {
+  printf '| what | measured | floor | ratio | hold |\n| --- | --- | --- | --- | --- |\n'
+  local name
+  for name in "$@"; do part "$name"; done
+}
+
+guard=(decision chain receipts sealed durable verified log journal records python)
+service=(ingest service scale)
+
+case "${1:-}" in
+  "" | --readme)
+    table "${guard[@]}" | tee "$CARGO_TARGET_DIR/bench.md"
+    printf '\n'
+    table "${service[@]}" | tee "$CARGO_TARGET_DIR/bench-service.md"
+    if [ "${1:-}" = --readme ]; then
+      python3 scripts/readme_bench.py README.md "bench=$CARGO_TARGET_DIR/bench.md" \
+        "bench of the service=$CARGO_TARGET_DIR/bench-service.md"
+    fi
+    ;;
+  *) table "$@" ;;
+esac

@@ -1,18 +1,21 @@
-"""Put a table of `make bench` between the `bench` comments of the README."""
+"""Put tables of `make bench` between the comments of the README that have their names."""
 
 import re
 import sys
 from pathlib import Path
 
-PLACE = re.compile(r"(<!-- bench -->\n).*?(<!-- end of bench -->)", re.DOTALL)
 
-
-def main(readme: Path, table: Path) -> None:
-    text, places = PLACE.subn(lambda found: found[1] + table.read_text() + found[2], readme.read_text())
-    if places != 1:
-        sys.exit(f"{readme} has {places} places for the table")
+def main(readme: Path, tables: list[str]) -> None:
+    text = readme.read_text()
+    for table in tables:
+        name, _, path = table.partition("=")
+        place = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end of {re.escape(name)} -->)", re.DOTALL)
+        rows = Path(path).read_text()
+        text, places = place.subn(lambda found, rows=rows: found[1] + rows + found[2], text)
+        if places != 1:
+            sys.exit(f"{readme} has {places} places for the table `{name}`")
     readme.write_text(text)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -16,12 +16,18 @@ use kakunin_core::time::UnixTime;
 use crate::Outcome;
 
 /// The service as its clients see it.
+#[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) address: SocketAddr,
     key: String,
 }
 
 impl Desk {
+    /// A service that is there already, and the key of its owner.
+    pub(crate) fn at(address: SocketAddr, key: &str) -> Self {
+        Self { address, key: key.to_owned() }
+    }
+
     /// Serves the authority in `home` until `work` ends. Its clock begins at `now`.
     pub(crate) fn open<T: Send>(
         home: &Home,

@@ -1,20 +1,24 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records|ingest|service]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records|ingest|service|scale]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
-//! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took. `scripts/bench.sh` adds the head and the rows of the other languages.
+//! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took, `kakunin-benches large DIR` makes a large authority, `kakunin-benches scale DIR` prints the rows of that part for it, `kakunin-benches guard DIR URL` is one guard. `scripts/bench.sh` adds the head and the rows of the other languages.
 
 mod agent;
 mod chain;
+mod crowd;
 mod decision;
 mod desk;
 mod floor;
 mod harness;
 mod ingest;
+mod many;
+mod office;
 mod paper_trail;
 mod receipts;
 mod records;
 mod sample;
+mod scale;
 mod service;
 mod table;
 
@@ -47,8 +51,23 @@ fn main() -> Outcome<()> {
     {
         return paper_trail::peak(Path::new(folder));
     }
+    if let [command, folder] = arguments.as_slice()
+        && command == "large"
+    {
+        return scale::large(Path::new(folder), now);
+    }
+    if let [command, folder, url] = arguments.as_slice()
+        && command == "guard"
+    {
+        return scale::guard(Path::new(folder), url);
+    }
     let agent = BenchAgent::make(now)?;
-    let rows: [Row; 11] = [
+    if let [command, folder] = arguments.as_slice()
+        && command == "scale"
+    {
+        return scale::served(&agent, Path::new(folder));
+    }
+    let rows: [Row; 12] = [
         ("decision", decision::rows),
         ("chain", chain::rows),
         ("receipts", receipts::rows),
@@ -60,10 +79,14 @@ fn main() -> Outcome<()> {
         ("records", records::rows),
         ("ingest", ingest::rows),
         ("service", service::rows),
+        ("scale", scale::rows),
     ];
     let wanted = arguments.first().cloned();
     if wanted.as_deref() == Some("bare-write") {
         return receipts::bare_write(&agent);
+    }
+    if let Some(wanted) = wanted.as_ref().filter(|wanted| rows.iter().all(|(name, _)| name != wanted)) {
+        return Err(format!("there is no part `{wanted}`").into());
     }
     for (name, rows) in rows {
         if wanted.as_ref().is_none_or(|wanted| wanted == name) {

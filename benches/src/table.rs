@@ -1,6 +1,7 @@
 //! The table: what, how long, beside which floor, at which ratio, and what was promised.
 
 use std::fmt;
+use std::fs;
 
 /// A number of nanoseconds as a person reads it.
 pub(crate) struct Nanos(pub(crate) f64);
@@ -51,6 +52,12 @@ pub(crate) fn row(
     println!("| {what} | {measured} | {floor} | {ratio} | {hold} |");
 }
 
-fn mark(holds: bool) -> &'static str {
+/// How many processes wanted a core in the last minute: what an absolute time has to be read beside.
+pub(crate) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or("?").to_owned()
+}
+
+pub(crate) fn mark(holds: bool) -> &'static str {
     if holds { "" } else { ", does not hold" }
 }
