@@ -12,6 +12,7 @@ use kakunin_core::time::UnixTime;
 
 use crate::access::TenantId;
 use crate::agent::Who;
+use crate::delta::Deltas;
 use crate::feeding::Feeds;
 use crate::founding::{new_issuing, new_root};
 use crate::grouping::Group;
@@ -43,6 +44,7 @@ pub struct Authority<'a> {
     pub(crate) marks: Marks,
     pub(crate) feeds: Feeds,
     listed: Listed,
+    pub(crate) deltas: Deltas,
     pub(crate) group: Group,
     published: BTreeMap<TenantId, Arc<Published>>,
     _lock: HomeLock,
@@ -120,6 +122,7 @@ impl<'a> Authority<'a> {
             marks: Marks::default(),
             feeds: Feeds::default(),
             listed: Listed::default(),
+            deltas: Deltas::default(),
             group: Group::default(),
             published: BTreeMap::new(),
             _lock: lock,
@@ -196,6 +199,7 @@ impl<'a> Authority<'a> {
             marks: Marks::read(home)?,
             feeds: Feeds::default(),
             listed: Listed::default(),
+            deltas: Deltas::default(),
             group: Group::default(),
             published: BTreeMap::new(),
             _lock: lock,
@@ -337,7 +341,7 @@ impl<'a> Authority<'a> {
         let current = self.current()?.id;
         self.marks.set_list(IssuerId::ROOT, root.number)?;
         let mut lists = vec![root.der];
-        let mut newest = None;
+        let (mut newest, mut delta) = (None, None);
         let live = self.live(now)?;
         self.end_feeds(&live);
         for id in live {
@@ -350,6 +354,9 @@ impl<'a> Authority<'a> {
             let list = sign_list(self.store.as_mut(), &mut self.listed, signer, next)?;
             self.marks.set_list(id, list.number)?;
             self.marks.set_feed(id, self.store.feed_position(id)?)?;
+            if id == current {
+                delta = self.delta_beside(id, &list, policy);
+            }
             match id == current {
                 true => newest = Some(list),
                 false => lists.push(list.der),
@@ -357,7 +364,7 @@ impl<'a> Authority<'a> {
         }
         let list = newest.ok_or(AuthorityError::NoIssuer)?;
         let (number, next_update) = (list.number, list.next_update);
-        let published = Published::new(&self.root, self.issuing()?, list, &lists)?;
+        let published = Published::new(&self.root, self.issuing()?, list, &lists)?.with_delta(delta);
         // Before anything of it leaves: a store that knows less later was restored.
         self.marks.check_orders(self.store.as_ref())?;
         self.marks.set_orders(self.store.audit_head()?);

@@ -17,6 +17,8 @@ pub mod authority;
 #[cfg(feature = "home")]
 pub mod deed;
 #[cfg(feature = "home")]
+pub mod delta;
+#[cfg(feature = "home")]
 pub mod directory;
 #[cfg(feature = "home")]
 mod enrol;

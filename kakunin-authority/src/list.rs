@@ -1,4 +1,4 @@
-//! Writing a full revocation list (RFC 5280 section 5).
+//! Writing full and delta revocation lists (RFC 5280 section 5).
 //!
 //! Entries stream from the store straight into the bytes to be signed: 35 octets each, 49 with a reason, and
 //! nothing else is kept of them. The list has a number, its issuer's key identifier and an end.
@@ -11,7 +11,7 @@ use kakunin_core::key::{SignError, Signer};
 use kakunin_core::revocation::ListPolicy;
 use kakunin_core::time::UnixTime;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BaseCrlNumber, CrlNumber};
 
 use crate::profile::{encode_time, signed};
 use crate::standing::{ListedCertificate, Reason};
@@ -55,11 +55,53 @@ impl ListWriter {
         element(&mut self.entries, SEQUENCE, &entry)
     }
 
+    /// Adds an entry of another list as it is.
+    pub(crate) fn push_entry(&mut self, entry: &[u8]) {
+        self.entries.extend_from_slice(entry);
+    }
+
+    /// Adds that a certificate is not listed any more, for delta lists. `serial` is its number in DER.
+    pub(crate) fn push_removal(&mut self, serial: &[u8], at: UnixTime) -> Result<(), ListError> {
+        let mut entry = serial.to_vec();
+        encode_time(at)?.encode_to_vec(&mut entry)?;
+        let [reason @ .., last] = REASON_EXTENSIONS;
+        entry.extend_from_slice(&reason);
+        entry.push(last | REMOVE_FROM_CRL);
+        element(&mut self.entries, SEQUENCE, &entry)
+    }
+
+    /// How many octets its entries have.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Signs the list.
     ///
     /// # Errors
     /// [`ListError`] when the key is not the issuer's, or it does not sign.
     pub fn sign(&self, header: &ListHeader<'_>, signer: &Signer) -> Result<Vec<u8>, ListError> {
+        self.sign_beside(header, None, signer)
+    }
+
+    /// Signs what was pushed as what changed since the list `base` of the same issuer.
+    ///
+    /// # Errors
+    /// As [`ListWriter::sign`].
+    pub fn sign_delta(
+        &self,
+        header: &ListHeader<'_>,
+        base: u64,
+        signer: &Signer,
+    ) -> Result<Vec<u8>, ListError> {
+        self.sign_beside(header, Some(base), signer)
+    }
+
+    fn sign_beside(
+        &self,
+        header: &ListHeader<'_>,
+        base: Option<u64>,
+        signer: &Signer,
+    ) -> Result<Vec<u8>, ListError> {
         if signer.spki() != header.issuer.decoded().key().spki() {
             return Err(ListError::OtherKey);
         }
@@ -78,7 +120,7 @@ impl ListWriter {
             Length::try_from(self.entries.len())?.encode_to_vec(&mut head)?;
         }
         let (mut wrapped, mut tail) = (Vec::new(), Vec::new());
-        element(&mut wrapped, SEQUENCE, &extensions(header)?)?;
+        element(&mut wrapped, SEQUENCE, &extensions(header, base)?)?;
         element(&mut tail, EXTENSIONS, &wrapped)?;
 
         // The entries may be megabytes: they are copied here and once more beside the signature.
@@ -92,20 +134,22 @@ impl ListWriter {
     }
 }
 
-fn extensions(header: &ListHeader<'_>) -> der::Result<Vec<u8>> {
+fn extensions(header: &ListHeader<'_>, base: Option<u64>) -> der::Result<Vec<u8>> {
     let id = OctetString::new(header.issuer.list_issuer().key_id)?;
     let authority = AuthorityKeyIdentifier { key_identifier: Some(id), ..Default::default() };
     let number = CrlNumber(Uint::new(&header.number.to_be_bytes())?);
     let mut out = Vec::new();
     let policy = header.policy.map(|policy| policy.to_der()).transpose()?;
+    let base = base.map(|base| BaseCrlNumber(Uint::new(&base.to_be_bytes())?).to_der()).transpose()?;
     let rows = [
-        Some((AuthorityKeyIdentifier::OID, authority.to_der()?)),
-        Some((CrlNumber::OID, number.to_der()?)),
-        policy.map(|value| (oids::LIST_POLICY, value)),
+        Some((AuthorityKeyIdentifier::OID, false, authority.to_der()?)),
+        Some((CrlNumber::OID, false, number.to_der()?)),
+        // RFC 5280 section 5.2.4: whoever does not know it must not take this for a full list.
+        base.map(|value| (BaseCrlNumber::OID, true, value)),
+        policy.map(|value| (oids::LIST_POLICY, false, value)),
     ];
-    for (extn_id, value) in rows.into_iter().flatten() {
-        Extension { extn_id, critical: false, extn_value: OctetString::new(value)? }
-            .encode_to_vec(&mut out)?;
+    for (extn_id, critical, value) in rows.into_iter().flatten() {
+        Extension { extn_id, critical, extn_value: OctetString::new(value)? }.encode_to_vec(&mut out)?;
     }
     Ok(out)
 }
@@ -132,6 +176,8 @@ pub enum ListError {
     Sign(#[from] SignError),
 }
 
+/// The reason with which an entry of a delta list says that there is none any more.
+const REMOVE_FROM_CRL: u8 = 8;
 const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`, constructed.

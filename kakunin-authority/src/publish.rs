@@ -16,6 +16,7 @@ use kakunin_core::revocation::ListPolicy;
 use kakunin_core::time::UnixTime;
 
 use crate::authority::AuthorityError;
+use crate::delta::Delta;
 use crate::feeding::FeedEpoch;
 use crate::files::{self, Readers};
 use crate::list::{ListHeader, ListWriter};
@@ -51,6 +52,7 @@ pub struct Published {
     current: Range<usize>,
     tag: Digest,
     lists_tag: Digest,
+    delta: Option<Delta>,
 }
 
 impl Published {
@@ -78,10 +80,21 @@ impl Published {
             tag: Digest::of(end(&list.der)),
             lists_tag: Digest::of_parts(&ends),
             lists_pem,
+            delta: None,
             root: root.clone(),
             issuing: issuing.clone(),
             list,
         })
+    }
+
+    pub(crate) fn with_delta(self, delta: Option<Delta>) -> Self {
+        Self { delta, ..self }
+    }
+
+    /// The delta list beside the list of the current issuing authority, if one was signed.
+    #[must_use]
+    pub const fn delta(&self) -> Option<&Delta> {
+        self.delta.as_ref()
     }
 
     /// The anchor.

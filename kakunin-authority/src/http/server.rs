@@ -166,6 +166,7 @@ impl Server {
         let seconds = Arc::clone(&millis);
         let clock = Arc::new(move || seconds().to_seconds());
         authority.set_feed(feed);
+        authority.sign_deltas();
         let proofs = Proofs::new(authority, self.address, &names, clock())?;
         let term = authority.store.term().map_err(AuthorityError::from)?;
         authority.store.confirm().map_err(AuthorityError::from)?;

@@ -83,14 +83,14 @@ fn next_place<'a>(
 }
 
 /// A list around its entries.
-struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     head: &'a [u8],
-    entries: &'a [u8],
+    pub(crate) entries: &'a [u8],
     tail: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
-    fn of(list: &'a [u8]) -> Self {
+    pub(crate) fn of(list: &'a [u8]) -> Self {
         let whole = Self { head: list, entries: &[], tail: &[] };
         let Some((start, length)) = entries_within(list) else { return whole };
         let Some((head, rest)) = list.split_at_checked(start) else { return whole };
@@ -126,7 +126,7 @@ pub(super) fn tbs(list: &[u8]) -> Option<&[u8]> {
 }
 
 /// Entries one after the other, up to what is none.
-struct Entries<'a>(&'a [u8]);
+pub(crate) struct Entries<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Entries<'a> {
     type Item = &'a [u8];
@@ -139,7 +139,7 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 /// How many octets both begin with.
-fn same_octets(one: &[u8], other: &[u8]) -> usize {
+pub(crate) fn same_octets(one: &[u8], other: &[u8]) -> usize {
     let blocks = one.chunks(BLOCK).zip(other.chunks(BLOCK)).take_while(|(one, other)| one == other);
     let same: usize = blocks.map(|(block, _)| block.len()).sum();
     let rest = from(one, same).iter().zip(from(other, same));
@@ -147,7 +147,7 @@ fn same_octets(one: &[u8], other: &[u8]) -> usize {
 }
 
 /// How many of the first `most` octets are whole entries.
-fn whole_entries(entries: &[u8], most: usize) -> usize {
+pub(crate) fn whole_entries(entries: &[u8], most: usize) -> usize {
     let ends = Entries(entries).scan(0, |end, entry| {
         *end += entry.len();
         Some(*end)
@@ -155,7 +155,7 @@ fn whole_entries(entries: &[u8], most: usize) -> usize {
     ends.take_while(|end| *end <= most).last().unwrap_or(0)
 }
 
-fn from(bytes: &[u8], start: usize) -> &[u8] {
+pub(crate) fn from(bytes: &[u8], start: usize) -> &[u8] {
     bytes.get(start..).unwrap_or_default()
 }
 

@@ -42,6 +42,12 @@ pub trait Lists {
     /// [`StoreError`] when the records cannot be read.
     fn newest_list_head(&self, issuer: IssuerId) -> Result<Option<ListHead>, StoreError>;
 
+    /// The list of an issuer with the highest number below `number`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn list_before(&self, issuer: IssuerId, number: u64) -> Result<Option<ListRecord>, StoreError>;
+
     /// The newest list that was signed at or before `at`; the first one of all if none was.
     ///
     /// # Errors

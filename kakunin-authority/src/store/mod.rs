@@ -16,7 +16,7 @@ mod feed;
 mod feed_keys;
 mod hooks;
 mod issuers;
-mod list_patch;
+pub(crate) mod list_patch;
 mod lists;
 mod memory;
 mod place;

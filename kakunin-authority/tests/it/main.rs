@@ -4,6 +4,7 @@
 mod archive;
 mod archive_hostile;
 mod crash;
+mod deltas;
 mod enrolling;
 mod feed;
 mod feeding;

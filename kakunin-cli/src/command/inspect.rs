@@ -134,11 +134,18 @@ fn list(der: &[u8]) -> Result<(Value, Vec<String>), String> {
     let number = number.and_then(|number| SerialNumber::from_der_content(number.0.as_bytes()));
     let number =
         number.and_then(|number| number.to_u128()).map_or("none".to_owned(), |number| number.to_string());
+    let delta = extensions.iter().find(|extension| extension.extn_id.to_string() == DELTA_INDICATOR);
+    let base = delta.and_then(|extension| CrlNumber::from_der(extension.extn_value.as_bytes()).ok());
+    let base = base.and_then(|base| SerialNumber::from_der_content(base.0.as_bytes())?.to_u128());
     let next = tbs.next_update.map_or("never".to_owned(), |time| time.to_string());
     let mut lines = vec![
         format!("list        number {number} of {}", tbs.issuer),
         format!("valid       {} to {next}", tbs.this_update),
     ];
+    if delta.is_some() {
+        let base = base.map_or("unknown".to_owned(), |base| base.to_string());
+        lines.push(format!("delta       what changed since list {base}; whom it does not name is as there"));
+    }
     let mut entries = Vec::new();
     for entry in tbs.revoked_certificates.iter().flatten() {
         let serial = SerialNumber::from_der_content(entry.serial_number.as_bytes());
@@ -146,7 +153,11 @@ fn list(der: &[u8]) -> Result<(Value, Vec<String>), String> {
         let reasons = entry.crl_entry_extensions.iter().flatten();
         let reason =
             reasons.filter_map(|extension| CrlReason::from_der(extension.extn_value.as_bytes()).ok()).next();
-        let standing = if reason == Some(CrlReason::CertificateHold) { "held" } else { "revoked" };
+        let standing = match reason {
+            Some(CrlReason::CertificateHold) => "held",
+            Some(CrlReason::RemoveFromCRL) => "good again",
+            _ => "revoked",
+        };
         lines.push(format!("{standing:<11} {serial} since {}", entry.revocation_date));
         entries.push(json!({
             "serial": serial, "standing": standing, "since": entry.revocation_date.to_string(),
@@ -155,15 +166,19 @@ fn list(der: &[u8]) -> Result<(Value, Vec<String>), String> {
     if entries.is_empty() {
         lines.push("entries     none".to_owned());
     }
-    let record = json!({
-        "kind": "list",
+    let mut record = json!({
+        "kind": if delta.is_some() { "delta list" } else { "list" },
         "issuer": tbs.issuer.to_string(),
         "number": number,
         "this_update": tbs.this_update.to_string(),
         "next_update": next,
         "entries": entries,
     });
+    if let (Some(_), Some(record)) = (delta, record.as_object_mut()) {
+        record.insert("base".into(), base.map_or(Value::Null, |base| json!(base.to_string())));
+    }
     Ok((record, lines))
 }
 
 const CRL_NUMBER: &str = "2.5.29.20";
+const DELTA_INDICATOR: &str = "2.5.29.27";

@@ -155,6 +155,16 @@ fn lists_are_copied_where_they_are_wanted() {
     desk.yes(&["crl", "--der", "--out", "issuing.crl"]);
     let list = desk.yes(&["inspect", "issuing.crl"]);
     assert_eq!((list["kind"].as_str(), list["number"].as_str()), (Some("list"), Some("4")));
+    // What is new in it goes with any earlier one, and is no list itself.
+    desk.yes(&["suspend", "billing", "--reason", "audit"]);
+    let made = desk.yes(&["crl", "--delta", "changes.pem"]);
+    assert_eq!((made["list_number"].as_u64(), made["delta_base"].as_u64()), (Some(6), Some(1)));
+    assert_eq!(fs::read_to_string(desk.path("changes.pem")).unwrap().matches("BEGIN X509 CRL").count(), 1);
+    let delta = desk.yes(&["inspect", "changes.pem"]);
+    assert_eq!((delta["kind"].as_str(), delta["base"].as_str()), (Some("delta list"), Some("1")));
+    desk.yes(&["crl", "--der", "--delta", "changes.crl"]);
+    assert_eq!(fs::read(desk.path("changes.crl")).unwrap().first(), Some(&0x30));
+    desk.yes(&["resume", "billing", "--reason", "found nothing"]);
     desk.yes(&["rotate"]);
     let lists = fs::read_to_string(desk.path(".kakunin/public/lists.pem")).unwrap();
     assert_eq!(lists.matches("BEGIN X509 CRL").count(), 3);

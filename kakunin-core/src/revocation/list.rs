@@ -2,7 +2,7 @@
 //!
 //! Takes in DER, gives out a list whose issuer and signature are verified. Only full lists of version 2 with number,
 //! authority key identifier and nextUpdate are usable; indirect and partitioned lists and any unknown critical
-//! extension are refused, because what they say cannot be decided here. Delta lists are not read yet.
+//! extension are refused, because what they say cannot be decided here. A delta list is none (`delta.rs`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -71,6 +71,15 @@ impl<'a> UnverifiedList<'a> {
     /// [`ListError`] when the bytes are not DER, not a full version 2 list, or carry something critical that
     /// is unknown.
     pub fn decode(der: &'a [u8]) -> Result<Self, ListError> {
+        match Self::parse(der)? {
+            (list, None) => Ok(list),
+            // Whoever took it for a full one would call everybody good whom it does not name.
+            (_, Some(_)) => Err(ListError::Unusable("a delta list, which says only what changed")),
+        }
+    }
+
+    /// The same for full and delta lists, with the number of the list that a delta list is beside.
+    pub(super) fn parse(der: &'a [u8]) -> Result<(Self, Option<ListNumber>), ListError> {
         if der.len() > MAX_LIST {
             return Err(ListError::TooLarge { bytes: der.len() });
         }
@@ -104,11 +113,11 @@ impl<'a> UnverifiedList<'a> {
         if next_update <= this_update {
             return Err(ListError::Unusable("nextUpdate is not after thisUpdate"));
         }
-        let Said { number, issuer_key_id, policy } = list_extensions(extensions)?;
+        let Said { number, issuer_key_id, policy, base } = list_extensions(extensions)?;
         let signature =
             outer.signature.as_bytes().ok_or(ListError::Unusable("a signature with unused bits"))?;
         let algorithm = inner.oid;
-        Ok(Self {
+        let list = Self {
             der,
             tbs,
             algorithm,
@@ -120,7 +129,8 @@ impl<'a> UnverifiedList<'a> {
             next_update,
             policy,
             entries,
-        })
+        };
+        Ok((list, base))
     }
 
     /// Whether `issuer` is the one this list names, by name and key identifier.
@@ -166,17 +176,7 @@ impl<'a> UnverifiedList<'a> {
     /// [`ListError`] when another authority issued it, its certificate may not sign lists, the signature is
     /// wrong, or an entry is malformed.
     pub fn verify(self, issuer: &ListIssuer<'_>) -> Result<RevocationList, ListError> {
-        if !self.names(issuer) {
-            return Err(ListError::OtherIssuer);
-        }
-        if !issuer.may_sign_lists {
-            return Err(ListError::Unusable("its issuer may not sign lists"));
-        }
-        let algorithm: Algorithm = issuer.key.algorithm();
-        if self.algorithm != algorithm.signature_oid() {
-            return Err(ListError::Signature);
-        }
-        issuer.key.verify_x509(self.tbs, self.signature).map_err(|_| ListError::Signature)?;
+        self.check(issuer)?;
         let index = Index::build(read_entries(self.entries)?);
         Ok(RevocationList {
             der: self.der.into(),
@@ -187,6 +187,43 @@ impl<'a> UnverifiedList<'a> {
             policy: self.policy,
             index: Arc::new(index),
         })
+    }
+
+    /// Checks issuer and signature.
+    pub(super) fn check(&self, issuer: &ListIssuer<'_>) -> Result<(), ListError> {
+        if !self.names(issuer) {
+            return Err(ListError::OtherIssuer);
+        }
+        if !issuer.may_sign_lists {
+            return Err(ListError::Unusable("its issuer may not sign lists"));
+        }
+        let algorithm: Algorithm = issuer.key.algorithm();
+        if self.algorithm != algorithm.signature_oid() {
+            return Err(ListError::Signature);
+        }
+        issuer.key.verify_x509(self.tbs, self.signature).map_err(|_| ListError::Signature)
+    }
+
+    /// When it was issued, and when the next one is due, as it says.
+    pub(super) const fn dates(&self) -> (UnixTime, UnixTime) {
+        (self.this_update, self.next_update)
+    }
+
+    /// What it says about the feed.
+    pub(super) const fn said_policy(&self) -> Option<ListPolicy> {
+        self.policy
+    }
+
+    /// The entries of a delta list: of what certificate, and what it says of it now.
+    pub(super) fn words(&self) -> Result<Vec<(SerialNumber, Word)>, ListError> {
+        let mut words = Vec::new();
+        let mut reader = SliceReader::new(self.entries)?;
+        while !reader.is_finished() {
+            let index = words.len();
+            let (serial, _, word) = read_word(&mut reader).map_err(|_| ListError::Entry { index })?;
+            words.push((serial, word));
+        }
+        Ok(words)
     }
 }
 
@@ -390,19 +427,16 @@ struct Said {
     number: ListNumber,
     issuer_key_id: Vec<u8>,
     policy: Option<ListPolicy>,
+    base: Option<ListNumber>,
 }
 
 fn list_extensions(sequence: &[u8]) -> Result<Said, ListError> {
-    let (mut number, mut key_id, mut policy) = (None, None, None);
+    let (mut number, mut key_id, mut policy, mut base) = (None, None, None, None);
     extensions(sequence, |extension| {
         match (extension.oid, extension.critical) {
-            (CRL_NUMBER, false) => {
-                let octets = content(extension.value.as_bytes(), Tag::Integer)?;
-                number = Some(
-                    ListNumber::from_der_content(octets)
-                        .ok_or(ListError::Unusable("a number out of range"))?,
-                );
-            }
+            (CRL_NUMBER, false) => number = Some(list_number(extension.value.as_bytes())?),
+            // RFC 5280 section 5.2.4: it must be critical.
+            (DELTA_INDICATOR, true) => base = Some(list_number(extension.value.as_bytes())?),
             (AUTHORITY_KEY_ID, false) => {
                 let id = x509_cert::ext::pkix::AuthorityKeyIdentifier::from_der(extension.value.as_bytes())?;
                 key_id = id.key_identifier.map(|id| id.as_bytes().to_vec());
@@ -420,7 +454,13 @@ fn list_extensions(sequence: &[u8]) -> Result<Said, ListError> {
         number: number.ok_or(ListError::Unusable("no number"))?,
         issuer_key_id: key_id.ok_or(ListError::Unusable("no authority key identifier"))?,
         policy,
+        base,
     })
+}
+
+fn list_number(value: &[u8]) -> Result<ListNumber, ListError> {
+    let octets = content(value, Tag::Integer)?;
+    ListNumber::from_der_content(octets).ok_or(ListError::Unusable("a number out of range"))
 }
 
 fn read_entries(content: &[u8]) -> Result<Vec<(SerialNumber, Standing)>, ListError> {
@@ -435,6 +475,15 @@ fn read_entries(content: &[u8]) -> Result<Vec<(SerialNumber, Standing)>, ListErr
     Ok(entries)
 }
 
+/// What an entry says of its certificate; the greater is the more severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Word {
+    /// It is not listed any more: `removeFromCRL`.
+    Removed,
+    /// It is listed.
+    Stands(Standing),
+}
+
 struct ListEntry {
     serial: SerialNumber,
     date: UnixTime,
@@ -442,6 +491,14 @@ struct ListEntry {
 }
 
 fn read_entry(list: &mut SliceReader<'_>) -> Result<ListEntry, ListError> {
+    match read_word(list)? {
+        (serial, date, Word::Stands(standing)) => Ok(ListEntry { serial, date, standing }),
+        // RFC 5280 section 5.3.1: removeFromCRL belongs into delta lists only.
+        (_, _, Word::Removed) => Err(ListError::Unusable("reason")),
+    }
+}
+
+fn read_word(list: &mut SliceReader<'_>) -> Result<(SerialNumber, UnixTime, Word), ListError> {
     let entry: AnyRef<'_> = list.decode()?;
     entry.tag().assert_eq(Tag::Sequence)?;
     let mut reader = SliceReader::new(entry.value())?;
@@ -449,7 +506,7 @@ fn read_entry(list: &mut SliceReader<'_>) -> Result<ListEntry, ListError> {
     serial.tag().assert_eq(Tag::Integer)?;
     let serial = SerialNumber::from_der_content(serial.value()).ok_or(ListError::Unusable("serial"))?;
     let date = time(reader.decode()?)?;
-    let mut standing = Standing::Revoked;
+    let mut word = Word::Stands(Standing::Revoked);
     if !reader.is_finished() {
         let sequence = reader.tlv_bytes()?;
         reader.finish()?;
@@ -458,17 +515,18 @@ fn read_entry(list: &mut SliceReader<'_>) -> Result<ListEntry, ListError> {
                 return Err(ListError::Unusable("a critical entry extension"));
             }
             if extension.oid == REASON_CODE {
-                standing = match content(extension.value.as_bytes(), Tag::Enumerated)? {
-                    [6] => Standing::Held,
-                    [0..=5 | 9 | 10] => Standing::Revoked,
-                    // 7 is unused and 8, removeFromCRL, belongs into delta lists only (section 5.3.1).
+                word = match content(extension.value.as_bytes(), Tag::Enumerated)? {
+                    [6] => Word::Stands(Standing::Held),
+                    [0..=5 | 9 | 10] => Word::Stands(Standing::Revoked),
+                    [8] => Word::Removed,
+                    // 7 is unused.
                     _ => return Err(ListError::Unusable("reason")),
                 };
             }
             Ok(())
         })?;
     }
-    Ok(ListEntry { serial, date, standing })
+    Ok((serial, date, word))
 }
 
 /// `crlExtensions [0] EXPLICIT Extensions OPTIONAL`.

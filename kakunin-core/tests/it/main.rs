@@ -20,6 +20,7 @@ mod chains;
 mod crossed;
 mod clocks;
 mod erasure;
+mod delta;
 mod fed;
 mod feed;
 mod floors;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
+use kakunin_core::digest::Digest;
 
 use crate::http::access::Open;
 use crate::http::answer::{accepts, public_as};
@@ -22,6 +23,14 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::api(Method::GET, "/crl", Open::Everyone, "The issuing authority's revocation list", || {
             get(current)
         })
+        .asks(WHOSE),
+        Row::api(
+            Method::GET,
+            "/crl/delta",
+            Open::Everyone,
+            "What changed on that list since an earlier one",
+            || get(delta),
+        )
         .asks(WHOSE),
         Row::api(Method::GET, "/crl/all", Open::Everyone, "Every revocation list that is needed", || {
             get(all)
@@ -40,6 +49,29 @@ async fn current(
         true => read(&headers, &service, &whose, Part::Der),
         false => read(&headers, &service, &whose, Part::Pem),
     }
+}
+
+/// What changed on the list of the current issuing authority since an earlier one, as PEM or DER.
+async fn delta(
+    State(service): State<Arc<Service>>,
+    whose: Whose,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let published = service.shown.asked(&whose)?;
+    let none = "there is no delta list now: no earlier list is known, or it would be half as long as the list; take /crl";
+    let delta = published.delta().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "crl.no_delta", none))?;
+    let tag = Digest::of(&delta.der).to_hex();
+    let mut response = match accepts(&headers, &["application/pkix-crl", "application/x-pkcs7-crl"]) {
+        true => public_as(&headers, "application/pkix-crl", &format!("{tag}-der"), || {
+            Body::from(delta.der.clone())
+        }),
+        false => {
+            let pem = delta.pem()?;
+            public_as(&headers, "application/x-pem-file", &tag, || Body::from(pem))
+        }
+    };
+    response.headers_mut().insert("x-crl-base", HeaderValue::from(delta.base));
+    Ok(dated(response, &published))
 }
 
 /// Every list that someone can still need, as PEM blocks: what a guard reads as its `lists.pem`.

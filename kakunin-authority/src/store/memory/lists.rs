@@ -53,6 +53,10 @@ impl Lists for MemoryStore {
         Ok(self.lists_of(issuer).next_back().map(ListRecord::head))
     }
 
+    fn list_before(&self, issuer: IssuerId, number: u64) -> Result<Option<ListRecord>, StoreError> {
+        Ok(self.lists_of(issuer).rfind(|list| list.number < number).cloned())
+    }
+
     fn list_as_of(&self, issuer: IssuerId, at: UnixTime) -> Result<Option<ListRecord>, StoreError> {
         let until = self.lists_of(issuer).filter(|list| list.this_update <= at);
         let newest = until.max_by_key(|list| (list.this_update, list.number));

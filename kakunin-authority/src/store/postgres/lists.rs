@@ -67,6 +67,12 @@ impl Lists for PostgresStore {
         })
     }
 
+    fn list_before(&self, issuer: IssuerId, nth: u64) -> Result<Option<ListRecord>, StoreError> {
+        let below = "WHERE issuer = $1 AND number < $2 ORDER BY number DESC LIMIT 1";
+        let found = self.list(below, &[&number(issuer), &i64::try_from(nth).unwrap_or(i64::MAX)])?;
+        Ok(found.map(|(_, list)| list))
+    }
+
     fn list_as_of(&self, issuer: IssuerId, at: UnixTime) -> Result<Option<ListRecord>, StoreError> {
         let by = number(issuer);
         let until = "WHERE issuer = $1 AND this_update <= $2 ORDER BY this_update DESC, number DESC LIMIT 1";

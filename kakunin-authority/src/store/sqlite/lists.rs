@@ -74,6 +74,12 @@ impl Lists for SqliteStore {
         Ok(statement.query_row([issuer.number()], head).optional()?)
     }
 
+    fn list_before(&self, issuer: IssuerId, number: u64) -> Result<Option<ListRecord>, StoreError> {
+        let below = "WHERE issuer = ?1 AND number < ?2 ORDER BY number DESC LIMIT 1";
+        let found = self.list(below, &[&issuer.number(), &i64::try_from(number).unwrap_or(i64::MAX)])?;
+        Ok(found.map(|(_, list)| list))
+    }
+
     fn list_as_of(&self, issuer: IssuerId, at: UnixTime) -> Result<Option<ListRecord>, StoreError> {
         let by = issuer.number();
         let until = "WHERE issuer = ?1 AND this_update <= ?2 ORDER BY this_update DESC, number DESC LIMIT 1";

@@ -483,6 +483,8 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         line("list", said(store.newest_list(by)));
         line("list head", said(store.newest_list_head(by)));
         for second in -1..5 {
+            let below = u64::try_from(second + 1).unwrap() * 2;
+            line("list before", said(store.list_before(by, below)));
             line("list as of", said(store.list_as_of(by, at(second))));
         }
         line("last end", said(store.last_end(by)));

@@ -21,6 +21,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/ca/chain", None),
     ("get", "/crl", None),
     ("get", "/crl/all", None),
+    ("get", "/crl/delta", None),
     ("get", "/feed", None),
     ("get", "/feed/poll", None),
     ("post", "/feed/rotate", Some(&[])),

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use kakunin_core::certificate::{CaCertificate, CaRole, FeedCertificate};
+use kakunin_core::certificate::{AgentCertificate, CaCertificate, CaRole, FeedCertificate};
 use kakunin_core::feed::Progress;
 use kakunin_core::id::SerialNumber;
-use kakunin_core::revocation::Standing;
+use kakunin_core::revocation::{Standing, UnverifiedDelta, UnverifiedList};
 use serde_json::{Value, json};
 
-use super::listener::{Listener, Watcher};
+use super::listener::{Listener, Watcher, ders};
 use super::office::Office;
 use super::web::Request;
 use crate::desk::Desk;
@@ -294,4 +294,47 @@ fn lists_are_not_sent_again_to_whoever_has_them() {
     assert_eq!(office.send(&again).status, 304);
     assert_eq!(office.post("/v1/agents/billing/suspend", &json!({})).status, 200);
     assert_eq!(office.send(&again).status, 200);
+}
+
+/// C32: the delta that is served goes with the list that was there before, and with no other.
+#[test]
+fn what_changed_on_the_list_is_served_beside_it() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    let chain = std::fs::read(desk.path("agents/billing/chain.pem")).unwrap();
+    let issuing = CaCertificate::decode(ders(&chain).first().unwrap(), CaRole::Issuing).unwrap();
+    let der = |path: &str| {
+        let reply = office.send(&Request::get(path).header("Accept", "application/pkix-crl"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, "application/pkix-crl"), "{path}");
+        reply
+    };
+    let before = der("/v1/crl").body;
+    for order in ["suspend", "resume", "revoke"] {
+        assert_eq!(
+            office.post(&format!("/v1/agents/billing/{order}"), &json!({ "reason": "drill" })).status,
+            200
+        );
+    }
+    let (full, delta) = (der("/v1/crl"), der("/v1/crl/delta"));
+    let read = |der: &[u8]| UnverifiedList::decode(der).unwrap().verify(&issuing.list_issuer()).unwrap();
+    let (old, new) = (read(&before), read(&full.body));
+    let changes = UnverifiedDelta::decode(&delta.body).unwrap();
+    assert_eq!(delta.header("x-crl-base"), changes.base().to_string());
+    assert_eq!(delta.header("x-crl-number"), full.header("x-crl-number"));
+    let updated = changes.apply(&old, &issuing.list_issuer()).unwrap();
+    assert_eq!((updated.number(), updated.policy()), (new.number(), new.policy()));
+    let agent = AgentCertificate::decode(
+        ders(&std::fs::read(desk.path("agents/billing/agent.pem")).unwrap()).first().unwrap(),
+    )
+    .unwrap();
+    let serial = agent.decoded().serial();
+    assert_eq!((old.standing(&serial), updated.standing(&serial)), (Standing::Good, Standing::Revoked));
+    // As a full list it says nothing to anybody here.
+    assert!(UnverifiedList::decode(&delta.body).is_err());
+    let pem = office.get("/api/v1/crl/delta");
+    assert_eq!(ders(&pem.body), [delta.body.clone()]);
+    for (accept, tag) in [("application/pkix-crl", delta.header("etag")), ("*/*", pem.header("etag"))] {
+        let again = Request::get("/v1/crl/delta").header("Accept", accept).header("If-None-Match", tag);
+        assert_eq!(office.send(&again).status, 304);
+    }
 }
