@@ -4,7 +4,8 @@
 # flipped, in a journal, in a bundle, and in a bundle whose digests agree again; a log of a million entries. The tests are
 # the same; KAKUNIN_SOAK raises their rounds, and they are built as they are shipped, since they verify 200,000 times. Then a
 # bundle of a million receipts is verified in the memory that a small one takes: 4 GB in $TMPDIR. Then the service: 200
-# kills under load, 30 with its records on PostgreSQL, and 30 of that server.
+# kills under load, 30 with its records on PostgreSQL and 30 of that server; slow clients until they are dropped, and how
+# long revocations take in a flood.
 source "$(dirname "$0")/env.sh"
 
 export KAKUNIN_SOAK=1
@@ -25,6 +26,6 @@ most="$("$benches" peak "$work")"
 echo "a bundle of 1,000,000 receipts was verified in $most kB"
 [ "$most" -le 32768 ] || fail "verifying takes more than 32 MB"
 
-cargo test --release -p kakunin-cli --locked --test it -- --nocapture \
-  a_service_killed_at_any_moment_under_load_keeps_all_that_it_said
+cargo test --release -p kakunin-cli --locked --test it -- --nocapture --test-threads 1 \
+  a_service_killed_at_any_moment_under_load_keeps_all_that_it_said crowds::
 scripts/postgres.sh scripts/nodes.sh 30

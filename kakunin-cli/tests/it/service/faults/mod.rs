@@ -1,5 +1,6 @@
 //! What may happen to a service that is in use, and what everyone who was answered may still believe then.
 
+mod crowds;
 mod disk;
 #[cfg(feature = "postgres")]
 mod guards;

@@ -243,7 +243,10 @@ fn greedy(signer: &Signer) -> Vec<(&'static str, String)> {
     vec![
         ("to be an authority with every use and scope", attributes(&[&all])),
         ("the same twice in one attribute", attributes(&[&asked(&[authority.clone(), authority.clone()])])),
-        ("the same in two attributes", attributes(&[&asked(&[authority.clone()]), &asked(&[authority])])),
+        (
+            "the same in two attributes",
+            attributes(&[&asked(std::slice::from_ref(&authority)), &asked(&[authority])]),
+        ),
         ("a password", attributes(&[&password])),
         (
             "a long name",
