@@ -227,7 +227,7 @@ impl<'a> Authority<'a> {
     }
 
     pub(crate) fn current(&self) -> Result<&Issuing, AuthorityError> {
-        self.own().rev().find(|issuing| !issuing.revoked).ok_or(AuthorityError::NoIssuer)
+        current(&self.issuing, &self.tenant)
     }
 
     /// The issuing authorities of the tenant in whose name it acts, oldest first.
@@ -509,6 +509,12 @@ pub enum OldIssuing {
     Keep,
     /// They are revoked, and everything they issued with them.
     Revoke,
+}
+
+/// The newest of a tenant's that is not revoked.
+pub(crate) fn current<'a>(issuing: &'a [Issuing], tenant: &TenantId) -> Result<&'a Issuing, AuthorityError> {
+    let mut own = issuing.iter().rev().filter(|issuing| issuing.tenant == *tenant);
+    own.find(|issuing| !issuing.revoked).ok_or(AuthorityError::NoIssuer)
 }
 
 /// The agent of `tenant` that `who` means.

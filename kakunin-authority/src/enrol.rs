@@ -15,14 +15,14 @@ use kakunin_core::scope::{DraftScope, Scope};
 use kakunin_core::time::{UnixTime, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::access::KeyPrefix;
+use crate::access::{KeyPrefix, TenantId};
 use crate::agent::{AgentName, Who};
-use crate::authority::{Authority, AuthorityError, BACKDATE, DAY};
+use crate::authority::{Authority, AuthorityError, BACKDATE, DAY, Issuing};
 use crate::directory::{AgentDirectory, DirectoryError, Enrolment, NewKey};
-use crate::issue::{Issued, Issuer, Order as IssueOrder, Reserved};
+use crate::issue::{Issued, Issuer, Order as IssueOrder, Reserved, Stored};
 use crate::publish::Publication;
 use crate::standing::{Reason, Standing, StandingError};
-use crate::store::{AgentDetails, AgentRecord, StandingChange, StoreError};
+use crate::store::{AgentDetails, AgentRecord, StandingChange, Store, StoreError};
 use crate::term::{Days, Hours};
 
 /// What to do with a scope that allows every action.
@@ -345,23 +345,9 @@ impl Authority<'_> {
         let current = self.current()?.id;
         let issuing =
             self.issuing.iter().find(|issuing| issuing.id == current).ok_or(AuthorityError::NoIssuer)?;
-        let outer = issuing.certificate.decoded().validity();
-        // No certificate outlives its issuer: the last ones of an authority are shorter than asked for.
-        let validity = Validity {
-            not_before: now.plus(-BACKDATE).max(outer.not_before),
-            not_after: now.plus(i64::from(days.0) * DAY).min(outer.not_after),
-        };
-        if validity.not_after <= now {
-            return Err(AuthorityError::IssuerEnded { at: outer.not_after });
-        }
         let signer = self.keys.signer(current)?;
-        let issuer = Issuer { id: current, certificate: &issuing.certificate };
-        let order = IssueOrder { name, scope, key, validity };
-        let reserved = match token {
-            None => Reserved::reserve(order, issuer, self.store.as_mut())?,
-            Some(token) => Reserved::redeem(order, issuer, token, now, self.store.as_mut())?,
-        };
-        let stored = reserved.build()?.lint()?.store(self.store.as_mut())?;
+        let wanted = Wanted { name, scope, key, days, token };
+        let stored = record(&wanted, issuing, self.store.as_mut(), now)?;
         Ok(stored.sign(signer, self.store.as_mut())?)
     }
 
@@ -388,10 +374,7 @@ impl Authority<'_> {
     }
 
     pub(crate) fn refuse_revoked_key(&self, agent: AgentId, key: &PublicKey) -> Result<(), AuthorityError> {
-        match self.store.is_revoked_key(&self.tenant, agent, key.key_id())? {
-            true => Err(StandingError::RevokedKey.into()),
-            false => Ok(()),
-        }
+        refuse_revoked_key(self.store.as_ref(), &self.tenant, agent, key)
     }
 
     /// The certificate in `directory`, if this authority issued it to `agent`.
@@ -409,6 +392,53 @@ impl Authority<'_> {
         let known = known.iter().any(|known| known.der.as_deref() == Some(held.decoded().der()));
         if known { Ok(held) } else { Err(DirectoryError::NotOurs { path: path() }.into()) }
     }
+}
+
+/// What is to be in a certificate.
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a AgentName,
+    pub(crate) scope: &'a Scope,
+    pub(crate) key: &'a PublicKey,
+    pub(crate) days: Days,
+    /// The enrolment token that is redeemed by it.
+    pub(crate) token: Option<&'a KeyPrefix>,
+}
+
+/// Takes a number for a certificate and records what is to be signed.
+pub(crate) fn record<'a>(
+    wanted: &Wanted<'_>,
+    issuing: &'a Issuing,
+    store: &mut dyn Store,
+    now: UnixTime,
+) -> Result<Stored<'a>, AuthorityError> {
+    let Wanted { name, scope, key, days, token } = *wanted;
+    let outer = issuing.certificate.decoded().validity();
+    // No certificate outlives its issuer: the last ones of an authority are shorter than asked for.
+    let validity = Validity {
+        not_before: now.plus(-BACKDATE).max(outer.not_before),
+        not_after: now.plus(i64::from(days.0) * DAY).min(outer.not_after),
+    };
+    if validity.not_after <= now {
+        return Err(AuthorityError::IssuerEnded { at: outer.not_after });
+    }
+    let issuer = Issuer { id: issuing.id, certificate: &issuing.certificate };
+    let order = IssueOrder { name, scope, key, validity };
+    let reserved = match token {
+        None => Reserved::reserve(order, issuer, store)?,
+        Some(token) => Reserved::redeem(order, issuer, token, now, store)?,
+    };
+    Ok(reserved.build()?.lint()?.store(store)?)
+}
+
+/// A key that was revoked once is certified no more.
+pub(crate) fn refuse_revoked_key(
+    store: &dyn Store,
+    tenant: &TenantId,
+    agent: AgentId,
+    key: &PublicKey,
+) -> Result<(), AuthorityError> {
+    let revoked = store.is_revoked_key(tenant, agent, key.key_id())?;
+    if revoked { Err(StandingError::RevokedKey.into()) } else { Ok(()) }
 }
 
 pub(crate) fn refuse_any(scope: &Scope, any: AnyAction) -> Result<(), AuthorityError> {

@@ -45,8 +45,8 @@ pub struct Issuer<'a> {
 /// A certificate whose serial number is taken.
 #[derive(Debug)]
 #[must_use = "a reserved number serves one certificate"]
-pub struct Reserved<'a> {
-    order: Order<'a>,
+pub struct Reserved<'o, 'a> {
+    order: Order<'o>,
     issuer: Issuer<'a>,
     serial: SerialNumber,
 }
@@ -70,19 +70,28 @@ pub struct Linted<'a>(Built<'a>);
 #[must_use = "a recorded certificate is listed as issued; sign it"]
 pub struct Stored<'a>(Built<'a>);
 
+/// A certificate that is signed and not recorded as that.
+#[derive(Debug)]
+#[must_use = "what is signed is recorded before it is given to anybody"]
+pub struct Signed {
+    issuer: IssuerId,
+    certificate: AgentCertificate,
+}
+
 /// A signed and recorded certificate.
 #[derive(Debug)]
 #[must_use = "an issued certificate belongs to its agent"]
 pub struct Issued {
+    issuer: IssuerId,
     certificate: AgentCertificate,
 }
 
-impl<'a> Reserved<'a> {
+impl<'o, 'a> Reserved<'o, 'a> {
     /// Takes a fresh serial number for `order`.
     ///
     /// # Errors
     /// [`IssueError`] when there is no randomness or no record can be made.
-    pub fn reserve(order: Order<'a>, issuer: Issuer<'a>, store: &mut dyn Store) -> Result<Self, IssueError> {
+    pub fn reserve(order: Order<'o>, issuer: Issuer<'a>, store: &mut dyn Store) -> Result<Self, IssueError> {
         let reserved = Self::numbered(order, issuer)?;
         store.reserve(&reserved.reservation())?;
         Ok(reserved)
@@ -93,7 +102,7 @@ impl<'a> Reserved<'a> {
     /// # Errors
     /// As [`Reserved::reserve`], and [`StoreError::TokenUsed`] or [`StoreError::UnknownToken`].
     pub fn redeem(
-        order: Order<'a>,
+        order: Order<'o>,
         issuer: Issuer<'a>,
         token: &KeyPrefix,
         now: UnixTime,
@@ -104,7 +113,7 @@ impl<'a> Reserved<'a> {
         Ok(reserved)
     }
 
-    fn numbered(order: Order<'a>, issuer: Issuer<'a>) -> Result<Self, IssueError> {
+    fn numbered(order: Order<'o>, issuer: Issuer<'a>) -> Result<Self, IssueError> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| IssueError::NoRandomness)?;
         Ok(Self { order, issuer, serial: SerialNumber::from_random(random) })
@@ -168,18 +177,55 @@ impl Stored<'_> {
     /// # Errors
     /// [`IssueError`] when the key store fails, holds another key than the issuer's, or the record cannot be made.
     pub fn sign(self, signer: &Signer, store: &mut dyn Store) -> Result<Issued, IssueError> {
+        self.signed(signer)?.keep(store)
+    }
+
+    /// Signs the recorded bytes.
+    ///
+    /// # Errors
+    /// [`IssueError`] when the key store fails or holds another key than the issuer's.
+    pub fn signed(self, signer: &Signer) -> Result<Signed, IssueError> {
         if signer.spki() != self.0.issuer.certificate.decoded().key().spki() {
             return Err(IssueError::OtherKey);
         }
         let signature = signer.sign(&self.0.tbs)?;
         let der = signed(&self.0.tbs, signer.algorithm(), &signature)?;
         let certificate = AgentCertificate::decode(&der).map_err(IssueError::Refused)?;
-        store.keep_certificate(self.0.serial, &der)?;
-        Ok(Issued { certificate })
+        Ok(Signed { issuer: self.0.issuer.id, certificate })
+    }
+
+    /// Who has to sign.
+    #[must_use]
+    pub const fn issuer(&self) -> IssuerId {
+        self.0.issuer.id
+    }
+}
+
+impl Signed {
+    /// Records the certificate. Before that it leaves for nowhere.
+    ///
+    /// # Errors
+    /// [`IssueError::Store`] when the record cannot be made.
+    pub fn keep(self, store: &mut dyn Store) -> Result<Issued, IssueError> {
+        let Self { issuer, certificate } = self;
+        store.keep_certificate(certificate.decoded().serial(), certificate.decoded().der())?;
+        Ok(Issued { issuer, certificate })
+    }
+
+    /// Its agent, and SHA-256 of it: what a mark of a new directory names.
+    #[cfg(feature = "http")]
+    pub(crate) fn named(&self) -> (kakunin_core::id::AgentId, kakunin_core::digest::Digest) {
+        (self.certificate.agent(), self.certificate.decoded().thumbprint())
     }
 }
 
 impl Issued {
+    /// Who signed it.
+    #[must_use]
+    pub const fn issuer(&self) -> IssuerId {
+        self.issuer
+    }
+
     /// The certificate.
     #[must_use]
     pub const fn certificate(&self) -> &AgentCertificate {

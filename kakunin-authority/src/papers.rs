@@ -3,6 +3,8 @@
 //! What `certify --out` writes into a directory is answered here instead, for whoever keeps the directory on another
 //! machine. The key stays there.
 
+use std::sync::Arc;
+
 use kakunin_core::certificate::{AgentCertificate, CaCertificate};
 use kakunin_core::digest::Digest;
 use kakunin_core::genesis::Genesis;
@@ -17,11 +19,9 @@ use crate::agent::Who;
 use crate::authority::{AnyAction, Authority, AuthorityError, BACKDATE, Comeback, Days, Hours};
 use crate::enrol::{read_request, refuse_any, scope_diff};
 use crate::grant::{Grant, GrantKey};
-use crate::publish::to_pem;
+use crate::publish::{Published, to_pem};
 use crate::standing::{Standing, StandingError};
-#[cfg(feature = "http")]
-use crate::store::IssuerId;
-use crate::store::{AgentRecord, StoreError};
+use crate::store::{AgentRecord, IssuerId, Store, StoreError};
 
 /// What an agent elsewhere keeps in its directory.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub struct Papers {
     pub issuing: CaCertificate,
     /// The anchor: `ca.pem`.
     pub root: CaCertificate,
-    /// Every list that somebody can need, in PEM: `lists.pem`.
-    pub lists_pem: String,
+    /// What was published with it.
+    pub published: Arc<Published>,
     /// The lists of names that its scope refers to, by their roots: `names/<root>.txt`.
     pub names: Vec<(Digest, String)>,
     /// The mark of a new directory: `genesis`. A renewed one has spent what it has spent.
@@ -50,6 +50,12 @@ pub struct Papers {
 }
 
 impl Papers {
+    /// Every list that somebody can need, in PEM: `lists.pem`.
+    #[must_use]
+    pub fn lists_pem(&self) -> &str {
+        self.published.lists_pem()
+    }
+
     /// One certificate in PEM.
     ///
     /// # Errors
@@ -91,7 +97,7 @@ impl Authority<'_> {
         let public = read_request(&order.request)?;
         let agent = self.find(who)?;
         let before = match &order.token {
-            Some(token) => self.enrolled_by(&agent, token, &public)?,
+            Some(token) => enrolled_by(self.store.as_ref(), &agent, token, &public)?,
             None => None,
         };
         let (agent, certificate) = match before {
@@ -105,29 +111,6 @@ impl Authority<'_> {
         };
         let genesis = Some(self.mark(&certificate)?);
         Ok(Papers { genesis, ..self.papers(agent, certificate)? })
-    }
-
-    /// The certificate that was issued for this token and key, if it was.
-    fn enrolled_by(
-        &self,
-        agent: &AgentRecord,
-        token: &KeyPrefix,
-        public: &PublicKey,
-    ) -> Result<Option<AgentCertificate>, AuthorityError> {
-        let Some(redeemed) = self.store.token(token)?.and_then(|token| token.redeemed) else {
-            return Ok(None);
-        };
-        if redeemed.key != public.key_id() {
-            return Err(StoreError::TokenUsed { prefix: token.clone() }.into());
-        }
-        let issued = self.store.certificate(redeemed.serial)?;
-        // A crash came before the signature: it is issued now.
-        let Some(der) = issued.and_then(|issued| issued.der) else { return Ok(None) };
-        match agent.standing {
-            Standing::Good => Ok(Some(AgentCertificate::decode(&der)?)),
-            Standing::Held => Err(StandingError::Held.into()),
-            Standing::Revoked => Err(StandingError::NeedsAfterRevocation.into()),
-        }
     }
 
     /// Renews an agent that proved to have the key of `held`, keeping that key, and publishes the next list.
@@ -148,7 +131,8 @@ impl Authority<'_> {
             Standing::Revoked => return Err(StandingError::NeedsAfterRevocation.into()),
         }
         self.refuse_revoked_key(agent.id, held.decoded().key())?;
-        if let Some(again) = self.renewed_enough(&agent, held, now)? {
+        let current = self.current()?.id;
+        if let Some(again) = renewed_enough(self.store.as_ref(), current, &agent, held, now)? {
             if self.published().is_none() {
                 let _ = self.publish(hours, now)?;
             }
@@ -169,7 +153,7 @@ impl Authority<'_> {
     }
 
     /// What the issuing authority of `held` says of that of `next`, if it is another one and may still speak.
-    fn succession(
+    pub(crate) fn succession(
         &mut self,
         held: &AgentCertificate,
         next: &AgentCertificate,
@@ -187,44 +171,6 @@ impl Authority<'_> {
         Ok(Some(Succession::sign(key, self.keys.signer(id)?)?))
     }
 
-    /// Whether there were enough renewals of this key for now: then the newest certificate, for whoever lost the answer
-    /// that it came in. `None`: it may be renewed.
-    ///
-    /// Another scope and another issuing authority can always be had, once.
-    ///
-    /// # Errors
-    /// [`AuthorityError::RenewedEnough`] for whoever has the newest certificate already.
-    pub(crate) fn renewed_enough(
-        &self,
-        agent: &AgentRecord,
-        held: &AgentCertificate,
-        now: UnixTime,
-    ) -> Result<Option<AgentCertificate>, AuthorityError> {
-        let key = held.decoded().key().key_id();
-        let newest = self.store.newest_of_key(&agent.tenant, agent.id, key, RENEWALS)?;
-        let full = newest.len() == RENEWALS as usize;
-        let (Some(last), Some(oldest)) = (newest.first(), newest.last().filter(|_| full)) else {
-            return Ok(None);
-        };
-        let until = oldest.validity.not_before.plus(BACKDATE + WINDOW);
-        if until <= now || last.issuer != self.current()?.id {
-            return Ok(None);
-        }
-        let last = AgentCertificate::decode(last.der.as_deref().unwrap_or_default())?;
-        if last.scope().to_der() != agent.scope {
-            return Ok(None);
-        }
-        let is_newer = last.decoded().der() != held.decoded().der()
-            && last.decoded().validity().not_after >= held.decoded().validity().not_after;
-        match is_newer {
-            true => Ok(Some(last)),
-            false => {
-                let left = u64::try_from(until.seconds().saturating_sub(now.seconds())).unwrap_or(0);
-                Err(AuthorityError::RenewedEnough { most: RENEWALS, until, left })
-            }
-        }
-    }
-
     /// The papers that go with a certificate of the agent, after the lists were published.
     pub(crate) fn papers(
         &self,
@@ -239,7 +185,7 @@ impl Authority<'_> {
             agent,
             issuing: issuing.ok_or(AuthorityError::NoIssuer)?.clone(),
             root: self.root.clone(),
-            lists_pem: published.lists_pem().to_owned(),
+            published: Arc::clone(published),
             names: self.names_of(certificate.scope())?,
             genesis: None,
             succession: None,
@@ -249,17 +195,72 @@ impl Authority<'_> {
         })
     }
 
-    /// Whether a certificate may have been issued at or after `now`, by the lists that are published with each.
+    /// Whether a certificate may have been issued at or after `now`, by when the newest one begins.
     #[cfg(feature = "http")]
     pub(crate) fn issued_at(&self, now: UnixTime) -> Result<bool, AuthorityError> {
-        let issuers = self.store.issuers()?;
-        for issuer in issuers.iter().filter(|issuer| issuer.id != IssuerId::ROOT) {
-            let list = self.store.newest_list_head(issuer.id)?;
-            if self.store.last_end(issuer.id)?.is_some() && list.is_none_or(|list| list.this_update >= now) {
-                return Ok(true);
-            }
+        Ok(self.store.newest_begin()?.is_some_and(|begin| begin >= now.plus(-BACKDATE)))
+    }
+}
+
+/// The certificate that was issued for this token and key, if it was.
+pub(crate) fn enrolled_by(
+    store: &dyn Store,
+    agent: &AgentRecord,
+    token: &KeyPrefix,
+    public: &PublicKey,
+) -> Result<Option<AgentCertificate>, AuthorityError> {
+    let Some(redeemed) = store.token(token)?.and_then(|token| token.redeemed) else {
+        return Ok(None);
+    };
+    if redeemed.key != public.key_id() {
+        return Err(StoreError::TokenUsed { prefix: token.clone() }.into());
+    }
+    let issued = store.certificate(redeemed.serial)?;
+    // A crash came before the signature: it is issued now.
+    let Some(der) = issued.and_then(|issued| issued.der) else { return Ok(None) };
+    match agent.standing {
+        Standing::Good => Ok(Some(AgentCertificate::decode(&der)?)),
+        Standing::Held => Err(StandingError::Held.into()),
+        Standing::Revoked => Err(StandingError::NeedsAfterRevocation.into()),
+    }
+}
+
+/// Whether there were enough renewals of this key for now: then the newest certificate, for whoever lost the answer
+/// that it came in. `None`: it may be renewed.
+///
+/// Another scope and another issuing authority can always be had, once.
+///
+/// # Errors
+/// [`AuthorityError::RenewedEnough`] for whoever has the newest certificate already.
+pub(crate) fn renewed_enough(
+    store: &dyn Store,
+    current: IssuerId,
+    agent: &AgentRecord,
+    held: &AgentCertificate,
+    now: UnixTime,
+) -> Result<Option<AgentCertificate>, AuthorityError> {
+    let key = held.decoded().key().key_id();
+    let newest = store.newest_of_key(&agent.tenant, agent.id, key, RENEWALS)?;
+    let full = newest.len() == RENEWALS as usize;
+    let (Some(last), Some(oldest)) = (newest.first(), newest.last().filter(|_| full)) else {
+        return Ok(None);
+    };
+    let until = oldest.validity.not_before.plus(BACKDATE + WINDOW);
+    if until <= now || last.issuer != current {
+        return Ok(None);
+    }
+    let last = AgentCertificate::decode(last.der.as_deref().unwrap_or_default())?;
+    if last.scope().to_der() != agent.scope {
+        return Ok(None);
+    }
+    let is_newer = last.decoded().der() != held.decoded().der()
+        && last.decoded().validity().not_after >= held.decoded().validity().not_after;
+    match is_newer {
+        true => Ok(Some(last)),
+        false => {
+            let left = u64::try_from(until.seconds().saturating_sub(now.seconds())).unwrap_or(0);
+            Err(AuthorityError::RenewedEnough { most: RENEWALS, until, left })
         }
-        Ok(false)
     }
 }
 

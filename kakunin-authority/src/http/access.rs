@@ -97,6 +97,16 @@ impl Caller {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_key(key: ApiKeyRecord) -> Self {
+        Self { identity: Identity::Key(Arc::new(key)), address: None, repeat: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_token(token: TokenRecord) -> Self {
+        Self { identity: Identity::Token(Arc::new(token)), address: None, repeat: None }
+    }
+
     /// Who it is in the audit log.
     pub(crate) fn actor(&self) -> Actor {
         match &self.identity {

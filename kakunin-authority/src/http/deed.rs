@@ -49,40 +49,48 @@ impl Service {
                 Lane::Ordinary => room.for_others()?,
             }
             let (intent, seen) = look(authority)?;
-            let record = AuditRecord {
-                at: now,
-                actor: caller.actor(),
-                address: caller.address.clone(),
-                tenant: caller.tenant().clone(),
-                what: intent.what.into(),
-                subject: intent.subject,
-                before: intent.before,
-                after: intent.after,
-                text: match &caller.repeat {
-                    Some(key) => marked(intent.text, key),
-                    None => intent.text,
-                },
-            };
+            let record = record_of(&caller, intent, now);
             // What cannot be recorded is not done.
             let id = authority.store.audit_intent(&record)?;
-            let done = act(authority, seen, id, now);
-            let (outcome, answer) = match done {
-                Ok(done) => (Outcome::Done, Ok(done)),
-                Err(error) => {
-                    let refused = error.is_refusal();
-                    let text = error.to_string();
-                    let refusal = Refusal::from(error);
-                    let outcome = match refused {
-                        true => Outcome::Refused(refusal.code.into()),
-                        false => Outcome::Failed(text),
-                    };
-                    (outcome, Err(refusal))
-                }
-            };
+            let (outcome, answer) = came_of(act(authority, seen, id, now));
             // Done and not recorded as done: the intent stands, and the caller has to look.
             authority.store.audit_outcome(id, &outcome, now)?;
             answer
         });
         done.await.map_err(|none| self.failure(none))?
+    }
+}
+
+/// An intent as the audit log has it.
+pub(crate) fn record_of(caller: &Caller, intent: Intent, now: UnixTime) -> AuditRecord {
+    AuditRecord {
+        at: now,
+        actor: caller.actor(),
+        address: caller.address.clone(),
+        tenant: caller.tenant().clone(),
+        what: intent.what.into(),
+        subject: intent.subject,
+        before: intent.before,
+        after: intent.after,
+        text: match &caller.repeat {
+            Some(key) => marked(intent.text, key),
+            None => intent.text,
+        },
+    }
+}
+
+/// What came of an order, for the audit log and for whoever gave it.
+pub(crate) fn came_of<T>(done: Result<T, AuthorityError>) -> (Outcome, Result<T, Refusal>) {
+    match done {
+        Ok(done) => (Outcome::Done, Ok(done)),
+        Err(error) => {
+            let (refused, text) = (error.is_refusal(), error.to_string());
+            let refusal = Refusal::from(error);
+            let outcome = match refused {
+                true => Outcome::Refused(refusal.code.into()),
+                false => Outcome::Failed(text),
+            };
+            (outcome, Err(refusal))
+        }
     }
 }

@@ -37,6 +37,7 @@ mod shown;
 mod standby;
 mod table;
 mod throttle;
+mod together;
 mod tls;
 mod v1scope;
 mod wire;

@@ -1,12 +1,12 @@
-//! The one line in which everything that changes the authority stands, and its three lanes.
+//! The one line in which everything that changes the authority stands, and its four lanes.
 //!
 //! Orders that take power away from agents have a lane of their own, bounded by itself and emptied first: however
 //! many certificates are asked for, a revocation waits for the one order that is being carried out and for other
 //! revocations. What agents send is kept by parts of a transaction: many parts that wait become one, so that they
-//! share one write to the disk, and of one only so many that a revocation does not wait for long. They and ordinary
-//! orders take turns. A full lane refuses at once; nobody waits for a place.
+//! share one write to the disk, and of one only so many that a revocation does not wait for long. Certificates that are
+//! asked for go together in the same way (`together`). They, parts and ordinary orders take turns. A full lane refuses at once; nobody waits for a place.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,11 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::error::Refusal;
+use super::together::{Ask, Waiting};
 use crate::access::TenantId;
 use crate::authority::Authority;
+use crate::papers::Papers;
 use crate::store::{Store, StoreError};
 
 /// Which lane an order takes.
@@ -53,9 +56,29 @@ struct Lanes {
     urgent: VecDeque<Order>,
     ordinary: VecDeque<Order>,
     parts: VecDeque<Part>,
-    /// Whether it is the parts' turn.
-    turn: bool,
+    asks: VecDeque<Waiting>,
+    /// Whose turn it is of what is not urgent.
+    turn: Turn,
     closed: bool,
+}
+
+/// Ordinary orders, parts and asks for certificates take turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Order,
+    Parts,
+    Asks,
+}
+
+impl Turn {
+    const fn after(self) -> Self {
+        match self {
+            Self::Order => Self::Parts,
+            Self::Parts => Self::Asks,
+            Self::Asks => Self::Order,
+        }
+    }
 }
 
 /// What the sequencer does next.
@@ -63,6 +86,8 @@ pub(crate) enum Next {
     Order(Order),
     /// Parts of one transaction.
     Parts(Vec<Part>),
+    /// Certificates that are issued together.
+    Asks(Vec<Waiting>),
     /// Nothing was ordered until the time it asked to be woken.
     Wake,
     /// No order will come any more.
@@ -117,6 +142,29 @@ impl Orders {
             }),
         })?;
         answered.await.map_err(|_| NoAnswer::Failed)
+    }
+
+    /// Asks for a certificate and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] when the lane is full, the service is ending, or it was not made durable.
+    pub(crate) async fn give_ask(&self, ask: Ask) -> Result<Result<Papers, Refusal>, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.enter_ask(Waiting { ask, answer })?;
+        answered.await.map_err(|_| NoAnswer::Failed)
+    }
+
+    pub(crate) fn enter_ask(&self, ask: Waiting) -> Result<(), NoAnswer> {
+        let mut lanes = self.lanes();
+        if lanes.closed {
+            return Err(NoAnswer::Ending);
+        }
+        if lanes.asks.len() >= ASKS_ROOM {
+            return Err(NoAnswer::Full);
+        }
+        lanes.asks.push_back(ask);
+        self.more.notify_one();
+        Ok(())
     }
 
     fn enter_part(&self, part: Part) -> Result<(), NoAnswer> {
@@ -183,7 +231,8 @@ impl Orders {
         self.close();
         let left = {
             let mut lanes = self.lanes();
-            (take(&mut lanes.urgent), take(&mut lanes.ordinary), take(&mut lanes.parts))
+            let Lanes { urgent, ordinary, parts, asks, .. } = &mut *lanes;
+            (take(urgent), take(ordinary), take(parts), take(asks))
         };
         // Not under the lock: what is dropped may be anything.
         drop(left);
@@ -195,10 +244,10 @@ impl Orders {
         self.more.notify_all();
     }
 
-    /// How many orders wait in each lane: urgent, ordinary, parts of transactions.
-    pub(crate) fn waiting(&self) -> (usize, usize, usize) {
+    /// How many orders wait in each lane: urgent, ordinary, parts of transactions, certificates.
+    pub(crate) fn waiting(&self) -> (usize, usize, usize, usize) {
         let lanes = self.lanes();
-        (lanes.urgent.len(), lanes.ordinary.len(), lanes.parts.len())
+        (lanes.urgent.len(), lanes.ordinary.len(), lanes.parts.len(), lanes.asks.len())
     }
 
     // No order runs under this lock, so a panic cannot leave the lanes half changed.
@@ -210,11 +259,23 @@ impl Orders {
 impl Lanes {
     /// The next of what is not urgent.
     fn next(&mut self) -> Option<Next> {
-        let turn = std::mem::replace(&mut self.turn, false);
-        if !turn && let Some(order) = self.ordinary.pop_front() {
-            self.turn = true;
-            return Some(Next::Order(order));
+        for _ in 0..3 {
+            let turn = self.turn;
+            self.turn = turn.after();
+            let next = match turn {
+                Turn::Order => self.ordinary.pop_front().map(Next::Order),
+                Turn::Parts => self.some_parts().map(Next::Parts),
+                Turn::Asks => self.some_asks().map(Next::Asks),
+            };
+            if next.is_some() {
+                return next;
+            }
         }
+        None
+    }
+
+    /// As many parts as make one transaction.
+    fn some_parts(&mut self) -> Option<Vec<Part>> {
         let mut parts = Vec::new();
         let mut rows = 0;
         while let Some(part) = self.parts.pop_front() {
@@ -225,10 +286,22 @@ impl Lanes {
             rows += part.rows.max(1);
             parts.push(part);
         }
-        match parts.is_empty() {
-            false => Some(Next::Parts(parts)),
-            true => self.ordinary.pop_front().map(Next::Order),
+        Some(parts).filter(|parts| !parts.is_empty())
+    }
+
+    /// As many asks as go together.
+    fn some_asks(&mut self) -> Option<Vec<Waiting>> {
+        let (mut asks, mut keys) = (Vec::new(), HashSet::new());
+        while asks.len() < MOST_ASKS
+            && let Some(ask) = self.asks.pop_front()
+        {
+            if !keys.insert(ask.key()) {
+                self.asks.push_front(ask);
+                break;
+            }
+            asks.push(ask);
         }
+        Some(asks).filter(|asks| !asks.is_empty())
     }
 }
 
@@ -278,6 +351,9 @@ pub(crate) enum NoAnswer {
 const URGENT_ROOM: usize = 1024;
 const ORDINARY_ROOM: usize = 256;
 const PARTS_ROOM: usize = 1024;
+const ASKS_ROOM: usize = 1024;
+/// A revocation waits for one of these groups at most, some 10 ms on one core.
+const MOST_ASKS: usize = 32;
 /// Some 20 ms of work on one core.
 const MOST_ROWS: usize = 4096;
 
@@ -313,10 +389,10 @@ mod tests {
         assert_eq!(orders.enter(Lane::Urgent, nothing()), Err(NoAnswer::Full));
         for left in (0..URGENT_ROOM).rev() {
             assert!(matches!(orders.next(later()), Next::Order(_)));
-            assert_eq!(orders.waiting(), (left, ORDINARY_ROOM, 0));
+            assert_eq!(orders.waiting(), (left, ORDINARY_ROOM, 0, 0));
         }
         assert!(matches!(orders.next(later()), Next::Order(_)));
-        assert_eq!(orders.waiting(), (0, ORDINARY_ROOM - 1, 0));
+        assert_eq!(orders.waiting(), (0, ORDINARY_ROOM - 1, 0, 0));
     }
 
     fn part(rows: usize) -> Part {
@@ -363,7 +439,7 @@ mod tests {
             }
         }
         assert_eq!(seen, "uopuopuopuop");
-        assert_eq!(orders.waiting(), (0, 4, 4));
+        assert_eq!(orders.waiting(), (0, 4, 4, 0));
     }
 
     #[test]
@@ -450,7 +526,7 @@ mod tests {
                 tokio::spawn(async move { orders.give(lane, |_| ()).await })
             })
             .collect();
-        while orders.waiting() != (1, 1, 0) {
+        while orders.waiting() != (1, 1, 0, 0) {
             tokio::task::yield_now().await;
         }
         orders.abandon();

@@ -26,6 +26,7 @@ use super::shown::Shown;
 use super::table::router;
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError, TlsFiles};
+use super::together::issue;
 use crate::authority::{Authority, AuthorityError, FeedMode};
 use crate::store::StoreError;
 use crate::term::Hours;
@@ -305,6 +306,21 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 // Whoever waits is told that it failed when its part is dropped.
                 Err(error) => service.note("parts.not_kept", &error),
             },
+            Next::Asks(asks) => {
+                let issued = issue(asks, authority, service.room.for_others(), (service.clock)())
+                    .map_err(|_| ServeError::Fault)?;
+                let remembered = authority.remember_orders();
+                match (issued, &remembered) {
+                    (Ok(answers), Ok(())) => {
+                        answers.into_iter().for_each(|deliver| deliver());
+                        service.hooks.wake.notify_one();
+                    }
+                    // Whoever waits is told that it failed when its answer is dropped.
+                    (Err(error), _) => service.note("certificates.not_kept", &error),
+                    (_, Err(error)) => service.note("orders.not_remembered", error),
+                }
+                end_if_gone_back(remembered)?;
+            }
             Next::Wake => {
                 wake = Instant::now() + LOOK;
                 renew(service, authority, hours);

@@ -60,6 +60,12 @@ pub trait Certificates {
     /// [`StoreError`] when the records cannot be read.
     fn is_revoked_key(&self, tenant: &TenantId, agent: AgentId, key: Digest) -> Result<bool, StoreError>;
 
+    /// From when the certificate is valid whose number was taken last, if it was or may have been signed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn newest_begin(&self) -> Result<Option<UnixTime>, StoreError>;
+
     /// The latest end of any certificate of an issuer.
     ///
     /// # Errors

@@ -32,7 +32,8 @@ use crate::http::table::{Named, Row};
 use crate::http::{page, shape, v1scope};
 use crate::standing::Standing;
 use crate::store::{
-    AgentDetails, AgentFilter, AgentPage, AgentRecord, AuditEntry, AuditFilter, CertificateRecord, StoreError,
+    AgentDetails, AgentFilter, AgentPage, AgentRecord, AuditEntry, AuditFilter, CertificateRecord, Store,
+    StoreError,
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -211,7 +212,7 @@ async fn change(
     }
     let (who, seer, tenant) = (Who::Id(agent.id), caller.clone(), caller.tenant().clone());
     let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
+        let agent = known(authority.records(), &seer, &who)?;
         let hash = |details: &AgentDetails| Some(Digest::of(format!("{details:?}").as_bytes()).to_hex());
         let intent = Intent {
             what: "agent.update",
@@ -366,8 +367,8 @@ pub(crate) async fn seen(
 ///
 /// # Errors
 /// [`Refusal::missing`].
-pub(crate) fn known(authority: &Authority<'_>, caller: &Caller, who: &Who) -> Result<AgentRecord, Refusal> {
-    let agent = find(authority.records(), caller.tenant(), who)?;
+pub(crate) fn known(store: &dyn Store, caller: &Caller, who: &Who) -> Result<AgentRecord, Refusal> {
+    let agent = find(store, caller.tenant(), who)?;
     if caller.reaches(agent.id) { Ok(agent) } else { Err(Refusal::missing()) }
 }
 

@@ -8,6 +8,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use kakunin_core::digest::Digest;
+use kakunin_core::id::SerialNumber;
+use kakunin_core::key::PublicKey;
 use serde_json::json;
 
 use super::agents::{known, seen};
@@ -15,6 +17,7 @@ use super::standing;
 use crate::access::Role;
 use crate::agent::Who;
 use crate::authority::{Authority, BACKDATE, Comeback, Days};
+use crate::enrol::read_request;
 use crate::grant::{Grant, GrantKey};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, data_with};
@@ -26,6 +29,7 @@ use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::shape;
 use crate::http::table::{Named, Row};
+use crate::http::together::Ask;
 use crate::standing::{Order, Standing};
 use crate::store::{AuditEntry, CertificateRecord};
 
@@ -59,21 +63,73 @@ async fn certify(
         false => Comeback::Refuse,
     };
     members.end()?;
-    // Before a key is made, which is dear: who may not have it anyway.
-    let (agent, _) = seen(&service, &caller, &id).await?;
+    let mut who = Who::parse(&id).map_err(|_| Refusal::missing())?;
     let held = match request {
         Some(_) => None,
-        None => Some(service.make_held_key().await?),
+        None => {
+            // Before a key is made, which is dear: who may not have it anyway.
+            who = Who::Id(seen(&service, &caller, &id).await?.0.id);
+            Some(service.make_held_key().await?)
+        }
     };
     let key = match (request, &held) {
-        (Some(pem), _) => GrantKey::Request(pem.into_bytes()),
-        (None, Some(public)) => GrantKey::Held(public.clone()),
+        (Some(pem), _) => proven(&service, &caller, &id, pem.as_bytes()).await?,
+        (None, Some(public)) => public.clone(),
         (None, None) => return Err(Refusal::internal()),
     };
-    let order = Grant { key, days, comeback };
-    let (who, seer, hours) = (Who::Id(agent.id), caller.clone(), service.hours);
+    let granted = match comeback {
+        Comeback::Refuse => {
+            let (caller, what) = (caller.clone(), "certificate.issue");
+            let ask = Ask { caller, what, who, key, days, held: None, begins: false };
+            service
+                .issue(ask)
+                .await
+                .map(|papers| (papers.certificate.decoded().serial(), papers.published.list().number))
+        }
+        Comeback::AfterRevocation => come_back(&service, &caller, who, key, days).await,
+    };
+    let (serial, list) = match (granted, held) {
+        (Err(refusal), Some(public)) => {
+            service.forget_held_key(public.key_id()).await;
+            return Err(refusal);
+        }
+        (granted, _) => granted?,
+    };
+    let issued = service.readers.read(move |store| store.certificate(serial)).await?;
+    shown(&service, &caller, &issued.ok_or_else(Refusal::internal)?, list)
+}
+
+/// The key of a request. About one that is no good nobody hears who may not know of the agent.
+///
+/// # Errors
+/// [`Refusal`]: `csr.invalid`, or that there is no such agent.
+pub(crate) async fn proven(
+    service: &Service,
+    caller: &Caller,
+    id: &str,
+    request: &[u8],
+) -> Result<PublicKey, Refusal> {
+    match read_request(request) {
+        Ok(key) => Ok(key),
+        Err(error) => {
+            let _ = seen(service, caller, id).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Certifies a revoked agent. That changes its standing, so a list is published: its number comes with the certificate's.
+async fn come_back(
+    service: &Arc<Service>,
+    caller: &Caller,
+    who: Who,
+    key: PublicKey,
+    days: Days,
+) -> Result<(SerialNumber, u64), Refusal> {
+    let order = Grant { key: GrantKey::Held(key), days, comeback: Comeback::AfterRevocation };
+    let (seer, hours) = (caller.clone(), service.hours);
     let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
+        let agent = known(authority.records(), &seer, &who)?;
         let intent = Intent {
             what: "certificate.issue",
             subject: agent.id.to_string(),
@@ -83,20 +139,11 @@ async fn certify(
         };
         Ok((intent, agent))
     };
-    let granted = service.carry_out(&caller, Lane::Ordinary, look, move |authority, agent, _, now| {
+    let granted = service.carry_out(caller, Lane::Ordinary, look, move |authority, agent, _, now| {
         authority.grant(&Who::Id(agent.id), &order, hours, now)
     });
-    let granted = match (granted.await, held) {
-        (Err(refusal), Some(public)) => {
-            service.forget_held_key(public.key_id()).await;
-            return Err(refusal);
-        }
-        (granted, _) => granted?,
-    };
-    let serial = granted.certificate.decoded().serial();
-    let (_, certificates) = seen(&service, &caller, &granted.agent.id.to_string()).await?;
-    let issued = certificates.iter().find(|known| known.serial == serial).ok_or_else(Refusal::internal)?;
-    shown(&service, &caller, issued, granted.publication.number)
+    let granted = granted.await?;
+    Ok((granted.certificate.decoded().serial(), granted.publication.number))
 }
 
 fn shown(

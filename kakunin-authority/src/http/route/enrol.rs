@@ -11,6 +11,7 @@ use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 
 use super::agents::known;
+use super::certify::proven;
 use crate::access::Role;
 use crate::agent::Who;
 use crate::authority::{Authority, Comeback, Days, Minutes};
@@ -22,6 +23,7 @@ use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
+use crate::http::together::Ask;
 use crate::papers::{Enrol, Papers};
 use crate::standing::Standing;
 use crate::token::EnrolmentToken;
@@ -58,7 +60,7 @@ async fn token(
     let token = EnrolmentToken::generate(service.published()?.root().decoded().thumbprint())?;
     let (seer, prefix) = (caller.clone(), token.prefix().to_string());
     let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
+        let agent = known(authority.records(), &seer, &who)?;
         let intent = Intent {
             what: "token.create",
             subject: agent.id.to_string(),
@@ -98,12 +100,30 @@ async fn enrol(
         let text = "a token gives one day and no way back from a revocation; an issuer's key asks for more";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "access.role", text));
     }
-    let comeback = if after_revocation { Comeback::AfterRevocation } else { Comeback::Refuse };
-    let order = Enrol { request, days: days.unwrap_or(Days::DAY), comeback, token };
     let who = Who::parse(&id).map_err(|_| Refusal::missing())?;
+    let days = days.unwrap_or(Days::DAY);
+    let papers = match after_revocation {
+        false => {
+            let (what, key) = ("certificate.issue", proven(&service, &caller, &id, &request).await?);
+            service.issue(Ask { caller, what, who, key, days, held: None, begins: true }).await?
+        }
+        true => come_back(&service, &caller, who, request, days).await?,
+    };
+    Ok(data_with(StatusCode::CREATED, &shown(&papers)?.into()))
+}
+
+/// Certifies a revoked agent. That changes its standing, so a list is published.
+async fn come_back(
+    service: &Arc<Service>,
+    caller: &Caller,
+    who: Who,
+    request: Vec<u8>,
+    days: Days,
+) -> Result<Papers, Refusal> {
+    let order = Enrol { request, days, comeback: Comeback::AfterRevocation, token: None };
     let (seer, hours) = (caller.clone(), service.hours);
     let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
+        let agent = known(authority.records(), &seer, &who)?;
         let intent = Intent {
             what: "certificate.issue",
             subject: agent.id.to_string(),
@@ -113,10 +133,10 @@ async fn enrol(
         };
         Ok((intent, agent.id))
     };
-    let enrolled = service.carry_out(&caller, Lane::Ordinary, look, move |authority, agent, _, now| {
+    let enrolled = service.carry_out(caller, Lane::Ordinary, look, move |authority, agent, _, now| {
         authority.enrol_elsewhere(&Who::Id(agent), &order, hours, now)
     });
-    Ok(data_with(StatusCode::CREATED, &shown(&enrolled.await?)?.into()))
+    enrolled.await
 }
 
 async fn renew(
@@ -127,45 +147,11 @@ async fn renew(
 ) -> Result<Response, Refusal> {
     Members::read(&body)?.end()?;
     let held = caller.agent().ok_or_else(Refusal::internal)?.certificate().clone();
-    let who = Who::parse(&id).map_err(|_| Refusal::missing())?;
-    let hours = service.hours;
-    // Asked before anything is written down: who asks again and again leaves no trace of it in the audit log.
-    let (asking, whom, before, clock) =
-        (caller.clone(), who.clone(), held.clone(), Arc::clone(&service.clock));
-    let again = service.orders.give(Lane::Ordinary, move |authority| {
-        let now = clock();
-        asking.still_stands(authority.records(), now)?;
-        authority.act_for(asking.tenant())?;
-        let agent = known(authority, &asking, &whom)?;
-        match agent.standing == Standing::Good && authority.renewed_enough(&agent, &before, now)?.is_some() {
-            true => Ok(Some(authority.renew_elsewhere(&before, Days::DAY, hours, now)?)),
-            false => Ok::<_, Refusal>(None),
-        }
-    });
-    if let Some(papers) = again.await?? {
-        return renewed_as(&papers);
-    }
-    let seer = caller.clone();
-    let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
-        let intent = Intent {
-            what: "certificate.renew",
-            subject: agent.id.to_string(),
-            before: Some(agent.standing.word().into()),
-            after: Some(Standing::Good.word().into()),
-            text: String::new(),
-        };
-        Ok((intent, ()))
-    };
-    let renewed = service.carry_out(&caller, Lane::Ordinary, look, move |authority, (), _, now| {
-        authority.renew_elsewhere(&held, Days::DAY, hours, now)
-    });
-    renewed_as(&renewed.await?)
-}
-
-fn renewed_as(papers: &Papers) -> Result<Response, Refusal> {
-    let mut answer = shown(papers)?;
-    answer.insert("scope_diff".into(), papers.scope_diff.clone().into());
+    let (who, key) = (Who::parse(&id).map_err(|_| Refusal::missing())?, held.decoded().key().clone());
+    let (what, days) = ("certificate.renew", Days::DAY);
+    let papers = service.issue(Ask { caller, what, who, key, days, held: Some(held), begins: false }).await?;
+    let mut answer = shown(&papers)?;
+    answer.insert("scope_diff".into(), papers.scope_diff.into());
     answer.insert("succession".into(), papers.succession.as_ref().map(|word| word.to_text()).into());
     Ok(data_with(StatusCode::CREATED, &answer.into()))
 }
@@ -185,7 +171,7 @@ fn shown(papers: &Papers) -> Result<Map<String, Value>, Refusal> {
         "certificate_pem": Papers::pem(decoded)?,
         "chain_pem": Papers::pem(papers.issuing.decoded())?,
         "ca_pem": Papers::pem(papers.root.decoded())?,
-        "lists_pem": papers.lists_pem,
+        "lists_pem": papers.lists_pem(),
         "names": Value::Object(names.collect()),
         "genesis": papers.genesis.as_ref().map(|mark| mark.to_text()),
         "log": papers.log.as_ref().map(ToString::to_string),

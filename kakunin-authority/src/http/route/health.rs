@@ -75,13 +75,14 @@ async fn document() -> Response {
 
 /// How many orders wait, and how old the list is.
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    let (urgent, ordinary, parts) = service.orders.waiting();
+    let (urgent, ordinary, parts, asks) = service.orders.waiting();
     let mut text = format!(
         "# HELP kakunin_orders_waiting Orders that wait for the sequencer.\n\
          # TYPE kakunin_orders_waiting gauge\n\
          kakunin_orders_waiting{{lane=\"urgent\"}} {urgent}\n\
          kakunin_orders_waiting{{lane=\"ordinary\"}} {ordinary}\n\
-         kakunin_orders_waiting{{lane=\"kept\"}} {parts}\n"
+         kakunin_orders_waiting{{lane=\"kept\"}} {parts}\n\
+         kakunin_orders_waiting{{lane=\"certificates\"}} {asks}\n"
     );
     let feeds = service.feeds.numbers();
     text.push_str("# HELP kakunin_feed_epoch The last change of the feed of an issuing authority.\n# TYPE kakunin_feed_epoch gauge\n");

@@ -72,7 +72,7 @@ async fn sign(
     let (who, seer, hash) = (Who::Id(agent.id), caller.clone(), Digest::of(text.as_bytes()).to_hex());
     let after = Some(hash.clone());
     let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
+        let agent = known(authority.records(), &seer, &who)?;
         // An agent that was revoked may have come back meanwhile, and its old certificate has not.
         if !is_active(authority.records(), serial, clock())? {
             return Err(none());

@@ -98,7 +98,7 @@ pub(crate) async fn give(
     let who = Who::parse(id).map_err(|_| Refusal::missing())?;
     let (seer, text) = (caller.clone(), reason.clone());
     let look = move |authority: &Authority<'_>| {
-        let agent = known(authority, &seer, &who)?;
+        let agent = known(authority.records(), &seer, &who)?;
         let intent = Intent {
             what,
             subject: agent.id.to_string(),

@@ -88,6 +88,11 @@ impl Certificates for MemoryStore {
         Ok(self.certificates(tenant, agent)?.iter().any(revoked))
     }
 
+    fn newest_begin(&self) -> Result<Option<UnixTime>, StoreError> {
+        let newest = self.now.certificates.iter().rev().find(|kept| kept.tbs.is_some());
+        Ok(newest.map(|kept| kept.record.validity.not_before))
+    }
+
     fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {
         let of_issuer = self.issued().filter(|record| record.issuer == issuer);
         Ok(of_issuer.map(|record| record.validity.not_after).max())

@@ -93,6 +93,17 @@ impl Certificates for PostgresStore {
         })
     }
 
+    fn newest_begin(&self) -> Result<Option<UnixTime>, StoreError> {
+        self.read(|session| {
+            let sql =
+                "SELECT not_before FROM certificates WHERE tbs IS NOT NULL ORDER BY number DESC LIMIT 1";
+            match session.row(sql, &[])? {
+                Some(row) => maybe_time(&row, 0),
+                None => Ok(None),
+            }
+        })
+    }
+
     fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {
         self.read(|session| {
             let sql = "SELECT max(not_after) FROM certificates WHERE issuer = $1 AND tbs IS NOT NULL";

@@ -80,6 +80,13 @@ impl Certificates for SqliteStore {
         Ok(statement.exists(params![tenant.as_str(), agent.as_bytes(), key.as_bytes()])?)
     }
 
+    fn newest_begin(&self) -> Result<Option<UnixTime>, StoreError> {
+        let sql = "SELECT not_before FROM certificates WHERE tbs IS NOT NULL ORDER BY number DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let begin: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
+        Ok(begin.map(UnixTime::from_seconds))
+    }
+
     fn last_end(&self, issuer: IssuerId) -> Result<Option<UnixTime>, StoreError> {
         let sql = "SELECT max(not_after) FROM certificates WHERE issuer = ?1 AND tbs IS NOT NULL";
         let mut statement = self.connection.prepare_cached(sql)?;
