@@ -50,6 +50,7 @@ impl Desk {
             names: Vec::new(),
             feed: FeedMode::On,
             webhooks: WebhookOptions::default(),
+            logs: Vec::new(),
             log: Arc::new(|_| ()),
         };
         thread::scope(|scope| {

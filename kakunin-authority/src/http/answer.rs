@@ -18,7 +18,24 @@ pub(crate) fn data_with(status: StatusCode, value: &Value) -> Response {
 
 /// A JSON document as it is.
 pub(crate) fn json_text(status: StatusCode, text: String) -> Response {
-    typed(status, "application/json", Body::from(text))
+    typed(status, "application/json", Body::from(tame(text)))
+}
+
+/// The same JSON with letters written as escapes that a terminal could obey or that turn the text around them. They stand
+/// in strings alone, so it says the same.
+pub(crate) fn tame(text: String) -> String {
+    let wild = |letter: char| matches!(letter, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(wild) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for letter in text.chars() {
+        match wild(letter) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 /// A body of one media type.
@@ -63,4 +80,19 @@ pub(crate) fn accepts(asked: &HeaderMap, media: &[&str]) -> bool {
     let mut types =
         named.flat_map(|list| list.split(',')).map(|one| one.split(';').next().unwrap_or("").trim());
     types.any(|one| media.iter().any(|wanted| one.eq_ignore_ascii_case(wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_could_obey_is_written_as_an_escape_and_says_the_same() {
+        let text = "\u{7f}\u{9b}31m\u{202e}x\u{2066}\u{2028}\u{1b}\u{e4}\\u009b\u{10ffff}";
+        let value = json!({ text: text });
+        let tamed = tame(value.to_string());
+        assert!(!tamed.contains(|letter: char| letter.is_control() || letter == '\u{202e}'), "{tamed}");
+        assert_eq!(serde_json::from_str::<Value>(&tamed).unwrap(), value);
+        assert_eq!(tame("{}".into()), "{}");
+    }
 }

@@ -74,7 +74,7 @@ pub(crate) fn streamed(
         }
         drop(place);
     });
-    Body::new(Pages(pages))
+    self::pages(pages)
 }
 
 async fn send(
@@ -100,6 +100,11 @@ async fn send(
         let _ = sender.send(Ok(export.end(&statement, &signed).into())).await;
     }
     Ok(())
+}
+
+/// A body of pieces as they come; one that is an error breaks it off.
+pub(super) fn pages(pieces: Receiver<Page>) -> Body {
+    Body::new(Pages(pieces))
 }
 
 type Page = Result<Bytes, io::Error>;

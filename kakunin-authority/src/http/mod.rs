@@ -6,6 +6,7 @@
 //! about agents, which is the authority's.
 
 mod access;
+mod alert;
 mod answer;
 mod body;
 mod deed;
@@ -14,7 +15,9 @@ mod door;
 mod error;
 mod exports;
 mod feed;
+mod happenings;
 mod intake;
+mod logs;
 mod once;
 mod openapi;
 mod pace;
@@ -40,6 +43,7 @@ mod throttle;
 mod together;
 mod tls;
 mod v1scope;
+mod web_page;
 mod wire;
 
 pub use deliver::reach::Reach;

@@ -14,7 +14,7 @@ pub(crate) fn document() -> Value {
             .path
             .split('/')
             .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+            .map(|name| json!({ "name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": { "type": "string" } }))
             .chain(row.asks.iter().map(|asked| {
                 json!({ "name": asked.name, "in": "query", "required": false, "description": asked.about,
                         "schema": { "type": asked.kind } })
@@ -64,7 +64,7 @@ pub(crate) fn document() -> Value {
                 Open::Agent => members.insert("security".into(), json!([{ "possession": [] }])),
             };
         }
-        let path = paths.entry(row.path).or_insert_with(|| match row.place {
+        let path = paths.entry(row.path.replace("{*", "{")).or_insert_with(|| match row.place {
             Place::Api => json!({}),
             Place::Top => json!({ "servers": [{ "url": "/" }] }),
         });

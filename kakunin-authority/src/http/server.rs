@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use super::deliver::{Deliveries, Post, SystemNames, sender};
 use super::door::{Counts, Door, Each, Places, Plane};
 use super::exports::Exports;
 use super::feed::{Acks, Hub};
+use super::happenings::Happenings;
 use super::intake::Intake;
+use super::logs::Logs;
 use super::once::Repeats;
 use super::peer::Proxies;
 use super::proof::Proofs;
@@ -48,6 +51,8 @@ pub struct ServeOptions {
     pub feed: FeedMode,
     /// How webhooks are sent.
     pub webhooks: WebhookOptions,
+    /// Folders of logs, as `kakunin log` writes them, that everyone may read.
+    pub logs: Vec<PathBuf>,
     /// Takes one line of the log, in JSON.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -163,7 +168,8 @@ impl Server {
         ready: impl FnOnce(),
     ) -> Result<(), ServeError> {
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, log } = options;
+        let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, logs, log } = options;
+        let logs = Logs::open(&logs).map_err(|what| ServeError::Log { what })?;
         let seconds = Arc::clone(&millis);
         let clock = Arc::new(move || seconds().to_seconds());
         authority.set_feed(feed);
@@ -189,6 +195,8 @@ impl Server {
             rates: Rates::default(),
             intake: Intake::default(),
             exports: Exports::default(),
+            logs,
+            happenings: Happenings::default(),
             repeats: Repeats::default(),
             throttle: Throttle::new(strangers.requests),
             doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),
@@ -424,6 +432,7 @@ async fn attend(
     stop.send_replace(true);
     // Streams have no end of their own that anybody would wait for.
     service.feeds.end();
+    service.happenings.end();
     // Orders first: whoever is waiting gets an answer, and then connections close between two requests.
     service.orders.close();
     while kept.join_next().await.is_some() {}
@@ -481,6 +490,12 @@ pub enum ServeError {
         /// What the system says.
         #[source]
         error: io::Error,
+    },
+    /// A folder that is to be served and holds no log.
+    #[error("{what}")]
+    Log {
+        /// Which one, and what is wrong with it.
+        what: String,
     },
     /// Certificate and key.
     #[error(transparent)]

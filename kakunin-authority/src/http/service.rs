@@ -8,12 +8,15 @@ use kakunin_core::key::{PublicKey, Signer};
 use kakunin_core::time::UnixTime;
 use tokio::sync::Semaphore;
 
+use super::answer::tame;
 use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
 use super::error::Refusal;
 use super::exports::Exports;
 use super::feed::{Acks, Hub};
+use super::happenings::Happenings;
 use super::intake::Intake;
+use super::logs::Logs;
 use super::once::Repeats;
 use super::proof::Proofs;
 use super::rate::Rates;
@@ -54,6 +57,10 @@ pub(crate) struct Service {
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
     pub(crate) exports: Exports,
+    /// Logs of receipts that are read here.
+    pub(crate) logs: Logs,
+    /// Who listens to declared events.
+    pub(crate) happenings: Happenings,
     pub(crate) throttle: Throttle,
     pub(crate) repeats: Repeats,
     /// What was counted at each door.
@@ -89,7 +96,7 @@ impl Service {
             "event": event,
             "cause": cause.to_string(),
         });
-        (self.log)(&line.to_string());
+        (self.log)(&tame(line.to_string()));
     }
 
     /// Why an order that was begun did not come to its end: there was no room, or something else, which the log tells.

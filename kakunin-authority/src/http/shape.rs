@@ -9,6 +9,7 @@ use kakunin_core::scope::Scope;
 use kakunin_core::time::UnixTime;
 use serde_json::{Map, Value, json};
 
+use super::v1scope;
 use crate::standing::{Reason, Standing};
 use crate::store::{AgentDetails, AgentRecord, CertificateRecord};
 
@@ -50,6 +51,9 @@ pub(crate) fn agent(agent: &AgentRecord, certified: bool, reader: Reader) -> Val
     for name in ["permitted_actions", "scopes"] {
         metadata.insert(name.into(), permitted.clone().into());
     }
+    if let Some(financial) = scope.as_ref().and_then(v1scope::financial) {
+        metadata.insert("financial_scope".into(), financial);
+    }
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     json!({
         "id": agent.id.to_string(),
@@ -61,6 +65,7 @@ pub(crate) fn agent(agent: &AgentRecord, certified: bool, reader: Reader) -> Val
         "version": text(&details.version),
         "description": details.description,
         "metadata": metadata,
+        "inbox_address": null,
         "status": status(agent.standing, certified, reader),
         "standing": agent.standing.word(),
         "permitted_actions": permitted,
@@ -83,7 +88,8 @@ pub(crate) fn keeps_scope(details: &mut AgentDetails, scope: &[u8]) -> bool {
     for name in ["permitted_actions", "scopes"] {
         kept &= metadata.remove(name).is_none_or(|said| said.is_null() || said == permitted);
     }
-    kept &= metadata.remove("financial_scope").is_none_or(|said| said.is_null());
+    kept &=
+        metadata.remove("financial_scope").is_none_or(|said| said.is_null() || v1scope::says(&said, &scope));
     if details.metadata.is_some() {
         details.metadata = Some(Value::Object(metadata).to_string());
     }
@@ -95,6 +101,8 @@ pub(crate) fn certificate(known: &CertificateRecord, tenant: &str, now: UnixTime
     let der = known.der.as_deref();
     let scope = der.and_then(|der| AgentCertificate::decode(der).ok()).map(|held| held.scope().clone());
     let serial = serial(known);
+    let pem = der.and_then(|der| crate::publish::to_pem("CERTIFICATE", der).ok());
+    let ended = known.standing != Standing::Good;
     json!({
         "id": serial,
         "agent_id": known.agent.to_string(),
@@ -102,10 +110,17 @@ pub(crate) fn certificate(known: &CertificateRecord, tenant: &str, now: UnixTime
         "serial_number": serial,
         "status": certificate_status(known, now),
         "standing": known.standing.word(),
-        "pem": der.and_then(|der| crate::publish::to_pem("CERTIFICATE", der).ok()),
+        "pem": pem,
+        "certificate_pem": pem,
+        "vc_jwt": null,
+        "kms_key_arn": null,
+        "halt_receipt": null,
+        "revoked_at": ended.then(|| known.since.to_string()),
+        "revocation_reason": ended.then(|| reason(known.reason)),
         "issued_at": known.validity.not_before.to_string(),
         "expires_at": known.validity.not_after.to_string(),
         "permitted_actions": scope.as_ref().map(actions),
+        "financial_scope": scope.as_ref().and_then(v1scope::financial),
         "scope": scope.as_ref().map(Scope::to_words),
     })
 }

@@ -15,7 +15,7 @@ use kakunin_core::digest::hex;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use super::answer::json_text;
+use super::answer::{json_text, tame};
 use super::error::Refusal;
 use super::pace::Slow;
 use super::peer::Peer;
@@ -81,7 +81,7 @@ pub(crate) async fn wire(State(service): State<Arc<Service>>, request: Request, 
         "cause": refusal.as_ref().and_then(|refusal| refusal.cause.as_deref()),
         "ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
-    (service.log)(&line.to_string());
+    (service.log)(&tame(line.to_string()));
     response
 }
 

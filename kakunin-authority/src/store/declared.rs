@@ -34,6 +34,19 @@ pub trait Declared {
         limit: u32,
     ) -> Result<Vec<DeclaredEvent>, StoreError>;
 
+    /// The first `limit` events of a tenant that came after the event `after`, or of all, and that `filter` lets through, in
+    /// the order in which they came.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownEvent`] when the tenant does not have the event `after`.
+    fn declared_after(
+        &self,
+        tenant: &TenantId,
+        filter: &DeclaredFilter,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<DeclaredEvent>, StoreError>;
+
     /// How many events of an agent came since `since`, for each day, action and score, in that order.
     ///
     /// # Errors

@@ -87,6 +87,9 @@ pub(crate) struct Serve {
     /// Make another owner's key, also if there is one: it may be lost
     #[arg(long)]
     new_owner_key: bool,
+    /// A log, as `kakunin log` writes it, that everyone may read at /v1/log; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    log: Vec<PathBuf>,
     /// Serve no feed, and let the lists say so: for guards that read lists.pem as a file
     #[arg(long)]
     without_feed: bool,
@@ -148,6 +151,7 @@ impl Serve {
             names: self.name.clone(),
             feed: if self.without_feed { FeedMode::Off } else { FeedMode::On },
             webhooks,
+            logs: self.log.clone(),
             // Nobody to read the log is no reason to stop.
             log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
         };

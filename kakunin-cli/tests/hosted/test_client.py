@@ -1,10 +1,13 @@
 """Each method of the published client whose resource exists here, and the shapes that it reads."""
 
 import asyncio
+import urllib.request
+from pathlib import Path
 
 import kakunin
 import pytest
 from kakunin import exceptions
+from prometheus_client.parser import text_string_to_metric_families
 
 SCOPE = {"max_single_trade_usd": 5000.0, "daily_limit_usd": 20000, "permitted_venues": ["NYSE"]}
 
@@ -53,6 +56,8 @@ def test_an_agent_is_created_read_changed_and_listed(service):
             before = page.next_cursor
         assert made.id in seen
         assert len(seen) == len(set(seen)) >= 4
+        active, _ = await client.agents.list(status=kakunin.AgentStatus.active, limit=100)
+        assert made.id not in [agent.id for agent in active]
 
     ask(service, talk)
 
@@ -169,6 +174,8 @@ def test_events_and_chains_are_declared_read_and_closed(service):
         assert seen == [old.id, event.id]
         high, _ = await client.events.list(agent_id=agent.id, band=kakunin.RiskBand.high)
         assert [found.id for found in high] == [old.id]
+        initiated, _ = await client.events.list(agent_id=agent.id, action_type="transaction_initiated")
+        assert [found.id for found in initiated] == [event.id]
 
         risk = await client.agents.risk(agent.id, window_days=1)
         assert (risk.event_count, risk.high_risk_count, risk.medium_risk_count) == (2, 1, 1)
@@ -190,6 +197,8 @@ def test_events_and_chains_are_declared_read_and_closed(service):
         assert whole.participating_agents[0].certificate_serial == certificate.serial_number
         chains, _ = await client.chains.list(status="closed")
         assert chain.chain_id in [found.chain_id for found in chains]
+        chains, _ = await client.chains.list(status=kakunin.ChainStatus.closed)
+        assert chain.chain_id in [found.chain_id for found in chains]
 
         await client.agents.halt(agent.id)
         with pytest.raises(exceptions.UnprocessableError):
@@ -198,10 +207,54 @@ def test_events_and_chains_are_declared_read_and_closed(service):
     ask(service, talk)
 
 
+def test_every_method_of_the_client_is_tried_here():
+    """A method that a newer pin brings is one that this file has to have, too."""
+    source = Path(__file__).read_text()
+    client = kakunin.Kakunin(api_key="kak_live_x", base_url="http://127.0.0.1:1/v1")
+    missing = []
+    for resource, value in vars(client).items():
+        if resource.startswith("_") or not type(value).__module__.startswith("kakunin."):
+            continue
+        for name in dir(value):
+            if not name.startswith("_") and callable(getattr(value, name)):
+                said = f"client.{resource}.{name}("
+                if said not in source:
+                    missing.append(said)
+    assert missing == []
+
+
+def test_the_numbers_are_what_prometheus_reads(service):
+    families = {}
+    with urllib.request.urlopen(f"{service['url']}/metrics", timeout=60) as answer:
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        for family in text_string_to_metric_families(answer.read().decode()):
+            assert family.name not in families, "told twice"
+            assert family.documentation, family.name
+            families[family.name] = family
+    for name, kind in {
+        "kakunin_orders_waiting": "gauge",
+        "kakunin_webhook_deliveries": "gauge",
+        "kakunin_webhook_oldest_seconds": "gauge",
+        "kakunin_feed_propagation_seconds": "histogram",
+        "kakunin_feed_lag_epochs": "gauge",
+        "kakunin_event_streams": "gauge",
+        "kakunin_webhook_attempts": "counter",
+    }.items():
+        assert families[name].type == kind, name
+    told = families["kakunin_feed_propagation_seconds"].samples
+    buckets = [sample for sample in told if sample.name.endswith("_bucket")]
+    assert buckets[-1].labels == {"le": "+Inf"}
+    assert [bucket.value for bucket in buckets] == sorted(bucket.value for bucket in buckets)
+    lanes = {sample.labels["lane"] for sample in families["kakunin_orders_waiting"].samples}
+    assert lanes == {"urgent", "ordinary", "kept"}
+
+
 def test_what_is_not_here_is_an_error_and_no_made_up_report(service):
     async def talk(client):
         agent = await create(client, "Reported Bot")
         with pytest.raises(exceptions.ServerError, match="kakunin verify"):
             await client.reports.create(agent_id=agent.id)
+        with pytest.raises(exceptions.ServerError, match="kakunin verify"):
+            await client.reports.get("00000000-0000-4000-8000-000000000000")
 
     ask(service, talk)

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{get, patch, post};
 use kakunin_core::digest::{Digest, hex};
 use kakunin_core::id::AgentId;
-use kakunin_core::scope::DraftScope;
+use kakunin_core::scope::{DraftScope, Scope};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -153,6 +153,12 @@ fn described(members: &mut Members, mut details: AgentDetails) -> Result<AgentDe
         Some(Value::Object(metadata)) => details.metadata = Some(Value::Object(metadata).to_string()),
         Some(_) => return Err(Refusal::invalid("`metadata` has to be an object")),
     }
+    if let Some(operator) = members.text(&["operator_org", "operatorOrg"], 255)? {
+        let mut metadata: Map<String, Value> =
+            details.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        metadata.insert("operator_org".into(), operator.into());
+        details.metadata = Some(Value::Object(metadata).to_string());
+    }
     Ok(details)
 }
 
@@ -161,9 +167,11 @@ fn described(members: &mut Members, mut details: AgentDetails) -> Result<AgentDe
 fn scope_of(members: &mut Members, details: &mut AgentDetails) -> Result<Value, Refusal> {
     let scope = members.take(&["scope"])?;
     let financial = members.take(&["financial_scope", "financialScope"])?;
+    // As its documentation has it; the hosted service drops it, and with it what its sender believes to be bound.
+    let named = members.take(&["permitted_actions", "permittedActions"])?.filter(|named| !named.is_null());
     let mut metadata: Map<String, Value> =
         details.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let actions = metadata.remove("permitted_actions");
+    let folded_actions = metadata.remove("permitted_actions");
     let scopes = metadata.remove("scopes");
     let folded = metadata.remove("financial_scope");
     if details.metadata.is_some() {
@@ -171,6 +179,10 @@ fn scope_of(members: &mut Members, details: &mut AgentDetails) -> Result<Value, 
     }
     let two = |name| {
         Refusal::invalid(format!("{name} is said twice and once would do; send one form of the scope"))
+    };
+    let actions = match (named, folded_actions) {
+        (Some(one), Some(other)) if one != other => return Err(two("what is permitted")),
+        (one, other) => one.or(other),
     };
     let (actions, financial) = match (actions, scopes, financial, folded) {
         (Some(one), Some(other), _, _) if one != other => return Err(two("what is permitted")),
@@ -203,8 +215,14 @@ async fn change(
     if let Some(called) = members.text(&["name"], 255)? {
         details.title = Some(called).filter(|called| called != agent.name.as_str());
     }
+    let signed = Scope::from_der(&agent.scope).ok();
+    let says = |financial: &Value| signed.as_ref().is_some_and(|signed| v1scope::says(financial, signed));
+    let financial = members.take(&["financial_scope", "financialScope"])?;
+    let actions = members.take(&["permitted_actions", "permittedActions"])?;
+    let same = |said: &Value| signed.as_ref().is_some_and(|signed| *said == json!(shape::actions(signed)));
     let fixed = members.take(&["scope"])?.is_some()
-        || members.take(&["financial_scope", "financialScope"])?.is_some();
+        || financial.is_some_and(|said| !says(&said))
+        || actions.is_some_and(|said| !same(&said));
     members.end()?;
     if fixed || !shape::keeps_scope(&mut details, &agent.scope) {
         let text = "the scope is signed and is not changed like this; name another agent, or renew this one where its home is";
@@ -256,7 +274,9 @@ async fn list(
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked?;
     let (limit, offset) = (page::limit(asked.limit.as_deref(), 20)?, page::offset(asked.offset.as_deref())?);
-    let filter = match asked.status.as_deref() {
+    // The published Python client sends the name of its enumeration with it.
+    let status = asked.status.as_deref().map(|word| word.strip_prefix("AgentStatus.").unwrap_or(word));
+    let filter = match status {
         None => AgentFilter::default(),
         Some("pending") => AgentFilter { standing: Some(Standing::Good), certified: Some(false) },
         Some("active") => AgentFilter { standing: Some(Standing::Good), certified: Some(true) },
@@ -389,7 +409,9 @@ const CREATE: &[Named] = &[
     ),
     Named::new("scope", "object", "What it may do, as in a scope file"),
     Named::new("financial_scope", "object", "In place of `scope`: limits in USD, venues, instruments"),
+    Named::new("permitted_actions", "array", "In place of `scope`: what it may do"),
     Named::new("metadata", "object", "Anything; `permitted_actions` in place of `scope`"),
+    OPERATOR,
     MODEL,
     MODEL_HASH,
     VERSION,
@@ -399,11 +421,13 @@ const CHANGE: &[Named] = &[
     Named::new("name", "string", "Its title"),
     Named::new("metadata", "object", "Replaces what was there; it cannot change what is permitted"),
     Named::new("status", "string", "Only as it is: orders change it"),
+    OPERATOR,
     MODEL,
     MODEL_HASH,
     VERSION,
     DESCRIPTION,
 ];
+const OPERATOR: Named = Named::new("operator_org", "string", "Whose it is; kept in `metadata`");
 const MODEL: Named = Named::new("model", "string", "Which model it runs");
 const MODEL_HASH: Named = Named::new("model_hash", "string", "A hash of the model; also `modelHash`");
 const VERSION: Named = Named::new("version", "string", "Which version of the model");

@@ -120,7 +120,9 @@ async fn list(
     let Query(asked) = asked?;
     unbound(&caller)?;
     let (limit, offset) = (page::limit(asked.limit.as_deref(), 20)?, page::offset(asked.offset.as_deref())?);
-    let open = match asked.status.as_deref() {
+    // The published Python client sends the name of its enumeration with it.
+    let status = asked.status.as_deref().map(|word| word.strip_prefix("ChainStatus.").unwrap_or(word));
+    let open = match status {
         None => None,
         Some("open") => Some(true),
         Some("closed") => Some(false),

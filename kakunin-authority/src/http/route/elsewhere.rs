@@ -5,7 +5,7 @@
 
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::access::Role;
 use crate::http::access::Open;
@@ -40,8 +40,17 @@ pub(crate) fn rows() -> Vec<Row> {
                 no("a gate over declared events proves nothing; check the agent's receipts: `kakunin verify`")
             })
         }),
-        Row::api(Method::GET, "/agents/{id}/events/stream", KEYS, "Not here: a stream of events", || {
-            get(async || no("declared events are not streamed; ask GET /events?agent_id=ID again"))
+        Row::api(Method::GET, "/integrations/otlp", KEYS, TELEMETRY, || get(async || no(OTLP))),
+        Row::api(Method::POST, "/integrations/otlp", KEYS, TELEMETRY, || post(async || no(OTLP))),
+        Row::api(Method::DELETE, "/integrations/otlp", KEYS, TELEMETRY, || delete(async || no(OTLP))),
+        Row::api(Method::POST, "/integrations/otlp/test", KEYS, TELEMETRY, || post(async || no(OTLP))),
+        Row::api(Method::POST, "/chat", KEYS, "Not here: a chat", || {
+            post(async || no("nobody chats here; docs/service.md has the routes"))
+        }),
+        Row::api(Method::POST, "/crl/generate", KEYS, "Not here: lists by order", || {
+            post(async || {
+                no("lists are signed with every change and before they end; GET /crl has the newest")
+            })
         }),
         Row::api(Method::POST, "/reports/compliance", KEYS, "Not here: a compliance report", || {
             post(async || no(REPORTS))
@@ -60,5 +69,7 @@ fn no(text: &'static str) -> Response {
 }
 
 const KEYS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate, Role::Ingest]);
+const TELEMETRY: &str = "Not here: telemetry that is sent out";
+const OTLP: &str = "nothing is sent to collectors from here; let one read GET /metrics";
 const REPORTS: &str = "reports are not written here; export the journal of the agent with `kakunin export` and check the bundle with `kakunin verify`";
 const DELEGATION: &str = "there are no delegation tokens; certify another agent with a narrower scope";

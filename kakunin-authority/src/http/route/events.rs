@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use kakunin_core::id::ChainId;
+use kakunin_core::id::{AgentId, ChainId};
 use kakunin_core::time::UnixTime;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
@@ -21,9 +21,11 @@ use super::agents::seen;
 use crate::access::Role;
 use crate::agent::Who;
 use crate::http::access::{Caller, Open};
-use crate::http::answer::json_text;
+use crate::http::alert;
+use crate::http::answer::{json_text, tame, typed};
 use crate::http::body::Members;
 use crate::http::error::Refusal;
+use crate::http::happenings::{Listener, Start, listen};
 use crate::http::repeat::{Repeat, reply};
 use crate::http::score::{self, Band};
 use crate::http::service::Service;
@@ -37,6 +39,16 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::api(Method::POST, "/events", SENDERS, "Declare that an agent did something", || post(declare))
             .takes(DECLARE),
         Row::api(Method::GET, "/events", READERS, "Declared events, newest first", || get(list)).asks(LIST),
+        Row::api(Method::GET, "/events/stream", READERS, "Declared events as they come", || get(stream_all))
+            .asks(STREAM),
+        Row::api(
+            Method::GET,
+            "/agents/{id}/events/stream",
+            READERS,
+            "Declared events of an agent as they come",
+            || get(stream_one),
+        )
+        .asks(STREAM),
     ]
 }
 
@@ -92,6 +104,7 @@ async fn declare(
             let certificates = store.certificates(caller.tenant(), agent.id)?;
             let good =
                 certificates.iter().rev().find(|known| shape::certificate_status(known, now) == "active");
+            let crosses = alert::crosses(store, caller.tenant(), agent.id, score, now)?;
             let declared = store.declare(&Declaration {
                 id: EventId::from_bytes(id),
                 tenant: caller.tenant().clone(),
@@ -109,10 +122,16 @@ async fn declare(
             match declared {
                 Ok(event) => {
                     let mut row = shown(&event);
+                    if crosses {
+                        store.announce(&alert::notice(&agent, &event))?;
+                    }
                     if let Some(row) = row.as_object_mut() {
                         row.insert("revocation_check_queued".into(), false.into());
                     }
-                    Ok(Ok(Answer { status: 200, body: json!({ "data": row }).to_string().into_bytes() }))
+                    Ok(Ok(Answer {
+                        status: 200,
+                        body: tame(json!({ "data": row }).to_string()).into_bytes(),
+                    }))
                 }
                 Err(error @ (StoreError::UnknownChain { .. } | StoreError::ChainClosed { .. })) => {
                     Ok(Err(error.into()))
@@ -121,7 +140,9 @@ async fn declare(
             }
         })
     });
-    reply(kept.await.map_err(|none| service.failure(none))??)
+    let kept = kept.await.map_err(|none| service.failure(none))??;
+    service.happenings.told();
+    reply(kept)
 }
 
 /// An event as clients read it.
@@ -150,6 +171,61 @@ pub(crate) fn shown(kept: &DeclaredEvent) -> Value {
         "details": details,
         "payload": details,
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begins {
+    since: Option<String>,
+}
+
+type Beginning = Result<Query<Begins>, QueryRejection>;
+
+async fn stream_all(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    headers: HeaderMap,
+    begins: Beginning,
+) -> Result<Response, Refusal> {
+    let agents = caller.bound_to().map(<[_]>::to_vec);
+    stream(&service, caller, agents, &headers, begins?.0).await
+}
+
+async fn stream_one(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    begins: Beginning,
+) -> Result<Response, Refusal> {
+    let begins = begins?.0;
+    let agent = seen(&service, &caller, &id).await?.0.id;
+    stream(&service, caller, Some(vec![agent]), &headers, begins).await
+}
+
+async fn stream(
+    service: &Arc<Service>,
+    caller: Caller,
+    agents: Option<Vec<AgentId>>,
+    headers: &HeaderMap,
+    begins: Begins,
+) -> Result<Response, Refusal> {
+    let wrong = || Refusal::invalid("`Last-Event-ID` has to be the `id` of an event");
+    let last = match headers.get("last-event-id") {
+        None => None,
+        Some(id) => Some(id.to_str().ok().and_then(EventId::parse).ok_or_else(wrong)?),
+    };
+    let wrong = |_| Refusal::invalid("`since` has to be an instant such as 2026-11-23T09:30:00Z");
+    let since = begins.since.as_deref().map(UnixTime::parse_rfc3339).transpose().map_err(wrong)?;
+    let place = service.happenings.enter(caller.actor().to_string())?;
+    let from = match (last, since) {
+        (Some(id), _) => Start::After(id),
+        (None, Some(_)) => Start::Since,
+        (None, None) => Start::Now,
+    };
+    let filter = DeclaredFilter { agents, since, ..DeclaredFilter::default() };
+    let body = listen(service, Listener { caller, filter, from, shown }, place).await?;
+    Ok(typed(StatusCode::OK, "text/event-stream", body))
 }
 
 #[derive(Deserialize)]
@@ -226,6 +302,8 @@ const DECLARE: &[Named] = &[
     Named::new("occurred_at", "string", "When it happened, RFC 3339; `occurredAt`"),
     Named::new("details", "object", "Anything else"),
 ];
+const STREAM: &[Named] =
+    &[Named::new("since", "string", "Begin with what came at or after this instant; else with what comes")];
 const LIST: &[Named] = &[
     Named::new("agent_id", "string", "Of this agent"),
     Named::new("band", "string", "low, medium or high"),

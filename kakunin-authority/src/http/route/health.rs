@@ -160,6 +160,12 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
         service.room.free(),
         u8::from(service.room.is_short())
     ));
+    text.push_str(&format!(
+        "# HELP kakunin_event_streams Streams of declared events that are open.\n\
+         # TYPE kakunin_event_streams gauge\n\
+         kakunin_event_streams {}\n",
+        service.happenings.listeners()
+    ));
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
 }

@@ -15,6 +15,7 @@ pub(crate) mod events;
 pub(crate) mod forensics;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod logs;
 pub(crate) mod receipts;
 pub(crate) mod risk;
 pub(crate) mod sign;

@@ -42,7 +42,8 @@ pub(crate) fn rows() -> Vec<Row> {
             REVOKERS,
             "Revoke an agent, with a signed receipt",
             || post(halt),
-        ),
+        )
+        .takes(WHY),
     ]
 }
 

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::Method;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use kakunin_core::certificate::AgentCertificate;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::access::Open;
-use crate::http::answer::data;
+use crate::http::answer::{accepts, data, typed};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
 use crate::http::shape::{self, Reader};
 use crate::http::table::Row;
+use crate::http::v1scope;
+use crate::http::web_page::page;
 use crate::standing::Standing;
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -24,6 +26,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 async fn serial(
     State(service): State<Arc<Service>>,
+    headers: HeaderMap,
     Path(serial): Path<String>,
 ) -> Result<Response, Refusal> {
     let wrong = || Refusal::invalid("a serial number has 32 hexadecimal digits");
@@ -42,7 +45,9 @@ async fn serial(
     let ended = (known.standing != Standing::Good).then(|| known.since.to_string());
     let row = shape::agent(&agent, true, Reader::Other);
     let of = |name: &str| row.get(name).cloned().unwrap_or_default();
-    Ok(data(&json!({
+    let financial = scope.as_ref().and_then(|certificate| v1scope::financial(certificate.scope()));
+    let operator = row.pointer("/metadata/operator_org").cloned();
+    let answer = json!({
         "serial_number": shape::serial(&known),
         "status": status,
         "certificate_status": status,
@@ -59,7 +64,33 @@ async fn serial(
         "scope": scope.as_ref().map(|certificate| certificate.scope().to_words()),
         "agent": {
             "id": of("id"), "name": of("name"), "model": of("model"), "model_hash": of("model_hash"),
-            "version": of("version"), "permitted_actions": permitted,
+            "version": of("version"), "operator_org": operator, "permitted_actions": permitted,
+            "financial_scope": financial,
         },
-    })))
+    });
+    Ok(if accepts(&headers, &["text/html"]) { people(&answer) } else { data(&answer) })
+}
+
+/// The same for people.
+fn people(answer: &Value) -> Response {
+    let of = |name: &str| answer.get(name).unwrap_or(&Value::Null);
+    let serial = of("serial_number").as_str().unwrap_or_default();
+    let verdict = match of("valid") {
+        Value::Bool(true) => "This certificate is good now.",
+        _ => "This certificate is not good now. Do not accept it.",
+    };
+    let rows = [
+        ("status", of("status")),
+        ("agent", of("agent_name")),
+        ("agent id", of("agent_id")),
+        ("model", of("model_hash")),
+        ("permits", of("scope")),
+        ("issued", of("issued_at")),
+        ("ends", of("expires_at")),
+        ("revoked", of("revoked_at")),
+        ("reason", of("revocation_reason")),
+    ];
+    let mut page = page(&format!("Certificate {serial}"), verdict, &rows);
+    page.push_str("<!-- Whoever shows a number has not shown the key. -->\n");
+    typed(StatusCode::OK, "text/html; charset=utf-8", page)
 }

@@ -8,8 +8,8 @@ use kakunin_core::time::UnixTime;
 use super::{MemoryStore, most};
 use crate::access::TenantId;
 use crate::store::{
-    ChainPage, ChainRecord, DayCount, Declaration, Declared, DeclaredEvent, DeclaredFilter, NewChain,
-    StoreError,
+    ChainPage, ChainRecord, DayCount, Declaration, Declared, DeclaredEvent, DeclaredFilter, EventId,
+    NewChain, StoreError,
 };
 
 impl Declared for MemoryStore {
@@ -50,6 +50,26 @@ impl Declared for MemoryStore {
         };
         found.retain(|kept| filter.takes(&kept.event));
         found.reverse();
+        found.truncate(most(limit));
+        Ok(found)
+    }
+
+    fn declared_after(
+        &self,
+        tenant: &TenantId,
+        filter: &DeclaredFilter,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<DeclaredEvent>, StoreError> {
+        let mut found = self.declared(tenant, filter, u32::MAX)?;
+        found.reverse();
+        if let Some(id) = after {
+            let of_tenant = || self.now.declared.iter().filter(|kept| kept.event.tenant == *tenant);
+            let place = of_tenant().position(|kept| kept.event.id == id);
+            let place = place.ok_or(StoreError::UnknownEvent { id })?;
+            let later: Vec<EventId> = of_tenant().skip(place + 1).map(|kept| kept.event.id).collect();
+            found.retain(|kept| later.contains(&kept.event.id));
+        }
         found.truncate(most(limit));
         Ok(found)
     }

@@ -76,41 +76,17 @@ impl Declared for PostgresStore {
         filter: &DeclaredFilter,
         limit: u32,
     ) -> Result<Vec<DeclaredEvent>, StoreError> {
-        self.read(|session| {
-            let below = match filter.below {
-                None => i64::MAX,
-                Some(id) => {
-                    let sql = "SELECT number FROM declared WHERE tenant = $1 AND id = $2";
-                    let row = session.row(sql, &[&tenant.as_str(), &&id.as_bytes()[..]])?;
-                    row.ok_or(StoreError::UnknownEvent { id })?.try_get(0)?
-                }
-            };
-            let agents: Option<Vec<&[u8]>> = filter
-                .agents
-                .as_ref()
-                .map(|agents| agents.iter().map(|agent| &agent.as_bytes()[..]).collect());
-            let sql = format!(
-                "{DECLARED} WHERE tenant = $1 AND number < $2 AND ($3::bytea IS NULL OR action = $3)
-                 AND ($4::int8 IS NULL OR score >= $4) AND ($5::int8 IS NULL OR score < $5)
-                 AND ($6::int8 IS NULL OR received >= $6) AND ($7::int8 IS NULL OR received < $7)
-                 AND ($8::bytea[] IS NULL OR agent = ANY ($8)) ORDER BY number DESC LIMIT $9"
-            );
-            let rows = session.rows(
-                &sql,
-                &[
-                    &tenant.as_str(),
-                    &below,
-                    &bytes(&filter.action),
-                    &filter.least.map(i64::from),
-                    &filter.under.map(i64::from),
-                    &filter.since.map(UnixTime::seconds),
-                    &filter.before.map(UnixTime::seconds),
-                    &agents,
-                    &i64::from(limit),
-                ],
-            )?;
-            rows.iter().map(declared).collect()
-        })
+        self.declared_between(tenant, filter, None, "DESC", limit)
+    }
+
+    fn declared_after(
+        &self,
+        tenant: &TenantId,
+        filter: &DeclaredFilter,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<DeclaredEvent>, StoreError> {
+        self.declared_between(tenant, filter, after, "ASC", limit)
     }
 
     fn declared_days(
@@ -225,6 +201,54 @@ impl Declared for PostgresStore {
             let sql = "UPDATE chains SET closed = $2 WHERE id = $1";
             session.execute(sql, &[&&id.as_bytes()[..], &at.seconds()])?;
             Ok(ChainRecord { closed: Some(at), ..chain })
+        })
+    }
+}
+
+impl PostgresStore {
+    fn declared_between(
+        &self,
+        tenant: &TenantId,
+        filter: &DeclaredFilter,
+        above: Option<EventId>,
+        order: &'static str,
+        limit: u32,
+    ) -> Result<Vec<DeclaredEvent>, StoreError> {
+        self.read(|session| {
+            let mut place_of = |id: Option<EventId>, none: i64| -> Result<i64, StoreError> {
+                let Some(id) = id else { return Ok(none) };
+                let sql = "SELECT number FROM declared WHERE tenant = $1 AND id = $2";
+                let row = session.row(sql, &[&tenant.as_str(), &&id.as_bytes()[..]])?;
+                Ok(row.ok_or(StoreError::UnknownEvent { id })?.try_get(0)?)
+            };
+            let (below, above) = (place_of(filter.below, i64::MAX)?, place_of(above, -1)?);
+            let agents: Option<Vec<&[u8]>> = filter
+                .agents
+                .as_ref()
+                .map(|agents| agents.iter().map(|agent| &agent.as_bytes()[..]).collect());
+            let sql = format!(
+                "{DECLARED} WHERE tenant = $1 AND number < $2 AND ($3::bytea IS NULL OR action = $3)
+                 AND ($4::int8 IS NULL OR score >= $4) AND ($5::int8 IS NULL OR score < $5)
+                 AND ($6::int8 IS NULL OR received >= $6) AND ($7::int8 IS NULL OR received < $7)
+                 AND ($8::bytea[] IS NULL OR agent = ANY ($8)) AND number > $10
+                 ORDER BY number {order} LIMIT $9"
+            );
+            let rows = session.rows(
+                &sql,
+                &[
+                    &tenant.as_str(),
+                    &below,
+                    &bytes(&filter.action),
+                    &filter.least.map(i64::from),
+                    &filter.under.map(i64::from),
+                    &filter.since.map(UnixTime::seconds),
+                    &filter.before.map(UnixTime::seconds),
+                    &agents,
+                    &i64::from(limit),
+                    &above,
+                ],
+            )?;
+            rows.iter().map(declared).collect()
         })
     }
 }

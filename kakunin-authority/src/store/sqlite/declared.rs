@@ -69,42 +69,17 @@ impl Declared for SqliteStore {
         filter: &DeclaredFilter,
         limit: u32,
     ) -> Result<Vec<DeclaredEvent>, StoreError> {
-        let below = match filter.below {
-            None => i64::MAX,
-            Some(id) => {
-                let sql = "SELECT number FROM declared WHERE tenant = ?1 AND id = ?2";
-                let mut statement = self.connection.prepare_cached(sql)?;
-                let place = params![tenant.as_str(), id.as_bytes()];
-                let found = statement.query_row(place, |row| row.get(0)).optional()?;
-                found.ok_or(StoreError::UnknownEvent { id })?
-            }
-        };
-        let mut sql = format!(
-            "{DECLARED} WHERE tenant = ?1 AND number < ?2 AND (?3 IS NULL OR action = ?3)
-             AND (?4 IS NULL OR score >= ?4) AND (?5 IS NULL OR score < ?5)
-             AND (?6 IS NULL OR received >= ?6) AND (?7 IS NULL OR received < ?7)"
-        );
-        if let Some(agents) = &filter.agents {
-            // Octets as hexadecimal digits are nothing that a statement could be made of.
-            let list: Vec<String> =
-                agents.iter().map(|agent| format!("x'{}'", hex(agent.as_bytes()))).collect();
-            let _ = write!(sql, " AND agent IN ({})", list.join(", "));
-        }
-        let _ = write!(sql, " ORDER BY number DESC LIMIT {limit}");
-        let mut statement = self.connection.prepare(&sql)?;
-        let rows = statement.query_map(
-            params![
-                tenant.as_str(),
-                below,
-                filter.action,
-                filter.least,
-                filter.under,
-                filter.since.map(UnixTime::seconds),
-                filter.before.map(UnixTime::seconds),
-            ],
-            declared,
-        )?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.declared_between(tenant, filter, None, "DESC", limit)
+    }
+
+    fn declared_after(
+        &self,
+        tenant: &TenantId,
+        filter: &DeclaredFilter,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<DeclaredEvent>, StoreError> {
+        self.declared_between(tenant, filter, after, "ASC", limit)
     }
 
     fn declared_days(
@@ -206,6 +181,54 @@ impl Declared for SqliteStore {
             connection.prepare_cached(sql)?.execute(params![id.as_bytes(), at.seconds()])?;
             Ok(ChainRecord { closed: Some(at), ..chain })
         })
+    }
+}
+
+impl SqliteStore {
+    fn declared_between(
+        &self,
+        tenant: &TenantId,
+        filter: &DeclaredFilter,
+        above: Option<EventId>,
+        order: &'static str,
+        limit: u32,
+    ) -> Result<Vec<DeclaredEvent>, StoreError> {
+        let place_of = |id: Option<EventId>, none: i64| {
+            let Some(id) = id else { return Ok(none) };
+            let sql = "SELECT number FROM declared WHERE tenant = ?1 AND id = ?2";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let place = params![tenant.as_str(), id.as_bytes()];
+            let found: Option<i64> = statement.query_row(place, |row| row.get(0)).optional()?;
+            found.ok_or(StoreError::UnknownEvent { id })
+        };
+        let (below, above) = (place_of(filter.below, i64::MAX)?, place_of(above, -1)?);
+        let mut sql = format!(
+            "{DECLARED} WHERE tenant = ?1 AND number < ?2 AND (?3 IS NULL OR action = ?3)
+             AND (?4 IS NULL OR score >= ?4) AND (?5 IS NULL OR score < ?5)
+             AND (?6 IS NULL OR received >= ?6) AND (?7 IS NULL OR received < ?7) AND number > ?8"
+        );
+        if let Some(agents) = &filter.agents {
+            // Octets as hexadecimal digits are nothing that a statement could be made of.
+            let list: Vec<String> =
+                agents.iter().map(|agent| format!("x'{}'", hex(agent.as_bytes()))).collect();
+            let _ = write!(sql, " AND agent IN ({})", list.join(", "));
+        }
+        let _ = write!(sql, " ORDER BY number {order} LIMIT {limit}");
+        let mut statement = self.connection.prepare(&sql)?;
+        let rows = statement.query_map(
+            params![
+                tenant.as_str(),
+                below,
+                filter.action,
+                filter.least,
+                filter.under,
+                filter.since.map(UnixTime::seconds),
+                filter.before.map(UnixTime::seconds),
+                above,
+            ],
+            declared,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 

@@ -88,6 +88,9 @@ pub(super) fn all_about_declared(store: &dyn Store) -> String {
             DeclaredFilter { since: Some(at(50_000)), before: Some(at(150_000)), ..all },
         ] {
             line("declared", said(store.declared(&whose, &filter, 3)));
+            line("declared after", said(store.declared_after(&whose, &filter, None, 3)));
+            let after = Some(EventId::from_bytes([1; 16]));
+            line("declared after one", said(store.declared_after(&whose, &filter, after, 3)));
         }
         for who in (0..4).map(agent) {
             line("days", said(store.declared_days(&whose, who, at(20_000))));

@@ -94,6 +94,41 @@ fn an_event_is_kept_as_it_came_and_scored_by_the_table() {
 }
 
 #[test]
+fn an_agent_that_becomes_risky_is_told_once_and_with_its_event() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    let hook = json!({ "url": "https://receiver.example/", "events": ["risk.alert"] });
+    let hook = data(&office.post("/v1/webhooks", &hook));
+    let told = || {
+        let path = format!("/v1/webhooks/{}/deliveries", text(&hook, "id"));
+        let rows = data(&office.get_as_owner(&path));
+        rows.as_array().unwrap().iter().filter(|row| row["event_type"] == "risk.alert").count()
+    };
+    let declare = |action: &str, key: &str| {
+        let request = Request::post("/v1/events", &json!({ "agent_id": "billing", "action_type": action }));
+        office.send(&request.bearer(office.owner()).header("Idempotency-Key", key)).status
+    };
+    assert_eq!((declare("api_call", "1"), declare("authentication_failure", "2"), told()), (200, 200, 0));
+    assert_eq!((declare("transaction_anomaly", "3"), told()), (200, 1));
+    // The same request, and the next ones, are no further crossing.
+    assert_eq!((declare("transaction_anomaly", "3"), told()), (200, 1));
+    assert_eq!((declare("unauthorized_access_attempt", "4"), told()), (200, 1));
+    assert_eq!((declare("api_call", "5"), declare("transaction_anomaly", "6"), told()), (200, 200, 1));
+    // Of what is refused nobody is told.
+    let chain = data(&office.post("/v1/chains", &json!({ "name": "closed" })));
+    office.post(&format!("/v1/chains/{}/close", text(&chain, "id")), &json!({}));
+    let other = json!({ "name": "other", "scope": { "actions": ["read:*"] } });
+    data(&office.post("/v1/agents", &other));
+    let late = json!({ "agent_id": "other", "action_type": "transaction_anomaly", "chain_id": chain["id"] });
+    assert_eq!(refusal(&office.post("/v1/events", &late)), (409, "chain.closed".into()));
+    assert_eq!(told(), 1);
+    // Anybody may send a signature that is none: no alert is anybody's to raise.
+    let wrong = json!({ "payload": {}, "signature": "bm8=", "certificate_serial": "0".repeat(32) });
+    office.send(&Request::post("/v1/verify/message", &wrong));
+    assert_eq!(told(), 1);
+}
+
+#[test]
 fn events_come_in_pages_for_those_who_may_see_them_and_once() {
     let desk = Desk::with_billing();
     desk.yes(&["agent", "create", "other", "--scope", "scope.toml"]);
@@ -219,7 +254,12 @@ fn what_has_no_true_answer_here_says_so_and_what_to_use() {
         ("POST", "/agents/billing/delegation"),
         ("POST", "/delegation/verify"),
         ("POST", "/integrations/github/gate"),
-        ("GET", "/agents/billing/events/stream"),
+        ("GET", "/integrations/otlp"),
+        ("POST", "/integrations/otlp"),
+        ("DELETE", "/integrations/otlp"),
+        ("POST", "/integrations/otlp/test"),
+        ("POST", "/chat"),
+        ("POST", "/crl/generate"),
         ("POST", "/reports/compliance"),
         ("GET", "/reports/1"),
         ("GET", "/reports/1/pdf"),

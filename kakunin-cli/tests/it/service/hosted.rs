@@ -90,9 +90,104 @@ fn a_patch_neither_widens_nor_changes_standing() {
     );
     assert_eq!(
         row["metadata"],
-        json!({ "team": "night", "permitted_actions": ["trade.execute"], "scopes": ["trade.execute"] })
+        json!({ "team": "night", "permitted_actions": ["trade.execute"], "scopes": ["trade.execute"],
+            "financial_scope": { "max_single_trade_usd": 5000, "daily_limit_usd": 20000.5,
+                "permitted_venues": ["NYSE"], "leverage_permitted": false } })
     );
+    // What was read may be sent back, with more beside it.
+    let mut metadata = row["metadata"].clone();
+    metadata["note"] = json!("kept");
+    let again = patch(json!({ "metadata": metadata, "financial_scope": metadata["financial_scope"],
+        "permitted_actions": ["trade.execute"], "operator_org": "Acme" }));
+    assert_eq!(again.status, 200, "{}", again.text());
+    let row = again.json()["data"].clone();
+    assert_eq!(
+        (&row["metadata"]["note"], &row["metadata"]["operator_org"]),
+        (&json!("kept"), &json!("Acme"))
+    );
+    for body in [
+        json!({ "metadata": { "financial_scope": { "max_single_trade_usd": 5001, "daily_limit_usd": 20000.5,
+            "permitted_venues": ["NYSE"] } } }),
+        json!({ "financial_scope": { "max_single_trade_usd": 5000, "daily_limit_usd": 20000.5 } }),
+        json!({ "permitted_actions": ["trade.execute", "wire.send"] }),
+        json!({ "permittedActions": "*" }),
+        json!({ "permitted_actions": [] }),
+    ] {
+        let refused = patch(body.clone());
+        assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("scope.fixed")), "{body}");
+    }
+    // Whoever is suspended certifies nothing, and no word for how it stands lifts that.
+    for word in ["active", "pending", "retired", "good"] {
+        assert_eq!(patch(json!({ "status": word })).status, 409, "{word}");
+    }
+    assert_eq!(office.post(&format!("{path}/certify"), &json!({})).status, 409);
     assert_eq!(row["model"], "gpt-4o", "what is not said stays");
+}
+
+#[test]
+fn what_their_documentation_puts_at_the_top_is_bound_and_not_dropped() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let body = json!({ "name": "doc", "model_hash": "x", "permitted_actions": ["trade.execute"], "operator_org": "Acme & Söhne",
+        "financial_scope": { "max_single_trade_usd": 10, "permitted_instruments": ["AAPL"] } });
+    let made = office.post("/v1/agents", &body);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let row = made.json()["data"].clone();
+    assert_eq!(row["permitted_actions"], json!(["trade.execute"]));
+    assert_eq!(row["metadata"]["operator_org"], "Acme & Söhne");
+    let issued = office.post("/v1/agents/doc/certify", &json!({})).json()["data"].clone();
+    assert_eq!(issued["certificate_pem"], issued["pem"]);
+    for name in ["vc_jwt", "kms_key_arn", "revoked_at", "revocation_reason", "halt_receipt"] {
+        assert_eq!(issued.get(name), Some(&Value::Null), "{name}");
+    }
+    let shown = office.get_as_owner("/v1/agents/doc").json()["data"]["certificates"][0].clone();
+    assert_eq!(shown["financial_scope"]["permitted_instruments"], json!(["AAPL"]));
+    assert_eq!(shown["permitted_actions"], json!(["trade.execute"]));
+    let serial = issued["serial_number"].as_str().unwrap();
+    let public = office.get(&format!("/v1/verify/{serial}")).json()["data"]["agent"].clone();
+    assert_eq!(
+        (&public["operator_org"], &public["financial_scope"]["max_single_trade_usd"]),
+        (&json!("Acme & Söhne"), &json!(10))
+    );
+    let two =
+        json!({ "name": "two", "permitted_actions": ["a"], "metadata": { "permitted_actions": ["b"] } });
+    assert_eq!(office.post("/v1/agents", &two).status, 400);
+    let both = json!({ "name": "two", "permitted_actions": ["a"], "scope": { "actions": ["a"] } });
+    assert_eq!(office.post("/v1/agents", &both).status, 400);
+    // A scope that has more than their words say is not shown as one with less.
+    let more = json!({ "name": "more", "scope": { "actions": ["pay"], "hours": { "zone": "UTC", "slots": ["Mon-Fri 09:00-17:00"] },
+        "limit": [{ "for": ["pay"], "currency": "USD", "per_day": "1" }] } });
+    let row = office.post("/v1/agents", &more).json()["data"].clone();
+    assert_eq!(row["metadata"].get("financial_scope"), None, "{row}");
+}
+
+#[test]
+fn people_see_a_page_in_which_every_text_is_text() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let title = "</dd><script>alert(1)</script>\u{202e}";
+    let made =
+        office.post("/v1/agents", &json!({ "name": title, "scope": { "actions": ["read:*"] } })).json();
+    let id = made["data"]["id"].as_str().unwrap();
+    let issued = office.post(&format!("/v1/agents/{id}/certify"), &json!({})).json();
+    let path = format!("/v1/verify/{}", issued["data"]["serial_number"].as_str().unwrap());
+    let browser = Request::get(&path).header("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let seen = |verdict: &str| {
+        let page = office.send(&browser);
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert_eq!(page.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+        let html = page.text();
+        assert!(html.contains(verdict), "{html}");
+        assert!(
+            html.contains("&lt;script&gt;") && !html.contains("<script") && !html.contains('\u{202e}'),
+            "{html}"
+        );
+    };
+    seen("is good now");
+    office.post(&format!("/v1/agents/{id}/revoke"), &json!({ "reason": title }));
+    seen("is not good now");
+    // Programs get JSON, whatever else they would take.
+    assert!(office.get(&path).json()["data"].is_object());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod faults;
 mod feed;
 mod declared;
 mod hosted;
+mod hostile;
 mod ingest;
 mod listener;
 mod losses;
@@ -28,6 +29,8 @@ mod robot;
 #[cfg(feature = "postgres")]
 mod rollbacks;
 mod tenants;
+mod streams;
 mod strings;
+mod tiles;
 mod web;
 mod webhooks;

@@ -1,0 +1,311 @@
+//! Declared events as they come, for whoever listens: `text/event-stream`, from the records and from nowhere else.
+//!
+//! A listener has a place in the records and no queue: it is sent a few events, and when it took those the next ones are
+//! read. So one that is slow costs a place and no memory, waits for nobody and keeps nobody waiting, and is dropped when
+//! it takes nothing for a while. Each look at the records asks first whether its key still stands.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::access::Caller;
+use super::error::Refusal;
+use super::service::Service;
+use crate::store::{DeclaredEvent, DeclaredFilter, EventId, Store, StoreError};
+
+/// Who listens, and what wakes them.
+pub(crate) struct Happenings {
+    places: Arc<Mutex<BTreeMap<String, usize>>>,
+    heard: watch::Sender<Heard>,
+}
+
+/// How many events were kept since the service began, as far as it counts, and whether it ends.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    kept: u64,
+    ended: bool,
+}
+
+impl Default for Happenings {
+    fn default() -> Self {
+        Self { places: Arc::default(), heard: watch::Sender::new(Heard::default()) }
+    }
+}
+
+/// A place for one listener, free again when it is dropped.
+pub(crate) struct Listening {
+    places: Arc<Mutex<BTreeMap<String, usize>>>,
+    who: String,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut places = lock(&self.places);
+        match places.get_mut(&self.who) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => drop(places.remove(&self.who)),
+        }
+    }
+}
+
+impl Happenings {
+    /// Takes a place for a listener of `who`.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it has as many as one may have (429), or there is none (503).
+    pub(crate) fn enter(&self, who: String) -> Result<Listening, Refusal> {
+        let mut places = lock(&self.places);
+        if places.values().sum::<usize>() >= PLACES {
+            return Err(Refusal::unavailable("busy", "too many streams are open; try again"));
+        }
+        let here = places.entry(who.clone()).or_default();
+        if *here >= PLACES_EACH {
+            let text = format!("{PLACES_EACH} streams of yours are open; end one of them first");
+            let busy = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", text);
+            return Err(Refusal { retry_after: Some(1), ..busy });
+        }
+        *here += 1;
+        Ok(Listening { places: Arc::clone(&self.places), who })
+    }
+
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        lock(&self.places).values().sum()
+    }
+
+    /// An event was kept.
+    pub(crate) fn told(&self) {
+        self.heard.send_modify(|heard| heard.kept = heard.kept.wrapping_add(1));
+    }
+
+    /// Ends every stream.
+    pub(crate) fn end(&self) {
+        self.heard.send_modify(|heard| heard.ended = true);
+    }
+}
+
+fn lock(places: &Mutex<BTreeMap<String, usize>>) -> MutexGuard<'_, BTreeMap<String, usize>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a listener begins.
+pub(crate) enum Start {
+    /// With what comes from now on.
+    Now,
+    /// With what came at or after the time in the filter.
+    Since,
+    /// Behind this event.
+    After(EventId),
+}
+
+/// What one listener is sent.
+pub(crate) struct Listener {
+    pub(crate) caller: Caller,
+    pub(crate) filter: DeclaredFilter,
+    pub(crate) from: Start,
+    pub(crate) shown: fn(&DeclaredEvent) -> Value,
+}
+
+/// The body of a stream that begins.
+///
+/// # Errors
+/// [`Refusal`] when the records do not know where it is to begin, or cannot be read.
+pub(crate) async fn listen(
+    service: &Arc<Service>,
+    listener: Listener,
+    place: Listening,
+) -> Result<Body, Refusal> {
+    let tenant = listener.caller.tenant().clone();
+    let (after, first) = match listener.from {
+        Start::Since => (None, true),
+        Start::After(id) => {
+            // Nobody goes on from an event that is not there.
+            let look = move |store: &dyn Store| {
+                store.declared_after(&tenant, &DeclaredFilter::default(), Some(id), 1)
+            };
+            service.readers.read(look).await?;
+            (Some(id), true)
+        }
+        Start::Now => {
+            let newest =
+                service.readers.read(move |store| store.declared(&tenant, &DeclaredFilter::default(), 1));
+            (newest.await?.first().map(|kept| kept.event.id), false)
+        }
+    };
+    let (sender, events) = channel(1);
+    let service = Arc::clone(service);
+    let heard = service.happenings.heard.subscribe();
+    tokio::spawn(async move {
+        let mut stream = Stream { service, listener, after, sender, heard };
+        stream.run(first).await;
+        drop(place);
+    });
+    Ok(Body::new(Events(events)))
+}
+
+struct Stream {
+    service: Arc<Service>,
+    listener: Listener,
+    /// Behind which event it is.
+    after: Option<EventId>,
+    sender: Sender<Bytes>,
+    heard: watch::Receiver<Heard>,
+}
+
+impl Stream {
+    async fn run(&mut self, mut look: bool) {
+        let end = Instant::now() + LONGEST;
+        let connected =
+            json!({ "after": self.after.map(|id| id.to_string()), "heartbeat_seconds": BEAT.as_secs() });
+        let mut beat = Instant::now() + BEAT;
+        if !self.send(event("connected", None, &connected)).await {
+            return;
+        }
+        loop {
+            if look {
+                match self.next().await {
+                    Ok((page, more)) => {
+                        if !page.is_empty() && !self.send(page.into()).await {
+                            return;
+                        }
+                        if more {
+                            continue;
+                        }
+                    }
+                    Err(refusal) => {
+                        let said = json!({ "code": refusal.code, "error": refusal.text });
+                        self.send(event("error", None, &said)).await;
+                        return;
+                    }
+                }
+            }
+            let now = Instant::now();
+            if now >= end || self.heard.borrow().ended {
+                return;
+            }
+            if now >= beat {
+                beat = now + BEAT;
+                let at = json!({ "at": (self.service.clock)().to_string() });
+                if !self.send(event("heartbeat", None, &at)).await {
+                    return;
+                }
+            }
+            // Looked at once a second in any case: a key that was revoked hears nothing of it.
+            tokio::select! {
+                changed = self.heard.changed() => if changed.is_err() { return },
+                () = sleep_until(now + LOOK) => {}
+                () = self.sender.closed() => return,
+            }
+            look = true;
+        }
+    }
+
+    /// The next events, and whether there are more at once.
+    async fn next(&mut self) -> Result<(String, bool), Refusal> {
+        let now = (self.service.clock)();
+        let (caller, filter, after) =
+            (self.listener.caller.clone(), self.listener.filter.clone(), self.after);
+        let found = self.service.readers.read(move |store| {
+            let stands = caller.still_stands(store, now);
+            let all = DeclaredFilter::default();
+            // The newest one of all first: what comes in between is behind it and found the next time.
+            let newest = store.declared(caller.tenant(), &all, 1)?.first().map(|kept| kept.event.id);
+            let events = store.declared_after(caller.tenant(), &filter, after, PAGE)?;
+            Ok::<_, StoreError>((stands, newest, events))
+        });
+        let (stands, newest, events) = found.await?;
+        stands?;
+        let mut page = String::new();
+        for kept in &events {
+            page.push_str(&text("behavior_event", Some(kept.event.id), &(self.listener.shown)(kept)));
+        }
+        match events.last() {
+            Some(last) => self.after = Some(last.event.id),
+            None => self.after = newest.or(self.after),
+        }
+        Ok((page, events.len() == PAGE as usize))
+    }
+
+    /// Whether it was taken in time.
+    async fn send(&self, bytes: Bytes) -> bool {
+        matches!(timeout(TAKING, self.sender.send(bytes)).await, Ok(Ok(())))
+    }
+}
+
+fn event(name: &str, id: Option<EventId>, data: &Value) -> Bytes {
+    text(name, id, data).into()
+}
+
+/// JSON has no line breaks, whatever texts are in it.
+fn text(name: &str, id: Option<EventId>, data: &Value) -> String {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    format!("event: {name}\n{id}data: {data}\n\n")
+}
+
+struct Events(Receiver<Bytes>);
+
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+const PLACES: usize = 256;
+const PLACES_EACH: usize = 16;
+/// Each has 64 kB of details at most.
+const PAGE: u32 = 16;
+const LOOK: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_secs(15);
+const TAKING: Duration = Duration::from_secs(30);
+/// A connection lives for an hour.
+const LONGEST: Duration = Duration::from_secs(3_300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_for_each_and_for_all_and_given_back() {
+        let happenings = Happenings::default();
+        let mut places = Vec::new();
+        for who in 0..PLACES / PLACES_EACH {
+            for _ in 0..PLACES_EACH {
+                places.push(happenings.enter(who.to_string()).ok().unwrap());
+            }
+            let refused = happenings.enter(who.to_string()).err().unwrap();
+            assert_eq!(refused.code, "busy");
+        }
+        assert_eq!(happenings.enter("new".into()).err().unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
+        places.pop();
+        let new = happenings.enter("new".into());
+        assert!(new.is_ok() && happenings.listeners() == PLACES);
+        drop((new, places));
+        assert_eq!(happenings.listeners(), 0);
+    }
+
+    #[test]
+    fn no_text_begins_an_event_of_its_own() {
+        let hostile = "x\n\nevent: behavior_event\ndata: {}\r\n\u{2028}";
+        let written =
+            text("behavior_event", Some(EventId::from_bytes([7; 16])), &json!({ hostile: hostile }));
+        assert_eq!(written.lines().count(), 4, "{written}");
+        assert!(!written.contains('\r'));
+    }
+}
