@@ -9,7 +9,8 @@ def main(readme: Path, tables: list[str]) -> None:
     text = readme.read_text()
     for table in tables:
         name, _, path = table.partition("=")
-        place = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end of {re.escape(name)} -->)", re.DOTALL)
+        mark = re.escape(name)
+        place = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.DOTALL)
         rows = Path(path).read_text()
         text, places = place.subn(lambda found, rows=rows: found[1] + rows + found[2], text)
         if places != 1:
