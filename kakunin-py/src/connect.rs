@@ -50,6 +50,8 @@ impl NativeClient {
         let trouble = status.last_error.map(|trouble| (trouble.at.seconds(), trouble.code, trouble.text));
         fields.set_item("last_error", trouble)?;
         fields.set_item("uploads_behind", status.uploads_behind)?;
+        fields.set_item("acknowledged", status.acknowledged)?;
+        fields.set_item("acknowledgements_failed", status.acknowledgements_failed)?;
         fields.set_item("snapshots", status.snapshots)?;
         fields.set_item("connections", status.connections)?;
         STATUS.import(py, "kakunin._status", "of_native")?.call((), Some(&fields))
@@ -84,7 +86,7 @@ impl NativeClient {
 /// Connects an agent and opens it.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "the options of a connected agent, called from one place")]
-#[pyo3(signature = (urls, agent, *, token, directory, state, ca_file, root, max_age, without_feed, timeout, mode, levels, sealed))]
+#[pyo3(signature = (urls, agent, *, token, directory, state, ca_file, root, issuer, max_age, without_feed, timeout, mode, levels, sealed))]
 pub(crate) fn connect(
     py: Python<'_>,
     urls: Vec<String>,
@@ -94,6 +96,7 @@ pub(crate) fn connect(
     state: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     root: Option<&str>,
+    issuer: Option<&str>,
     max_age: Option<u32>,
     without_feed: bool,
     timeout: f64,
@@ -114,8 +117,8 @@ pub(crate) fn connect(
     // Nowhere is no place: the guard alone is told.
     options.state = state.filter(|state| state.as_os_str() != "memory");
     options.ca_file = ca_file;
-    let no_digest = || PyValueError::new_err("`root` is no SHA-256 in lower-case hexadecimal");
-    options.root = root.map(|text| Digest::from_hex(text).ok_or_else(no_digest)).transpose()?;
+    options.root = digest("root", root)?;
+    options.issuer = digest("issuer", issuer)?;
     options.max_age = max_age;
     options.without_feed = without_feed;
     let no_time = |_| PyValueError::new_err("`timeout` is no number of seconds");
@@ -130,6 +133,11 @@ pub(crate) fn connect(
             Err(agent::error(py, &error.to_string()))
         }
     }
+}
+
+fn digest(name: &str, text: Option<&str>) -> PyResult<Option<Digest>> {
+    let none = || PyValueError::new_err(format!("`{name}` is no SHA-256 in lower-case hexadecimal"));
+    text.map(|text| Digest::from_hex(text).ok_or_else(none)).transpose()
 }
 
 /// `kakunin.ConnectError`.

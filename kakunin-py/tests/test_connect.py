@@ -493,3 +493,70 @@ def test_alarms_are_told_by_the_next_call_and_a_handler_that_fails_decides_nothi
     finally:
         agent._client = kept
     assert payment(agent)() == "allow"
+
+
+def test_a_renewal_by_the_agents_own_proof_is_taken_up_without_a_pause(service, connected):
+    name, agent = connected
+    asked, directory = payment(agent), service.directory(name)
+    assert asked() == "allow"
+    before, papers = agent.status().certificate_until, (directory / "agent.pem").read_bytes()
+    # Certificates end at whole seconds.
+    time.sleep(1.1)
+    command = [os.environ["KAKUNIN_CLI"], "agent", "renew", agent.agent_id]
+    command += ["--out", directory, "--url", service.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (directory / "agent.pem").read_bytes() != papers
+
+    def renewed():
+        assert asked() == "allow"
+        return agent.status().certificate_until > before
+
+    eventually(renewed, True)
+    service.order("suspend", name)
+    eventually(asked, "certificate.held", 10.0)
+
+
+def test_the_status_says_how_far_the_authority_knows_it_is_enforced(service, connected):
+    name, agent = connected
+    service.order("suspend", name)
+    eventually(payment(agent), "certificate.held", 10.0)
+    service.order("resume", name)
+    eventually(payment(agent), "allow", 10.0)
+
+    def acknowledged():
+        status = agent.status()
+        return status.acknowledged is not None and status.acknowledged == status.epoch
+
+    eventually(acknowledged, True)
+    assert agent.status().acknowledgements_failed == 0
+
+
+def test_papers_of_an_authority_that_is_gone_are_told_as_that(service, cli, tmp_path_factory):
+    from served import Service
+
+    name = service.create()
+    directory = service.directory(name)
+    service.connect(name).close()
+    after = Service(cli, tmp_path_factory.mktemp("begun-anew"))
+    try:
+        while after.create() != name:
+            pass
+        with pytest.raises(ConnectError) as error:
+            after.connect(name, directory=directory, token=after.token(name))
+        assert error.value.code == "connect.old_directory"
+        assert str(directory) in str(error.value)
+        directory.rename(directory.with_name("old"))
+        agent = after.connect(name, directory=directory, token=after.token(name))
+        eventually(payment(agent), "allow")
+        agent.close()
+    finally:
+        after.kill()
+
+
+def test_an_issuing_authority_that_was_named_is_the_only_one(service, tmp_path):
+    name = service.create()
+    error = refused(service, name, tmp_path, token=service.token(name), issuer="0" * 64)
+    assert error.code == "papers.refused"
+    with pytest.raises(ValueError, match="issuer"):
+        service.connect(name, directory=tmp_path / "other", token=service.token(name), issuer="x")

@@ -247,7 +247,7 @@ fn next(url: &str, key: Option<&str>) -> String {
     // Whoever listens everywhere is reached here, too.
     let url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
     let commands = format!(
-        "\n  echo 'actions = [\"read:*\"]' > billing.toml && kakunin agent create billing --scope billing.toml --url {url}\n\
+        "\n  printf '%s\\n' {SCOPE} > billing.toml && kakunin agent create billing --scope billing.toml --url {url}\n\
          \n  kakunin agent token billing --url {url}\n"
     );
     let named = match url.starts_with("https:") {
@@ -260,6 +260,10 @@ fn next(url: &str, key: Option<&str>) -> String {
     )
 }
 
+/// What the first agent may do, line by line: what the example agents do, and no more.
+const SCOPE: &str = "'actions = [\"payments:send\"]' '[[limit]]' 'for = [\"payments:send\"]' 'currency = \"EUR\"' \
+    'per_action = \"100.00\"' '[[counterparties]]' 'for = [\"payments:send\"]' 'allow = [\"acme\"]'";
+
 /// Whether a guard may be looking at the lists as a file.
 fn millis() -> UnixMillis {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
@@ -271,6 +275,36 @@ impl From<ServeError> for Failure {
         match error {
             ServeError::Authority(error) => error.into(),
             _ => Self::cannot(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use kakunin_core::scope::DraftScope;
+
+    use super::*;
+
+    /// Whoever pastes what is printed, and starts the example, has an agent that pays.
+    #[test]
+    fn the_scope_of_the_first_agent_is_that_of_the_example() {
+        let printed = next("http://127.0.0.1:1", Some("kak_live_x"));
+        let line = printed.lines().find(|line| line.contains("billing.toml")).unwrap();
+        let (quoted, _) = line.split_once(" > ").unwrap();
+        let toml: Vec<&str> = quoted.split('\'').skip(1).step_by(2).collect();
+        let (format, toml) = toml.split_first().unwrap();
+        assert_eq!(*format, "%s\\n");
+        let draft = DraftScope::parse(&toml.join("\n"), &|_| Err(ErrorKind::NotFound.into())).unwrap();
+        let example = include_str!("../../../examples/python/agent.py");
+        for said in ["\"payments:send\"", "currency=\"EUR\"", "pay(\"acme\", \"1.00\")"] {
+            assert!(example.contains(said), "{said}");
+        }
+        let scope = draft.for_agent(kakunin_core::id::AgentId::from_bytes([0x40; 16])).unwrap();
+        let words = scope.to_words().join("\n");
+        for said in ["payments:send", "EUR", "acme"] {
+            assert!(words.contains(said), "{words}");
         }
     }
 }

@@ -3,13 +3,10 @@
 //! A thread looks every 250 ms, and at once when code hands something over; a decision that finds the last look older than a second looks by itself. What is
 //! accepted replaces the current view as a whole; what is refused leaves the old view and a notice.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::anchor::CheckpointLook;
-use super::bell::Bell;
 use super::clock::{Audit, TOLERANCE_MILLIS};
 use super::feed::{FeedLook, Wanted};
 use super::known::{self, KnownLists};
@@ -17,13 +14,15 @@ use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
 use super::source::{Source, Versions};
 use super::state::{LockError, StateDir};
+use super::thread::KeeperThread;
 use super::turn::Taken;
-use crate::certificate::{AgentPath, PathLists};
+use crate::certificate::{AgentPath, ListSelectError, PathLists};
 use crate::decision::DenialReason;
 use crate::digest::Digest;
 use crate::home::Papers;
 use crate::leash::Leash;
 use crate::receipt::Control;
+use crate::revocation::Contradiction;
 use crate::snapshot::{self, Refusal, Snapshot};
 use crate::time::UnixTime;
 
@@ -56,7 +55,7 @@ pub(super) struct Look {
     /// What the first decision opened, until what is known there was taken up: nobody decides by less.
     opened: Option<Arc<Runtime>>,
     /// The thread that looks.
-    keeper: Option<KeeperThread>,
+    pub(super) keeper: Option<KeeperThread>,
     /// What is known of the owner's log.
     checkpoint: CheckpointLook,
     /// What is known of the feed.
@@ -95,7 +94,7 @@ impl Inner {
     }
 
     /// Waits for a while only: a stuck look must end in a denial, not in a hanging host.
-    fn turn(&self, patience: Duration) -> Option<Taken<'_, Look>> {
+    pub(super) fn turn(&self, patience: Duration) -> Option<Taken<'_, Look>> {
         self.look.take(patience, Look::begin_again)
     }
 
@@ -344,9 +343,15 @@ impl Inner {
     /// Reads the source's lists and checks that they may follow the ones that are known.
     fn accept_lists(&self, look: &Look, path: &AgentPath, now: UnixTime) -> Result<PathLists, Refusal> {
         let pem = self.source.lists().map_err(|what| Refusal::new(DenialReason::RevocationMissing, what))?;
-        let lists = PathLists::from_pem(&pem, path).map_err(|error| Refusal::new(error.reason(), error))?;
-        let follows = look.known.allow(&lists, path);
-        follows.map_err(|error| Refusal::new(DenialReason::RevocationRollback, error))?;
+        let state = look.runtime_of(self);
+        let state = state.as_ref().and_then(|runtime| runtime.state.as_ref());
+        let lists = PathLists::from_pem(&pem, path).map_err(|error| match error {
+            ListSelectError::Contradiction(error) => contradicted(state, &error, &[("offered.pem", &pem)]),
+            error => Refusal::new(error.reason(), error),
+        })?;
+        look.known.allow(&lists, path).map_err(|(error, known, offered)| {
+            contradicted(state, &error, &[("known.crl", known.der()), ("offered.crl", offered.der())])
+        })?;
         // Dates are judged now as well: a list from the future must not raise the trusted time.
         let verified =
             path.clone().with_lists(lists, now).map_err(|error| Refusal::new(error.reason(), error))?;
@@ -363,83 +368,19 @@ impl Inner {
             self.current.store(Arc::new(Current { view, runtime: current.runtime.clone() }));
         }
     }
+}
 
-    /// Joins the threads; the next decision starts them again.
-    fn rest(&self) {
-        let keeper = self.turn(START_PATIENCE).and_then(|mut look| look.keeper.take());
-        if let Some(keeper) = keeper {
-            keeper.join();
-        }
-        self.sign_what_waits();
-    }
-
-    /// Joins the journal's thread.
-    fn sign_what_waits(&self) {
-        if let Some(runtime) = &self.current.load().runtime {
-            let _ = runtime.journal.quiesce();
-        }
-    }
-
-    /// Before a fork: no thread of ours runs, and nobody else has what a child could not wait for. The ledger and the
-    /// journal are the parent's alone, and know it.
-    pub(super) fn begin_fork(&self) {
-        // However long a key store takes, calls can look meanwhile.
-        self.sign_what_waits();
-        self.look.begin_fork(START_PATIENCE);
-        let keeper = self.look.of_fork().and_then(|mut look| look.keeper.take());
-        if let Some(keeper) = keeper {
-            keeper.join();
-        }
-        self.sign_what_waits();
-        self.notices.begin_fork(PATIENCE);
-    }
-
-    /// After a fork: whoever waited goes on.
-    pub(super) fn end_fork(&self) {
-        self.notices.end_fork();
-        self.look.end_fork();
-    }
-
-    /// Ends the stream and forgets the runtime.
-    pub(super) fn stop(&self) {
-        self.rest();
-        // A look in progress would put the closed journal back.
-        let _look = self.turn(START_PATIENCE);
-        let current = self.current.load_full();
-        if let Some(runtime) = &current.runtime {
-            let stamp = self.times.stamp(self.clock.wall(), self.clock.mono_nanos());
-            if let Err(error) = runtime.journal.close(stamp) {
-                self.notice(format!("the journal could not be closed: {error}"));
-            }
-            self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
-        }
-    }
-
-    /// After a fork: nothing of the parent's is used any more.
-    pub(super) fn begin_anew_in_child(&self) {
-        self.notices.end_fork();
-        self.look.end_fork();
-        let look = self.turn(Duration::ZERO);
-        // Used or not: every child would have the whole of each budget. And a look that was going on when nobody
-        // prepared the fork goes on for ever.
-        if self.is_in_memory() || look.is_none() {
-            self.forked.store(true, Ordering::Relaxed);
-            let refusal = Arc::new(self.forked());
-            return self.current.store(Arc::new(Current { view: View::Refused(refusal), runtime: None }));
-        }
-        // The threads are the parent's; their handles mean nothing here.
-        std::mem::forget(look.and_then(|mut look| look.keeper.take()));
-        let current = self.current.load_full();
-        self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
-    }
-
-    fn forked(&self) -> Refusal {
-        let what = match self.is_in_memory() {
-            true => "opened before a fork, with its state in memory",
-            false => "forked in the middle of a look, without the call before a fork",
-        };
-        Refusal::new(DenialReason::AgentForked, what)
-    }
+/// Refuses lists that contradict, and keeps both sides: each is signed, so together they prove that one key said two things.
+fn contradicted(state: Option<&StateDir>, error: &Contradiction, sides: &[(&str, &[u8])]) -> Refusal {
+    // What is older was true once, and proves nothing.
+    let proves = !matches!(error, Contradiction::Rollback { .. });
+    let kept = match state.filter(|_| proves).map(|state| state.keep_evidence(sides)) {
+        Some(Ok(Some(place))) => format!("; both are kept in {}", place.display()),
+        Some(Ok(None)) => "; there is as much evidence as is kept".to_owned(),
+        Some(Err(error)) => format!("; it could not be kept: {error}"),
+        None => String::new(),
+    };
+    Refusal::new(DenialReason::RevocationRollback, format!("{error}{kept}"))
 }
 
 /// Takes up what earlier processes knew of the issuers of `path`, and the trusted time they had reached.
@@ -479,55 +420,6 @@ fn archive(runtime: &Runtime, lists: &PathLists) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The thread that looks.
-#[derive(Debug)]
-pub(super) struct KeeperThread {
-    handle: JoinHandle<()>,
-    bell: Arc<Bell>,
-}
-
-impl KeeperThread {
-    /// Starts it; without one, decisions look by themselves once a second.
-    fn start(inner: &Arc<Inner>) -> Option<Self> {
-        let bell = Arc::new(Bell::default());
-        inner.source.ring(&bell);
-        if let Some(feed) = &inner.feed {
-            feed.ring(&bell);
-        }
-        let (weak, waiting): (Weak<Inner>, _) = (Arc::downgrade(inner), Arc::clone(&bell));
-        let run = move || {
-            while !waiting.wait(GAP, INTERVAL) {
-                let Some(inner) = weak.upgrade() else { return };
-                // A panic ends the look and not the thread; the poisoned look begins anew.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inner.refresh()));
-            }
-        };
-        let handle = std::thread::Builder::new().name("kakunin-keeper".into()).spawn(run).ok()?;
-        bell.hang(handle.thread().clone());
-        Some(Self { handle, bell })
-    }
-
-    fn join(self) {
-        self.bell.stop();
-        // The last owner of a guard may be the keeper itself, which must not wait for itself.
-        if self.handle.thread().id() != std::thread::current().id() {
-            let _ = self.handle.join();
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if !self.is_forked() {
-            self.stop();
-        }
-    }
-}
-
-/// WIRE: a guard looks at its source at least this often.
-const INTERVAL: Duration = Duration::from_millis(250);
-/// However fast changes come, a look takes up all there are at its time.
-const GAP: Duration = Duration::from_millis(5);
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// The first decision makes folders and waits for disks; the others wait for it.
-const START_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(5);

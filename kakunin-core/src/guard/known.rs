@@ -51,11 +51,17 @@ fn links(path: &AgentPath) -> [Link<'_>; 2] {
 }
 
 impl KnownLists {
-    /// Checks that `lists` may follow what is known.
-    pub(super) fn allow(&self, lists: &PathLists, path: &AgentPath) -> Result<(), Contradiction> {
+    /// Checks that `lists` may follow what is known; otherwise why not, what is known, and what is offered in its place.
+    pub(super) fn allow<'a>(
+        &'a self,
+        lists: &'a PathLists,
+        path: &AgentPath,
+    ) -> Result<(), (Contradiction, &'a RevocationList, &'a RevocationList)> {
         links(path).iter().zip([lists.issuing(), lists.root()]).try_for_each(|(link, list)| {
-            let known = self.0.get(&link.key()).and_then(|known| known.list.as_ref());
-            known.map_or(Ok(()), |known| list.may_follow(known, &link.serial))
+            let Some(known) = self.0.get(&link.key()).and_then(|known| known.list.as_ref()) else {
+                return Ok(());
+            };
+            list.may_follow(known, &link.serial).map_err(|error| (error, known, list))
         })
     }
 

@@ -12,6 +12,7 @@ mod bell;
 mod chains;
 mod clock;
 mod denied;
+mod ending;
 mod feed;
 mod keeper;
 mod known;
@@ -20,6 +21,7 @@ mod open;
 mod runtime;
 mod source;
 mod state;
+mod thread;
 mod turn;
 
 pub use admit::{Pass, Running};

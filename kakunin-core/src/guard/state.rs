@@ -3,6 +3,7 @@
 //! ```text
 //! STATE   lists/<issuer>.crl   the list accepted last of each issuer, DER; the name is the SHA-256 of its key
 //!         lists/<issuer>.feed  how far the feed beside it was known, and which certificates here it revoked
+//!         evidence/<offered>/  two lists of one issuer that contradict each other; eight at most
 //!         clock   marks, two slots        budget.seg   see `ledger`        genesis   the mark that was consumed
 //! ```
 //!
@@ -89,6 +90,25 @@ impl StateDir {
     /// Keeps `der` as the list accepted last of `issuer`; the caller holds the lock.
     pub(super) fn keep_list(&self, _lock: &Locked, issuer: &Digest, der: &[u8]) -> io::Result<()> {
         replace(&self.list_path(issuer), der)
+    }
+
+    /// Keeps what proves a contradiction, once and up to a number: whoever can make them must not fill a disk. `None` if there is as
+    /// much as is kept.
+    pub(super) fn keep_evidence(&self, sides: &[(&str, &[u8])]) -> io::Result<Option<PathBuf>> {
+        let offered = sides.last().map_or(&[][..], |(_, bytes)| bytes);
+        let name: String = Digest::of(offered).to_hex().chars().take(16).collect();
+        let (all, last) = (self.file(EVIDENCE), sides.last().map_or("", |(name, _)| name));
+        let place = all.join(name);
+        // What was offered comes last: where that is, everything is.
+        if place.join(last).exists() {
+            return Ok(Some(place));
+        }
+        if fs::read_dir(&all).is_ok_and(|entries| entries.count() >= MOST_EVIDENCE) {
+            return Ok(None);
+        }
+        modes::make_folders(&place)?;
+        sides.iter().try_for_each(|(name, bytes)| replace(&place.join(name), bytes))?;
+        Ok(Some(place))
     }
 
     /// What is kept of the feed of the issuer with this key.
@@ -271,6 +291,9 @@ fn place_of(data: &fs::Metadata) -> (u64, u64) {
 }
 
 pub(super) const BUDGETS: &str = "budget.seg";
+const EVIDENCE: &str = "evidence";
+/// Lists can have megabytes.
+const MOST_EVIDENCE: usize = 8;
 const LISTS: &str = "lists";
 const CLOCK: &str = "clock";
 const GENESIS: &str = "genesis";

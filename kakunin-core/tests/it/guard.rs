@@ -313,9 +313,32 @@ fn two_lists_of_one_number_are_refused() {
     assert_eq!(ask(&guard, &pay("1")), "allow");
     house.publish_with(1, &[], |params| params.next_update = date_time_ymd(2027, 1, 1));
     guard.refresh();
-    assert!(guard.take_notices().concat().contains("two different lists carry number 1"));
+    let told = guard.take_notices().concat();
+    assert!(told.contains("two different lists carry number 1"));
+    // Both are kept, each signed by the issuing authority: nobody has to be believed.
+    let folders = fs::read_dir(house.state().join("evidence")).unwrap().map(|entry| entry.unwrap().path());
+    let [evidence] = folders.collect::<Vec<_>>().try_into().unwrap();
+    assert!(told.contains(&evidence.display().to_string()), "{told}");
+    let issuing = CaCertificate::decode(&house.authority.issuing, CaRole::Issuing).unwrap();
+    let [known, offered] = ["known.crl", "offered.crl"].map(|name| {
+        let der = fs::read(evidence.join(name)).unwrap();
+        kakunin_core::revocation::UnverifiedList::decode(&der)
+            .unwrap()
+            .verify(&issuing.list_issuer())
+            .unwrap()
+    });
+    assert_eq!(known.number(), offered.number());
+    assert_ne!(known.digest(), offered.digest());
     drop(guard);
     assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
+    // However many come, a disk is not filled with them.
+    let guard = house.guard();
+    for day in 2..14 {
+        house.publish_with(1, &[], |params| params.next_update = date_time_ymd(2027, 1, day));
+        guard.refresh();
+        assert_eq!(ask(&guard, &pay("1")), "revocation.rollback");
+    }
+    assert_eq!(fs::read_dir(house.state().join("evidence")).unwrap().count(), 8);
 }
 
 #[test]

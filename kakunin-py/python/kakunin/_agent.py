@@ -89,6 +89,7 @@ class Agent(_native.NativeAgent):
         state: State = None,
         ca_file: str | os.PathLike[str] | None = None,
         root: str | None = None,
+        issuer: str | None = None,
         max_age: int | None = None,
         without_feed: bool = False,
         timeout: float = 10.0,
@@ -101,9 +102,11 @@ class Agent(_native.NativeAgent):
         machine. `agent` is the agent's id or name there. `token` enrols it once, into `directory`
         (`./.kakunin/agents/AGENT` if not said); a directory that holds the agent needs none. `ca_file`
         holds the PEM certificates that HTTPS is checked against, if not the platform's. `root` is the
-        SHA-256 of the root's DER in hexadecimal; a token from `kakunin agent token` brings it along. What
-        is not given comes from KAKUNIN_URL (with commas), KAKUNIN_AGENT, KAKUNIN_TOKEN, KAKUNIN_AGENT_DIR,
-        KAKUNIN_STATE_DIR, KAKUNIN_CA_FILE and KAKUNIN_ROOT.
+        SHA-256 of the root's DER in hexadecimal; a token from `kakunin agent token` brings it along.
+        `issuer` names the issuing authority (the SHA-256 of its SubjectPublicKeyInfo) that first papers must
+        be of, and to which a renewal may move without the word of the present one. What is not given comes
+        from KAKUNIN_URL (with commas), KAKUNIN_AGENT, KAKUNIN_TOKEN, KAKUNIN_AGENT_DIR, KAKUNIN_STATE_DIR,
+        KAKUNIN_CA_FILE and KAKUNIN_ROOT.
 
         It waits up to `timeout` seconds for the authority. If that is away and the directory is complete,
         the agent is open all the same, is denied `revocation.stale`, and goes on trying. A signed word of
@@ -125,6 +128,7 @@ class Agent(_native.NativeAgent):
             state=state,
             ca_file=ca_file,
             root=root,
+            issuer=issuer,
             max_age=max_age,
             without_feed=without_feed,
         )
@@ -155,6 +159,7 @@ class Agent(_native.NativeAgent):
         state: State = None,
         ca_file: str | os.PathLike[str] | None = None,
         root: str | None = None,
+        issuer: str | None = None,
         max_age: int | None = None,
         without_feed: bool = False,
         timeout: float = 10.0,
@@ -173,6 +178,7 @@ class Agent(_native.NativeAgent):
             state=state,
             ca_file=ca_file,
             root=root,
+            issuer=issuer,
             max_age=max_age,
             without_feed=without_feed,
             timeout=timeout,

@@ -25,6 +25,7 @@ class Line:
     state: str | None
     ca_file: str | None
     root: str | None
+    issuer: str | None
     max_age: int | None
     without_feed: bool
     token: str | None = field(repr=False, compare=False)
@@ -40,6 +41,7 @@ class Line:
         state: str | os.PathLike[str] | None,
         ca_file: str | os.PathLike[str] | None,
         root: str | None,
+        issuer: str | None,
         max_age: int | None,
         without_feed: bool,
     ) -> Line:
@@ -63,6 +65,7 @@ class Line:
             state=kept,
             ca_file=None if trusted is None else str(Path(trusted).absolute()),
             root=root or _variable("KAKUNIN_ROOT"),
+            issuer=issuer,
             max_age=max_age,
             without_feed=without_feed,
             token=token or _variable("KAKUNIN_TOKEN"),
@@ -87,6 +90,7 @@ class Line:
             state=self.state,
             ca_file=self.ca_file,
             root=self.root,
+            issuer=self.issuer,
             max_age=self.max_age,
             without_feed=self.without_feed,
             timeout=timeout,

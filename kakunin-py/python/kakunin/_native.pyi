@@ -174,6 +174,7 @@ def connect(
     state: str | PathLike[str] | None,
     ca_file: str | PathLike[str] | None,
     root: str | None,
+    issuer: str | None,
     max_age: int | None,
     without_feed: bool,
     timeout: float,

@@ -49,8 +49,12 @@ class Status:
     lists_until: datetime | None
     #: What went wrong last, until it works again.
     last_error: Trouble | None
-    #: Bytes of the journal that the authority has not acknowledged.
+    #: Receipts that were sent, or are next, and that the authority has not acknowledged.
     uploads_behind: int
+    #: The last change of which the authority knows that it is enforced here; `None` before the first.
+    acknowledged: int | None
+    #: How often that could not be said. It is said again, and nothing depends on it.
+    acknowledgements_failed: int
     #: How often lists were loaded.
     snapshots: int
     #: How often a feed was connected to.
@@ -75,6 +79,8 @@ def of_native(
     lists_until: int | None,
     last_error: tuple[int, str, str] | None,
     uploads_behind: int,
+    acknowledged: int | None,
+    acknowledgements_failed: int,
     snapshots: int,
     connections: int,
 ) -> Status:
@@ -91,6 +97,8 @@ def of_native(
         lists_until=_time(lists_until),
         last_error=last_error and Trouble(_EPOCH + timedelta(seconds=last_error[0]), *last_error[1:]),
         uploads_behind=uploads_behind,
+        acknowledged=acknowledged,
+        acknowledgements_failed=acknowledgements_failed,
         snapshots=snapshots,
         connections=connections,
     )
