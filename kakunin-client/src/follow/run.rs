@@ -88,9 +88,12 @@ impl<'a> Follow<'a> {
             self.shared.board.trouble(&trouble.clone().about(&address));
             self.shared.board.write(|status| (status.url, status.transport) = (None, None));
             (turn, failures) = ((turn + 1) % self.floors.len().max(1), failures + 1);
-            // The others may know better; when all were asked, they are left alone for a while.
+            // The others may know better; when all were asked, they are left alone for a while. Whoever listened to one that ends
+            // comes to the next with all the others, and a little spread out.
             if failures % self.floors.len().max(1) == 0 {
                 tokio::time::sleep(backoff.next(trouble.wait)).await;
+            } else {
+                tokio::time::sleep(share_of(SPREAD)).await;
             }
         }
     }
@@ -219,6 +222,7 @@ impl<'a> Follow<'a> {
 }
 
 const PAUSE: Duration = Duration::from_millis(500);
+const SPREAD: Duration = Duration::from_millis(200);
 const MINUTE: Duration = Duration::from_secs(60);
 /// Between two attempts to find newer lists.
 const RELOAD: Duration = Duration::from_secs(60);

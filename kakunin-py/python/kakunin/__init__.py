@@ -20,9 +20,11 @@ else:
         " fix: pip uninstall kakunin && pip install --force-reinstall kakunin-py"
     )
 
-from ._agent import Agent, Guard, agent_context, current_agent, use
+from ._agent import Agent
 from ._chain import chain, chain_headers, chain_meta
+from ._current import agent_context, current_agent, use
 from ._decorator import Guarded, guarded, verify_agent_scope
+from ._guard import Guard
 from ._journal import Journal, Level
 from ._native import DENIAL_CODES, __version__
 from ._selector import Call, as_written, const

@@ -1,4 +1,4 @@
-"""Agents of this process: opening them, choosing one, following a fork."""
+"""Agents of this process: opening them, telling of them, following a fork."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar, Token
-from datetime import datetime, timedelta, timezone
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from . import _native
 from ._connect import Line
 from ._environment import warn_of_ignored_variables
+from ._guard import Guard
 from ._journal import Journal, Level
 from ._status import Status
-from .errors import Decision, KakuninError
+from .errors import KakuninError
 
 logger = logging.getLogger("kakunin")
 
@@ -293,90 +290,6 @@ class Agent(_native.NativeAgent):
         return f"<Agent {self.agent_id}>"
 
 
-class Guard:
-    """Dry decisions: nothing runs, nothing is reserved, nothing is recorded."""
-
-    __slots__ = ("_agent",)
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def check(
-        self,
-        action: str,
-        *,
-        amount: str | Decimal | None = None,
-        amount_minor: int | None = None,
-        currency: str | None = None,
-        counterparty: str | list[str] | tuple[str, ...] | None = None,
-        resource: str | list[str] | tuple[str, ...] | None = None,
-        at: datetime | None = None,
-    ) -> Decision:
-        """The decision about a request, now or `at` another time."""
-        if amount is not None and amount_minor is not None:
-            raise TypeError("amount and amount_minor are two ways to say the same; give one")
-        if at is not None and at.tzinfo is None:
-            raise TypeError("`at` needs a time zone: a naive datetime names no instant")
-        kind = "decimal" if amount_minor is None else "minor"
-        plan = _native.Plan(action, amount=kind, agent=self._agent)
-        number = amount if amount_minor is None else amount_minor
-        millis = None if at is None else (at - EPOCH) // MILLISECOND
-        return plan.dry(number, currency, counterparty, resource, at=millis)
-
-
-class agent_context:
-    """Within the block, and in tasks and threads that copy its context, guarded functions act as `agent`."""
-
-    def __init__(self, agent: Agent) -> None:
-        if not isinstance(agent, Agent):
-            raise TypeError(f"agent_context takes a kakunin.Agent, not {agent!r}")
-        self._agent = agent
-
-    def __enter__(self) -> Agent:
-        _native.context_entered()
-        _entered.set((*_entered.get(), _context.set(self._agent)))
-        return self._agent
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        *outer, token = _entered.get()
-        _entered.set(tuple(outer))
-        _context.reset(token)
-
-
-@contextmanager
-def override(value: object) -> Iterator[None]:
-    """Puts anything into the context, for tests: what is no agent means that there is none."""
-    _native.context_entered()
-    token = _context.set(value)
-    try:
-        yield
-    finally:
-        _context.reset(token)
-
-
-def use(agent: Agent) -> None:
-    """Makes `agent` the one of this process, once, and warns of functions that it can never call."""
-    from ._decorator import warn_of_never_allowed
-
-    if not isinstance(agent, Agent):
-        raise TypeError(f"use takes a kakunin.Agent, not {agent!r}")
-    warn_of_ignored_variables()
-    if _native.set_default(agent):
-        warn_of_never_allowed(agent)
-
-
-def current_agent() -> Agent | None:
-    """The agent that a guarded function would act as here, if it names none itself."""
-    return _native.current()  # type: ignore[return-value]
-
-
-def default_agent() -> Agent | None:
-    """The agent that `use` set."""
-    return _native.default()  # type: ignore[return-value]
-
-
 def tell_what_waits() -> None:
     """Writes what connected agents should tell an operator into the log. Called by the native module."""
     for agent in list(_live):
@@ -426,21 +339,17 @@ def _close_all() -> None:
 
 
 #: How loud an alarm is; what is not here is a warning.
-LEVELS = {"feed.recovered": logging.INFO, "feed.stale": logging.ERROR}
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MILLISECOND = timedelta(milliseconds=1)
-#: In the context: no agent at all.
-NOBODY = object()
+LEVELS = {
+    "feed.contradiction": logging.ERROR,
+    "feed.recovered": logging.INFO,
+    "feed.stale": logging.ERROR,
+    "renewal.moved": logging.INFO,
+}
 
 _lock = threading.RLock()
 _live: weakref.WeakSet[Agent] = weakref.WeakSet()
 _by_directory: weakref.WeakValueDictionary[str, Agent] = weakref.WeakValueDictionary()
-# Set to an agent by `agent_context`, to anything else by a test that wants none.
-_context: ContextVar[object] = ContextVar("kakunin_agent", default=None)
-# The way back out of each block, by thread and task: one `agent_context` may be entered by several at a time.
-_entered: ContextVar[tuple[Token[object], ...]] = ContextVar("kakunin_entered", default=())
 
-_native.set_context(_context)
 os.register_at_fork(
     before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
 )

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from . import _native
-from ._agent import Agent, current_agent
+from ._agent import Agent
+from ._current import current_agent
 from .errors import KakuninError
 
 logger = logging.getLogger("kakunin")

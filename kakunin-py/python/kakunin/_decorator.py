@@ -11,7 +11,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
-from ._agent import Agent, default_agent
+from ._agent import Agent
+from ._current import default_agent
 from ._native import Plan
 from ._selector import AmountSelector, Selector, as_written, const
 from ._wrapper import Decider, generate

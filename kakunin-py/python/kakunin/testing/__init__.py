@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from .. import _native
-from .._agent import NOBODY, Agent, agent_context, override
+from .._agent import Agent
+from .._current import NOBODY, agent_context, override
 from ..errors import ScopeDenied
 from ._authority import MemoryAuthority
 from ._clock import FakeClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from .. import _native
-from .._agent import EPOCH, MILLISECOND
+from .._guard import EPOCH, MILLISECOND
 
 
 class FakeClock:
