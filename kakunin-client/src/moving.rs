@@ -21,8 +21,8 @@ pub(crate) fn allow(options: &ConnectOptions, place: &Place, papers: &NewPapers)
     if options.issuer == Some(to) {
         return Ok(());
     }
-    let word = papers.succession.as_deref().and_then(|text| Succession::verify(text, old.key()));
-    let is_named = word.is_some_and(|word| word.to() == to);
+    let is_named =
+        Succession::leads(papers.succession.as_deref(), old.key(), papers.path.issuing().decoded().key());
     // Whoever has the key of one that was revoked could name anybody.
     let kept = place.lists();
     let mut lists = [Some(&papers.lists), kept.as_ref()].into_iter().flatten();

@@ -53,6 +53,15 @@ impl Succession {
         (key == from.key_id() && read.to_text() == text).then_some(read)
     }
 
+    /// Whether an agent under the authority with the key `from` may go on under the one with the key `to`: if it is the same one,
+    /// or if `from` names it in `text`.
+    #[must_use]
+    pub fn leads(text: Option<&str>, from: &PublicKey, to: &PublicKey) -> bool {
+        let named =
+            || text.and_then(|text| Self::verify(text, from)).is_some_and(|word| word.to == to.key_id());
+        from == to || named()
+    }
+
     /// The key of the authority that comes next.
     #[must_use]
     pub const fn to(&self) -> Digest {
@@ -78,6 +87,10 @@ mod tests {
         let word = Succession::sign(next.public().key_id(), &old).unwrap();
         let text = word.to_text();
         assert_eq!(Succession::verify(&text, old.public()), Some(word));
+        let leads = |from: &Signer, to: &Signer| Succession::leads(Some(&text), from.public(), to.public());
+        assert!(leads(&old, &next) && leads(&other, &other));
+        assert!(!leads(&old, &other) && !leads(&other, &next) && !leads(&next, &old));
+        assert!(!Succession::leads(None, old.public(), next.public()));
         for stranger in [&next, &other] {
             assert_eq!(Succession::verify(&text, stranger.public()), None);
         }

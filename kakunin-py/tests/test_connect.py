@@ -258,6 +258,8 @@ def test_a_token_is_used_once_and_by_its_agent_only(service, tmp_path):
     stranger = refused(service, two, tmp_path, token=token)
     assert token not in str(stranger)
     agent = service.connect(one, token=token)
+    assert token not in repr(vars(agent)) and token not in str(agent._options)
+    assert agent._options[0].token is None
     agent.close()
     used = refused(service, one, tmp_path, token=token)
     # An agent that is not the token's own is none that there is.

@@ -139,7 +139,8 @@ class Agent(_native.NativeAgent):
             client, opened = line.open(timeout=timeout, mode=mode, journal=kept)
             self = cls(opened)
             self._client = client
-            self._options = options
+            # The token has done what it is for; nothing keeps it for the life of the process.
+            self._options = (line.without_token(), mode, kept)
             self._reopen = f"Agent.connect(.., {line.agent!r})"
             _by_directory[line.directory] = self
         self._tell()

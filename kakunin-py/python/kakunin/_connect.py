@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -70,6 +70,10 @@ class Line:
             without_feed=without_feed,
             token=token or _variable("KAKUNIN_TOKEN"),
         )
+
+    def without_token(self) -> Line:
+        """The same line for whoever keeps it."""
+        return replace(self, token=None)
 
     def open(
         self, *, timeout: float, mode: Literal["enforce", "observe"], journal: Journal

@@ -17,6 +17,8 @@ use kakunin_core::{
     home::AgentHome,
     key::Signer,
     possession::{Prover, Target},
+    snapshot,
+    succession::Succession,
 };
 #[cfg(feature = "serve")]
 use ring::rand::{SecureRandom, SystemRandom};
@@ -141,6 +143,7 @@ impl Renew {
         let held = held.ok_or_else(none)?;
         let home = AgentHome::open(directory.path(), None).map_err(Failure::cannot)?;
         let papers = home.papers().map_err(Failure::cannot)?;
+        let present = snapshot::prove(&papers, now()).map_err(Failure::cannot)?;
         let signer = Arc::new(Signer::soft(home.key().map_err(Failure::cannot)?));
         let chain: Vec<&[u8]> = papers.chain.iter().map(Vec::as_slice).collect();
         let prover = Prover::new(signer, held.decoded().der(), &chain).map_err(Failure::cannot)?;
@@ -158,6 +161,15 @@ impl Renew {
         let answer = service.post_proven(&path, &body, &fields)?;
         let root = papers.roots.first().map(|root| Digest::of(root));
         let papers = delivery::read(&answer, Some(held.decoded().key()), root, now())?;
+        // Any issuing authority of the root could have answered.
+        let (from, to) = (present.issuing().decoded().key(), papers.issuing.decoded().key());
+        let word = answer.pointer("/data/succession").and_then(Value::as_str);
+        if !Succession::leads(word, from, to) {
+            return Err(Failure::cannot(format!(
+                "the certificate is offered by another issuing authority, {}, which the present one does not name as its next; find out whether the authority was rotated, then certify the agent into a new directory",
+                to.key_id()
+            )));
+        }
         directory.deliver(&papers, None).map_err(AuthorityError::from)?;
         let diff = answer.pointer("/data/scope_diff").and_then(Value::as_array).cloned().unwrap_or_default();
         let diff = diff.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
