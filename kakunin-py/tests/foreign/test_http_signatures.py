@@ -92,8 +92,7 @@ def signed(host, agent, path, content):
     resolver.resolve_private_key = lambda _: agent.key
     signer = HTTPMessageSigner(signature_algorithm=algorithms.ECDSA_P256_SHA256, key_resolver=resolver)
     chain = ", ".join(f":{base64.b64encode(der).decode()}:" for der in agent.chain)
-    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-    headers = {"content-digest": f"sha-256=:{digest}:", "kakunin-certificate-chain": chain}
+    headers = {"kakunin-certificate-chain": chain}
     message = SimpleNamespace(method="POST", url=f"http://{host}{path}", headers=headers)
     signer.sign(
         message,
@@ -104,6 +103,7 @@ def signed(host, agent, path, content):
         label="kakunin",
         include_alg=False,
         covered_component_ids=COVERED,
+        body=content,
     )
     return {name.lower(): value for name, value in message.headers.items()}
 
