@@ -97,7 +97,7 @@ fn answer(papers: &Papers) -> Value {
         "certificate_pem": Papers::pem(papers.certificate.decoded()).unwrap(),
         "chain_pem": Papers::pem(papers.issuing.decoded()).unwrap(),
         "ca_pem": Papers::pem(papers.root.decoded()).unwrap(),
-        "lists_pem": papers.lists_pem,
+        "lists_pem": papers.lists_pem(),
         "names": Value::Object(names.collect()),
         "succession": papers.succession.as_ref().map(|word| word.to_text()),
     })
