@@ -260,14 +260,23 @@ fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ServeError> 
 fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> Result<(), ServeError> {
     let mut wake = Instant::now() + LOOK;
     let mut confirmed = Instant::now();
+    let mut unsure = Unsure::default();
     loop {
         if confirmed.elapsed() >= LOOK {
             confirmed = Instant::now();
             match authority.store.confirm() {
                 // What this process has in memory, another one has changed since.
                 Err(error @ StoreError::Fenced { .. }) => return Err(AuthorityError::from(error).into()),
-                Err(error) => service.note("store.not_confirmed", &error),
-                Ok(()) => end_if_gone_back(authority.check_orders())?,
+                Err(error) => {
+                    service.note("store.not_confirmed", &error);
+                    if unsure.too_long(Instant::now()) {
+                        return Err(AuthorityError::from(error).into());
+                    }
+                }
+                Ok(()) => {
+                    unsure = Unsure::default();
+                    end_if_gone_back(authority.check_orders())?;
+                }
             }
         }
         match service.orders.next(wake) {
@@ -343,6 +352,17 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
             }
             Next::End => return Ok(()),
         }
+    }
+}
+
+/// Since when nobody knows whether this node still leads.
+#[derive(Default)]
+struct Unsure(Option<Instant>);
+
+impl Unsure {
+    /// Its records do not answer: whether that has lasted so long that no guard believes this node any more.
+    fn too_long(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(*self.0.get_or_insert(now)) > STEP_DOWN
     }
 }
 
@@ -518,6 +538,9 @@ pub enum ServeError {
 
 /// Below the 5 s that an item promises: the next one is there when it is due.
 const HEARTBEAT: Duration = Duration::from_millis(4_500);
+/// As long as a signed word of the feed counts. After that other nodes are asked, and this one stands by when its
+/// supervisor has started it again.
+const STEP_DOWN: Duration = Duration::from_secs(60);
 /// How often the sequencer looks whether a list is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// At each door. One holds at most 32 kB of head and one body.
@@ -529,3 +552,17 @@ pub(super) const CONNECTIONS_EACH: usize = 256;
 const DERIVATIONS: usize = 2;
 /// Orders that share a list at most: the first of them waits for the last.
 const TOGETHER: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_whose_records_do_not_answer_steps_down_after_a_while_and_not_before() {
+        let (mut unsure, start) = (Unsure::default(), Instant::now());
+        assert!(!unsure.too_long(start) && !unsure.too_long(start + STEP_DOWN));
+        assert!(unsure.too_long(start + STEP_DOWN + LOOK));
+        unsure = Unsure::default();
+        assert!(!unsure.too_long(start + STEP_DOWN * 2));
+    }
+}

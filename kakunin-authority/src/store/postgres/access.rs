@@ -2,7 +2,7 @@
 
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::session::Session;

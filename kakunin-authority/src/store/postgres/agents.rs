@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::access::is_tenant;
 use super::session::Session;
@@ -121,7 +121,8 @@ impl Agents for PostgresStore {
     ) -> Result<(), StoreError> {
         self.write(|session| {
             let sql = "UPDATE agents SET scope = $3, updated = $4 WHERE tenant = $1 AND id = $2";
-            let values = [&tenant.as_str() as &(dyn postgres::types::ToSql + Sync), &&id.as_bytes()[..]];
+            let values =
+                [&tenant.as_str() as &(dyn tokio_postgres::types::ToSql + Sync), &&id.as_bytes()[..]];
             let [tenant, agent] = values;
             found(session.execute(sql, &[tenant, agent, &scope, &at.seconds()])?, id)
         })

@@ -2,7 +2,7 @@
 
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::access::is_tenant;

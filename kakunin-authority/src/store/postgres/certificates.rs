@@ -3,7 +3,7 @@
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::session::Session;
 use super::values::{

@@ -2,7 +2,7 @@
 
 use kakunin_core::id::{AgentId, ChainId, SerialNumber};
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::access::is_tenant;
@@ -100,7 +100,7 @@ impl Declared for PostgresStore {
             let sql = "SELECT (received - ((received % 86400) + 86400) % 86400) / 86400 AS day, action, score, count(*)
                        FROM declared WHERE tenant = $1 AND agent = $2 AND received >= $3
                        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
-            let place: [&(dyn postgres::types::ToSql + Sync); 3] =
+            let place: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
                 [&tenant.as_str(), &&agent.as_bytes()[..], &since.seconds()];
             let rows = session.rows(sql, &place)?;
             let day = |row: &Row| {

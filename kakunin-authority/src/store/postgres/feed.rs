@@ -71,7 +71,7 @@ impl Feed for PostgresStore {
                        AND item IS NOT NULL ORDER BY epoch LIMIT $3";
             let since = i64::try_from(epoch).unwrap_or(i64::MAX);
             let rows = session.rows(sql, &[&number(issuer), &since, &i64::from(limit)])?;
-            let item = |row: &postgres::Row| {
+            let item = |row: &tokio_postgres::Row| {
                 Ok(FeedItem { epoch: count(row, 0)?, item: row.try_get(1)?, head: digest(row, 2)? })
             };
             rows.iter().map(item).collect()

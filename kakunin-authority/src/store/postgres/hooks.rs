@@ -1,7 +1,7 @@
 //! Webhooks in PostgreSQL: a row for each, its secrets, and a row for each delivery.
 
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::access::is_tenant;

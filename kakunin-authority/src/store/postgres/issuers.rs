@@ -32,7 +32,7 @@ impl Issuers for PostgresStore {
     fn issuers(&self) -> Result<Vec<IssuerRecord>, StoreError> {
         self.read(|session| {
             let rows = session.rows("SELECT id, der, revoked, tenant FROM issuers ORDER BY id", &[])?;
-            let record = |row: &postgres::Row| {
+            let record = |row: &tokio_postgres::Row| {
                 Ok(IssuerRecord {
                     id: issuer(row, 0)?,
                     tenant: maybe_tenant(row, 3)?,

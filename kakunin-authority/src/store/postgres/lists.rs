@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::session::{Session, Values};

@@ -20,6 +20,7 @@ mod migrate;
 mod receipts;
 mod requests;
 mod session;
+mod tls;
 mod tokens;
 mod values;
 

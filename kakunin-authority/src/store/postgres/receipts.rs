@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::session::Session;

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::error::SqlState;
-use postgres::fallible_iterator::FallibleIterator as _;
-use postgres::types::ToSql;
-use postgres::{Client, Row, SimpleQueryMessage, Statement};
+use futures_util::StreamExt as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use super::Address;
 use crate::store::StoreError;
@@ -20,14 +22,21 @@ pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(super) struct Session {
     client: Client,
     statements: HashMap<String, Statement>,
+    /// A question was not answered in time: what comes on this connection now may be its answer.
+    lost: bool,
+    // Dropped last: the connection lives in it.
+    runtime: Runtime,
 }
 
 impl Session {
     /// Connects, waiting a little for a server that is just being started again.
     pub(super) fn connect(address: &Address) -> Result<Self, StoreError> {
         let start = Instant::now();
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = runtime
+            .map_err(|error| StoreError::Server { text: format!("no runtime for a connection: {error}") })?;
         let client = loop {
-            match address.connect().map_err(StoreError::from) {
+            match in_time(&runtime, CONNECT, address.connect()) {
                 Ok(client) => break client,
                 Err(StoreError::Unreachable { .. }) if start.elapsed() < PATIENCE => {
                     thread::sleep(Duration::from_millis(50));
@@ -35,7 +44,7 @@ impl Session {
                 Err(error) => return Err(error),
             }
         };
-        let mut session = Self { client, statements: HashMap::new() };
+        let mut session = Self { client, statements: HashMap::new(), lost: false, runtime };
         session.run(SETTINGS)?;
         let version = session.number("SELECT current_setting('server_version_num')::int8", &[])?;
         if version < OLDEST {
@@ -46,19 +55,30 @@ impl Session {
         Ok(session)
     }
 
-    /// Whether the connection was seen to end.
+    /// Whether the connection was seen to end, or is of no use any more.
     pub(super) fn is_over(&self) -> bool {
-        self.client.is_closed()
+        self.lost || self.client.is_closed()
+    }
+
+    /// Waits for an answer, and no longer than a server that lives could take for it.
+    fn wait<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let answer = async { ask(&self.client).await.map_err(StoreError::from) };
+        let answered = in_time(&self.runtime, ANSWER, answer);
+        self.lost |= matches!(answered, Err(StoreError::Unreachable { .. }));
+        answered
     }
 
     /// Runs statements without values and without rows.
     pub(super) fn run(&mut self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.client.batch_execute(sql)?)
+        self.wait(async |client| client.batch_execute(sql).await)
     }
 
     /// Runs statements without values, and gives the first column of the last row.
     pub(super) fn last_word(&mut self, sql: &str) -> Result<Option<String>, StoreError> {
-        let messages = self.client.simple_query(sql)?;
+        let messages = self.wait(async |client| client.simple_query(sql).await)?;
         let row = messages.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
@@ -68,12 +88,12 @@ impl Session {
 
     pub(super) fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, StoreError> {
         let statement = self.statement(sql)?;
-        Ok(self.client.execute(&statement, values)?)
+        self.wait(async |client| client.execute(&statement, values).await)
     }
 
     pub(super) fn rows(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
         let statement = self.statement(sql)?;
-        Ok(self.client.query(&statement, values)?)
+        self.wait(async |client| client.query(&statement, values).await)
     }
 
     pub(super) fn row(&mut self, sql: &str, values: Values<'_>) -> Result<Option<Row>, StoreError> {
@@ -88,8 +108,9 @@ impl Session {
         each: &mut dyn FnMut(&Row) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let statement = self.statement(sql)?;
-        let mut rows = self.client.query_raw(&statement, values.iter().copied())?;
-        while let Some(row) = rows.next()? {
+        let rows = self.wait(async |client| client.query_raw(&statement, values.iter().copied()).await)?;
+        let mut rows = pin!(rows);
+        while let Some(row) = self.wait(async |_| rows.next().await.transpose())? {
             each(&row)?;
         }
         Ok(())
@@ -109,14 +130,24 @@ impl Session {
         if let Some(known) = self.statements.get(sql) {
             return Ok(known.clone());
         }
-        let statement = self.client.prepare(sql)?;
+        let statement = self.wait(async |client| client.prepare(sql).await)?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 }
 
-impl From<postgres::Error> for StoreError {
-    fn from(error: postgres::Error) -> Self {
+/// Does what there is to do on a connection, for so long.
+fn in_time<T>(
+    runtime: &Runtime,
+    most: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| StoreError::Unreachable { text: format!("no answer within {} s", most.as_secs()) };
+    runtime.block_on(async { tokio::time::timeout(most, work).await }).map_err(late)?
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
         let over = match error.code() {
             Some(code) => ENDING.contains(code),
             None => error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()),
@@ -163,3 +194,7 @@ const SETTINGS: &str = "\
 const OLDEST: i64 = 140_000;
 /// How long to try again when a server does not answer. The sequencer waits as long, so it is short.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// For everything from the first packet to the last of the greeting.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A server that lives ends a statement after 10 s by itself. One that hangs, or whose network does, ends nothing.
+const ANSWER: Duration = Duration::from_secs(12);

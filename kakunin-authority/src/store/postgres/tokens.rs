@@ -2,7 +2,7 @@
 
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::session::Session;
 use super::values::{agent_id, damaged, digest, maybe_time, serial, tenant as tenant_of, time};

@@ -5,7 +5,7 @@
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::UnixTime;
-use postgres::Row;
+use tokio_postgres::Row;
 
 use crate::access::TenantId;
 use crate::standing::{Reason, Standing};

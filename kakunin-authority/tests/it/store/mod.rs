@@ -10,6 +10,8 @@ mod feed;
 mod hook_orders;
 mod hooks;
 mod killed;
+#[cfg(feature = "postgres")]
+mod lines;
 mod lists;
 mod old;
 mod orders;

@@ -35,6 +35,21 @@ impl Schema {
         Address::parse(&self.text()).unwrap()
     }
 
+    /// The same by TLS, with a name of its own for the program; `change` is made to where the server is.
+    pub(crate) fn encrypted(&self, change: impl FnOnce(String) -> String) -> Address {
+        let tls = change(env::var("KAKUNIN_TEST_POSTGRES_TLS").unwrap());
+        let name = &self.name;
+        Address::parse(&format!("{tls}&options=-csearch_path%3D{name}&application_name={name}_tls")).unwrap()
+    }
+
+    /// What the server knows of the connections of a store: their processes, and whether they are encrypted.
+    pub(crate) fn connections(&self, end: &str) -> Vec<(i32, bool)> {
+        let sql =
+            "SELECT pid, ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1";
+        let rows = self.client().query(sql, &[&format!("{}{end}", self.name)]).unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
     /// A connection past the store.
     pub(crate) fn client(&self) -> Client {
         Client::connect(&self.past(), NoTls).unwrap()
