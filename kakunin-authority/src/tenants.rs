@@ -111,3 +111,36 @@ impl Authority<'_> {
         }
     }
 }
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use super::*;
+    use crate::authority::FeedMode;
+    use crate::home::Home;
+    use crate::signer::PassphraseSources;
+
+    #[test]
+    fn a_feed_whose_key_cannot_be_made_keeps_no_other_tenant_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = || PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources(), now, Hours::default()).unwrap().0;
+        // Both sides of `default` in the order of names.
+        for name in ["acme", "zeta"] {
+            let tenant = TenantId::parse(name).unwrap();
+            let _ = authority.create_tenant(&tenant, Hours::default(), now).unwrap();
+        }
+        let ids: Vec<_> = authority.issuing.iter().map(|issuing| issuing.id).collect();
+        drop(authority);
+        let mut authority = Authority::open(&home, sources()).unwrap();
+        authority.set_feed(FeedMode::On);
+        std::fs::remove_file(home.issuing_key(ids[1])).unwrap();
+        assert!(authority.renew_feed_keys(now).is_err());
+        let with_key: Vec<_> = authority.take_feed_news().into_iter().map(|feed| feed.id).collect();
+        assert_eq!(with_key, [ids[0], ids[2]]);
+    }
+}

@@ -5,6 +5,7 @@ use std::fs;
 use kakunin_authority::http::TlsFiles;
 use kakunin_client::{Client, Token, Transport};
 use kakunin_core::guard::{Clock, SystemClock};
+use kakunin_core::id::AgentId;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 use crate::desk::{ask, becomes, until};
@@ -62,6 +63,39 @@ fn an_agent_elsewhere_enrols_with_a_token_and_is_guarded() {
     assert!(!office.folder.path().join("thief/agent.pem").exists());
     office.order("revoke");
     becomes(&guard, "certificate.revoked");
+}
+
+#[test]
+fn an_agent_of_another_tenant_is_enrolled_and_told_by_its_own_issuer() {
+    let mut office = Office::new(0);
+    let (status, made) = office.post("/v1/tenants", "{\"name\":\"acme\"}");
+    assert_eq!(status, 201, "{made}");
+    let text = |value: &serde_json::Value, name: &str| value["data"][name].as_str().unwrap().to_owned();
+    let first = (office.key.clone(), office.agent);
+    office.key = text(&made, "owner_key");
+    let (status, agent) =
+        office.post("/v1/agents", "{\"name\":\"billing\",\"scope\":{\"actions\":[\"pay\"]}}");
+    assert_eq!(status, 201, "{agent}");
+    office.agent = AgentId::parse(&text(&agent, "id")).unwrap();
+    let (_, token) = office.post(&format!("/v1/agents/{}/tokens", office.agent), "{}");
+    let mut options = office.options();
+    options.directory = Some(office.folder.path().join("elsewhere/agent"));
+    options.token = Some(Token::parse(&text(&token, "token")).unwrap());
+    let client = Client::connect(options).unwrap();
+    let guard = client.guard().unwrap();
+    assert_eq!(ask(&guard), "allow");
+    let issuer = guard.snapshot().unwrap().agent().path().issuing().decoded().key().key_id();
+    assert_eq!(issuer.to_hex(), text(&made, "issuer"));
+    // What happens to the other tenant's agent of that name is none of its business.
+    let theirs = (std::mem::replace(&mut office.key, first.0), std::mem::replace(&mut office.agent, first.1));
+    office.order("revoke");
+    (office.key, office.agent) = theirs;
+    assert_eq!(ask(&guard), "allow");
+    office.order("suspend");
+    becomes(&guard, "certificate.held");
+    office.order("revoke");
+    becomes(&guard, "certificate.revoked");
+    assert_eq!(client.status().epoch, Some(2));
 }
 
 /// A certificate of a day, 20 hours old.
