@@ -6,6 +6,7 @@
 //! missing: verified, written, and only then is a follower published that stands on them.
 
 mod connection;
+mod delta;
 mod events;
 mod lists;
 mod refuse;
