@@ -48,6 +48,8 @@ mod wire;
 
 pub use deliver::reach::Reach;
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
-pub use server::{Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions};
+pub use server::{
+    Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions, without_core_dumps,
+};
 pub use standby::Turn;
 pub use tls::{ClientCertificates, Demand, TlsError, TlsFiles};

@@ -483,6 +483,14 @@ async fn look_at_tls(tls: Arc<Tls>, service: Arc<Service>) {
     }
 }
 
+/// Lets no core of this process be written: keys that are open stand in its memory. For programs that do nothing else
+/// than serve.
+pub fn without_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Where the system says no there is nothing more to do about it.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 /// How many connections each of `doors` may have, so that all together leave descriptors for the records: half of
 /// what the system allows, after asking it for what it allows at most.
 pub(super) fn connections(doors: usize) -> usize {

@@ -12,7 +12,7 @@ use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
 use kakunin_authority::http::{
     ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, Reach, ServeError, ServeOptions,
-    Server, Strangers, TlsFiles, WebhookOptions,
+    Server, Strangers, TlsFiles, WebhookOptions, without_core_dumps,
 };
 use kakunin_authority::store::Place;
 use kakunin_core::time::UnixMillis;
@@ -114,6 +114,7 @@ enum Header {
 
 impl Serve {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        without_core_dumps();
         let hours = Hours::new(self.hours)?;
         let (tls, proxied) = (self.tls(), self.behind_proxy);
         for address in [Some(self.listen), self.listen_public].into_iter().flatten() {

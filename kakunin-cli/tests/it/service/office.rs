@@ -74,6 +74,11 @@ impl<'a> Office<'a> {
         self.ready.get("public_url").and_then(Value::as_str).unwrap()
     }
 
+    /// What the system tells of the process under this name.
+    pub(super) fn status(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.process.id())
+    }
+
     /// A file of the desk, as the service sees it.
     pub(super) fn inside(&self, name: &str) -> std::path::PathBuf {
         let root = format!("/proc/{}/root", self.process.id());

@@ -29,6 +29,15 @@ fn a_service_killed_at_any_moment_under_load_keeps_all_that_it_said() {
     survive(&Desk::with_billing(), rounds);
 }
 
+#[test]
+fn a_service_that_crashes_leaves_no_core_with_its_keys() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let limits = std::fs::read_to_string(office.status("limits")).unwrap();
+    let cores = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(cores.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+}
+
 #[cfg(feature = "postgres")]
 #[test]
 fn a_service_killed_on_postgresql_keeps_all_that_it_said() {
