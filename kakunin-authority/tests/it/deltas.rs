@@ -146,10 +146,11 @@ fn agent(office: &Office, number: u8) -> (Who, SerialNumber) {
     let directory = format!("agent-{number}");
     // Longer than the test's hours.
     office.certify_as(&who, &directory, Comeback::Refuse, Days::WEEK, now()).unwrap();
-    let Who::Id(id) = who else { unreachable!() };
+    let id = office.authority().find(&who).unwrap().id;
     let known = office.authority().records().certificates(&Default::default(), id).unwrap();
-    assert_eq!(known[0].standing, Standing::Good);
-    (who, known[0].serial)
+    let newest = known.first().unwrap();
+    assert_eq!(newest.standing, Standing::Good);
+    (who, newest.serial)
 }
 
 fn published(authority: &Authority<'_>) -> (ListRecord, Delta, CaCertificate) {
