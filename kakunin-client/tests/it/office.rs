@@ -112,6 +112,7 @@ impl Office {
                 feed: FeedMode::On,
                 webhooks: WebhookOptions::default(),
                 log: Arc::new(|_| {}),
+                logs: Vec::new(),
             };
             server.run(&mut authority, options, || tell.send(()).unwrap()).unwrap();
         });
