@@ -76,6 +76,11 @@ impl Intake {
         Ok(Entered { senders: Arc::clone(&self.senders), sender })
     }
 
+    /// How many uploads have a place.
+    pub(crate) fn under_way(&self) -> usize {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<Digest, KnownCertificate>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

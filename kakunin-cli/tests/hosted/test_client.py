@@ -238,6 +238,7 @@ def test_the_numbers_are_what_prometheus_reads(service):
         "kakunin_feed_propagation_seconds": "histogram",
         "kakunin_feed_lag_epochs": "gauge",
         "kakunin_event_streams": "gauge",
+        "kakunin_uploads": "gauge",
         "kakunin_webhook_attempts": "counter",
     }.items():
         assert families[name].type == kind, name

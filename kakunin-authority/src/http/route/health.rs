@@ -163,8 +163,12 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
     text.push_str(&format!(
         "# HELP kakunin_event_streams Streams of declared events that are open.\n\
          # TYPE kakunin_event_streams gauge\n\
-         kakunin_event_streams {}\n",
-        service.happenings.listeners()
+         kakunin_event_streams {}\n\
+         # HELP kakunin_uploads Uploads of receipts that are read, checked or wait to be kept.\n\
+         # TYPE kakunin_uploads gauge\n\
+         kakunin_uploads {}\n",
+        service.happenings.listeners(),
+        service.intake.under_way()
     ));
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
