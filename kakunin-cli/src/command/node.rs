@@ -25,9 +25,10 @@ pub(crate) fn turn(
     let mut looked = Instant::now();
     let mut lacking = None;
     let mut follower = Follower { home, place: home.place()?, records: None, followed: None };
+    let mut is_free = false;
     let turn = server.stand_by(options, || {
-        // Without fail before it leads: what the records said a moment ago is what it holds them against.
-        if let Some(gone) = follower.follow() {
+        // Once a second, and without fail before it may lead: a database is put back while nobody does.
+        if let Some(gone) = follower.follow(is_free) {
             return Turn::Others { leader: None, lacks: Some(gone) };
         }
         if looked.elapsed() > AGAIN {
@@ -39,7 +40,9 @@ pub(crate) fn turn(
         if let Some(lacks) = &lacking {
             return Turn::Others { leader: None, lacks: Some(lacks.clone()) };
         }
-        match standby.look(Some(url)) {
+        let looked = standby.look(Some(url));
+        is_free = matches!(looked, Ok(Looked::Free));
+        match looked {
             Ok(Looked::Leads(store)) => Turn::Mine(store),
             Ok(Looked::Led(leader)) => Turn::Others { leader, lacks: None },
             Ok(Looked::Free) => Turn::Others { leader: None, lacks: None },
@@ -59,11 +62,12 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Looks at the records once a second, and says what is wrong with them: they went back, or what was seen of them
-    /// cannot be remembered.
-    fn follow(&mut self) -> Option<String> {
+    /// Looks at the records once a second, or `now`, and says what is wrong with them: they went back, or what was seen of
+    /// them cannot be remembered.
+    fn follow(&mut self, now: bool) -> Option<String> {
         if let Some((when, found)) = &self.followed
             && when.elapsed() < FOLLOW
+            && !now
         {
             return found.clone();
         }
