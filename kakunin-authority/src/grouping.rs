@@ -11,6 +11,8 @@ use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError};
 use crate::publish::{Publication, refuse_past};
 use crate::store::IssuerId;
+#[cfg(feature = "http")]
+use crate::store::{AuditId, Outcome};
 use crate::term::Hours;
 
 /// What is not published yet.
@@ -25,6 +27,9 @@ pub(crate) struct Group {
     /// How many asked.
     asking: u64,
     numbers: HashMap<IssuerId, u64>,
+    /// Orders that are recorded and done once their list is published, and when they were given.
+    #[cfg(feature = "http")]
+    recorded: Vec<(TenantId, AuditId, UnixTime)>,
 }
 
 impl Group {
@@ -57,6 +62,13 @@ impl Authority<'_> {
         self.group.asking
     }
 
+    /// An order of the group is recorded. What came of it stands in the audit log when the group has ended: what is not
+    /// published is not done.
+    #[cfg(feature = "http")]
+    pub(crate) fn done_with_group(&mut self, id: AuditId, at: UnixTime) {
+        self.group.recorded.push((self.tenant.clone(), id, at));
+    }
+
     /// Whether something changed that no list says: publishing it failed.
     #[must_use]
     pub fn owes(&self) -> bool {
@@ -79,6 +91,15 @@ impl Authority<'_> {
         for (tenant, (hours, now)) in std::mem::take(&mut self.group.asked) {
             if let Err(error) = self.in_name_of(&tenant, |authority| authority.publish(hours, now)) {
                 failed.insert(tenant, error);
+            }
+        }
+        for (tenant, id, at) in std::mem::take(&mut self.group.recorded) {
+            let outcome = match failed.get(&tenant) {
+                None => Outcome::Done,
+                Some(error) => Outcome::Failed(format!("recorded, and not published yet: {error}")),
+            };
+            if let Err(error) = self.store.audit_outcome(id, &outcome, at) {
+                failed.entry(tenant).or_insert_with(|| error.into());
             }
         }
         failed
@@ -233,5 +254,58 @@ mod tests {
         std::fs::remove_file(&folder).unwrap();
         let _ = authority.publish_all(Hours::default(), now.plus(2)).unwrap();
         assert!(!authority.owes() && numbers(&mut authority)[1] > before[1]);
+    }
+    #[test]
+    fn an_order_is_done_in_the_audit_log_when_its_list_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources, now, Hours::default()).unwrap().0;
+        let none = |_: &str| Err(std::io::Error::other("none"));
+        let draft = DraftScope::parse("actions = [\"read:*\"]", &none).unwrap();
+        let agent =
+            authority.create(&AgentName::parse("one").unwrap(), &draft, AnyAction::Refuse, now).unwrap();
+        let intent = crate::store::AuditRecord {
+            at: now,
+            actor: crate::access::Actor::Local,
+            address: None,
+            tenant: TenantId::default(),
+            what: "agent.suspend".into(),
+            subject: agent.id.to_string(),
+            before: None,
+            after: None,
+            text: String::new(),
+        };
+        let outcome = |authority: &Authority<'_>| {
+            let all = crate::store::AuditFilter::default();
+            authority.store.audit(&TenantId::default(), &all, 1).unwrap().remove(0).outcome
+        };
+        let lists = home.lists().unwrap();
+        for (order, fails) in [(Order::Suspend, true), (Order::Resume, false)] {
+            authority.begin_group();
+            let id = authority.store.audit_intent(&intent).unwrap();
+            let _ = authority.order(&Who::Id(agent.id), order, "", Hours::default(), now).unwrap();
+            authority.done_with_group(id, now);
+            assert_eq!(outcome(&authority), None, "the list is not signed yet");
+            if fails {
+                // Nothing takes the place of a directory.
+                std::fs::remove_file(&lists).unwrap();
+                std::fs::create_dir(&lists).unwrap();
+            } else {
+                std::fs::remove_dir(&lists).unwrap();
+            }
+            assert_eq!(authority.end_group().is_empty(), !fails);
+            match (outcome(&authority), fails) {
+                (Some((Outcome::Failed(text), _)), true) => {
+                    assert!(text.starts_with("recorded, and not published yet: "), "{text}");
+                }
+                (Some((Outcome::Done, _)), false) => {}
+                (other, _) => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -52,7 +52,12 @@ impl Service {
             let record = record_of(&caller, intent, now);
             // What cannot be recorded is not done.
             let id = authority.store.audit_intent(&record)?;
+            let asking = authority.asking();
             let (outcome, answer) = came_of(act(authority, seen, id, now));
+            if outcome == Outcome::Done && authority.asking() > asking {
+                authority.done_with_group(id, now);
+                return answer;
+            }
             // Done and not recorded as done: the intent stands, and the caller has to look.
             authority.store.audit_outcome(id, &outcome, now)?;
             answer
