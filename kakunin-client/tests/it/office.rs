@@ -108,7 +108,6 @@ impl Office {
                 hours: Hours::default(),
                 strangers: Strangers::default(),
                 names: Vec::new(),
-                logs: Vec::new(),
                 feed: FeedMode::On,
                 webhooks: WebhookOptions::default(),
                 log: Arc::new(|_| {}),
