@@ -1,6 +1,7 @@
 //! Connections to the records that only read, so that reading never waits for the sequencer.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
@@ -14,12 +15,21 @@ pub(crate) struct Readers {
     room: Semaphore,
     anyone: Semaphore,
     long: Arc<Semaphore>,
+    term: tokio::sync::Mutex<Term>,
+}
+
+/// What was found last about who leads, and by what it is found out.
+#[derive(Default)]
+struct Term {
+    found: Option<(Instant, i64)>,
+    store: Option<Box<dyn Store + Send>>,
 }
 
 impl Readers {
     pub(crate) fn new(place: Place) -> Self {
         let (room, anyone) = (Semaphore::new(CONNECTIONS), Semaphore::new(ANYONE));
-        Self { place, idle: Mutex::new(Vec::new()), room, anyone, long: Arc::new(Semaphore::new(1)) }
+        let (long, term) = (Arc::new(Semaphore::new(1)), tokio::sync::Mutex::default());
+        Self { place, idle: Mutex::new(Vec::new()), room, anyone, long, term }
     }
 
     /// Reads from the records as they are now: what was answered before this call is in them.
@@ -75,6 +85,31 @@ impl Readers {
         .await
     }
 
+    /// The newest term, as it is after this call. It has a connection of its own, so that strangers who open streams take
+    /// none from whoever has a key, and the other way round; and whoever waits meanwhile shares what is found then.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the records cannot be read.
+    pub(crate) async fn newest_term(self: &Arc<Self>) -> Result<i64, Refusal> {
+        let asked = Instant::now();
+        let mut term = self.term.lock().await;
+        if let Some((_, newest)) = term.found.filter(|(began, _)| *began >= asked) {
+            return Ok(newest);
+        }
+        let (began, store) = (Instant::now(), term.store.take());
+        let readers = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || {
+            let store = match store {
+                Some(store) => store,
+                None => readers.place.reader()?,
+            };
+            Ok::<_, Refusal>((store.term()?, store))
+        });
+        let (newest, store) = looked.await.map_err(|_| Refusal::internal())??;
+        *term = Term { found: Some((began, newest)), store: Some(store) };
+        Ok(newest)
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Store + Send>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,6 +157,30 @@ mod tests {
             assert!(runtime.block_on(readers.read(|store| store.issuers())).is_ok());
         }
         assert!(inside.try_recv().is_err(), "no third one is inside");
+        // Nor does whoever has a key keep a stream from being opened, nor whoever opens one keep him from reading.
+        for _ in ANYONE..CONNECTIONS {
+            let (gate, closed) = channel::<()>();
+            let (readers, entered) = (Arc::clone(&readers), entered.clone());
+            gates.push(gate);
+            flood.push(runtime.spawn(async move {
+                let look = move |_: &dyn Store| {
+                    let _ = entered.send(());
+                    let _ = closed.recv();
+                    Ok(())
+                };
+                readers.read(look).await.is_ok()
+            }));
+            inside.recv().unwrap();
+        }
+        let opened: Vec<_> = (0..50)
+            .map(|_| {
+                let readers = Arc::clone(&readers);
+                runtime.spawn(async move { readers.newest_term().await.ok() })
+            })
+            .collect();
+        for opened in opened {
+            assert_eq!(runtime.block_on(opened).unwrap(), Some(0));
+        }
         drop(gates);
         for one in flood {
             assert!(runtime.block_on(one).unwrap());

@@ -83,7 +83,7 @@ impl Service {
     /// [`Refusal`] when it does not, or that cannot be found out.
     pub(crate) async fn still_leads(&self) -> Result<(), Refusal> {
         let term = self.term;
-        match self.readers.read(|store| store.term()).await? {
+        match self.readers.newest_term().await? {
             newest if newest == term => Ok(()),
             newest => Err(StoreError::Fenced { term, newest }.into()),
         }

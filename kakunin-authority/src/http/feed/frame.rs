@@ -3,23 +3,6 @@
 use axum::body::Bytes;
 use base64ct::{Base64, Encoding};
 
-/// A piece of a stream. The bytes are shared by all streams that it goes to.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// A certificate or a heartbeat.
-    Beside(Bytes),
-    /// A change.
-    Change(Bytes),
-}
-
-impl Event {
-    pub(crate) fn bytes(self) -> Bytes {
-        match self {
-            Self::Beside(bytes) | Self::Change(bytes) => bytes,
-        }
-    }
-}
-
 /// The certificate of a feed key.
 pub(crate) fn certificate(der: &[u8]) -> Bytes {
     Bytes::from(format!("event: certificate\ndata: {}\n\n", Base64::encode_string(der)))

@@ -1,4 +1,7 @@
 //! The body of an answer: what the client lacks, and then what comes until it ends.
+//!
+//! It has a place in the feed and none of its octets: whenever the client has taken the piece before, the next one is copied
+//! from where the hub has it. So thousands of slow clients take no more memory than their places.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -8,10 +11,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame};
-use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::frame::Event;
+use super::hub::{Hub, Look, Place};
 
 /// How an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +26,10 @@ pub(crate) enum Kind {
 
 /// A stream of events.
 pub(crate) struct Stream {
+    hub: Hub,
+    place: Place,
+    /// Certificates, and the first word with the client's nonce.
     first: VecDeque<Bytes>,
-    live: Receiver<Event>,
     /// No more than what waits already: a poll has what it came for.
     is_full: bool,
     is_poll: bool,
@@ -33,24 +37,19 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(
-        first: impl Iterator<Item = Bytes>,
-        has_changes: bool,
-        live: Receiver<Event>,
-        kind: Kind,
-        nonce: [u8; 16],
-    ) -> Self {
+    pub(super) fn new(hub: Hub, place: Place, first: VecDeque<Bytes>, kind: Kind, nonce: [u8; 16]) -> Self {
         let (is_poll, time) = match kind {
             Kind::Poll(time) => (true, time),
             Kind::Events => (false, longest(nonce)),
         };
-        Self {
-            first: joined(first),
-            live,
-            is_full: is_poll && (has_changes || time.is_zero()),
-            is_poll,
-            end: Box::pin(sleep_until(Instant::now() + time)),
-        }
+        let is_full = is_poll && time.is_zero();
+        Self { hub, place, first, is_full, is_poll, end: Box::pin(sleep_until(Instant::now() + time)) }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.hub.leave(&self.place);
     }
 }
 
@@ -59,26 +58,24 @@ impl Body for Stream {
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(bytes) = self.first.pop_front() {
+        let this = self.get_mut();
+        if let Some(bytes) = this.first.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        if self.is_full {
-            // Several changes of one order come together.
-            let more = self.live.try_recv().ok();
-            return Poll::Ready(more.map(|event| Ok(Frame::data(event.bytes()))));
-        }
-        if let Poll::Ready(next) = self.live.poll_recv(context) {
-            let ends = self.is_poll && matches!(next, Some(Event::Change(_)));
-            self.is_full = ends;
-            // Without a sender the client was too slow, the feed ended, or the service does.
-            return Poll::Ready(next.map(|event| Ok(Frame::data(event.bytes()))));
-        }
-        match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        match this.hub.look(&mut this.place, context.waker()) {
+            // Several changes of one order come together, and a poll that has some ends with the last of them.
+            Look::Change(bytes) => {
+                this.is_full |= this.is_poll;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Look::Beside(bytes) if !this.is_full => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            // The client was too slow, the feed ended, or the service does.
+            Look::End => Poll::Ready(None),
+            Look::Beside(_) | Look::Nothing if this.is_full => Poll::Ready(None),
+            Look::Beside(_) | Look::Nothing => this.end.as_mut().poll(context).map(|()| None),
         }
     }
 }
@@ -90,27 +87,3 @@ fn longest(nonce: [u8; 16]) -> Duration {
     let spread = u64::from(u16::from_be_bytes([first, second])) * 600_000 / 65_536;
     Duration::from_millis(3_600_000 - spread)
 }
-
-/// Small events go together: ten thousand of them are no ten thousand writes.
-fn joined(events: impl Iterator<Item = Bytes>) -> VecDeque<Bytes> {
-    let (mut out, mut piece) = (VecDeque::new(), Vec::new());
-    for event in events {
-        if event.len() >= PIECE {
-            if !piece.is_empty() {
-                out.push_back(Bytes::from(std::mem::take(&mut piece)));
-            }
-            out.push_back(event);
-            continue;
-        }
-        piece.extend_from_slice(&event);
-        if piece.len() >= PIECE {
-            out.push_back(Bytes::from(std::mem::take(&mut piece)));
-        }
-    }
-    if !piece.is_empty() {
-        out.push_back(Bytes::from(piece));
-    }
-    out
-}
-
-const PIECE: usize = 32 * 1024;

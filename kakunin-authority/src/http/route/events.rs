@@ -101,6 +101,15 @@ async fn declare(
                     format!("the agent is {}; nothing more is declared about it", agent.standing.word());
                 return Ok(Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "agent.standing", text)));
             }
+            if let Some(id) = chain
+                && store
+                    .chain(caller.tenant(), id)?
+                    .is_some_and(|chain| chain.closed.is_none() && chain.events >= CHAIN_EVENTS)
+            {
+                let text =
+                    format!("a chain has {CHAIN_EVENTS} events at most; close it and begin another one");
+                return Ok(Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "chain.full", text)));
+            }
             let certificates = store.certificates(caller.tenant(), agent.id)?;
             let good =
                 certificates.iter().rev().find(|known| shape::certificate_status(known, now) == "active");
@@ -291,6 +300,8 @@ fn before(text: &str) -> Result<Before, Refusal> {
 }
 
 /// By how much a clock may be wrong: beyond it an event lies ahead, or back.
+/// Whoever reads or checks a chain has all of it in memory.
+const CHAIN_EVENTS: u64 = 2_000;
 const AHEAD: i64 = 300;
 const SENDERS: Open = Open::AgentOr(&[Role::Ingest]);
 const READERS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate]);

@@ -187,6 +187,26 @@ fn events_come_in_pages_for_those_who_may_see_them_and_once() {
 }
 
 #[test]
+fn a_chain_has_so_many_events_and_no_more() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    let made = data(&office.post("/v1/chains", &json!({ "name": "endless" })));
+    let id = text(&made, "chain_id");
+    let event = json!({ "agentId": "billing", "actionType": "data_access", "chainId": id });
+    assert_eq!(office.post("/v1/events", &event).status, 200);
+    // As if 1,999 had come before.
+    let records = rusqlite::Connection::open(desk.path(".kakunin/store.sqlite")).unwrap();
+    records.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    assert_eq!(records.execute("UPDATE chains SET events = 1999", []).unwrap(), 1);
+    assert_eq!(office.post("/v1/events", &event).status, 200);
+    let full = office.post("/v1/events", &event);
+    assert_eq!((full.status, full.json()["code"].as_str()), (422, Some("chain.full")));
+    let alone = json!({ "agentId": "billing", "actionType": "data_access" });
+    assert_eq!(office.post("/v1/events", &alone).status, 200, "events go on without it");
+    assert_eq!(office.post(&format!("/v1/chains/{id}/close"), &json!({})).status, 200);
+}
+
+#[test]
 fn a_closed_chain_stays_closed_and_anybody_can_calculate_it() {
     let desk = Desk::with_billing();
     let office = Office::open(&desk);
