@@ -628,7 +628,7 @@ mod tests {
         }
         let held = |hub: &Hub| {
             let state = hub.state();
-            let channel = state.channels.get(&issuer).unwrap();
+            let channel = &state.channels[&issuer];
             assert_eq!(channel.changes.len(), 102);
             channel.changes.iter().filter(|change| !change.event.is_unique()).count()
         };
