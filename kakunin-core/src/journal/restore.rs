@@ -30,7 +30,7 @@ impl Restoring {
     /// # Errors
     /// [`RestoreError::Io`] when the folder is there or cannot be made.
     pub fn begin(journal: &Path, stream: StreamId) -> Result<Self, RestoreError> {
-        modes::make_folder(journal)?;
+        modes::make_folders(journal)?;
         let folder = journal.join(stream.to_string());
         if folder.exists() {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
