@@ -73,21 +73,25 @@ impl Rotated {
         if let Some(said) = succession {
             answer["succession"] = json!(said);
         }
-        let place = self.place();
-        let signer = place.signer().unwrap();
-        let expected = Expected {
-            key: signer.public(),
-            root: place.root(),
-            issuer: None,
-            agent: Some(place.agent()),
-            without_feed: true,
-        };
-        NewPapers::judge(json!({ "data": answer }).to_string().as_bytes(), &expected, now()).unwrap()
+        judged(&answer, &self.place())
     }
 }
 
+/// What the client of `place` makes of an answer to its renewal.
+pub(crate) fn judged(answer: &Value, place: &Place) -> NewPapers {
+    let signer = place.signer().unwrap();
+    let expected = Expected {
+        key: signer.public(),
+        root: place.root(),
+        issuer: None,
+        agent: Some(place.agent()),
+        without_feed: true,
+    };
+    NewPapers::judge(json!({ "data": answer }).to_string().as_bytes(), &expected, now()).unwrap()
+}
+
 /// As the service answers a renewal.
-fn answer(papers: &Papers) -> Value {
+pub(crate) fn answer(papers: &Papers) -> Value {
     let names = papers
         .names
         .iter()

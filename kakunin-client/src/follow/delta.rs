@@ -25,15 +25,22 @@ impl Follow<'_> {
         if self.follower.is_some() || is_half_over(lists, SystemClock.wall().to_seconds()) {
             return false;
         }
-        let path = self.place.path();
-        let issuer = path.issuing().decoded().key().key_id().to_hex();
+        let issuer = self.place.issuer().to_hex();
         let request = self.transport.get(address, "/v1/crl/delta", &[("issuer", &issuer)]);
         let response = match answer(request.header(ACCEPT, "application/pkix-crl"), HEAD).await {
             Ok(response) if response.status() == StatusCode::OK => response,
             _ => return false,
         };
         let Ok(delta) = transport::body(response, MOST, PATIENCE).await else { return false };
-        says_nothing_new(&delta, lists, path, SystemClock.wall().to_seconds()).unwrap_or(false)
+        self.is_spared_by(&delta, SystemClock.wall().to_seconds())
+    }
+
+    /// Whether `delta` says at `now` nothing new of the certificate that is the agent's at this moment: it may have been
+    /// renewed since the lists were loaded, also while the answer was on its way.
+    fn is_spared_by(&self, delta: &[u8], now: UnixTime) -> bool {
+        let Some(lists) = &self.lists else { return false };
+        let place = self.present();
+        says_nothing_new(delta, lists, place.path(), now).unwrap_or(false)
     }
 }
 
@@ -69,6 +76,8 @@ const TOLERANCE: i64 = 120;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours, OldIssuing};
     use kakunin_authority::signer::PassphraseSources;
     use kakunin_authority::standing::Order;
@@ -77,64 +86,116 @@ mod tests {
     use kakunin_core::scope::DraftScope;
 
     use super::*;
+    use crate::client::{Shared, Slot, Wakes};
+    use crate::connect::ConnectOptions;
     use crate::place::Place;
-    use crate::tested::now;
+    use crate::tested::{self, now};
+    use crate::transport::Transport;
 
-    #[test]
-    fn lists_are_spared_only_where_the_delta_proves_that_nothing_changed_for_the_agent() {
+    /// An authority without a feed, in `home` of a folder of its own, that signs deltas.
+    fn with_authority(test: impl FnOnce(&Path, &mut Authority<'_>)) {
         let folder = tempfile::tempdir().unwrap();
         let passphrase = folder.path().join("passphrase");
         std::fs::write(&passphrase, "correct horse\n").unwrap();
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&passphrase, private).unwrap();
-        let own = std::path::Path::new("/nonexistent");
+        let own = Path::new("/nonexistent");
         let sources = PassphraseSources { named: Some(&passphrase), own, ask: &|_| Ok(None) };
         let home = Home::at(&folder.path().join("home"));
         let (mut authority, _) = Authority::init(&home, sources, now(), Hours::default()).unwrap();
         authority.sign_deltas();
-        let mut agents = Vec::new();
-        for name in ["billing", "support"] {
-            let scope =
-                DraftScope::parse("actions = [\"pay\"]", &|_| Err(std::io::ErrorKind::NotFound.into()));
-            let agent_name = AgentName::parse(name).unwrap();
-            let agent = authority.create(&agent_name, &scope.unwrap(), AnyAction::Refuse, now()).unwrap().id;
-            let directory = &folder.path().join(name);
-            let (days, comeback, any) = (Days::DAY, Comeback::Refuse, AnyAction::Refuse);
-            let order = Certify { directory, days, request: None, comeback, any };
-            let _ = authority.certify(&Who::Id(agent), &order, Hours::default(), now()).unwrap();
-            agents.push(Who::Id(agent));
-        }
-        let home = AgentHome::open(&folder.path().join("billing"), None).unwrap();
-        let path = Place::open(&folder.path().join("billing"), now()).unwrap().path().clone();
-        let lists = PathLists::from_pem(&home.lists().unwrap(), &path).unwrap();
-        let spared = |authority: &Authority<'_>, at| {
-            let delta = authority.published().unwrap().delta().unwrap().der.clone();
-            says_nothing_new(&delta, &lists, &path, at)
-        };
-        let order = |authority: &mut Authority<'_>, who: usize, order| {
-            authority.order(&agents[who], order, "a drill", Hours::default(), now()).unwrap();
-        };
-        order(&mut authority, 1, Order::Revoke);
-        assert_eq!(spared(&authority, now()), Ok(true), "another agent was revoked");
-        assert_eq!(spared(&authority, now().plus(400 * 3600)), Ok(false), "it has ended");
-        assert_eq!(spared(&authority, now().plus(-3600)), Ok(false), "it is of a time to come");
-        order(&mut authority, 0, Order::Suspend);
-        assert_eq!(spared(&authority, now()), Ok(false), "the agent is held");
-        order(&mut authority, 0, Order::Resume);
-        assert_eq!(spared(&authority, now()), Ok(true), "and good again");
-        let full = authority.current_list().unwrap().der;
-        assert_eq!(says_nothing_new(&full, &lists, &path, now()), Err(DeltaError::Full));
-        let mut forged = authority.published().unwrap().delta().unwrap().der.clone();
-        let end = forged.len() - 1;
-        forged[end] ^= 1;
-        assert!(says_nothing_new(&forged, &lists, &path, now()).is_err(), "nobody signed it");
-        authority.set_feed(FeedMode::On);
-        let _ = authority.publish(Hours::default(), now()).unwrap();
-        assert_eq!(spared(&authority, now()), Ok(false), "there is a feed now");
-        // The next issuing authority says nothing of this one's agents.
-        let _ = authority.rotate(OldIssuing::Keep, Hours::default(), now()).unwrap();
-        let _ = authority.publish(Hours::default(), now()).unwrap();
-        assert!(spared(&authority, now()).is_err(), "it is another's");
-        assert!(!is_half_over(&lists, now()) && is_half_over(&lists, now().plus(90 * 3600)));
+        test(folder.path(), &mut authority);
+    }
+
+    /// An agent of this name, with its directory in `folder`, for a day.
+    fn certified(authority: &mut Authority<'_>, folder: &Path, name: &str) -> Who {
+        let scope = DraftScope::parse("actions = [\"pay\"]", &|_| Err(std::io::ErrorKind::NotFound.into()));
+        let agent_name = AgentName::parse(name).unwrap();
+        let agent = authority.create(&agent_name, &scope.unwrap(), AnyAction::Refuse, now()).unwrap().id;
+        let directory = &folder.join(name);
+        let (days, comeback, any) = (Days::DAY, Comeback::Refuse, AnyAction::Refuse);
+        let order = Certify { directory, days, request: None, comeback, any };
+        let _ = authority.certify(&Who::Id(agent), &order, Hours::default(), now()).unwrap();
+        Who::Id(agent)
+    }
+
+    #[test]
+    fn lists_are_spared_only_where_the_delta_proves_that_nothing_changed_for_the_agent() {
+        with_authority(|folder, authority| {
+            let agents = ["billing", "support"].map(|name| certified(authority, folder, name));
+            let home = AgentHome::open(&folder.join("billing"), None).unwrap();
+            let path = Place::open(&folder.join("billing"), now()).unwrap().path().clone();
+            let lists = PathLists::from_pem(&home.lists().unwrap(), &path).unwrap();
+            let spared = |authority: &Authority<'_>, at| {
+                let delta = authority.published().unwrap().delta().unwrap().der.clone();
+                says_nothing_new(&delta, &lists, &path, at)
+            };
+            let order = |authority: &mut Authority<'_>, who: usize, order| {
+                authority.order(&agents[who], order, "a drill", Hours::default(), now()).unwrap();
+            };
+            order(authority, 1, Order::Revoke);
+            assert_eq!(spared(authority, now()), Ok(true), "another agent was revoked");
+            assert_eq!(spared(authority, now().plus(400 * 3600)), Ok(false), "it has ended");
+            assert_eq!(spared(authority, now().plus(-3600)), Ok(false), "it is of a time to come");
+            order(authority, 0, Order::Suspend);
+            assert_eq!(spared(authority, now()), Ok(false), "the agent is held");
+            order(authority, 0, Order::Resume);
+            assert_eq!(spared(authority, now()), Ok(true), "and good again");
+            let full = authority.current_list().unwrap().der;
+            assert_eq!(says_nothing_new(&full, &lists, &path, now()), Err(DeltaError::Full));
+            let mut forged = authority.published().unwrap().delta().unwrap().der.clone();
+            let end = forged.len() - 1;
+            forged[end] ^= 1;
+            assert!(says_nothing_new(&forged, &lists, &path, now()).is_err(), "nobody signed it");
+            authority.set_feed(FeedMode::On);
+            let _ = authority.publish(Hours::default(), now()).unwrap();
+            assert_eq!(spared(authority, now()), Ok(false), "there is a feed now");
+            // The next issuing authority says nothing of this one's agents.
+            let _ = authority.rotate(OldIssuing::Keep, Hours::default(), now()).unwrap();
+            let _ = authority.publish(Hours::default(), now()).unwrap();
+            assert!(spared(authority, now()).is_err(), "it is another's");
+            assert!(!is_half_over(&lists, now()) && is_half_over(&lists, now().plus(90 * 3600)));
+        });
+    }
+
+    /// C200: nobody lists a certificate that has ended, so whoever asked about that one would hear for ever that it is good.
+    #[test]
+    fn a_delta_is_asked_about_the_certificate_that_the_agent_has_now() {
+        with_authority(|folder, authority| {
+            let agents = ["billing", "support"].map(|name| certified(authority, folder, name));
+            let (dir, published) = (folder.join("billing"), folder.join("home/public/lists.pem"));
+            std::fs::copy(&published, dir.join("lists.pem")).unwrap();
+            let place = Place::open(&dir, now()).unwrap();
+            let mut options = ConnectOptions::new("billing");
+            options.without_feed = true;
+            let (shared, wakes) = (Shared::new(options, Vec::new(), place.agent()), Wakes::default());
+            let (transport, slot) = (Transport::new(&[], None).unwrap(), Slot::new(place.clone()));
+            let mut follow = Follow::new(&shared, &wakes, &transport, &slot);
+            // Renewed in time, by this process or another one; then the first certificate ends.
+            let papers = authority.renew_elsewhere(place.path().agent(), Days::WEEK, Hours::default(), now());
+            let new = tested::judged(&tested::answer(&papers.unwrap()), &place);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let renewed = runtime.block_on(place.renew(&new)).unwrap();
+            assert_eq!(renewed.issuer(), place.issuer());
+            slot.replace(renewed.clone());
+            let later = now().plus(2 * 86_400);
+            assert!(place.path().not_after() < later && later < renewed.path().not_after());
+            let mut order = |who: usize, order, at| {
+                authority.order(&agents[who], order, "a drill", Hours::default(), at).unwrap();
+                authority.published().unwrap().delta().unwrap().der.clone()
+            };
+            order(1, Order::Suspend, later);
+            let lists = std::fs::read(&published).unwrap();
+            follow.lists = Some(PathLists::from_pem(&lists, place.path()).unwrap());
+            let delta = order(1, Order::Resume, later.plus(1));
+            assert!(follow.is_spared_by(&delta, later.plus(1)), "nothing that is about it");
+            let delta = order(0, Order::Revoke, later.plus(2));
+            assert!(!follow.is_spared_by(&delta, later.plus(2)), "it is revoked");
+            assert_eq!(
+                says_nothing_new(&delta, follow.lists.as_ref().unwrap(), place.path(), later.plus(2)),
+                Ok(true),
+                "and the certificate of before is named nowhere"
+            );
+        });
     }
 }

@@ -98,9 +98,14 @@ impl<'a> Follow<'a> {
         }
     }
 
+    /// The papers that are the agent's at this moment.
+    pub(super) fn present(&self) -> Place {
+        self.slot.borrow().clone()
+    }
+
     /// Begins with the lists in the directory, if they serve.
     fn take_up_directory(&mut self) {
-        self.place = self.slot.borrow().clone();
+        self.place = self.present();
         (self.lists, self.follower, self.tag) = (None, None, None);
         let end = self.place.path().not_after();
         self.shared.board.write(|status| status.certificate_until = Some(end));
@@ -112,7 +117,11 @@ impl<'a> Follow<'a> {
 
     /// One connection to one address, with lists before it if they are due.
     async fn once(&mut self, turn: usize) -> Result<(), Trouble> {
-        if self.slot.borrow().issuer() != self.place.issuer() {
+        let present = self.present();
+        if present.issuer() == self.place.issuer() {
+            // Lists and feed are the same ones; the certificate that they are asked about may be another.
+            self.place = present;
+        } else {
             self.take_up_directory();
         }
         if self.lists.is_none() {
