@@ -38,8 +38,8 @@ pub struct Follower {
     revoked: HashSet<SerialNumber>,
     keys: BTreeMap<Digest, Key>,
     connection: Connection,
-    /// A head that is further than the changes at hand, and when it was the feed's.
-    ahead: Option<(FeedHead, i64)>,
+    /// A head that is further than the changes at hand.
+    ahead: Option<Announced>,
     /// The latest time at which nothing was known to the authority that is not known here.
     proven: Option<i64>,
 }
@@ -49,6 +49,16 @@ struct Key {
     certificate: FeedCertificate,
     /// When it ends, by the clock of this machine.
     ends: i64,
+}
+
+/// What a first item says of changes that are still to come.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    head: FeedHead,
+    /// When it was the feed's.
+    since: i64,
+    /// The certificate of the key that says so.
+    by: SerialNumber,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +171,9 @@ impl Follower {
         self.good(&certificate)?;
         match &item.item().content {
             Content::Heartbeat { .. } if !is_present => Err(Refusal::Expired),
-            Content::Heartbeat { nonce } => self.heartbeat(&item, *nonce, received),
+            Content::Heartbeat { nonce } => {
+                self.heartbeat(&item, *nonce, certificate.decoded().serial(), received)
+            }
             Content::Change(_) => self.change(item, is_present, received),
         }
     }
@@ -170,6 +182,7 @@ impl Follower {
         &mut self,
         item: &VerifiedItem,
         nonce: Option<[u8; 16]>,
+        by: SerialNumber,
         received: i64,
     ) -> Result<Progress, Refusal> {
         let head = item.head();
@@ -182,8 +195,8 @@ impl Follower {
         };
         follows(self.head(), head)?;
         // What was announced is the feed's, also if it never came: one that does not know it any more went back.
-        if let Some((ahead, _)) = self.ahead {
-            follows(ahead, head)?;
+        if let Some(ahead) = self.ahead {
+            follows(ahead.head, head)?;
         }
         if head.epoch() > self.head().epoch() && opened.is_none() {
             return Err(Refusal::Gap { known: self.head().epoch(), offered: head.epoch() });
@@ -196,7 +209,7 @@ impl Follower {
             self.confirm(signed);
             return Ok(Progress::Current);
         }
-        self.ahead = Some((head, signed));
+        self.ahead = Some(Announced { head, since: signed, by });
         Ok(Progress::Behind { epoch: head.epoch() })
     }
 
@@ -218,8 +231,8 @@ impl Follower {
         }
         follows(known, item.item().head)?;
         // The first item of the connection named another change of this number.
-        if let Some((ahead, _)) = self.ahead.filter(|(ahead, _)| ahead.epoch() == head.epoch()) {
-            follows(ahead, head)?;
+        if let Some(ahead) = self.ahead.filter(|ahead| ahead.head.epoch() == head.epoch()) {
+            follows(ahead.head, head)?;
         }
         if let Content::Change(entries) = &item.item().content {
             let gone = entries.iter().filter(|entry| entry.standing == Standing::Revoked);
@@ -230,12 +243,12 @@ impl Follower {
             self.confirm(signed);
         }
         match self.ahead {
-            Some((ahead, since)) if ahead == head => {
+            Some(ahead) if ahead.head == head => {
                 self.ahead = None;
-                self.confirm(since);
+                self.confirm(ahead.since);
                 Ok(Progress::Current)
             }
-            Some((ahead, _)) => Ok(Progress::Behind { epoch: ahead.epoch() }),
+            Some(ahead) => Ok(Progress::Behind { epoch: ahead.head.epoch() }),
             None if is_present => Ok(Progress::Current),
             None => Ok(Progress::Unconfirmed),
         }
@@ -264,7 +277,8 @@ impl Follower {
     ///
     /// Where the list contradicts a change whose key it names, the list is believed: somebody else had that key. What came
     /// from there on counts for nothing then, but that whatever it revoked stays revoked, and neither does the connection:
-    /// this is stale until a new one says what is so.
+    /// this is stale until a new one says what is so. The same where such a key announced changes that never came: nobody
+    /// else would ever go on from them.
     ///
     /// # Errors
     /// [`Refusal`] when it is none, asks for no feed, or contradicts what is known; everything stays as it was then.
@@ -281,7 +295,10 @@ impl Follower {
             }
             self.changes.clear();
             self.certain = 0;
-            (self.connection, self.ahead, self.proven) = (Connection::None, None, None);
+            self.disconnect();
+        }
+        if self.ahead.is_some_and(|ahead| base.standing(&ahead.by) != Standing::Good) {
+            self.disconnect();
         }
         // What nobody vouched for goes; what it revoked stays revoked.
         self.changes.truncate(self.certain);
@@ -289,13 +306,18 @@ impl Follower {
         self.certain = 0;
         self.said.clear();
         self.revoked.retain(|serial| base.standing(serial) != Standing::Revoked);
-        self.ahead = self.ahead.filter(|(ahead, _)| ahead.epoch() > head.epoch());
+        self.ahead = self.ahead.filter(|ahead| ahead.head.epoch() > head.epoch());
         (self.base, self.policy) = (base, policy);
         let proven = self.proven;
         self.confirm(i64::MIN);
         self.proven = proven;
         self.free_keys();
         Ok(())
+    }
+
+    /// Forgets what a connection said of times and of what is to come: nothing is fresh until there is another.
+    const fn disconnect(&mut self) {
+        (self.connection, self.ahead, self.proven) = (Connection::None, None, None);
     }
 
     /// Whether a change up to `epoch` is by a key that `list` holds or revokes.

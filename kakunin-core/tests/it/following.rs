@@ -36,11 +36,16 @@ impl World {
 
     /// The same, with these entries.
     pub(crate) fn naming(&self, number: u8, head: FeedHead, entries: Vec<RevokedCertParams>) -> Vec<u8> {
+        self.asking(number, ListPolicy::new(60, head).unwrap(), entries)
+    }
+
+    /// A list of this number that asks for the feed in these words.
+    pub(crate) fn asking(&self, number: u8, policy: ListPolicy, entries: Vec<RevokedCertParams>) -> Vec<u8> {
         let mut der = Der::parse(&self.authority.list(By::Issuing, |list| {
             list.crl_number = rcgen::SerialNumber::from(vec![number]);
             list.revoked_certs = entries;
         }));
-        let policy = ListPolicy::new(60, head).unwrap().to_der().unwrap();
+        let policy = policy.to_der().unwrap();
         let oid = kakunin_core::certificate::oids::LIST_POLICY.as_bytes().to_vec();
         der.extensions().push(Der::list(0x30, vec![Der::leaf(6, oid), Der::leaf(4, policy)]));
         self.authority.resign(der, By::Issuing)
@@ -427,6 +432,46 @@ fn a_list_that_names_a_stolen_feed_key_is_believed_against_what_that_key_forged(
     follower.begin([2; 16], 5_000);
     assert_eq!(follower.take(&world.first(5_000, [2; 16]), 5_010).unwrap(), Progress::Current);
     assert_eq!(follower.fresh_until(), Some(65_000));
+}
+
+/// C201: whoever stole the feed key announces changes that never come, so that the feed as it is looks set back.
+#[test]
+fn what_a_stolen_feed_key_announced_is_forgotten_with_the_key() {
+    let mut world = World::new();
+    let mut follower = world.connected(0);
+    let never = FeedHead::new(5, Digest::of(b"never")).unwrap();
+    follower.begin([3; 16], 1_000);
+    let forged = world.sign(1_000, never, Content::Heartbeat { nonce: Some([3; 16]) });
+    assert_eq!(follower.take(&forged, 1_010).unwrap(), Progress::Behind { epoch: 5 });
+    // The authority takes the key out of use, and the next one says so.
+    let next = feed_key();
+    let mut content = entries(&[(2, Standing::Revoked)]);
+    content[0].serial = SerialNumber::from_der_content(&[0x4f; 16]).unwrap();
+    let line = world.item(3_000, world.head, Content::Change(content)).sign(&signer(&next)).unwrap();
+    world.signer = signer(&next);
+    world.head = UnverifiedItem::parse(&line).unwrap().verify(world.signer.public()).unwrap().head();
+    let certificate = certificate(&world.authority, &next, |params| {
+        params.serial_number = Some(vec![0x50; 16].into());
+    });
+    let connect = |follower: &mut Follower| {
+        follower.certify(&certificate, now(), 0).unwrap();
+        follower.begin([2; 16], 5_000);
+        follower.take(&world.first(5_000, [2; 16]), 5_010)
+    };
+    // Of a key that nobody named it holds: a feed that does not know what it announced went back.
+    let mut other = follower.clone();
+    other.rebase(&world.naming(2, world.head, vec![entry(&[0x4e; 16], None)])).unwrap();
+    assert_eq!(other.fresh_until(), Some(60_000));
+    assert_eq!(code(connect(&mut other)), "feed.rollback");
+    let held = Some(rcgen::RevocationReason::CertificateHold);
+    for reason in [None, held] {
+        let mut follower = follower.clone();
+        follower.rebase(&world.naming(2, world.head, vec![entry(&[0x4f; 16], reason)])).unwrap();
+        // Nothing is fresh before the next key has said so, and no time is known.
+        assert_eq!((follower.fresh_until(), follower.authority_time(1_010)), (None, None));
+        assert_eq!(connect(&mut follower).unwrap(), Progress::Current);
+        assert_eq!(follower.fresh_until(), Some(65_000));
+    }
 }
 
 /// A69
