@@ -19,7 +19,7 @@ use crate::decision::DenialReason;
 use crate::digest::Digest;
 use crate::feed::Follower;
 use crate::id::SerialNumber;
-use crate::revocation::{Contradiction, FeedHead, Standing, follows};
+use crate::revocation::{Contradiction, FeedHead, ListPolicy, Standing, follows};
 use crate::snapshot::Refusal;
 use crate::time::{UnixMillis, UnixTime};
 
@@ -168,7 +168,7 @@ impl Inner {
         let Some(follower) = followers.into_iter().find(|follower| follower.issuer() == issuer) else {
             return Ok(Some(silent));
         };
-        let head = match head_by(follower, policy, mark.as_ref()) {
+        let head = match head_by(follower, policy.head(), mark.as_ref()) {
             Ok(head) => head,
             Err(error) => {
                 self.notice(format!("the feed is refused: {error}"));
@@ -184,12 +184,13 @@ impl Inner {
         {
             // What went there before is there, and the list includes the rest.
             let kept = look.feed().kept.as_ref().filter(|(of, _)| *of == issuer).map(|(_, mark)| mark.head);
-            let from = kept.map_or(policy.epoch(), |kept| kept.epoch().max(policy.epoch()));
+            let listed = policy.head().epoch();
+            let from = kept.map_or(listed, |kept| kept.epoch().max(listed));
             keep(runtime, follower, from, issuer, &mark)?;
             look.feed().kept = Some((issuer, mark.clone()));
         }
         look.feed().marks.insert(issuer, mark);
-        let until = follower.fresh_until().map_or(NEVER, |until| self.deadline(until));
+        let until = fresh_until(follower, policy).map_or(NEVER, |until| self.deadline(until));
         Ok(Some(FeedWord { standing, head: Some(head), until }))
     }
 
@@ -224,6 +225,13 @@ impl Inner {
         feed.recalled.push(issuer);
         Ok(())
     }
+}
+
+/// Until when the word of `follower` counts: as long as its own list says, and no longer than the one that is decided by does.
+fn fresh_until(follower: &Follower, policy: ListPolicy) -> Option<i64> {
+    let age = i64::from(policy.max_age()).saturating_mul(1000);
+    let by_list = follower.proven()?.saturating_add(age);
+    Some(follower.fresh_until()?.min(by_list))
 }
 
 /// How far `follower` and the list, which knows the feed up to `listed`, know it together, if neither contradicts the other nor
@@ -287,5 +295,5 @@ const FORM: &str = "kakunin-feed-v1";
 /// Before every decision.
 const NEVER: UnixTime = UnixTime::from_seconds(0);
 
-/// Whose list is decided by, and how far it knows the feed that it asks for.
-pub(super) type Wanted = (AgentPath, Option<FeedHead>);
+/// Whose list is decided by, and what it asks of the feed: how far it knows it, and for how long a word of it counts.
+pub(super) type Wanted = (AgentPath, Option<ListPolicy>);

@@ -78,7 +78,7 @@ impl Look {
     /// The path that is decided for, and how far its list knows the feed that it asks for.
     pub(super) fn feed_wanted(&self) -> Option<Wanted> {
         let ((path, _), lists) = (self.proven.as_ref()?, self.held.as_ref()?);
-        Some((path.clone(), lists.issuing().policy().map(|policy| policy.head())))
+        Some((path.clone(), lists.issuing().policy()))
     }
 
     pub(super) fn runtime_of(&self, inner: &Inner) -> Option<Arc<Runtime>> {

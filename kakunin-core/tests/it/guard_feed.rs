@@ -12,7 +12,7 @@ use kakunin_core::home::Papers;
 use kakunin_core::id::SerialNumber;
 use kakunin_core::journal::StreamReader;
 use kakunin_core::receipt::Event;
-use kakunin_core::revocation::{FeedHead, Standing};
+use kakunin_core::revocation::{FeedHead, ListPolicy, Standing};
 use kakunin_core::verify::{Reason, Verdict, journal as verify};
 
 use crate::authority::{Authority, By, SERIAL, now, seeded_key};
@@ -36,7 +36,11 @@ impl Place {
 
     /// Publishes a list that knows the feed up to `head`.
     fn list(&self, number: u8, head: FeedHead) {
-        let lists = [self.world.list(number, head, &[]), self.world.authority.list(By::Root, |_| {})];
+        self.list_of(self.world.list(number, head, &[]));
+    }
+
+    fn list_of(&self, list: Vec<u8>) {
+        let lists = [list, self.world.authority.list(By::Root, |_| {})];
         let text = lists.map(|list| pem("X509 CRL", &list)).concat();
         replace(&self.house.temp.path().join("lists.pem"), &text);
     }
@@ -199,6 +203,24 @@ fn the_word_of_a_feed_ends_with_its_age_by_every_clock() {
     assert_eq!(place.asked(&guard), "allow");
     place.house.clock.advance(10_000);
     assert_eq!(place.asked(&guard), "revocation.stale", "settings shorten");
+}
+
+/// C202: the client may not have heard yet of the list that the guard decides by.
+#[test]
+fn a_word_counts_no_longer_than_the_list_says_that_is_decided_by() {
+    for (seconds, counts) in [(10, 10_000), (3_600, 60_000)] {
+        let place = Place::new();
+        let guard = place.guard();
+        place.feed.publish(place.follower(2, FeedHead::START));
+        assert_eq!(place.asked(&guard), "allow");
+        let policy = ListPolicy::new(seconds, FeedHead::START).unwrap();
+        place.list_of(place.world.asking(3, policy, Vec::new()));
+        assert_eq!(place.asked(&guard), "allow", "{seconds}");
+        place.house.clock.advance(counts - 1);
+        assert_eq!(place.asked(&guard), "allow", "{seconds}");
+        place.house.clock.advance(1);
+        assert_eq!(place.asked(&guard), "revocation.stale", "{seconds}");
+    }
 }
 
 /// C136: a wall clock that is set moves nothing: the boot clock says how much is left.
