@@ -100,10 +100,10 @@ impl Place {
         PathLists::from_pem(&home.lists().ok()?, &self.path).ok()
     }
 
-    /// Whether the certificate that is there now is still of the issuing authority of these papers.
-    fn is_of_its_issuer(&self) -> Result<bool, PlaceError> {
+    /// The certificate that is there now, whoever wrote it.
+    fn certificate(&self) -> Result<AgentCertificate, PlaceError> {
         let there = AgentHome::open(&self.dir, Some(&self.lists))?.certificate()?;
-        Ok(AgentCertificate::decode(&there)?.decoded().issuer() == self.path.agent().decoded().issuer())
+        Ok(AgentCertificate::decode(&there)?)
     }
 
     /// The agent's name at its authority, if the directory says it.
@@ -116,7 +116,7 @@ impl Place {
     pub(crate) async fn put_lists(&self, lists: PathLists) -> Result<PathLists, PlaceError> {
         let _lock = self.lock().await?;
         // These are of the authority that was asked for. Under the lock, since a renewal writes both.
-        if !self.is_of_its_issuer()? {
+        if self.certificate()?.decoded().issuer() != self.path.agent().decoded().issuer() {
             return Err(PlaceError::Moved);
         }
         let there = self.lists();
@@ -137,9 +137,16 @@ impl Place {
         Ok(Arc::new(Signer::soft(home.key()?)))
     }
 
-    /// Takes up `new` papers of the same key.
+    /// Takes up `new` papers of the same key, which were judged against these.
+    ///
+    /// # Errors
+    /// [`PlaceError::Moved`] when somebody else renewed the directory meanwhile: `new` might end sooner than what is there,
+    /// or be of an authority that the present one never named.
     pub(crate) async fn renew(&self, new: &NewPapers) -> Result<Self, PlaceError> {
         let _lock = self.lock().await?;
+        if self.certificate()?.decoded().der() != self.path.agent().decoded().der() {
+            return Err(PlaceError::Moved);
+        }
         let before = self.lists();
         // Lists of the same authority only go forward.
         let known = before.iter().flat_map(|lists| [lists.issuing().der(), lists.root().der()]);
@@ -230,8 +237,8 @@ pub enum PlaceError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The papers were replaced by those of another issuing authority meanwhile.
-    #[error("the directory holds papers of another issuing authority by now")]
+    /// The papers were replaced by others meanwhile.
+    #[error("the directory holds other papers by now; they are taken up within a second")]
     Moved,
     /// Somebody else holds the lock.
     #[error("another process has held {} for too long; is it stopped?", path.display())]

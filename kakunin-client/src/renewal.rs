@@ -64,7 +64,9 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
                 // An address that is away is nothing to tell anybody of while there are others and hours.
                 let left = end.seconds() - now.seconds();
                 let is_late = left < (end.seconds() - due.seconds()) / 2;
-                let matters = is_late || !trouble.code.starts_with("transport");
+                // Nor is another process that renewed the directory first: its papers are taken up at the next look.
+                let is_usual = trouble.code.starts_with("transport") || trouble.code == "directory.moved";
+                let matters = is_late || !is_usual;
                 if matters && told.as_deref() != Some(&trouble.code) {
                     told = Some(trouble.code.clone());
                     let text = format!("the certificate is good until {end} and was not renewed: {trouble}");
@@ -240,5 +242,28 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(slot.borrow().issuer(), new.path.issuing().decoded().key().key_id());
+    }
+
+    /// C203: two processes keep one directory, and both renew.
+    #[tokio::test]
+    async fn papers_that_were_judged_against_others_than_those_there_do_not_take_their_place() {
+        let rotated = Rotated::new(OldIssuing::Keep);
+        let (one, other, new) = (rotated.place(), rotated.place(), rotated.papers(None));
+        let (slot, wakes) = (Slot::new(other.clone()), Wakes::default());
+        let shared = Shared::new(ConnectOptions::new("billing"), Vec::new(), other.agent());
+        let mut watch = Watch::new(&slot);
+        let renewed = one.renew(&new).await.unwrap();
+        let files = ["agent.pem", "chain.pem", "agent.toml", "lists.pem"].map(|name| one.dir().join(name));
+        let read = || files.clone().map(|path| FileVersion::of(&path));
+        let there = read();
+        assert_eq!(other.renew(&new).await.unwrap_err().code(), "directory.moved");
+        assert_eq!(read(), there, "no file was written");
+        // What is there is what this process goes on with.
+        watch.look(&shared, &wakes, &slot);
+        let taken = slot.borrow().clone();
+        assert_eq!(taken.path().agent().decoded().der(), new.path.agent().decoded().der());
+        for place in [renewed, taken] {
+            place.renew(&new).await.unwrap();
+        }
     }
 }
