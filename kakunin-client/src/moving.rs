@@ -23,17 +23,18 @@ pub(crate) fn allow(options: &ConnectOptions, place: &Place, papers: &NewPapers)
     }
     let is_named =
         Succession::leads(papers.succession.as_deref(), old.key(), papers.path.issuing().decoded().key());
-    // Whoever has the key of one that was revoked could name anybody.
+    // Whoever has the key of one that was revoked could name anybody. The lists that are offered come from whoever offers the
+    // papers, so those that are there have to say it as well.
     let kept = place.lists();
     let mut lists = [Some(&papers.lists), kept.as_ref()].into_iter().flatten();
-    let is_good = lists.all(|lists| lists.root().standing(&old.serial()) == Standing::Good);
-    if is_named && is_good {
-        return Ok(());
-    }
-    let why = if is_good {
-        "does not name it as its next"
-    } else {
-        "is revoked, so that its word is worth nothing"
+    let is_revoked = lists.any(|lists| lists.root().standing(&old.serial()) != Standing::Good);
+    let why = match kept {
+        _ if is_revoked => "is revoked, so that its word is worth nothing",
+        _ if !is_named => "does not name it as its next",
+        Some(_) => return Ok(()),
+        None => {
+            "may be revoked for all that is known here, since the lists in the directory are missing or cannot be used"
+        }
     };
     Err(Trouble::now(
         "renewal.issuer",
@@ -110,5 +111,25 @@ mod tests {
         assert_eq!(rotated.answer["succession"], serde_json::Value::Null);
         let refused = allow(&ConnectOptions::new("billing"), &rotated.place(), &rotated.papers(None));
         assert!(refused.unwrap_err().text.contains("revoked"));
+    }
+
+    /// C205: whoever holds the revoking list back offers papers with one of before.
+    #[test]
+    fn without_lists_in_the_directory_nobody_is_followed_but_by_the_word_of_the_operator() {
+        let rotated = Rotated::new(OldIssuing::Keep);
+        let (place, papers) = (rotated.place(), rotated.papers(None));
+        let mut options = ConnectOptions::new("billing");
+        allow(&options, &place, &papers).unwrap();
+        for wrong in [None, Some("nothing")] {
+            match wrong {
+                None => std::fs::remove_file(place.lists_path()).unwrap(),
+                Some(text) => std::fs::write(place.lists_path(), text).unwrap(),
+            }
+            let refused = allow(&options, &place, &papers).unwrap_err();
+            assert_eq!(refused.code, "renewal.issuer");
+            assert!(refused.text.contains("missing"), "{refused}");
+        }
+        options.issuer = Some(papers.path.issuing().decoded().key().key_id());
+        allow(&options, &place, &papers).unwrap();
     }
 }

@@ -114,6 +114,11 @@ impl NewPapers {
             return Err(wrong(&"a list of names is missing"));
         }
         let lists = PathLists::from_pem(data.lists_pem.as_bytes(), &path).map_err(|error| wrong(&error))?;
+        // A guard would refuse them, and nothing is written that it would.
+        if lists.this_update() > now.plus(TOLERANCE) || lists.next_update() <= now {
+            let (begin, end) = (lists.this_update(), lists.next_update());
+            return Err(wrong(&format_args!("their lists are of {begin} to {end}, and here it is {now}")));
+        }
         // Papers are no way around the feed: a guard would decide by the list alone until that ends.
         if lists.issuing().policy().is_none() && !expected.without_feed {
             let what = "the papers are refused: their lists ask for no feed; start the authority with one, or connect without_feed";
@@ -167,3 +172,47 @@ fn names(files: BTreeMap<String, String>) -> Result<NameLists, String> {
 
 /// The certificates, two lists and names of the largest scope.
 pub(crate) const MAX_PAPERS: usize = 256 << 20;
+/// WIRE 3: clocks may be a little behind.
+const TOLERANCE: i64 = 120;
+
+#[cfg(test)]
+mod tests {
+    use kakunin_authority::authority::{Days, Hours};
+    use serde_json::json;
+
+    use super::*;
+    use crate::place::Place;
+    use crate::tested::{answer, certified, now, with_authority};
+
+    /// C206
+    #[test]
+    fn papers_whose_lists_have_ended_or_are_of_a_time_to_come_are_refused() {
+        with_authority(|folder, authority| {
+            let _ = certified(authority, folder, "billing");
+            let (place, begin) = (Place::open(&folder.join("billing"), now()).unwrap(), now());
+            let papers = authority.renew_elsewhere(place.path().agent(), Days::WEEK, Hours::default(), begin);
+            let mut data = answer(&papers.unwrap());
+            // For an hour, from an hour on.
+            let (from, to) = (begin.plus(3_600), begin.plus(7_200));
+            let _ = authority.publish(Hours::new(1).unwrap(), from).unwrap();
+            data["lists_pem"] = std::fs::read_to_string(folder.join("home/public/lists.pem")).unwrap().into();
+            let (signer, bytes) = (place.signer().unwrap(), json!({ "data": data }).to_string());
+            let expected = Expected {
+                key: signer.public(),
+                root: place.root(),
+                issuer: None,
+                agent: Some(place.agent()),
+                without_feed: true,
+            };
+            let judge = |at| NewPapers::judge(bytes.as_bytes(), &expected, at);
+            for at in [from.plus(-120), to.plus(-1)] {
+                judge(at).unwrap();
+            }
+            for at in [from.plus(-121), to] {
+                let refused = judge(at).unwrap_err();
+                assert_eq!(refused.code, "papers.refused");
+                assert!(refused.text.contains("their lists"), "{refused}");
+            }
+        });
+    }
+}

@@ -1,4 +1,4 @@
-//! An authority on a disk with an agent that is about to move to its next issuing authority, for tests of these rooms.
+//! Authorities on a disk, and an agent that is about to move to the next issuing authority of one, for tests of these rooms.
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,33 @@ use crate::place::Place;
 
 pub(crate) fn now() -> UnixTime {
     SystemClock.wall().to_seconds()
+}
+
+/// An authority without a feed, in `home` of a folder of its own, that signs deltas.
+pub(crate) fn with_authority(test: impl FnOnce(&Path, &mut Authority<'_>)) {
+    let folder = tempfile::tempdir().unwrap();
+    let passphrase = folder.path().join("passphrase");
+    std::fs::write(&passphrase, "correct horse\n").unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&passphrase, private).unwrap();
+    let own = Path::new("/nonexistent");
+    let sources = PassphraseSources { named: Some(&passphrase), own, ask: &|_| Ok(None) };
+    let home = Home::at(&folder.path().join("home"));
+    let (mut authority, _) = Authority::init(&home, sources, now(), Hours::default()).unwrap();
+    authority.sign_deltas();
+    test(folder.path(), &mut authority);
+}
+
+/// An agent of this name, with its directory in `folder`, for a day.
+pub(crate) fn certified(authority: &mut Authority<'_>, folder: &Path, name: &str) -> Who {
+    let scope = DraftScope::parse("actions = [\"pay\"]", &|_| Err(std::io::ErrorKind::NotFound.into()));
+    let agent_name = AgentName::parse(name).unwrap();
+    let agent = authority.create(&agent_name, &scope.unwrap(), AnyAction::Refuse, now()).unwrap().id;
+    let directory = &folder.join(name);
+    let (days, comeback, any) = (Days::DAY, Comeback::Refuse, AnyAction::Refuse);
+    let order = Certify { directory, days, request: None, comeback, any };
+    let _ = authority.certify(&Who::Id(agent), &order, Hours::default(), now()).unwrap();
+    Who::Id(agent)
 }
 
 /// A directory with the papers of before, and the answer that has those of after.

@@ -76,48 +76,17 @@ const TOLERANCE: i64 = 120;
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use kakunin_authority::authority::{AnyAction, Certify, Comeback, Days, FeedMode, Hours, OldIssuing};
-    use kakunin_authority::signer::PassphraseSources;
+    use kakunin_authority::Authority;
+    use kakunin_authority::authority::{Days, FeedMode, Hours, OldIssuing};
     use kakunin_authority::standing::Order;
-    use kakunin_authority::{AgentName, Authority, Home, Who};
     use kakunin_core::home::AgentHome;
-    use kakunin_core::scope::DraftScope;
 
     use super::*;
     use crate::client::{Shared, Slot, Wakes};
     use crate::connect::ConnectOptions;
     use crate::place::Place;
-    use crate::tested::{self, now};
+    use crate::tested::{answer, certified, judged, now, with_authority};
     use crate::transport::Transport;
-
-    /// An authority without a feed, in `home` of a folder of its own, that signs deltas.
-    fn with_authority(test: impl FnOnce(&Path, &mut Authority<'_>)) {
-        let folder = tempfile::tempdir().unwrap();
-        let passphrase = folder.path().join("passphrase");
-        std::fs::write(&passphrase, "correct horse\n").unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&passphrase, private).unwrap();
-        let own = Path::new("/nonexistent");
-        let sources = PassphraseSources { named: Some(&passphrase), own, ask: &|_| Ok(None) };
-        let home = Home::at(&folder.path().join("home"));
-        let (mut authority, _) = Authority::init(&home, sources, now(), Hours::default()).unwrap();
-        authority.sign_deltas();
-        test(folder.path(), &mut authority);
-    }
-
-    /// An agent of this name, with its directory in `folder`, for a day.
-    fn certified(authority: &mut Authority<'_>, folder: &Path, name: &str) -> Who {
-        let scope = DraftScope::parse("actions = [\"pay\"]", &|_| Err(std::io::ErrorKind::NotFound.into()));
-        let agent_name = AgentName::parse(name).unwrap();
-        let agent = authority.create(&agent_name, &scope.unwrap(), AnyAction::Refuse, now()).unwrap().id;
-        let directory = &folder.join(name);
-        let (days, comeback, any) = (Days::DAY, Comeback::Refuse, AnyAction::Refuse);
-        let order = Certify { directory, days, request: None, comeback, any };
-        let _ = authority.certify(&Who::Id(agent), &order, Hours::default(), now()).unwrap();
-        Who::Id(agent)
-    }
 
     #[test]
     fn lists_are_spared_only_where_the_delta_proves_that_nothing_changed_for_the_agent() {
@@ -173,7 +142,7 @@ mod tests {
             let mut follow = Follow::new(&shared, &wakes, &transport, &slot);
             // Renewed in time, by this process or another one; then the first certificate ends.
             let papers = authority.renew_elsewhere(place.path().agent(), Days::WEEK, Hours::default(), now());
-            let new = tested::judged(&tested::answer(&papers.unwrap()), &place);
+            let new = judged(&answer(&papers.unwrap()), &place);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let renewed = runtime.block_on(place.renew(&new)).unwrap();
             assert_eq!(renewed.issuer(), place.issuer());

@@ -1,7 +1,8 @@
 //! What came and is not believed: told once, and kept if it contradicts what the authority said before.
 
-use kakunin_core::feed::Refusal;
+use kakunin_core::feed::{Refusal, UnverifiedItem};
 use kakunin_core::revocation::Contradiction;
+use kakunin_core::time::UnixMillis;
 
 use super::run::Follow;
 use crate::alarm::AlarmKind;
@@ -44,8 +45,7 @@ impl Follow<'_> {
         error: &Contradiction,
         offered: Offered<'_>,
     ) -> Trouble {
-        // What is older was true once, and proves nothing.
-        if matches!(error, Contradiction::Rollback { .. }) {
+        if !proves(error, offered, self.known_since()) {
             return self.refuse(code, error);
         }
         let trouble = Trouble::now(code, error.to_string());
@@ -84,5 +84,58 @@ impl Follow<'_> {
             self.shared.board.alarm(AlarmKind::Contradiction, text);
         }
         trouble
+    }
+
+    /// When the last word was signed that was taken up from the feed.
+    fn known_since(&self) -> Option<UnixMillis> {
+        let last = self.last_item.as_deref().and_then(signed_at);
+        last.max(self.follower.as_ref()?.changes().last().map(|item| item.item().at))
+    }
+}
+
+/// Whether `offered`, which is genuine, proves that its authority says two things. What is older was true once, and proves
+/// nothing: whoever kept it can show it again. `known` is when the last word was signed that was taken up.
+fn proves(error: &Contradiction, offered: Offered<'_>, known: Option<UnixMillis>) -> bool {
+    match (error, offered) {
+        (Contradiction::Rollback { .. }, _) => false,
+        // A feed that went back says so after it was further.
+        (Contradiction::FeedRollback { .. }, Offered::Item(line)) => signed_at(line) > known,
+        _ => true,
+    }
+}
+
+fn signed_at(line: &str) -> Option<UnixMillis> {
+    UnverifiedItem::parse(line).ok().map(|item| item.item().at)
+}
+
+#[cfg(test)]
+mod tests {
+    use kakunin_core::digest::Digest;
+    use kakunin_core::feed::{Content, Item};
+    use kakunin_core::key::{Algorithm, Signer, SoftKey};
+    use kakunin_core::revocation::FeedHead;
+
+    use super::*;
+    use crate::tested::now;
+
+    /// C204
+    #[test]
+    fn a_word_of_the_feed_that_was_kept_and_shown_again_is_no_second_history() {
+        let key = Signer::soft(SoftKey::generate(Algorithm::P256).unwrap().0);
+        let known = now().to_millis();
+        let word = |later: i64| {
+            let at = known.plus_millis(later);
+            let (head, content) = (FeedHead::START, Content::Heartbeat { nonce: None });
+            let item = Item { issuer: Digest::of(b"x"), head, at, due: at.plus_millis(5_000), content };
+            item.sign(&key).unwrap()
+        };
+        let back = Contradiction::FeedRollback { offered: 0, seen: 1 };
+        for (later, expected) in [(-60_000, false), (0, false), (1, true)] {
+            assert_eq!(proves(&back, Offered::Item(&word(later)), Some(known)), expected, "{later}");
+        }
+        // Of lists and of two words under one number both are kept, however old they are.
+        assert!(proves(&back, Offered::Lists(b""), Some(known)));
+        let other = Contradiction::FeedEquivocation { epoch: 1 };
+        assert!(proves(&other, Offered::Item(&word(-60_000)), Some(known)));
     }
 }
