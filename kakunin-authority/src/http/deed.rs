@@ -40,7 +40,8 @@ impl Service {
         T: Send + 'static,
     {
         let (caller, clock, room) = (caller.clone(), Arc::clone(&self.clock), Arc::clone(&self.room));
-        let done = self.orders.give(lane, move |authority: &mut Authority<'_>| {
+        let tenant = caller.tenant().clone();
+        let done = self.orders.give_of(Some(tenant), lane, move |authority: &mut Authority<'_>| {
             let now = clock();
             caller.still_stands(authority.records(), now)?;
             authority.act_for(caller.tenant())?;

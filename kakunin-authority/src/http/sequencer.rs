@@ -5,8 +5,12 @@
 //! revocations. What agents send is kept by parts of a transaction: many parts that wait become one, so that they
 //! share one write to the disk, and of one only so many that a revocation does not wait for long. Certificates that are
 //! asked for go together in the same way (`together`). They, parts and ordinary orders take turns. A full lane refuses at once; nobody waits for a place.
+//!
+//! Tenants share the urgent lane, and none of them can fill it: one that waits in as many places as are left gets no
+//! further one, so that there is always a place for whoever has none.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +57,10 @@ pub(crate) struct Orders {
 
 #[derive(Default)]
 struct Lanes {
-    urgent: VecDeque<Order>,
+    /// With the tenant in whose share of the lane it is.
+    urgent: VecDeque<(Option<TenantId>, Order)>,
+    /// How many of them each tenant has.
+    shares: HashMap<TenantId, usize>,
     ordinary: VecDeque<Order>,
     parts: VecDeque<Part>,
     asks: VecDeque<Waiting>,
@@ -95,7 +102,7 @@ pub(crate) enum Next {
 }
 
 impl Orders {
-    /// Gives an order and waits for its answer. It is carried out also if nobody waits any longer.
+    /// Gives an order of the service itself and waits for its answer. It is carried out also if nobody waits any longer.
     ///
     /// # Errors
     /// [`NoAnswer`] when the lane is full, the service is ending, or the order failed without an answer.
@@ -104,10 +111,24 @@ impl Orders {
         lane: Lane,
         order: impl FnOnce(&mut Authority<'_>) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
+        self.give_of(None, lane, order).await
+    }
+
+    /// The same of a caller: an urgent one takes a place of its tenant's share.
+    ///
+    /// # Errors
+    /// As [`Orders::give`]; the lane is full also when the tenant has its share of it.
+    pub(crate) async fn give_of<T: Send + 'static>(
+        &self,
+        tenant: Option<TenantId>,
+        lane: Lane,
+        order: impl FnOnce(&mut Authority<'_>) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
         let (answer, answered) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let begins = Arc::clone(&begun);
-        self.enter(
+        self.enter_of(
+            tenant,
             lane,
             Box::new(move |authority| {
                 begins.store(true, Ordering::Release);
@@ -180,19 +201,16 @@ impl Orders {
         Ok(())
     }
 
-    fn enter(&self, lane: Lane, order: Order) -> Result<(), NoAnswer> {
+    fn enter_of(&self, tenant: Option<TenantId>, lane: Lane, order: Order) -> Result<(), NoAnswer> {
         let mut lanes = self.lanes();
         if lanes.closed {
             return Err(NoAnswer::Ending);
         }
-        let (queue, room) = match lane {
-            Lane::Urgent => (&mut lanes.urgent, URGENT_ROOM),
-            Lane::Ordinary => (&mut lanes.ordinary, ORDINARY_ROOM),
-        };
-        if queue.len() >= room {
-            return Err(NoAnswer::Full);
+        match lane {
+            Lane::Urgent => lanes.enter_urgent(tenant, order)?,
+            Lane::Ordinary if lanes.ordinary.len() >= ORDINARY_ROOM => return Err(NoAnswer::Full),
+            Lane::Ordinary => lanes.ordinary.push_back(order),
         }
-        queue.push_back(order);
         self.more.notify_one();
         Ok(())
     }
@@ -202,7 +220,7 @@ impl Orders {
     pub(crate) fn next(&self, wake: Instant) -> Next {
         let mut lanes = self.lanes();
         loop {
-            if let Some(order) = lanes.urgent.pop_front() {
+            if let Some(order) = lanes.next_urgent() {
                 return Next::Order(order);
             }
             let left = wake.saturating_duration_since(Instant::now());
@@ -222,7 +240,7 @@ impl Orders {
 
     /// The next urgent order, if one waits.
     pub(crate) fn urgent(&self) -> Option<Order> {
-        self.lanes().urgent.pop_front()
+        self.lanes().next_urgent()
     }
 
     /// Drops whatever waits, when nobody is there any more to carry it out: whoever waits for an answer is told, and
@@ -231,6 +249,7 @@ impl Orders {
         self.close();
         let left = {
             let mut lanes = self.lanes();
+            lanes.shares.clear();
             let Lanes { urgent, ordinary, parts, asks, .. } = &mut *lanes;
             (take(urgent), take(ordinary), take(parts), take(asks))
         };
@@ -257,6 +276,32 @@ impl Orders {
 }
 
 impl Lanes {
+    fn enter_urgent(&mut self, tenant: Option<TenantId>, order: Order) -> Result<(), NoAnswer> {
+        let left = URGENT_ROOM.saturating_sub(self.urgent.len());
+        let has = tenant.as_ref().and_then(|tenant| self.shares.get(tenant)).copied().unwrap_or(0);
+        if has >= left {
+            return Err(NoAnswer::Full);
+        }
+        if let Some(tenant) = &tenant {
+            *self.shares.entry(tenant.clone()).or_insert(0) += 1;
+        }
+        self.urgent.push_back((tenant, order));
+        Ok(())
+    }
+
+    fn next_urgent(&mut self) -> Option<Order> {
+        let (tenant, order) = self.urgent.pop_front()?;
+        if let Some(tenant) = tenant
+            && let Entry::Occupied(mut share) = self.shares.entry(tenant)
+        {
+            *share.get_mut() -= 1;
+            if *share.get() == 0 {
+                share.remove();
+            }
+        }
+        Some(order)
+    }
+
     /// The next of what is not urgent.
     fn next(&mut self) -> Option<Next> {
         for _ in 0..3 {
@@ -372,6 +417,12 @@ mod tests {
         Box::new(|_| Box::new(|| ()))
     }
 
+    impl Orders {
+        fn enter(&self, lane: Lane, order: Order) -> Result<(), NoAnswer> {
+            self.enter_of(None, lane, order)
+        }
+    }
+
     fn later() -> Instant {
         Instant::now() + std::time::Duration::from_secs(3600)
     }
@@ -393,6 +444,31 @@ mod tests {
         }
         assert!(matches!(orders.next(later()), Next::Order(_)));
         assert_eq!(orders.waiting(), (0, ORDINARY_ROOM - 1, 0, 0));
+    }
+
+    #[test]
+    fn no_tenant_fills_the_lane_of_what_is_urgent() {
+        let orders = Orders::default();
+        let [first, second, third] = ["one", "two", "three"].map(|name| TenantId::parse(name).unwrap());
+        let enter = |tenant: &TenantId| orders.enter_of(Some(tenant.clone()), Lane::Urgent, nothing());
+        let fill = |tenant: &TenantId| (0..=URGENT_ROOM).take_while(|_| enter(tenant).is_ok()).count();
+        assert_eq!(fill(&first), URGENT_ROOM / 2);
+        // It alone is told to come again, and nobody has what the others had.
+        assert_eq!((enter(&first), enter(&second)), (Err(NoAnswer::Full), Ok(())));
+        assert_eq!(fill(&second), URGENT_ROOM / 4 - 1);
+        assert_eq!(fill(&third), URGENT_ROOM / 8);
+        assert_eq!([&first, &second, &third].map(enter), [Err(NoAnswer::Full); 3]);
+        // Places come back one by one: what the first had goes first.
+        for _ in 0..URGENT_ROOM / 2 {
+            assert!(orders.urgent().is_some());
+        }
+        assert!(!orders.lanes().shares.contains_key(&first));
+        assert_eq!(enter(&first), Ok(()));
+        while orders.urgent().is_some() {}
+        assert!(orders.lanes().shares.is_empty());
+        assert_eq!(fill(&first), URGENT_ROOM / 2);
+        orders.abandon();
+        assert!(orders.lanes().shares.is_empty());
     }
 
     fn part(rows: usize) -> Part {
