@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -132,7 +132,7 @@ async fn carried_out(
             .orders
             .give(Lane::Ordinary, move |authority| authority.store.begin_request(&tenant, &kept, hash, now))
     };
-    let request = Request::from_parts(parts, Body::from(body));
+    let request = Request::from_parts(parts, Body::from(body.clone()));
     let (response, replayed) = match begun.await?? {
         Begun::New => (next.run(request).await, false),
         Begun::Answered(answer) => return replay(service, &caller, reader, makes, &answer).await,
@@ -140,7 +140,7 @@ async fn carried_out(
             let text = "this `idempotency-key` came with another request before; take a new one for each";
             return Err(Refusal::new(StatusCode::CONFLICT, "idempotency.reused", text));
         }
-        Begun::Unfinished => match left_over(service, &caller, reader, makes, key).await? {
+        Begun::Unfinished => match left_over(service, &caller, reader, (makes, &body), key).await? {
             Some(response) => (response, true),
             None => (next.run(request).await, false),
         },
@@ -243,7 +243,7 @@ async fn left_over(
     service: &Arc<Service>,
     caller: &Caller,
     reader: Reader,
-    makes: Makes,
+    (makes, body): (Makes, &Bytes),
     key: &str,
 ) -> Result<Option<Response>, Refusal> {
     let (tenant, actor) = (caller.tenant().clone(), caller.actor());
@@ -263,13 +263,12 @@ async fn left_over(
         (outcome, makes) => {
             let made = match makes {
                 Makes::Agent => route::agents::made(service, caller, entry, reader).await?,
-                Makes::Certificate | Makes::Secret => route::certify::made(service, caller, entry).await?,
+                Makes::Certificate | Makes::Secret => {
+                    route::certify::made(service, caller, entry, body).await?
+                }
             };
-            match (made, outcome) {
-                (Made::This(response), _) => Ok(Some(response)),
-                (Made::Nothing, None) => Ok(None),
-                _ => Err(unknown(&by(entry))),
-            }
+            let outcome = outcome.as_ref().map(|(outcome, _)| outcome);
+            answer_of(made, outcome).ok_or_else(|| unknown(&by(entry)))
         }
     }
 }
@@ -282,6 +281,16 @@ pub(crate) enum Made {
     Nothing,
     /// Nobody can tell.
     Unsure,
+}
+
+/// What is answered to whoever asks again: what was made, or that it may be done now (`Some(None)`). `None`: nobody can
+/// tell. An order that failed made nothing that could be answered as done, whatever is found.
+fn answer_of(made: Made, outcome: Option<&Outcome>) -> Option<Option<Response>> {
+    match (made, outcome) {
+        (Made::This(response), None | Some(Outcome::Done)) => Some(Some(response)),
+        (Made::Nothing, None) => Some(None),
+        _ => None,
+    }
 }
 
 fn by(entry: &AuditEntry) -> String {
@@ -308,3 +317,27 @@ const LOOKED: u32 = 1000;
 /// As for every body of these routes.
 const MOST: usize = 64 * 1024;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_never_answered_as_done() {
+        let this = || Made::This(Response::new(Body::empty()));
+        let failed = Outcome::Failed("the disk".into());
+        let refused = Outcome::Refused("agent.standing".into());
+        let says = |made, outcome: Option<&Outcome>| answer_of(made, outcome).map(|answer| answer.is_some());
+        for done in [None, Some(&Outcome::Done)] {
+            assert_eq!(says(this(), done), Some(true));
+        }
+        for not in [&failed, &refused] {
+            assert_eq!(says(this(), Some(not)), None);
+        }
+        assert_eq!(says(Made::Nothing, None), Some(false));
+        for outcome in [&Outcome::Done, &failed, &refused] {
+            assert_eq!(says(Made::Nothing, Some(outcome)), None);
+        }
+        assert_eq!(says(Made::Unsure, None), None);
+    }
+}

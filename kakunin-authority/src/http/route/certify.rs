@@ -164,23 +164,47 @@ fn shown(
     Ok(data_with(StatusCode::CREATED, &row))
 }
 
-/// The certificate that an order issued whose answer was lost: the only one since then.
+/// The certificate that an order issued whose answer was lost: the only one since then by the key that was asked for.
 ///
 /// # Errors
 /// [`Refusal`] when the records cannot be read.
-pub(crate) async fn made(service: &Service, caller: &Caller, entry: &AuditEntry) -> Result<Made, Refusal> {
+pub(crate) async fn made(
+    service: &Service,
+    caller: &Caller,
+    entry: &AuditEntry,
+    body: &Bytes,
+) -> Result<Made, Refusal> {
+    let asked = match Members::read(body)?.text(&["csr"], MAX_REQUEST)? {
+        Some(pem) => Some(read_request(pem.as_bytes())?.key_id()),
+        None => None,
+    };
     let (_, certificates) = seen(service, caller, &entry.record.subject).await?;
     let begun = entry.record.at.plus(-BACKDATE);
-    let since = |known: &&CertificateRecord| known.der.is_some() && known.validity.not_before >= begun;
-    let mut issued = certificates.iter().filter(since);
-    Ok(match (issued.next(), issued.next()) {
-        (None, _) => Made::Nothing,
-        (Some(one), None) => {
-            let number = service.published_of(caller.tenant())?.list().number;
-            Made::This(shown(service, caller, one, number)?)
+    let since = certificates.iter().filter(|known| known.validity.not_before >= begun);
+    let one = match asked {
+        // Others may have been certified for other keys meanwhile: they are nobody's answer here.
+        Some(key) => {
+            let mut own = since.filter(|known| known.key == key && known.der.is_some());
+            match (own.next(), own.next()) {
+                (None, _) => return Ok(Made::Nothing),
+                (Some(one), None) => one,
+                _ => return Ok(Made::Unsure),
+            }
         }
-        _ => Made::Unsure,
-    })
+        // Which key it was is not known, so any further one may be it, also one that was not signed.
+        None => {
+            let mut all = since;
+            match (all.next(), all.next()) {
+                (None, _) => return Ok(Made::Nothing),
+                (Some(one), None) if one.der.is_none() => return Ok(Made::Nothing),
+                // By a key that was brought: somebody else's.
+                (Some(one), None) if service.held_signer(one.key).await?.is_some() => one,
+                _ => return Ok(Made::Unsure),
+            }
+        }
+    };
+    let number = service.published_of(caller.tenant())?.list().number;
+    Ok(Made::This(shown(service, caller, one, number)?))
 }
 
 /// Standing belongs to the agent: whoever revokes one certificate revokes all of it.

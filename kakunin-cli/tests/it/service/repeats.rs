@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use kakunin_authority::access::TenantId;
 use kakunin_authority::store::{Begun, Place};
+use kakunin_core::certificate::request_pem;
 use kakunin_core::digest::Digest;
+use kakunin_core::key::Signer;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::office::Office;
+use super::robot::new_key;
 use super::web::{Reply, Request};
 use crate::desk::Desk;
 
@@ -239,6 +242,52 @@ fn what_a_crash_left_in_between_is_found_and_not_done_twice() {
     assert_eq!(code(&office.once("c", key)), (409, Some("idempotency.secret".into())));
     assert_eq!(code(&office.once("d", other)), (409, Some("idempotency.unfinished".into())));
     assert_eq!(office.get_as_owner("/v1/keys").json()["data"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn whoever_asks_again_for_a_certificate_never_gets_one_for_the_key_of_another() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let owner = office.owner().to_owned();
+    assert_eq!(office.once("a", create("billing")).status, 201);
+    let by_key = |key: &Signer| {
+        let csr = request_pem(key).unwrap();
+        Request::post("/v1/agents/billing/certify", &json!({ "csr": csr }))
+    };
+    let serial = |reply: &Reply| {
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json().pointer("/data/serial_number").and_then(Value::as_str).unwrap().to_owned()
+    };
+    let (ours, theirs) = (by_key(&new_key()), by_key(&new_key()));
+    let brought = serial(&office.once("brought", ours.clone()));
+    let made = serial(&office.once("made", certify("billing")));
+    // Since then somebody else had the agent certified for a key of their own.
+    let foreign = serial(&office.send(&theirs.bearer(&owner)));
+    office.kill();
+    let records = || Connection::open(desk.path(".kakunin/store.sqlite")).unwrap();
+    let forget = "UPDATE requests SET status = NULL, body = NULL";
+    records().execute_batch(forget).unwrap();
+    let office = again(&desk, &owner);
+    // Its own key tells it apart from all others; which of them a key was made for, nobody can tell.
+    assert_eq!(serial(&office.once("brought", ours.clone())), brought);
+    let unsure = (409, Some("idempotency.unfinished".to_owned()));
+    assert_eq!(code(&office.once("made", certify("billing"))), unsure);
+    office.kill();
+    // As if neither had been issued, though the log says so: what is left is somebody else's, and nobody's answer.
+    let records = records();
+    records.execute_batch(forget).unwrap();
+    without_guards(&records, "certificates", |records| {
+        let earlier = "UPDATE certificates SET not_before = not_before - 3600 WHERE der IS NOT NULL
+                       AND number < (SELECT max(number) FROM certificates)";
+        assert_eq!(records.execute(earlier, []).unwrap(), 2);
+    });
+    drop(records);
+    let office = again(&desk, &owner);
+    for (key, request) in [("brought", ours), ("made", certify("billing"))] {
+        let reply = office.once(key, request);
+        assert_eq!(code(&reply), unsure, "{}", reply.text());
+        assert!(![&brought, &made, &foreign].iter().any(|serial| reply.text().contains(serial.as_str())));
+    }
 }
 
 #[test]
