@@ -110,6 +110,14 @@ pub enum AuthorityError {
         /// How many seconds that is away.
         left: u64,
     },
+    /// Feed keys that were replaced a moment ago.
+    #[error(
+        "the keys of the feeds were replaced less than a minute ago; those of now can be replaced in {left} s"
+    )]
+    FeedReplaced {
+        /// In how many seconds they can be replaced again.
+        left: u64,
+    },
     /// A certificate request that proves nothing.
     #[error("the certificate request cannot be used: {0}")]
     Request(&'static str),
@@ -248,6 +256,7 @@ impl AuthorityError {
                 | Self::NowhereToRenew { .. }
                 | Self::NothingLost
                 | Self::RenewedEnough { .. }
+                | Self::FeedReplaced { .. }
                 | Self::Request(_)
                 | Self::UnknownHook { .. }
                 | Self::TooManyHooks { .. }

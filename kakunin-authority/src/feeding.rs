@@ -57,6 +57,8 @@ struct LiveFeed {
     issuer: Digest,
     key: Option<Arc<FeedKey>>,
     head: FeedHead,
+    /// When its key was last taken out of use by an order.
+    replaced: Option<UnixTime>,
     /// The last change that is recorded, also if it is not signed yet.
     owed: u64,
     /// Kept, and not yet taken by whoever sends it.
@@ -69,6 +71,7 @@ impl LiveFeed {
         Self {
             issuer,
             key: None,
+            replaced: None,
             head,
             owed: head.epoch(),
             #[cfg(feature = "http")]
@@ -176,7 +179,8 @@ impl Authority<'_> {
     /// many they were.
     ///
     /// # Errors
-    /// [`AuthorityError`] when a key does not open, or nothing can be recorded or published; the same order given again
+    /// [`AuthorityError::FeedReplaced`] when that was done within the last minute and the keys of after it sign: each time
+    /// costs a key, a list, and a line on every later list for a day. Otherwise when a key does not open, or nothing can be recorded or published; the same order given again
     /// publishes what was recorded.
     pub fn replace_feed_keys(
         &mut self,
@@ -184,6 +188,12 @@ impl Authority<'_> {
         now: UnixTime,
     ) -> Result<(Publication, usize), AuthorityError> {
         let live = self.live(now)?;
+        // Where no key signs yet, the last order is not told, and the same given again costs nothing.
+        let signs = |live: &LiveFeed| live.key.as_ref().and(live.replaced);
+        let last = live.iter().filter_map(|id| self.feeds.live.get(id).and_then(signs)).max();
+        if let Some(left) = last.and_then(|last| too_soon(last, now)) {
+            return Err(AuthorityError::FeedReplaced { left });
+        }
         // What is recorded must also be signed.
         for id in &live {
             self.keys.signer(*id)?;
@@ -196,9 +206,10 @@ impl Authority<'_> {
             self.take_up(&changes);
             if let Some(live) = self.feeds.live.get_mut(&id) {
                 live.key = None;
+                live.replaced = Some(now);
             }
         }
-        Ok((self.publish(hours, now)?, revoked))
+        Ok((self.publish_with_others(hours, now)?, revoked))
     }
 
     /// Signs what changed and is not told yet, and says what the next list of `id` has to say about the feed.
@@ -320,6 +331,12 @@ impl Authority<'_> {
     }
 }
 
+/// How many seconds it is until keys may be replaced again. By a clock that went back nobody can tell, so they may.
+fn too_soon(last: UnixTime, now: UnixTime) -> Option<u64> {
+    let left = (now >= last).then(|| last.plus(REPLACED).seconds().saturating_sub(now.seconds()))?;
+    u64::try_from(left).ok().filter(|left| *left > 0)
+}
+
 /// Signed changes that were kept this moment.
 #[cfg(feature = "http")]
 fn kept_now(signed: Vec<SignedChange>) -> impl Iterator<Item = Kept> {
@@ -350,5 +367,7 @@ impl From<FeedKeyError> for AuthorityError {
 
 /// WIRE 3: for so many seconds a signed word of the feed counts.
 const MAX_AGE: u32 = 60;
+/// So many seconds lie between two orders that replace the keys of a tenant's feeds.
+const REPLACED: i64 = 60;
 /// Changes that wait are signed in pieces of this size, each one write to the disk.
 const TOGETHER: usize = 512;

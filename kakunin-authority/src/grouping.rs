@@ -213,6 +213,45 @@ mod tests {
     }
 
     #[test]
+    fn feed_keys_are_replaced_with_the_orders_that_wait_beside_it_and_once_a_minute() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = PassphraseSources { named: None, own: &own, ask: &ask };
+        let mut authority = Authority::init(&home, sources, now, Hours::default()).unwrap().0;
+        authority.set_feed(FeedMode::On);
+        let before = authority.publish(Hours::default(), now).unwrap();
+        authority.renew_feed_keys(now).unwrap();
+        let replace = |authority: &mut Authority<'_>, after: i64| {
+            authority.replace_feed_keys(Hours::default(), now.plus(after))
+        };
+        authority.begin_group();
+        // Also the first moment of a key: it is never too early for the first order.
+        let (first, revoked) = replace(&mut authority, 0).unwrap();
+        let (second, none) = replace(&mut authority, 0).unwrap();
+        assert_eq!((revoked, none), (1, 0), "what is not told yet is told once");
+        assert_eq!((authority.asking(), authority.published().unwrap().list().number), (2, before.number));
+        assert!(authority.end_group().is_empty());
+        let number = authority.published().unwrap().list().number;
+        assert_eq!((first.number, second.number, number), (before.number + 1, before.number + 1, number));
+        assert_eq!(first.feeds[0].epoch, 1);
+        let issuer = authority.current().unwrap().id;
+        for after in [0, 1, 59] {
+            let refused = replace(&mut authority, after).unwrap_err();
+            let AuthorityError::FeedReplaced { left } = refused else { panic!("{refused:?}") };
+            assert_eq!(i64::try_from(left).unwrap(), 60 - after);
+            assert!(refused.is_refusal());
+        }
+        assert_eq!(authority.store.feed_position(issuer).unwrap().epoch, 1);
+        assert_eq!(authority.published().unwrap().list().number, number);
+        assert_eq!(replace(&mut authority, 60).unwrap().1, 1);
+        assert_eq!(authority.store.feed_position(issuer).unwrap().epoch, 2);
+    }
+
+    #[test]
     fn what_cannot_be_published_for_one_tenant_fails_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let ask = |_: &str| Err(std::io::Error::other("nobody"));

@@ -133,6 +133,10 @@ impl From<AuthorityError> for Refusal {
                 retry_after: Some(*left),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "renewal.enough", error.to_string())
             },
+            AuthorityError::FeedReplaced { left } => Self {
+                retry_after: Some(*left),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "feed.replaced", error.to_string())
+            },
             AuthorityError::ClockBehind { .. } => Self::unavailable(
                 "clock.untrusted",
                 "the authority's clock is behind its last list, so it signs no certificate and no list; who was suspended or revoked is told by the feed, and the lists follow; set the clock",

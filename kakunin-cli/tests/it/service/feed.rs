@@ -244,10 +244,23 @@ fn a_feed_key_that_may_be_stolen_is_out_of_use_at_once() {
     let log = office.get_as_owner("/v1/audit-log?event_type=feed.rotate").json();
     assert!(log.to_string().contains("a core dump was copied"), "{log}");
 
+    // One that starts anew has another key, and what went before keeps nobody from replacing it.
+    let owner = office.owner().to_owned();
+    office.end();
+    let office = Office::open(&desk);
     let mut command = desk.command(&["rotate", "--feed", "--url", office.url(), "--json"]);
-    let output = command.env("KAKUNIN_TOKEN", office.owner()).output().unwrap();
+    let output = command.env("KAKUNIN_TOKEN", &owner).output().unwrap();
     assert!(output.status.success(), "{}", crate::desk::texts(&output).1);
-    assert!(crate::desk::texts(&output).0.contains("\"revoked\":1"), "{}", crate::desk::texts(&output).0);
+    assert!(crate::desk::texts(&output).0.contains("\"revoked\":2"), "{}", crate::desk::texts(&output).0);
+    // Not again and again, which would only make every list longer: of orders that follow one another some come too soon.
+    let rotate =
+        || desk.command(&["rotate", "--feed", "--url", office.url()]).env("KAKUNIN_TOKEN", &owner).output();
+    let refused = (0..20).map(|_| rotate().unwrap()).find(|output| !output.status.success()).unwrap();
+    assert!(crate::desk::texts(&refused).1.contains("less than a minute ago"), "{refused:?}");
+    let again = || office.send(&super::web::Request::post("/v1/feed/rotate", &json!({})).bearer(&owner));
+    let again = (0..20).map(|_| again()).find(|reply| reply.status != 200).unwrap();
+    assert_eq!((again.status, again.json()["code"].clone()), (429, json!("feed.replaced")));
+    assert!((1..=60).contains(&again.header("retry-after").parse::<u64>().unwrap()), "{}", again.text());
     let refused =
         desk.command(&["rotate", "--url", office.url()]).env("KAKUNIN_TOKEN", "x").output().unwrap();
     assert_eq!(refused.status.code(), Some(64));
