@@ -84,18 +84,11 @@ pub struct KeyOrder {
     pub expires: Option<UnixTime>,
 }
 
-impl Authority<'_> {
-    /// Makes an API key and records it. Its secret is in the answer and nowhere else.
-    ///
-    /// # Errors
-    /// [`AuthorityError`] when there is no randomness or it cannot be recorded.
-    pub fn make_key(
-        &mut self,
-        order: &KeyOrder,
-        now: UnixTime,
-    ) -> Result<(ApiKeyRecord, ApiKey), AuthorityError> {
+impl KeyOrder {
+    /// A key as it is ordered, with its record; nothing of it is recorded yet.
+    pub(crate) fn new_key(&self, now: UnixTime) -> Result<(ApiKeyRecord, ApiKey), AuthorityError> {
         let key = ApiKey::generate()?;
-        let KeyOrder { role, tenant, agents, label, expires } = order.clone();
+        let Self { role, tenant, agents, label, expires } = self.clone();
         let (prefix, secret) = (key.prefix.clone(), key.digest());
         let record = ApiKeyRecord {
             prefix,
@@ -108,6 +101,21 @@ impl Authority<'_> {
             expires,
             revoked: None,
         };
+        Ok((record, key))
+    }
+}
+
+impl Authority<'_> {
+    /// Makes an API key and records it. Its secret is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when there is no randomness or it cannot be recorded.
+    pub fn make_key(
+        &mut self,
+        order: &KeyOrder,
+        now: UnixTime,
+    ) -> Result<(ApiKeyRecord, ApiKey), AuthorityError> {
+        let (record, key) = order.new_key(now)?;
         self.store.add_key(&record)?;
         Ok((record, key))
     }

@@ -164,7 +164,8 @@ impl Authority<'_> {
         done
     }
 
-    fn renew_own_feed_keys(&mut self, now: UnixTime) -> Result<(), AuthorityError> {
+    /// The same for the tenant in whose name it acts.
+    pub(crate) fn renew_own_feed_keys(&mut self, now: UnixTime) -> Result<(), AuthorityError> {
         if self.feed_mode()? == FeedMode::Off {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use kakunin_core::time::UnixTime;
 use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, Hours, Issuing};
 use crate::publish::Publication;
-use crate::store::IssuerId;
+use crate::store::{IssuerId, Store, StoreError};
 
 /// A tenant that was just made.
 #[derive(Debug)]
@@ -71,6 +71,23 @@ impl Authority<'_> {
         hours: Hours,
         now: UnixTime,
     ) -> Result<Founded, AuthorityError> {
+        let (issuing, ()) = self.found(tenant, now, |_| Ok(()))?;
+        let publication = self.first_lists(tenant, hours, now)?;
+        // It is made. Whoever serves its feed asks for the key again, and says what is wrong.
+        let _ = self.first_feed_key(tenant, now);
+        Ok(Founded { tenant: tenant.clone(), issuing, publication })
+    }
+
+    /// Records a tenant with its issuing authority, and in the same transaction what `with` records: all or nothing.
+    ///
+    /// # Errors
+    /// As [`Authority::create_tenant`]; after it nothing is published yet.
+    pub(crate) fn found<T>(
+        &mut self,
+        tenant: &TenantId,
+        now: UnixTime,
+        mut with: impl FnMut(&mut dyn Store) -> Result<T, StoreError>,
+    ) -> Result<(CaCertificate, T), AuthorityError> {
         if self.store.tenant_since(tenant)?.is_some() {
             return Err(AuthorityError::TenantTaken { tenant: tenant.clone() });
         }
@@ -79,18 +96,41 @@ impl Authority<'_> {
         }
         let (record, certificate, key) = self.next_issuing(tenant, now)?;
         self.keys.close_root();
-        let id = record.id;
-        // Both or none: a tenant without an issuing authority could do nothing.
+        let (id, mut recorded) = (record.id, None);
+        // A tenant without an issuing authority could do nothing.
         self.store.batch(&mut |store| {
             store.add_tenant(tenant, now)?;
-            store.add_issuers(std::slice::from_ref(&record))
+            store.add_issuers(std::slice::from_ref(&record))?;
+            recorded = Some(with(store)?);
+            Ok(())
         })?;
         self.keys.open.insert(id, key);
         let issuing = certificate.clone();
         self.issuing.push(Issuing { id, tenant: tenant.clone(), certificate, revoked: false });
-        let publication = self.in_name_of(tenant, |authority| authority.publish(hours, now))?;
-        self.renew_feed_keys(now)?;
-        Ok(Founded { tenant: tenant.clone(), issuing, publication })
+        let recorded = recorded.ok_or(StoreError::BatchLost)?;
+        Ok((issuing, recorded))
+    }
+
+    /// Publishes the first lists of a tenant; what fails is owed.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when a key does not open, or nothing can be written.
+    pub(crate) fn first_lists(
+        &mut self,
+        tenant: &TenantId,
+        hours: Hours,
+        now: UnixTime,
+    ) -> Result<Publication, AuthorityError> {
+        self.group.owe(tenant);
+        self.in_name_of(tenant, |authority| authority.publish(hours, now))
+    }
+
+    /// Makes the first key of a tenant's feed, and of no other: what is wrong there is none of its business.
+    ///
+    /// # Errors
+    /// As [`Authority::renew_feed_keys`].
+    pub(crate) fn first_feed_key(&mut self, tenant: &TenantId, now: UnixTime) -> Result<(), AuthorityError> {
+        self.in_name_of(tenant, |authority| authority.renew_own_feed_keys(now))
     }
 
     /// Publishes for every tenant, and answers what it published for the one in whose name it acts.
@@ -118,6 +158,36 @@ mod tests {
     use crate::authority::FeedMode;
     use crate::home::Home;
     use crate::signer::PassphraseSources;
+
+    #[test]
+    fn a_tenant_is_made_whatever_is_wrong_with_the_feed_of_another_and_never_without_what_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |_: &str| Err(std::io::Error::other("nobody"));
+        let own = folder.path().join("passphrase");
+        std::fs::write(&own, "correct horse\n").unwrap();
+        rustix::fs::chmod(&own, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let (home, now) = (Home::at(&folder.path().join("home")), UnixTime::from_seconds(1_800_000_000));
+        let sources = || PassphraseSources { named: None, own: &own, ask: &ask };
+        let [first, second, third] = ["one", "two", "three"].map(|name| TenantId::parse(name).unwrap());
+        let mut authority = Authority::init(&home, sources(), now, Hours::default()).unwrap().0;
+        let _ = authority.create_tenant(&first, Hours::default(), now).unwrap();
+        let broken = authority.issuing[1].id;
+        drop(authority);
+        let mut authority = Authority::open(&home, sources()).unwrap();
+        authority.set_feed(FeedMode::On);
+        std::fs::remove_file(home.issuing_key(broken)).unwrap();
+        assert!(authority.renew_feed_keys(now).is_err());
+        let _ = authority.create_tenant(&second, Hours::default(), now).unwrap();
+        let id = authority.issuing[2].id;
+        assert!(authority.take_feed_news().iter().any(|feed| feed.id == id), "its own feed has a key");
+        // Its owner's key belongs to it: without the one the other is not made either.
+        let lost: Result<(CaCertificate, ()), _> =
+            authority.found(&third, now, |_| Err(StoreError::BatchLost));
+        assert!(lost.is_err());
+        assert_eq!(authority.records().tenant_since(&third).unwrap(), None);
+        assert_eq!((authority.tenants().len(), authority.issuing.len()), (3, 3));
+        let _ = authority.create_tenant(&third, Hours::default(), now).unwrap();
+    }
 
     #[test]
     fn a_feed_whose_key_cannot_be_made_keeps_no_other_tenant_without_one() {

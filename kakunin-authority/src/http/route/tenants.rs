@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
+use kakunin_core::certificate::Decoded;
 use serde_json::{Value, json};
 
 use crate::access::{Role, TenantId};
@@ -21,7 +22,7 @@ use crate::http::once::Makes;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
-use crate::publish::Published;
+use crate::publish::{Published, to_pem};
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "Every tenant with its issuing authority, for owners of the tenant `default`";
@@ -49,7 +50,8 @@ async fn list(State(service): State<Arc<Service>>, caller: Caller) -> Result<Res
         let published = service.shown.newest(&tenant)?;
         // The first one was there before anybody counted.
         let created = created.filter(|_| tenant != TenantId::default()).map(|at| at.to_string());
-        Some(row(&tenant, created, &published))
+        let chain = [published.issuing_pem(), published.root_pem()].concat();
+        Some(row(&tenant, created, published.issuing().decoded(), chain, Some(&published)))
     });
     Ok(data(&rows.collect()))
 }
@@ -61,25 +63,38 @@ async fn make(State(service): State<Arc<Service>>, caller: Caller, body: Bytes) 
     members.end()?;
     let wrong = "`name` has to be 1 to 63 lower-case letters, digits and hyphens, and begins with no hyphen";
     let tenant = name.as_deref().and_then(TenantId::parse).ok_or_else(|| Refusal::invalid(wrong))?;
-    let (hours, named) = (service.hours, tenant.clone());
+    let (hours, subject) = (service.hours, tenant.to_string());
     let look = move |_: &Authority<'_>| {
-        let (subject, text) = (named.to_string(), String::new());
+        let text = String::new();
         Ok((Intent { what: "tenant.create", subject, before: None, after: None, text }, ()))
     };
+    let named = tenant.clone();
+    let noting = Arc::clone(&service);
     let made = service.carry_out(&caller, Lane::Ordinary, look, move |authority, (), _, now| {
-        let founded = authority.create_tenant(&tenant, hours, now)?;
         let order = KeyOrder {
             role: Role::Owner,
-            tenant,
+            tenant: tenant.clone(),
             agents: None,
             label: "made with the tenant".to_owned(),
             expires: None,
         };
-        Ok((founded, authority.make_key(&order, now)?.1, now))
+        let (record, key) = order.new_key(now)?;
+        let (issuing, ()) = authority.found(&tenant, now, |store| store.add_key(&record))?;
+        // It is made, and this answer alone has the key of its owner: lists that are late are published as soon as possible.
+        if let Err(error) = authority.first_lists(&tenant, hours, now) {
+            noting.note("tenant.not_published", &error);
+        }
+        if let Err(error) = authority.first_feed_key(&tenant, now) {
+            noting.note("feed.key_not_renewed", &error);
+        }
+        Ok((issuing, authority.root().clone(), key, now))
     });
-    let (founded, key, now) = made.await?;
-    let published = service.published_of(&founded.tenant)?;
-    let mut shown = row(&founded.tenant, Some(now.to_string()), &published);
+    let (issuing, root, key, now) = made.await?;
+    let chain =
+        [to_pem("CERTIFICATE", issuing.decoded().der())?, to_pem("CERTIFICATE", root.decoded().der())?];
+    let published = service.shown.newest(&named);
+    let mut shown =
+        row(&named, Some(now.to_string()), issuing.decoded(), chain.concat(), published.as_deref());
     if let Some(members) = shown.as_object_mut() {
         members.insert("owner_key".into(), Value::String(key.to_text().to_string()));
     }
@@ -95,9 +110,14 @@ fn operator(caller: &Caller) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::FORBIDDEN, "access.operator", text))
 }
 
-fn row(tenant: &TenantId, created: Option<String>, published: &Published) -> Value {
-    let issuing = published.issuing().decoded();
-    let chain = [published.issuing_pem(), published.root_pem()].concat();
+/// `published`: nothing of a tenant whose first lists are late.
+fn row(
+    tenant: &TenantId,
+    created: Option<String>,
+    issuing: &Decoded,
+    chain: String,
+    published: Option<&Published>,
+) -> Value {
     json!({
         "id": tenant.as_str(),
         "created_at": created,
@@ -105,8 +125,8 @@ fn row(tenant: &TenantId, created: Option<String>, published: &Published) -> Val
         "issuer_subject": issuing.subject_text(),
         "issuer_expires_at": issuing.validity().not_after.to_string(),
         "chain_pem": chain,
-        "list_number": published.list().number,
-        "next_update": published.next_update().to_string(),
+        "list_number": published.map(|published| published.list().number),
+        "next_update": published.map(|published| published.next_update().to_string()),
     })
 }
 

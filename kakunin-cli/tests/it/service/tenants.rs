@@ -255,6 +255,34 @@ fn only_an_owner_of_the_first_tenant_makes_tenants() {
 }
 
 #[test]
+fn a_tenant_whose_first_lists_are_late_has_an_owner_and_its_lists_later() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    // Where its folder would be there is something else.
+    let folder = desk.path(".kakunin/public/tenants");
+    fs::write(&folder, "").unwrap();
+    let made = office.post("/v1/tenants", &json!({ "name": "acme" }));
+    assert_eq!(made.status, 201, "{}", made.text());
+    let made = made.json()["data"].clone();
+    assert_eq!((&made["id"], &made["list_number"]), (&json!("acme"), &Value::Null));
+    assert_eq!(text(&made, "chain_pem").matches("BEGIN CERTIFICATE").count(), 2);
+    // It is there, and belongs to somebody.
+    let taken = office.post("/v1/tenants", &json!({ "name": "acme" }));
+    assert_eq!(taken.json()["code"], "tenant.taken");
+    fs::remove_file(&folder).unwrap();
+    // The service tries again by itself.
+    let start = std::time::Instant::now();
+    while office.get("/v1/crl?tenant=acme").status != 200 {
+        assert!(start.elapsed() < std::time::Duration::from_secs(120), "it stays without");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let keys = office.send(&Request::get("/v1/keys").bearer(text(&made, "owner_key")));
+    assert_eq!(keys.status, 200, "{}", keys.text());
+    assert_eq!(keys.json()["data"].as_array().unwrap().len(), 1);
+    assert_eq!(office.get_as_owner("/v1/tenants").json()["data"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn everyone_reads_what_is_of_a_tenant_by_its_name_or_its_issuer() {
     let desk = Desk::with_billing();
     let office = Office::open(&desk);
