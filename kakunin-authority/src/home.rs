@@ -181,6 +181,27 @@ impl Home {
         Ok(found)
     }
 
+    /// The folders of tenants under [`Home::public`], also of those that the records do not know, with the name of each
+    /// if it is one that a tenant may have.
+    ///
+    /// # Errors
+    /// [`FileError`] when the folder of the tenants cannot be read.
+    pub(crate) fn tenant_folders(&self) -> Result<Vec<(PathBuf, Option<TenantId>)>, FileError> {
+        let (mut found, folder) = (Vec::new(), self.public().join("tenants"));
+        if folder.exists() {
+            let fail = |error| FileError::new("read", &folder, error);
+            for entry in fs::read_dir(&folder).map_err(fail)? {
+                let entry = entry.map_err(fail)?;
+                // Not through a link: what it points to is none of this home.
+                if entry.file_type().map_err(fail)?.is_dir() {
+                    let tenant = entry.file_name().to_str().and_then(TenantId::parse);
+                    found.push((entry.path(), tenant));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Where its records are.
     ///
     /// # Errors

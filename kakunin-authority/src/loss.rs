@@ -10,14 +10,15 @@
 
 use der::pem;
 use kakunin_core::certificate::{CaCertificate, CaRole};
+use kakunin_core::revocation::UnverifiedList;
 use kakunin_core::time::UnixTime;
 
 use crate::access::{Actor, TenantId};
 use crate::api_key::{ApiKey, OwnerKey};
 use crate::authority::{Authority, AuthorityError, Issuing, OldIssuing};
-use crate::files;
+use crate::files::{self, Readers};
 use crate::marks::Marks;
-use crate::publish::Publication;
+use crate::publish::{self, Publication};
 use crate::standing::{Reason, Standing};
 use crate::store::{AuditRecord, HookChange, IssuerId, IssuerRecord, Outcome, StandingChange};
 use crate::term::Hours;
@@ -69,8 +70,10 @@ impl Authority<'_> {
         for tenant in self.tenants() {
             self.in_name_of(&tenant, |authority| authority.replace(OldIssuing::Revoke, now))?;
         }
-        self.sign_root_list(now)?;
+        let root = self.sign_root_list(now)?;
         self.keys.close_root();
+        // Before anything is remembered as published: a crash here is gone on with by the same order.
+        self.tell_lost_tenants(&root.der)?;
         let publication = self.publish_all(hours, now)?;
         let owner = self.make_owner_key(OwnerKey::Another, now)?;
         self.store.audit_outcome(id, &Outcome::Done, now)?;
@@ -116,6 +119,30 @@ impl Authority<'_> {
         Ok(())
     }
 
+    /// Puts the root's list into the published lists of tenants that the store has lost: nobody publishes for them any more,
+    /// and whoever reads their file would go on by the lists of before. The other lists stay in it, because without them
+    /// a guard that runs would take the file for an incomplete one and not look at the root's.
+    fn tell_lost_tenants(&self, root: &[u8]) -> Result<(), AuthorityError> {
+        let issuer = self.root.list_issuer();
+        for (folder, tenant) in self.home.tenant_folders()? {
+            if tenant.is_some_and(|tenant| self.issuing.iter().any(|issuing| issuing.tenant == tenant)) {
+                continue;
+            }
+            let path = folder.join(publish::LISTS);
+            let mut lists = publish::to_pem("X509 CRL", root)?;
+            // What is not there or cannot be read is none that anybody decides by.
+            let old = files::read(&path).ok().and_then(|old| String::from_utf8(old).ok()).unwrap_or_default();
+            for block in old.split_inclusive(END_OF_LIST) {
+                let Ok((_, der)) = pem::decode_vec(block.as_bytes()) else { continue };
+                if UnverifiedList::decode(&der).is_ok_and(|list| !list.names(&issuer)) {
+                    lists.push_str(&publish::to_pem("X509 CRL", &der)?);
+                }
+            }
+            files::replace(&path, lists.as_bytes(), Readers::Everyone)?;
+        }
+        Ok(())
+    }
+
     /// Suspends every agent that is good, of every tenant.
     fn suspend_all(&mut self, text: &str, at: UnixTime) -> Result<usize, AuthorityError> {
         let mut suspended = 0;
@@ -152,3 +179,4 @@ pub struct Accepted {
 
 /// After every time that records hold, and within what a store can keep.
 const END: UnixTime = UnixTime::from_seconds(1 << 40);
+const END_OF_LIST: &str = "-----END X509 CRL-----\n";

@@ -292,7 +292,7 @@ const fn pem_length(octets: usize) -> usize {
 
 /// Guards accept a list this far ahead of their clock, and no further.
 pub(crate) const CLOCK_TOLERANCE: i64 = 120;
-const LISTS: &str = "lists.pem";
+pub(crate) const LISTS: &str = "lists.pem";
 /// RFC 7468: characters of a line.
 const LINE: usize = 64;
 

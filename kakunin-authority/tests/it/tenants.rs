@@ -254,6 +254,12 @@ fn accepting_a_loss_replaces_the_issuer_of_every_tenant() {
     let mut authority = office.authority();
     let late = TenantId::parse("late").unwrap();
     let lost = authority.create_tenant(&late, Hours::default(), now()).unwrap().issuing;
+    authority.act_for(&late).unwrap();
+    certified(&office, &mut authority, "late");
+    let late_lists = office.home.lists_of(&late).unwrap();
+    assert_eq!(standing(&office, "late", &late_lists), Some(Standing::Good));
+    let bare = late_lists.parent().unwrap().with_file_name("bare");
+    fs::create_dir(&bare).unwrap();
     authority.act_for(&acme()).unwrap();
     let who = Who::Name(billing());
     let _ = authority.order(&who, Order::Revoke, "", Hours::default(), now()).unwrap();
@@ -266,6 +272,17 @@ fn accepting_a_loss_replaces_the_issuer_of_every_tenant() {
 
     let mut authority = Authority::open_behind(&office.home, office.sources()).unwrap();
     let accepted = authority.accept_loss("restored", Hours::default(), now()).unwrap();
+    // Guards of the tenant that is lost read its file: what they had is there, and the root's list that revokes its authority.
+    let path_of_late = path(&office, "late", None).unwrap();
+    let lists = PathLists::from_pem(&fs::read(&late_lists).unwrap(), &path_of_late).unwrap();
+    assert!(path_of_late.with_lists(lists, now()).unwrap().denial(now()).is_some());
+    let blocks = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        text.split_inclusive("-----END X509 CRL-----\n").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let root_list = |path: &Path| blocks(path).remove(0);
+    assert_eq!(root_list(&late_lists), root_list(&office.home.lists().unwrap()));
+    assert_eq!(blocks(&bare.join("lists.pem")), [root_list(&late_lists)]);
     assert_eq!(accepted.suspended, 2);
     let after = authority.records().issuers().unwrap();
     for old in &issuers[1..] {

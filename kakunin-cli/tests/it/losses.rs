@@ -89,6 +89,22 @@ fn an_issuing_authority_that_the_backup_does_not_know_is_revoked_as_well() {
 }
 
 #[test]
+fn a_guard_of_a_tenant_that_was_lost_stops_by_the_file_it_reads() {
+    let desk = Desk::with_billing();
+    desk.yes(&["backup", "--out", "backup.sqlite"]);
+    desk.yes(&["tenant", "create", "acme"]);
+    let create = ["agent", "create", "clerk", "--scope", "scope.toml", "--out", "agents/clerk"];
+    desk.yes(&[&create[..], &["--tenant", "acme"]].concat());
+    let check = ["check", "--agent", "agents/clerk", "--action", "read:invoices"];
+    desk.yes(&check);
+    put_back(&desk);
+    desk.yes(&["restore", "--accept-loss", "--reason", "disk lost"]);
+    // Nobody knows the tenant any more, and nobody would say anything in its name again.
+    assert_eq!(desk.yes(&["tenant", "list"])["tenants"].as_array().unwrap().len(), 1);
+    assert_eq!(desk.answer(&check, 1)["code"], "certificate.revoked");
+}
+
+#[test]
 fn marks_that_were_changed_are_not_taken_for_others() {
     let desk = Desk::with_billing();
     let path = desk.path(".kakunin/marks");
