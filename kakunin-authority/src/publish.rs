@@ -52,7 +52,15 @@ pub struct Published {
     current: Range<usize>,
     tag: Digest,
     lists_tag: Digest,
-    delta: Option<Delta>,
+    delta: Option<ShownDelta>,
+}
+
+/// A delta list as it is read, written once for everyone.
+#[derive(Debug)]
+struct ShownDelta {
+    delta: Delta,
+    pem: String,
+    tag: Digest,
 }
 
 impl Published {
@@ -87,14 +95,34 @@ impl Published {
         })
     }
 
+    /// A delta list that makes no PEM block is left out: whoever wants to know what changed takes the list.
     pub(crate) fn with_delta(self, delta: Option<Delta>) -> Self {
-        Self { delta, ..self }
+        let shown = |delta: Delta| {
+            let (pem, tag) = (delta.pem().ok()?, Digest::of(&delta.der));
+            Some(ShownDelta { delta, pem, tag })
+        };
+        Self { delta: delta.and_then(shown), ..self }
     }
 
     /// The delta list beside the list of the current issuing authority, if one was signed.
     #[must_use]
     pub const fn delta(&self) -> Option<&Delta> {
-        self.delta.as_ref()
+        match &self.delta {
+            Some(shown) => Some(&shown.delta),
+            None => None,
+        }
+    }
+
+    /// The same as a PEM block.
+    #[must_use]
+    pub fn delta_pem(&self) -> Option<&str> {
+        self.delta.as_ref().map(|shown| shown.pem.as_str())
+    }
+
+    /// What tells the delta list from every other.
+    #[must_use]
+    pub fn delta_tag(&self) -> Option<Digest> {
+        self.delta.as_ref().map(|shown| shown.tag)
     }
 
     /// The anchor.
@@ -161,7 +189,11 @@ impl Published {
     /// How much memory it takes, about.
     #[must_use]
     pub const fn octets(&self) -> usize {
-        self.list.der.len().saturating_add(self.lists_pem.len())
+        let delta = match &self.delta {
+            Some(shown) => shown.delta.der.len().saturating_add(shown.pem.len()),
+            None => 0,
+        };
+        self.list.der.len().saturating_add(self.lists_pem.len()).saturating_add(delta)
     }
 }
 

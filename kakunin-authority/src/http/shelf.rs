@@ -75,14 +75,25 @@ pub(crate) enum Part {
     Pem,
     /// All of them in PEM.
     All,
+    /// The delta list beside that of the current issuing authority, in DER; nothing where there is none.
+    Delta,
+    /// The same in PEM.
+    DeltaPem,
 }
 
 impl Part {
+    /// Whether it is of a delta list.
+    pub(crate) const fn is_delta(self) -> bool {
+        matches!(self, Self::Delta | Self::DeltaPem)
+    }
+
     fn of(self, lists: &Published) -> &[u8] {
         match self {
             Self::Der => &lists.list().der,
             Self::Pem => lists.list_pem().as_bytes(),
             Self::All => lists.lists_pem().as_bytes(),
+            Self::Delta => lists.delta().map_or(&[], |delta| &delta.der),
+            Self::DeltaPem => lists.delta_pem().map_or(&[], str::as_bytes),
         }
     }
 }
@@ -141,25 +152,34 @@ const PIECE: usize = 32 * 1024;
 mod tests {
     use std::task::Waker;
 
+    use axum::http::HeaderMap;
     use kakunin_core::time::UnixTime;
 
     use super::*;
     use crate::authority::Authority;
+    use crate::delta::Delta;
     use crate::home::Home;
+    use crate::http::route::crl::answered;
     use crate::signer::PassphraseSources;
     use crate::store::ListRecord;
     use crate::term::Hours;
 
-    /// Lists of so many octets of DER, filled with `fill`.
+    /// Lists of so many octets of DER, filled with `fill`, and a delta list of half as many.
     fn lists(authority: &Authority<'_>, octets: usize, fill: u8) -> Arc<Published> {
         let (this_update, next_update) = (UnixTime::from_seconds(1), UnixTime::from_seconds(2));
         let list = ListRecord { number: u64::from(fill), this_update, next_update, der: vec![fill; octets] };
-        Arc::new(Published::new(authority.root(), authority.issuing().unwrap(), list, &[]).unwrap())
+        let delta = Delta { base: 0, der: vec![fill; octets / 2] };
+        let lists = Published::new(authority.root(), authority.issuing().unwrap(), list, &[]).unwrap();
+        Arc::new(lists.with_delta(Some(delta)))
     }
 
     fn piece(reading: &mut Reading) -> Option<Result<Bytes, io::Error>> {
+        next(reading)
+    }
+
+    fn next<B: Body<Data = Bytes> + Unpin>(reading: &mut B) -> Option<Result<Bytes, B::Error>> {
         match Pin::new(reading).poll_frame(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(frame) => frame.map(|frame| frame.map(|frame| frame.into_data().unwrap())),
+            Poll::Ready(frame) => frame.map(|frame| frame.map(|frame| frame.into_data().ok().unwrap())),
             Poll::Pending => panic!("lists never wait"),
         }
     }
@@ -177,6 +197,7 @@ mod tests {
     }
 
     const LISTS: u8 = 24;
+    const PARTS: [Part; 5] = [Part::Der, Part::Pem, Part::All, Part::Delta, Part::DeltaPem];
 
     #[test]
     fn however_many_read_slowly_the_lists_are_in_memory_once_and_older_ones_within_bounds() {
@@ -188,8 +209,8 @@ mod tests {
                 let each = newest.octets();
                 shelf.put(Arc::clone(&newest));
                 // A hundred clients take the first piece of each part of each, and then no more.
-                for at in 0..300_usize {
-                    let part = *[Part::Der, Part::Pem, Part::All].get(at % 3).unwrap();
+                for at in 0..500_usize {
+                    let part = *PARTS.get(at % PARTS.len()).unwrap();
                     let mut reading = Reading::new(&newest, part);
                     let first = piece(&mut reading).unwrap().unwrap();
                     assert!(first.len() <= PIECE);
@@ -217,6 +238,43 @@ mod tests {
                 if whole && *fill < LISTS {
                     break;
                 }
+            }
+        });
+    }
+
+    #[test]
+    fn whatever_is_read_counts_and_an_answer_has_none_of_it_in_its_hands() {
+        with_authority(|authority| {
+            for part in PARTS {
+                let shelf = Shelf::default();
+                shelf.put(lists(authority, 300_000, 1));
+                let (published, reading) = shelf.open(part).unwrap();
+                let kept = [&published.list().der, &published.delta().unwrap().der].map(Vec::len);
+                let text = published.lists_pem().len() + published.delta_pem().unwrap().len();
+                assert_eq!(shelf.octets(), kept.iter().sum::<usize>() + text);
+                let response = answered(&HeaderMap::new(), &published, reading, part).unwrap();
+                assert_eq!(response.headers().contains_key("x-crl-base"), part.is_delta());
+                let mut body = response.into_body();
+                let first = next(&mut body).unwrap().unwrap();
+                assert!(!first.is_empty() && first.len() <= PIECE, "{part:?}");
+                // Nobody has the lists any more, the answer neither.
+                drop((shelf, published));
+                assert!(next(&mut body).unwrap().is_err(), "{part:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn where_there_is_no_delta_list_its_answer_says_so() {
+        with_authority(|authority| {
+            let list = lists(authority, 100, 1).list().clone();
+            let alone = Published::new(authority.root(), authority.issuing().unwrap(), list, &[]).unwrap();
+            let shelf = Shelf::default();
+            shelf.put(Arc::new(alone));
+            for part in [Part::Delta, Part::DeltaPem] {
+                let (published, reading) = shelf.open(part).unwrap();
+                let refused = answered(&HeaderMap::new(), &published, reading, part).unwrap_err();
+                assert_eq!((refused.status.as_u16(), refused.code), (404, "crl.no_delta"));
             }
         });
     }

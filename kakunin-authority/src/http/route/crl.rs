@@ -7,13 +7,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
-use kakunin_core::digest::Digest;
 
 use crate::http::access::Open;
 use crate::http::answer::{accepts, public_as};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
-use crate::http::shelf::Part;
+use crate::http::shelf::{Part, Reading};
 use crate::http::shown::{WHOSE, Whose};
 use crate::http::table::Row;
 use crate::publish::Published;
@@ -57,21 +56,10 @@ async fn delta(
     whose: Whose,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let published = service.shown.asked(&whose)?;
-    let none = "there is no delta list now: no earlier list is known, or it would be half as long as the list; take /crl";
-    let delta = published.delta().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "crl.no_delta", none))?;
-    let tag = Digest::of(&delta.der).to_hex();
-    let mut response = match accepts(&headers, &["application/pkix-crl", "application/x-pkcs7-crl"]) {
-        true => public_as(&headers, "application/pkix-crl", &format!("{tag}-der"), || {
-            Body::from(delta.der.clone())
-        }),
-        false => {
-            let pem = delta.pem()?;
-            public_as(&headers, "application/x-pem-file", &tag, || Body::from(pem))
-        }
-    };
-    response.headers_mut().insert("x-crl-base", HeaderValue::from(delta.base));
-    Ok(dated(response, &published))
+    match accepts(&headers, &["application/pkix-crl", "application/x-pkcs7-crl"]) {
+        true => read(&headers, &service, &whose, Part::Delta),
+        false => read(&headers, &service, &whose, Part::DeltaPem),
+    }
 }
 
 /// Every list that someone can still need, as PEM blocks: what a guard reads as its `lists.pem`.
@@ -83,16 +71,39 @@ async fn all(
     read(&headers, &service, &whose, Part::All)
 }
 
-/// An answer that has none of the octets until they are taken.
 fn read(headers: &HeaderMap, service: &Service, whose: &Whose, part: Part) -> Result<Response, Refusal> {
     let (published, reading) = service.reading(whose, part)?;
+    answered(headers, &published, reading, part)
+}
+
+/// An answer that has none of the octets until they are taken.
+///
+/// # Errors
+/// [`Refusal`] when a delta list is asked for and there is none.
+pub(crate) fn answered(
+    headers: &HeaderMap,
+    published: &Published,
+    reading: Reading,
+    part: Part,
+) -> Result<Response, Refusal> {
+    let delta = || published.delta_tag().ok_or_else(no_delta);
     let (media, tag) = match part {
-        Part::Der => ("application/pkix-crl", format!("{}-der", published.tag())),
-        Part::Pem => ("application/x-pem-file", published.tag().to_hex()),
-        Part::All => ("application/x-pem-file", published.lists_tag().to_hex()),
+        Part::Der => (DER, format!("{}-der", published.tag())),
+        Part::Pem => (PEM, published.tag().to_hex()),
+        Part::All => (PEM, published.lists_tag().to_hex()),
+        Part::Delta => (DER, format!("{}-der", delta()?)),
+        Part::DeltaPem => (PEM, delta()?.to_hex()),
     };
-    let response = public_as(headers, media, &tag, || Body::new(reading));
-    Ok(dated(response, &published))
+    let mut response = public_as(headers, media, &tag, || Body::new(reading));
+    if let Some(delta) = published.delta().filter(|_| part.is_delta()) {
+        response.headers_mut().insert("x-crl-base", HeaderValue::from(delta.base));
+    }
+    Ok(dated(response, published))
+}
+
+fn no_delta() -> Refusal {
+    let text = "there is no delta list now: no earlier list is known, or it would be half as long as the list; take /crl";
+    Refusal::new(StatusCode::NOT_FOUND, "crl.no_delta", text)
 }
 
 fn dated(mut response: Response, published: &Published) -> Response {
@@ -108,3 +119,6 @@ fn dated(mut response: Response, published: &Published) -> Response {
     }
     response
 }
+
+const DER: &str = "application/pkix-crl";
+const PEM: &str = "application/x-pem-file";
