@@ -103,7 +103,7 @@ async fn send(
 }
 
 /// A body of pieces as they come; one that is an error breaks it off.
-pub(super) fn pages(pieces: Receiver<Page>) -> Body {
+fn pages(pieces: Receiver<Page>) -> Body {
     Body::new(Pages(pieces))
 }
 

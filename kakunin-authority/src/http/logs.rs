@@ -2,26 +2,37 @@
 //!
 //! A path is understood before anything is opened: what is no name that a log gives its files is no file. The folder is
 //! walked a name at a time without following links, and of a regular file at most a bound is read, a piece when the one
-//! before was taken.
+//! before was taken. So many are open at a time, and no more.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
+use axum::http::StatusCode;
 use kakunin_core::log::LogReader;
 use rustix::fs::{Mode, OFlags, open, openat};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Refusal;
-use super::exports::pages;
+use super::filed::Filed;
+use super::peer::Origin;
+use super::shares::{Share, Shares};
 
 /// The logs that are served, in their order.
 pub(crate) struct Logs {
     logs: Vec<ServedLog>,
     room: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    /// Who reads those that are open.
+    readers: Shares<Origin>,
+}
+
+/// A place for a file that is open.
+struct Reading {
+    _open: OwnedSemaphorePermit,
+    _share: Share<Origin>,
 }
 
 /// A log.
@@ -51,7 +62,26 @@ impl Logs {
                 std::path::absolute(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
             logs.push(ServedLog { origin: key.name().to_owned(), key: key.to_string(), folder });
         }
-        Ok(Self { logs, room: Arc::new(Semaphore::new(READERS)) })
+        Ok(Self::of(logs))
+    }
+
+    fn of(logs: Vec<ServedLog>) -> Self {
+        let [room, open] = [READERS, OPEN].map(|places| Arc::new(Semaphore::new(places)));
+        Self { logs, room, open, readers: Shares::default() }
+    }
+
+    /// Takes a place for one open file.
+    fn enter(&self, origin: Option<Origin>) -> Result<Reading, Refusal> {
+        let networks = origin.into_iter().flat_map(Origin::networks);
+        let from = networks.map(|(network, times)| (network, (FROM_ONE * times as usize).min(OPEN / 2)));
+        let share = self.readers.take(from).ok_or_else(|| {
+            let text =
+                "too many files of logs are being read from this address; take some to their end first";
+            Refusal { retry_after: Some(1), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", text) }
+        })?;
+        let open = Arc::clone(&self.open).try_acquire_owned();
+        let busy = |_| Refusal::unavailable("busy", "too many files of logs are being read; try again");
+        Ok(Reading { _open: open.map_err(busy)?, _share: share })
     }
 
     pub(crate) fn all(&self) -> &[ServedLog] {
@@ -64,50 +94,29 @@ impl Logs {
         by_place.or_else(|| self.logs.iter().find(|log| log.origin == named))
     }
 
-    /// A file of a log as a body, with its size.
+    /// A file of a log as a body, with its size. It has a place as long as it is open, however slowly it is read.
     ///
     /// # Errors
-    /// [`Refusal`] when there is none, or it cannot be read.
-    pub(crate) async fn file(&self, log: &ServedLog, name: Vec<String>) -> Result<(Body, u64), Refusal> {
-        let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Refusal::internal())?;
+    /// [`Refusal`] when there is none, it cannot be read, or too many are open (503), or read from there (429).
+    pub(crate) async fn file(
+        &self,
+        log: &ServedLog,
+        name: Vec<String>,
+        origin: Option<Origin>,
+    ) -> Result<(Body, u64), Refusal> {
+        let turn = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Refusal::internal())?;
+        let place = self.enter(origin)?;
         let folder = log.folder.clone();
-        let opened = tokio::task::spawn_blocking(move || opened(&folder, &name)).await;
-        let opened = opened.map_err(|_| Refusal::internal())?;
-        // Open files are few; those who wait for a slow client read no further and need no place.
-        drop(permit);
-        let (file, size) = match opened {
-            Ok(Some(found)) => found,
-            Ok(None) => return Err(Refusal::missing()),
-            Err(error) => return Err(Refusal { cause: Some(error.to_string()), ..Refusal::internal() }),
-        };
-        let (sender, pieces) = channel(1);
-        tokio::spawn(send(file, size, sender));
-        Ok((pages(pieces), size))
-    }
-}
-
-async fn send(mut file: File, size: u64, sender: Sender<Result<Bytes, io::Error>>) {
-    let mut left = size;
-    while left > 0 {
-        let read = tokio::task::spawn_blocking(move || {
-            let mut piece = Vec::new();
-            let read = (&mut file).take(left.min(PIECE)).read_to_end(&mut piece);
-            read.map(|_| (file, piece))
+        // Whoever asked may be gone before it is open.
+        let opened = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            opened(&folder, &name)
+                .map(|found| found.map(|(file, size)| (Filed::new(file, size, place), size)))
         });
-        let piece = match read.await {
-            Ok(Ok((open, piece))) if !piece.is_empty() => {
-                file = open;
-                piece
-            }
-            // Shorter than it was: the answer breaks off, and whoever reads it knows.
-            _ => {
-                let _ = sender.send(Err(io::Error::other("the file could not be read to its end"))).await;
-                return;
-            }
-        };
-        left = left.saturating_sub(piece.len() as u64);
-        if sender.send(Ok(piece.into())).await.is_err() {
-            return;
+        match opened.await.map_err(|_| Refusal::internal())? {
+            Ok(Some((file, size))) => Ok((Body::new(file), size)),
+            Ok(None) => Err(Refusal::missing()),
+            Err(error) => Err(Refusal { cause: Some(error.to_string()), ..Refusal::internal() }),
         }
     }
 }
@@ -173,12 +182,64 @@ pub(crate) fn tile(path: &str) -> Option<(Vec<String>, bool)> {
 
 /// 256 entries of 64 kB each.
 const LARGEST: u64 = 17 * 1024 * 1024;
-const PIECE: u64 = 64 * 1024;
+/// Files that are being opened.
 const READERS: usize = 8;
+/// Files that are open.
+const OPEN: usize = 256;
+/// Those that are read from one address.
+const FROM_ONE: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::filed::tests::{next, run};
+
+    #[test]
+    fn a_file_that_is_read_slowly_has_a_place_until_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("checkpoint"), vec![7; 200_000]).unwrap();
+        let (origin, key) = ("log.example".to_owned(), String::new());
+        let logs = Logs::of(vec![ServedLog { origin, key, folder: folder.path().to_owned() }]);
+        let log = logs.find("0").unwrap();
+        let ask = |from: Option<Origin>| logs.file(log, vec!["checkpoint".into()], from);
+        let one = Some(Origin::of([203, 0, 113, 1].into()));
+        run(async {
+            let mut slow = Vec::new();
+            for _ in 0..FROM_ONE {
+                let (mut body, _) = ask(one).await.unwrap();
+                assert_eq!(next(&mut body).await.unwrap().unwrap(), vec![7; 65_536]);
+                slow.push(body);
+            }
+            let refused = ask(one).await.err().unwrap();
+            assert_eq!((refused.status.as_u16(), refused.code, refused.retry_after), (429, "busy", Some(1)));
+            // Others have their places, as long as there are any.
+            for _ in FROM_ONE..OPEN {
+                slow.push(ask(None).await.unwrap().0);
+            }
+            for from in [None, Some(Origin::of([203, 0, 113, 2].into()))] {
+                let refused = ask(from).await.err().unwrap();
+                assert_eq!(
+                    (refused.status.as_u16(), refused.code, refused.retry_after),
+                    (503, "busy", Some(1))
+                );
+            }
+            // One that is gone, and one that was read to its end.
+            slow.pop();
+            let mut body = ask(None).await.unwrap().0;
+            let mut octets = 0;
+            while let Some(piece) = next(&mut body).await {
+                octets += piece.unwrap().len();
+            }
+            assert_eq!(octets, 200_000);
+            assert!(ask(None).await.is_err());
+            drop(body);
+            slow.push(ask(None).await.unwrap().0);
+            // What is not there, or was refused, has no place afterwards.
+            slow.clear();
+            assert_eq!(logs.file(log, vec!["none".into()], one).await.err().unwrap().status.as_u16(), 404);
+            assert!(logs.open.available_permits() == OPEN && logs.readers.are_free());
+        });
+    }
 
     #[test]
     fn a_path_is_a_name_that_a_log_gives_or_nothing() {

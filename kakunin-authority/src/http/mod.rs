@@ -15,6 +15,7 @@ mod door;
 mod error;
 mod exports;
 mod feed;
+mod filed;
 mod happenings;
 mod intake;
 mod logs;
