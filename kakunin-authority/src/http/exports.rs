@@ -1,4 +1,4 @@
-//! Exports of the audit log on their way: a page of rows is read when the one before was taken.
+//! Exports on their way: who has one, and of the audit log a page of rows that is read when the one before was taken.
 
 use std::collections::BTreeSet;
 use std::io;

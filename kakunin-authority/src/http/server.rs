@@ -195,6 +195,7 @@ impl Server {
             rates: Rates::default(),
             intake: Intake::default(),
             exports: Exports::default(),
+            bundles: Exports::default(),
             logs,
             happenings: Happenings::default(),
             repeats: Repeats::default(),

@@ -57,6 +57,8 @@ pub(crate) struct Service {
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
     pub(crate) exports: Exports,
+    /// Bundles of evidence that are made or read.
+    pub(crate) bundles: Exports,
     /// Logs of receipts that are read here.
     pub(crate) logs: Logs,
     /// Who listens to declared events.

@@ -1,7 +1,9 @@
 //! What is known of an agent in a span of time: declared events, receipts, and a bundle that a stranger can check.
 
+use std::fs::File;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -22,6 +24,8 @@ use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, typed};
 use crate::http::deed::Intent;
 use crate::http::error::Refusal;
+use crate::http::exports::Exporting;
+use crate::http::filed::Filed;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
@@ -89,6 +93,7 @@ async fn forensics(
         "action_type": asked.action_type, "min_risk": least.map(crate::http::score::shown), "from": asked.from,
         "to": asked.to, "chain": asked.chain, "limit": limit,
     });
+    let place = zip.then(|| service.bundles.enter(caller.actor().to_string())).transpose()?;
     // Whoever takes evidence out leaves a trace first.
     let text = filters.to_string();
     let look = move |_: &Authority<'_>| {
@@ -101,20 +106,21 @@ async fn forensics(
     let receipts =
         ReceiptFilter { since: from.map(micros), before: to.map(micros), chain, ..ReceiptFilter::default() };
     let tenant = caller.tenant().clone();
-    if zip {
+    if let Some(place) = place {
         let made = service.readers.read_at_length(move |store| {
             let folder = tempfile::tempdir().map_err(ExportError::Io);
             let made = folder.map_err(EvidenceError::from).and_then(|folder| {
                 let out = folder.path().join("incident.zip");
                 bundle(store, (&tenant, who), &receipts, folder.path(), &out)?;
-                Ok(std::fs::read(&out).map_err(ExportError::Io)?)
+                // The file goes with its folder, and stays readable as long as it is open.
+                let file = File::open(&out).map_err(ExportError::Io)?;
+                let octets = file.metadata().map_err(ExportError::Io)?.len();
+                Ok((file, octets))
             });
-            Ok(made)
+            // Whoever asked may be gone meanwhile, and the place is taken until this ends.
+            Ok(made.map(|(file, octets)| Filed::new(file, octets, place)))
         });
-        let mut response = typed(StatusCode::OK, "application/zip", made.await??);
-        let attached = HeaderValue::from_static("attachment; filename=\"incident.zip\"");
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, attached);
-        return Ok(response);
+        return Ok(attached(made.await??));
     }
     let declared = DeclaredFilter {
         agents: Some(vec![who]),
@@ -156,6 +162,14 @@ async fn forensics(
             "note": "events are declared and signed by nobody; receipts are signed by the agent",
         },
     })))
+}
+
+/// A bundle that is read as it is taken. Its place is taken as long.
+fn attached(file: Filed<Exporting>) -> Response {
+    let mut response = typed(StatusCode::OK, "application/zip", Body::new(file));
+    let attached = HeaderValue::from_static("attachment; filename=\"incident.zip\"");
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, attached);
+    response
 }
 
 /// A receipt as clients read it. What it says is in its line.
@@ -212,3 +226,32 @@ const ASK: &[Named] = &[
     Named::new("limit", "integer", "How many of each at most: 1 to 1000, 500 if not said"),
     Named::new("format", "string", "json, or zip for a bundle of whole streams"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::exports::Exports;
+    use crate::http::filed::tests::{next, run, unnamed};
+
+    #[test]
+    fn a_bundle_that_is_read_slowly_has_its_place_and_a_piece_in_memory() {
+        run(async {
+            let bundles = Exports::default();
+            let place = |who: &str| bundles.enter(who.to_owned());
+            let made = |who: &str| Filed::new(unnamed(&[7; 300_000]), 300_000, place(who).ok().unwrap());
+            let mut body = attached(made("slow")).into_body();
+            assert_eq!(next(&mut body).await.unwrap().unwrap(), vec![7; 65_536]);
+            let others = ["a", "b", "c"].map(|who| attached(made(who)));
+            let refused = ["slow", "d"].map(|who| place(who).err().unwrap());
+            let told = refused.map(|refusal| (refusal.status.as_u16(), refusal.code, refusal.retry_after));
+            assert_eq!(told, [(429, "busy", Some(1)), (503, "busy", Some(1))]);
+            let mut octets = 65_536;
+            while let Some(piece) = next(&mut body).await {
+                octets += piece.unwrap().len();
+            }
+            assert!(octets == 300_000 && place("d").is_err(), "hyper may have pieces of it still");
+            drop((body, others));
+            assert!(["slow", "a", "b", "c"].map(|who| place(who).ok()).iter().all(Option::is_some));
+        });
+    }
+}
