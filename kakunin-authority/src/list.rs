@@ -7,6 +7,7 @@ use der::asn1::{OctetString, Uint};
 use der::oid::AssociatedOid;
 use der::{Encode, Length};
 use kakunin_core::certificate::{CaCertificate, oids};
+use kakunin_core::id::SerialNumber;
 use kakunin_core::key::{SignError, Signer};
 use kakunin_core::revocation::ListPolicy;
 use kakunin_core::time::UnixTime;
@@ -53,6 +54,25 @@ impl ListWriter {
             entry.push(last | listed.reason.code());
         }
         element(&mut self.entries, SEQUENCE, &entry)
+    }
+
+    /// Takes a certificate off and leaves the others in their order; false when it is not there.
+    pub(crate) fn remove(&mut self, serial: &SerialNumber) -> bool {
+        let mut head = Vec::new();
+        if element(&mut head, INTEGER, &serial.to_der_content()).is_err() {
+            return false;
+        }
+        let mut at = 0_usize;
+        // An entry is shorter than 128 octets, so its length is one octet (X.690 section 8.1.3.4).
+        while let Some([SEQUENCE, length @ 0..=0x7f, content @ ..]) = self.entries.get(at..) {
+            let end = at.saturating_add(2).saturating_add(usize::from(*length));
+            if content.starts_with(&head) && end <= self.entries.len() {
+                self.entries.drain(at..end);
+                return true;
+            }
+            at = end;
+        }
+        false
     }
 
     /// Adds an entry of another list as it is.
@@ -185,3 +205,36 @@ const EXTENSIONS: u8 = 0xa0;
 /// `crlEntryExtensions` with one `reasonCode` (RFC 5280 section 5.3.1); the last octet is the code.
 const REASON_EXTENSIONS: [u8; 14] =
     [0x30, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x1d, 0x15, 0x04, 0x03, 0x0a, 0x01, 0x00];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_a_list_leaves_the_others_as_they_are() {
+        let listed = |number: u8, reason| ListedCertificate {
+            serial: SerialNumber::from_random([number; 16]),
+            since: UnixTime::from_seconds(1_800_000_000),
+            reason,
+        };
+        let all = [
+            listed(1, Reason::Unspecified),
+            listed(2, Reason::CertificateHold),
+            listed(3, Reason::KeyCompromise),
+        ];
+        let written = |all: &[ListedCertificate]| {
+            let mut writer = ListWriter::default();
+            all.iter().for_each(|listed| writer.push(listed).unwrap());
+            writer
+        };
+        for gone in 0..all.len() {
+            let mut writer = written(&all);
+            let others: Vec<_> =
+                all.iter().filter(|listed| listed.serial != all[gone].serial).cloned().collect();
+            assert!(writer.remove(&all[gone].serial));
+            assert_eq!(writer.entries, written(&others).entries);
+            assert!(!writer.remove(&all[gone].serial), "it is gone");
+        }
+        assert!(!written(&all).remove(&SerialNumber::from_random([9; 16])));
+    }
+}

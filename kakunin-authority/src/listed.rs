@@ -1,7 +1,7 @@
 //! The entries of each list as they are signed, kept in memory: a revocation costs its own entry and not all the others.
 //!
 //! Whoever owns the authority is the only one that changes standings, so what was read once and every change since is
-//! what the records say. Whatever is not the plain case, a certificate that comes onto the list, is read anew.
+//! what the records say. Whatever does not fit what is known here is read anew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,9 +52,12 @@ impl Listed {
         let Some(entries) = self.0.get_mut(&change.issuer) else { return };
         for told in &change.entries {
             let listed = ListedCertificate { serial: told.serial, since: told.since, reason: told.reason };
+            let (comes, serials) = (told.standing != Standing::Good, &mut entries.serials);
+            let was = if comes { !serials.insert(told.serial) } else { serials.remove(&told.serial) };
             // One that leaves, or is on the list for another reason now, is somewhere in the middle.
-            let comes = told.standing != Standing::Good && entries.serials.insert(told.serial);
-            if !comes || entries.writer.push(&listed).is_err() {
+            let left = !was || entries.writer.remove(&told.serial);
+            let right = if comes { entries.writer.push(&listed).is_ok() } else { was };
+            if !(left && right) {
                 self.0.remove(&change.issuer);
                 return;
             }

@@ -1,8 +1,10 @@
 //! Standing belongs to the agent, and a list says so before the order is answered.
 
-use kakunin_authority::authority::{AuthorityError, Comeback, Days, Hours};
+use der::Decode;
+use kakunin_authority::authority::{Authority, AuthorityError, Comeback, Days, Hours};
 use kakunin_authority::standing::{Order, Standing, StandingError};
 use kakunin_authority::{AgentName, Who};
+use x509_cert::crl::CertificateList;
 
 use crate::office::{DAY, Office, RENEW, SCOPE, draft, now};
 
@@ -32,6 +34,42 @@ fn an_order_reaches_every_certificate_of_the_agent() {
     }
     // Four certificates were issued; the list names each.
     assert_eq!(office.verify("one").lists().issuing().len(), 4);
+}
+
+#[test]
+fn a_list_that_is_kept_in_memory_says_what_the_records_say() {
+    let office = Office::open();
+    let agents = ["one", "two", "three", "four"].map(|name| {
+        let who = office.create(name);
+        office.certify(&who, name).unwrap();
+        who
+    });
+    let entries = |authority: &Authority<'_>| {
+        let list: CertificateList =
+            CertificateList::from_der(&authority.current_list().unwrap().der).unwrap();
+        let mut entries = list.tbs_cert_list.revoked_certificates.unwrap();
+        entries.sort_by(|one, other| one.serial_number.as_bytes().cmp(other.serial_number.as_bytes()));
+        entries
+    };
+    let mut authority = office.authority();
+    for (later, (agent, order)) in (1..).zip([
+        (0, Order::Suspend),
+        (1, Order::Suspend),
+        (2, Order::Revoke),
+        (3, Order::Suspend),
+        (0, Order::Revoke),
+        (1, Order::Resume),
+        (3, Order::Resume),
+        (1, Order::Suspend),
+    ]) {
+        let _ = authority.order(&agents[agent], order, "", Hours::default(), now().plus(later)).unwrap();
+    }
+    let kept = entries(&authority);
+    assert_eq!(kept.len(), 3);
+    drop(authority);
+    let mut again = office.authority();
+    let _ = again.publish(Hours::default(), now().plus(60)).unwrap();
+    assert_eq!(entries(&again), kept);
 }
 
 #[test]
