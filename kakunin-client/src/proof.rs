@@ -55,7 +55,7 @@ impl<'a> Voice<'a> {
             let target = Target { method: "POST", authority: &host, path: &route, query: query.as_deref() };
             let nonce = nonce().ok_or_else(|| Trouble::now("internal", "the system gives no randomness"))?;
             let created = SystemClock.wall().to_seconds().plus(offset);
-            let proof = self.prover.prove(&target, content, created, nonce);
+            let proof = self.prover.prove(&target, content, None, created, nonce);
             let proof = proof.map_err(|error| Trouble::now("possession.key", error.to_string()))?;
             let mut request =
                 proof.fields().fold(request, |request, (name, value)| request.header(name, value));

@@ -59,6 +59,7 @@ impl Inner {
             }
             self.current.store(Arc::new(Current { view: current.view.clone(), runtime: None }));
         }
+        self.proving.store(None);
     }
 
     /// After a fork: nothing of the parent's is used any more.

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::anchor::log_key;
 use super::clock::{Clock, SystemClock, Timekeeper};
 use super::feed::FeedSource;
 use super::keeper::{Look, PATIENCE};
 use super::ledger::Ledger;
+use super::proof::Proving;
 use super::runtime::Runtime;
 use super::source::{MemorySource, Source};
 use super::turn::Turn;
@@ -92,6 +93,8 @@ pub(super) struct Inner {
     /// What an agent without a state directory has spent.
     pub(super) spent: Arc<Mutex<Ledger>>,
     pub(super) notices: Turn<VecDeque<String>>,
+    /// Who proves by the present certificate; made when it is first asked.
+    pub(super) proving: ArcSwapOption<Proving>,
     pub(super) forked: AtomicBool,
     #[cfg(feature = "null-journal")]
     pub(super) null_journal: bool,
@@ -203,6 +206,7 @@ impl Guard {
             look: Turn::default(),
             spent: Arc::new(Mutex::new(Ledger::memory())),
             notices: Turn::with(idle),
+            proving: ArcSwapOption::empty(),
             forked: AtomicBool::new(false),
             #[cfg(feature = "null-journal")]
             null_journal: false,

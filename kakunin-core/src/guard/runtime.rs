@@ -106,10 +106,15 @@ impl Runtime {
         }
     }
 
+    /// Whether this process opened it; a child of a fork finds its parent's.
+    pub(super) fn is_of_this_process(&self) -> bool {
+        std::process::id() == self.process
+    }
+
     /// The ledger; after a panic while it was held, built again from its file before anyone uses it. A child of a fork
     /// shares file and lock with its parent and must write there as little as into the parent's stream.
     pub(super) fn ledger(&self) -> Result<MutexGuard<'_, Ledger>, DenialReason> {
-        if std::process::id() != self.process {
+        if !self.is_of_this_process() {
             return Err(DenialReason::AgentForked);
         }
         match self.ledger.lock() {

@@ -1,5 +1,6 @@
 //! The signature base (RFC 9421 section 2.5): the lines that a proof signs.
 
+use crate::chain::CHAIN_HEADER;
 use crate::time::UnixTime;
 
 /// What of a request a proof speaks for, besides its content and the chain, as it stands in the request.
@@ -34,35 +35,50 @@ pub(super) struct Parameters<'a> {
 
 impl Parameters<'_> {
     /// The value of `signature-input` behind the label.
-    pub(super) fn to_text(self) -> String {
+    pub(super) fn to_text(self, components: &str) -> String {
         let Self { created, nonce, keyid } = self;
         let created = created.seconds();
-        format!("{COMPONENTS};created={created};nonce=\"{nonce}\";keyid=\"{keyid}\";tag=\"{TAG}\"")
+        format!("{components};created={created};nonce=\"{nonce}\";keyid=\"{keyid}\";tag=\"{TAG}\"")
+    }
+}
+
+/// The values of the fields that a proof covers, as they are or were sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields<'a> {
+    pub(super) digest: &'a str,
+    pub(super) certificates: &'a str,
+    /// What the call follows from; a request that says it has it signed.
+    pub(super) link: Option<&'a str>,
+}
+
+impl Fields<'_> {
+    /// The components that cover them, in their order.
+    pub(super) const fn components(&self) -> &'static str {
+        if self.link.is_some() { COMPONENTS_OF_A_CHAIN } else { COMPONENTS }
     }
 }
 
 /// What is signed for a request; `parameters` is the value of `signature-input` behind the label, as it is or was sent.
-pub(super) fn of_request(target: &Target<'_>, digest: &str, chain: &str, parameters: &str) -> String {
+pub(super) fn of_request(target: &Target<'_>, fields: &Fields<'_>, parameters: &str) -> String {
     let authority = target.authority.to_ascii_lowercase();
     let path = if target.path.is_empty() { "/" } else { target.path };
     let query = format!("?{}", target.query.unwrap_or_default());
-    of_lines(
-        &[
-            ("@method", target.method),
-            ("@authority", &authority),
-            ("@path", path),
-            ("@query", &query),
-            (CONTENT_DIGEST, digest),
-            (CHAIN, chain),
-        ],
-        parameters,
-    )
+    let always = [
+        ("@method", target.method),
+        ("@authority", &authority),
+        ("@path", path),
+        ("@query", &query),
+        (CONTENT_DIGEST, fields.digest),
+        (CHAIN, fields.certificates),
+    ];
+    let link = fields.link.map(|link| (CHAIN_HEADER, link));
+    of_lines(always.into_iter().chain(link), parameters)
 }
 
-fn of_lines(lines: &[(&str, &str)], parameters: &str) -> String {
+fn of_lines<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>, parameters: &str) -> String {
     let mut base = String::new();
     for (name, value) in lines {
-        base.extend(["\"", *name, "\": ", *value, "\n"]);
+        base.extend(["\"", name, "\": ", value, "\n"]);
     }
     base.extend(["\"@signature-params\": ", parameters]);
     base
@@ -81,6 +97,8 @@ pub(super) const LABEL: &str = "kakunin=";
 pub(super) const TAG: &str = "kakunin";
 pub(super) const COMPONENTS: &str =
     r#"("@method" "@authority" "@path" "@query" "content-digest" "kakunin-certificate-chain")"#;
+/// Of a request that has the field [`CHAIN_HEADER`].
+pub(super) const COMPONENTS_OF_A_CHAIN: &str = r#"("@method" "@authority" "@path" "@query" "content-digest" "kakunin-certificate-chain" "kakunin-chain")"#;
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +120,7 @@ mod tests {
     #[test]
     fn the_signature_of_rfc_9421_b_2_4_verifies() {
         let base = of_lines(
-            &[
+            [
                 ("@status", "200"),
                 ("content-type", "application/json"),
                 (
@@ -122,7 +140,7 @@ mod tests {
     #[test]
     fn the_signature_of_rfc_9421_b_2_6_verifies() {
         let base = of_lines(
-            &[
+            [
                 ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
                 ("@method", "POST"),
                 ("@path", "/foo"),
@@ -142,12 +160,19 @@ mod tests {
     #[test]
     fn authority_path_and_query_are_normalised_as_the_rfc_says() {
         let target = Target { method: "GET", authority: "WWW.Example.COM", path: "", query: None };
-        let base = of_request(&target, "d", "c", "p");
+        let fields = Fields { digest: "d", certificates: "c", link: None };
+        let base = of_request(&target, &fields, "p");
         let lines = "\"@method\": GET\n\"@authority\": www.example.com\n\"@path\": /\n\"@query\": ?\n\"content-digest\": d\n\"kakunin-certificate-chain\": c\n\"@signature-params\": p";
         assert_eq!(base, lines);
         let target = Target { path: "/a%20b", query: Some("param=value&foo=bar&baz=batman"), ..target };
-        let base = of_request(&target, "d", "c", "p");
+        let base = of_request(&target, &fields, "p");
         assert!(base.contains("\"@path\": /a%20b\n\"@query\": ?param=value&foo=bar&baz=batman\n"));
+        let base = of_request(&target, &Fields { link: Some("l"), ..fields }, "p");
+        assert!(
+            base.ends_with(
+                "\"kakunin-certificate-chain\": c\n\"kakunin-chain\": l\n\"@signature-params\": p"
+            )
+        );
     }
 
     #[test]

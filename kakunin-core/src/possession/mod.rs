@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `base` is what is signed, `prove` writes the fields, `present` reads and checks them, `nonces` remembers what was used. One form
-//! is written and that one form is read: the method, authority, path, query, content and chain of each request, in this
-//! order. It knows no HTTP library, reads no clock and asks nobody for standing; whoever verifies does.
+//! is written and that one form is read: the method, authority, path, query, content and certificates of each request, and
+//! the link of its decision chain if it has one, in this order. It knows no HTTP library, reads no clock and asks nobody for standing; whoever verifies does.
 
 mod base;
 mod nonces;

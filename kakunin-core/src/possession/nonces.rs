@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::present::{AHEAD, LONGEST, PossessionError, SignedRequest};
 use crate::certificate::AgentPath;
+use crate::chain::ChainLink;
 use crate::digest::Digest;
 use crate::id::AgentId;
 use crate::time::UnixTime;
@@ -69,7 +70,8 @@ impl Nonces {
             return Err(PossessionError::Full);
         }
         kept.insert(mark);
-        Ok(Possession { path: request.into_path() })
+        let (path, link) = request.into_parts();
+        Ok(Possession { path, link })
     }
 
     /// How long a bucket is: longer than the time in which a proof is good, so that two hold every one that is.
@@ -86,6 +88,7 @@ fn bucket(created: UnixTime) -> i64 {
 #[must_use = "who asked decides what is answered"]
 pub struct Possession {
     path: AgentPath,
+    link: Option<ChainLink>,
 }
 
 impl Possession {
@@ -99,6 +102,12 @@ impl Possession {
     #[must_use]
     pub const fn path(&self) -> &AgentPath {
         &self.path
+    }
+
+    /// What the call follows from, as the agent signed it.
+    #[must_use]
+    pub const fn link(&self) -> Option<&ChainLink> {
+        self.link.as_ref()
     }
 }
 

@@ -6,10 +6,12 @@
 use base64ct::{Base64, Encoding as _};
 
 use super::base::{
-    CHAIN, COMPONENTS, CONTENT_DIGEST, LABEL, SIGNATURE, SIGNATURE_INPUT, TAG, Target, of_request,
+    CHAIN, COMPONENTS, COMPONENTS_OF_A_CHAIN, CONTENT_DIGEST, Fields, LABEL, SIGNATURE, SIGNATURE_INPUT, TAG,
+    Target, of_request,
 };
 use crate::base64::read_base64_hash;
 use crate::certificate::{AgentCertificate, AgentPath, CertificateError, PathError, TrustAnchors};
+use crate::chain::{CHAIN_HEADER, ChainLink};
 use crate::digest::{Digest, unhex};
 use crate::id::AgentId;
 use crate::key::{Algorithm, Signature};
@@ -23,6 +25,7 @@ pub struct Presented {
     chain: String,
     input: String,
     signature: String,
+    link: Option<String>,
 }
 
 impl Presented {
@@ -30,7 +33,8 @@ impl Presented {
     /// no signature.
     ///
     /// # Errors
-    /// [`PossessionError::Field`]: one of the four is missing, there twice, too long or no visible ASCII.
+    /// [`PossessionError::Field`]: one of the four is missing, or one of them or the link of a chain is there twice, too long
+    /// or no visible ASCII.
     pub fn find<'a>(
         fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Option<Self>, PossessionError> {
@@ -46,7 +50,7 @@ impl Presented {
                 return Err(PossessionError::Field { field });
             }
         }
-        let [digest, chain, input, signature] = found;
+        let [digest, chain, input, signature, link] = found;
         // A content digest alone is nothing but that.
         if input.1.is_none() && signature.1.is_none() && chain.1.is_none() {
             return Ok(None);
@@ -58,6 +62,7 @@ impl Presented {
             chain: taken(chain)?,
             input: taken(input)?,
             signature: taken(signature)?,
+            link: link.1,
         }))
     }
 
@@ -75,9 +80,30 @@ impl Presented {
         anchors: &TrustAnchors,
         now: UnixTime,
     ) -> Result<SignedHead, PossessionError> {
+        self.verify_by(target, names, now, |leaf, others| {
+            let agent = AgentCertificate::decode(leaf).map_err(PossessionError::Certificate)?;
+            Ok(agent.verify_path(others.iter().map(Vec::as_slice), anchors, now)?)
+        })
+    }
+
+    /// As [`Presented::verify`], for whoever remembers paths: `prove` is given the agent's certificate and those that were sent
+    /// with it, in DER, and gives the path of exactly that certificate. That the path is good at `now` is for `prove` to say.
+    ///
+    /// # Errors
+    /// [`PossessionError`], and [`PossessionError::Key`] when the path is another certificate's.
+    pub fn verify_by<N: AsRef<str>>(
+        self,
+        target: &Target<'_>,
+        names: &[N],
+        now: UnixTime,
+        prove: impl FnOnce(&[u8], &[Vec<u8>]) -> Result<AgentPath, PossessionError>,
+    ) -> Result<SignedHead, PossessionError> {
         let malformed = |field| PossessionError::Field { field };
         let content = read_content_digest(&self.digest).ok_or(malformed(CONTENT_DIGEST))?;
-        let (text, input) = Input::read(&self.input)?;
+        let fields = Fields { digest: &self.digest, certificates: &self.chain, link: self.link.as_deref() };
+        let (text, input) = Input::read(&self.input, fields.components())?;
+        let link = fields.link.map(ChainLink::parse_header).transpose();
+        let link = link.map_err(|_| malformed(CHAIN_HEADER))?;
         let signature = self.signature.strip_prefix(LABEL).and_then(read_byte_sequence);
         let signature = signature.and_then(|octets| octets.try_into().ok()).ok_or(malformed(SIGNATURE))?;
         if !target.is_clean() {
@@ -91,22 +117,23 @@ impl Presented {
         }
 
         // The cheap checks are behind us; from here on there are signatures to check.
-        let mut links = read_chain(&self.chain).ok_or(malformed(CHAIN))?.into_iter();
-        let leaf = links.next().ok_or(malformed(CHAIN))?;
-        if Digest::of(&leaf) != input.keyid {
+        let certificates = read_chain(&self.chain).ok_or(malformed(CHAIN))?;
+        let (leaf, others) = certificates.split_first().ok_or(malformed(CHAIN))?;
+        if Digest::of(leaf) != input.keyid {
             return Err(PossessionError::Key);
         }
-        let agent = AgentCertificate::decode(&leaf).map_err(PossessionError::Certificate)?;
-        let pool: Vec<Vec<u8>> = links.collect();
-        let path = agent.verify_path(pool.iter().map(Vec::as_slice), anchors, now)?;
+        let path = prove(leaf, others)?;
+        if path.agent().decoded().thumbprint() != input.keyid {
+            return Err(PossessionError::Key);
+        }
         let key = path.agent().decoded().key();
         if input.algorithm.is_some_and(|algorithm| algorithm != key.algorithm()) {
             return Err(PossessionError::Algorithm);
         }
-        let base = of_request(&target, &self.digest, &self.chain, text);
+        let base = of_request(&target, &fields, text);
         let signature = Signature::from_bytes(signature);
         key.verify(base.as_bytes(), &signature).map_err(|_| PossessionError::Signature)?;
-        Ok(SignedHead { path, content, created: input.created, nonce: input.nonce })
+        Ok(SignedHead { path, content, link, created: input.created, nonce: input.nonce })
     }
 }
 
@@ -116,6 +143,7 @@ impl Presented {
 pub struct SignedHead {
     path: AgentPath,
     content: Digest,
+    link: Option<ChainLink>,
     created: UnixTime,
     nonce: [u8; 16],
 }
@@ -131,6 +159,12 @@ impl SignedHead {
     #[must_use]
     pub const fn path(&self) -> &AgentPath {
         &self.path
+    }
+
+    /// What the call follows from, as the agent signed it. It has no trace: nobody signs that.
+    #[must_use]
+    pub const fn link(&self) -> Option<&ChainLink> {
+        self.link.as_ref()
     }
 
     /// Checks that `content`, as it was received, is what the agent sent.
@@ -149,17 +183,32 @@ impl SignedHead {
 pub struct SignedRequest(SignedHead);
 
 impl SignedRequest {
-    pub(super) const fn created(&self) -> UnixTime {
+    /// The agent's certificate and its path.
+    #[must_use]
+    pub const fn path(&self) -> &AgentPath {
+        self.0.path()
+    }
+
+    /// What the call follows from, as the agent signed it.
+    #[must_use]
+    pub const fn link(&self) -> Option<&ChainLink> {
+        self.0.link()
+    }
+
+    /// When the agent says it made the proof; what is remembered of it may be forgotten when this is too old.
+    #[must_use]
+    pub const fn created(&self) -> UnixTime {
         self.0.created
     }
 
-    /// What is never the same for two requests.
-    pub(super) fn mark(&self) -> Digest {
+    /// What is never the same for two requests, for whoever remembers elsewhere than in [`Nonces`](super::Nonces).
+    #[must_use]
+    pub fn mark(&self) -> Digest {
         Digest::of_parts(&[self.0.path.agent().decoded().thumbprint().as_bytes(), &self.0.nonce])
     }
 
-    pub(super) fn into_path(self) -> AgentPath {
-        self.0.path
+    pub(super) fn into_parts(self) -> (AgentPath, Option<ChainLink>) {
+        (self.0.path, self.0.link)
     }
 }
 
@@ -173,10 +222,10 @@ struct Input {
 
 impl Input {
     /// Reads `kakunin=(..);created=..;nonce=..;keyid=..;tag=..`, parameters in any order; gives back what is signed of it.
-    fn read(field: &str) -> Result<(&str, Self), PossessionError> {
+    fn read<'a>(field: &'a str, components: &str) -> Result<(&'a str, Self), PossessionError> {
         let malformed = PossessionError::Field { field: SIGNATURE_INPUT };
         let text = field.strip_prefix(LABEL).ok_or(malformed.clone())?;
-        let parameters = text.strip_prefix(COMPONENTS).ok_or(PossessionError::Components)?;
+        let parameters = text.strip_prefix(components).ok_or(PossessionError::Components)?;
         let parameters = parameters.strip_prefix(';').ok_or(malformed.clone())?;
         let (mut created, mut nonce, mut keyid, mut tag, mut algorithm) = (None, None, None, None, None);
         // No value that is read has a semicolon in it.
@@ -270,7 +319,9 @@ pub enum PossessionError {
         field: &'static str,
     },
     /// Other components.
-    #[error("the proof has to cover exactly {COMPONENTS}, in this order")]
+    #[error(
+        "the proof has to cover exactly {COMPONENTS}, or {COMPONENTS_OF_A_CHAIN} if the request has the field `{CHAIN_HEADER}`, in this order"
+    )]
     Components,
     /// A request line that cannot be signed.
     #[error("method, authority, path or query are no visible ASCII")]
@@ -344,7 +395,7 @@ impl PossessionError {
     }
 }
 
-const FIELDS: [&str; 4] = [CONTENT_DIGEST, CHAIN, SIGNATURE_INPUT, SIGNATURE];
+const FIELDS: [&str; 5] = [CONTENT_DIGEST, CHAIN, SIGNATURE_INPUT, SIGNATURE, CHAIN_HEADER];
 /// WIRE 6: in seconds.
 pub(super) const LONGEST: i64 = 60;
 /// How far, in seconds, the clock of an agent may be ahead of the verifier's.

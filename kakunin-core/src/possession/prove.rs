@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
 
-use super::base::{CHAIN, CONTENT_DIGEST, LABEL, Parameters, SIGNATURE, SIGNATURE_INPUT, Target, of_request};
+use super::base::{
+    CHAIN, CONTENT_DIGEST, Fields, LABEL, Parameters, SIGNATURE, SIGNATURE_INPUT, Target, of_request,
+};
 use crate::certificate::{AgentCertificate, CertificateError};
+use crate::chain::{CHAIN_HEADER, ChainLink};
 use crate::digest::{Digest, hex};
 use crate::key::{SignError, Signer};
+use crate::reason::DenialReason;
 use crate::time::UnixTime;
 
 /// An agent that proves, with each of its requests, that it has the key of its certificate.
@@ -33,7 +37,8 @@ impl Prover {
         Ok(Self { signer, keyid: agent.decoded().thumbprint().to_hex(), chain: links.join(", ") })
     }
 
-    /// Proves for one request. `nonce` is 16 octets of chance, never used twice; `created` is the time now.
+    /// Proves for one request. `nonce` is 16 octets of chance, never used twice; `created` is the time now. With a `link` the
+    /// fields say what the call follows from, and the proof covers that.
     ///
     /// # Errors
     /// [`ProveError::Target`] when the request has no such line, [`ProveError::Sign`] when the key store fails.
@@ -41,6 +46,7 @@ impl Prover {
         &self,
         target: &Target<'_>,
         content: &[u8],
+        link: Option<&ChainLink>,
         created: UnixTime,
         nonce: [u8; 16],
     ) -> Result<Proof, ProveError> {
@@ -49,8 +55,11 @@ impl Prover {
         }
         let digest = content_digest(content);
         let nonce = hex(&nonce);
-        let parameters = Parameters { created, nonce: &nonce, keyid: &self.keyid }.to_text();
-        let base = of_request(target, &digest, &self.chain, &parameters);
+        let link = link.map(ChainLink::to_header);
+        let fields = Fields { digest: &digest, certificates: &self.chain, link: link.as_deref() };
+        let parameters = Parameters { created, nonce: &nonce, keyid: &self.keyid };
+        let parameters = parameters.to_text(fields.components());
+        let base = of_request(target, &fields, &parameters);
         let signature = self.signer.sign(base.as_bytes()).map_err(ProveError::Sign)?;
         Ok(Proof {
             fields: [
@@ -59,6 +68,7 @@ impl Prover {
                 (SIGNATURE_INPUT, format!("{LABEL}{parameters}")),
                 (SIGNATURE, format!("{LABEL}{}", byte_sequence(signature.as_bytes()))),
             ],
+            link,
         })
     }
 }
@@ -68,12 +78,14 @@ impl Prover {
 #[must_use = "a proof belongs to its request"]
 pub struct Proof {
     fields: [(&'static str, String); 4],
+    link: Option<String>,
 }
 
 impl Proof {
-    /// Names, in lower case, and values; each stands in the request once.
+    /// Names, in lower case, and values; each stands in the request once, and so the field of the link is among them.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.fields.iter().map(|(name, value)| (*name, value.as_str()))
+        let link = self.link.as_deref().map(|link| (CHAIN_HEADER, link));
+        self.fields.iter().map(|(name, value)| (*name, value.as_str())).chain(link)
     }
 }
 
@@ -103,4 +115,17 @@ pub enum ProveError {
     /// The key store failed.
     #[error(transparent)]
     Sign(SignError),
+}
+
+impl ProveError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Certificate(_) => DenialReason::CertificateMalformed.code(),
+            Self::OtherKey => "possession.key",
+            Self::Target => "possession.malformed",
+            Self::Sign(_) => "possession.signature",
+        }
+    }
 }

@@ -40,6 +40,7 @@ mod namesakes;
 mod octets;
 mod page;
 mod possession;
+mod proving;
 mod reference;
 mod revocation;
 mod scope;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use kakunin_core::certificate::TrustAnchors;
-use kakunin_core::id::AgentId;
+use kakunin_core::certificate::{AgentPath, TrustAnchors};
+use kakunin_core::chain::ChainLink;
+use kakunin_core::id::{AgentId, ChainId};
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::possession::{
     Nonces, Possession, PossessionError, Presented, ProveError, Prover, SignedRequest, Target,
 };
+use kakunin_core::receipt::ReceiptHash;
 use kakunin_core::time::UnixTime;
 use proptest::prelude::*;
 use rcgen::{KeyPair, PKCS_ED25519};
@@ -38,7 +40,7 @@ fn prover(house: &House) -> Prover {
 }
 
 fn fields(house: &House, target: &Target<'_>, created: UnixTime, nonce: [u8; 16]) -> Fields {
-    let proof = prover(house).prove(target, BODY, created, nonce).unwrap();
+    let proof = prover(house).prove(target, BODY, None, created, nonce).unwrap();
     proof.fields().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
 }
 
@@ -122,7 +124,7 @@ fn a_proof_is_for_one_request_at_one_place() {
     }
     // A digest that fits another body is not the one that was signed.
     let other = fields(&house, &TARGET, now(), [2; 16]);
-    let fits = prover(&house).prove(&TARGET, b"other", now(), [1; 16]).unwrap();
+    let fits = prover(&house).prove(&TARGET, b"other", None, now(), [1; 16]).unwrap();
     let digest = fits.fields().next().unwrap().1.to_owned();
     let mixed = with(&other, "content-digest", |_| digest.clone());
     assert_eq!(code(judge(&mixed, &TARGET, b"other", &house.anchors(), now())), "possession.signature");
@@ -161,7 +163,7 @@ fn a_certificate_that_is_not_the_signers_or_not_ours_proves_nothing() {
     let sent = fields(&house, &TARGET, now(), [1; 16]);
     let base64 = |der: &[u8]| {
         let other = Prover::new(signer(&house), &house.agent, &[der]).unwrap();
-        let proof = other.prove(&TARGET, BODY, now(), [1; 16]).unwrap();
+        let proof = other.prove(&TARGET, BODY, None, now(), [1; 16]).unwrap();
         let (_, chain) = proof.fields().nth(1).unwrap();
         chain.split(", ").nth(1).unwrap().to_owned()
     };
@@ -191,7 +193,7 @@ fn a_certificate_that_is_not_the_signers_or_not_ours_proves_nothing() {
     assert!(matches!(mixed, Err(ProveError::OtherKey)));
     let authority = Prover::new(signer(&house), &house.issuing, &[]);
     assert!(matches!(authority, Err(ProveError::Certificate(_))));
-    let line = prover(&house).prove(&Target { query: Some("a b"), ..TARGET }, BODY, now(), [1; 16]);
+    let line = prover(&house).prove(&Target { query: Some("a b"), ..TARGET }, BODY, None, now(), [1; 16]);
     assert!(matches!(line, Err(ProveError::Target)));
 }
 
@@ -268,12 +270,97 @@ fn fields_have_one_form() {
     assert!(presented(&vec![sent[0].clone()]).unwrap().is_none());
 }
 
+fn link() -> ChainLink {
+    ChainLink::new(ChainId::from_bytes([0xc4; 16]), ReceiptHash::of(b"what it follows from"))
+}
+
+fn linked(house: &House) -> Fields {
+    let proof = prover(house).prove(&TARGET, BODY, Some(&link()), now(), [1; 16]).unwrap();
+    proof.fields().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+#[test]
+fn a_link_is_proven_with_the_request_that_follows_from_it() {
+    let house = house();
+    let head = |fields: &Fields| {
+        let presented = presented(fields).unwrap().unwrap();
+        presented.verify(&TARGET, &NAMES, &house.anchors(), now())
+    };
+    let sent = linked(&house);
+    assert_eq!(sent.len(), 5);
+    let signed = head(&sent).unwrap();
+    assert_eq!(signed.link(), Some(&link()));
+    let request = signed.covers(BODY).unwrap();
+    assert_eq!(request.link(), Some(&link()));
+    let proven = Nonces::new(now().plus(-60), 9).admit(request, None, now()).unwrap();
+    assert_eq!(proven.link(), Some(&link()));
+    // Who follows from nothing says nothing.
+    assert_eq!(head(&fields(&house, &TARGET, now(), [1; 16])).unwrap().link(), None);
+    // A link without any proof is a caller's word, for whoever asks for no more.
+    assert!(presented(&vec![sent[4].clone()]).unwrap().is_none());
+}
+
+#[test]
+fn a_link_beside_a_proof_is_covered_by_it() {
+    let house = house();
+    let bare = fields(&house, &TARGET, now(), [1; 16]);
+    let judge = |fields: &Fields| code(judge(fields, &TARGET, BODY, &house.anchors(), now()));
+    let value = link().to_header().into_bytes();
+    let beside = |value: &[u8]| [bare.clone(), vec![("Kakunin-Chain".into(), value.to_vec())]].concat();
+    // Put there by whoever passes the request on.
+    assert_eq!(judge(&beside(&value)), "possession.components");
+    assert_eq!(judge(&beside(b"nonsense")), "possession.components");
+    // Taken away, exchanged, spelt in another way, twice.
+    let sent = linked(&house);
+    assert_eq!(judge(&sent), "proven");
+    assert_eq!(judge(&sent[..4].to_vec()), "possession.components");
+    let other = ChainLink::new(ChainId::from_bytes([0xc5; 16]), link().from()).to_header();
+    assert_eq!(judge(&with(&sent, "kakunin-chain", |_| other.clone())), "possession.signature");
+    assert_eq!(judge(&with(&sent, "kakunin-chain", str::to_uppercase)), "possession.malformed");
+    assert_eq!(
+        judge(&with(&sent, "kakunin-chain", |link| format!("{link}, {link}"))),
+        "possession.malformed"
+    );
+    for more in [value.as_slice(), b"", b"\xff"] {
+        let twice = [sent.clone(), vec![("kakunin-chain".into(), more.to_vec())]].concat();
+        assert_eq!(judge(&twice), "possession.malformed");
+    }
+    // Said to be covered where it is not, or in another place.
+    let six = with(&sent, "signature-input", |input| input.replace(" \"kakunin-chain\"", ""));
+    assert_eq!(judge(&six), "possession.components");
+    let seven = bare.clone();
+    let seven = with(&seven, "signature-input", |input| input.replacen(")", " \"kakunin-chain\")", 1));
+    assert_eq!(judge(&seven), "possession.components");
+    let first = with(&sent, "signature-input", |input| {
+        input.replace(" \"kakunin-chain\"", "").replacen("(", "(\"kakunin-chain\" ", 1)
+    });
+    assert_eq!(judge(&first), "possession.components");
+}
+
+#[test]
+fn a_path_that_is_remembered_is_the_certificates_own() {
+    let house = house();
+    let verify = |path: Result<AgentPath, PossessionError>| {
+        let presented = presented(&fields(&house, &TARGET, now(), [1; 16])).unwrap().unwrap();
+        let head = presented.verify_by(&TARGET, &NAMES, now(), |leaf, others| {
+            assert_eq!((leaf, others), (house.agent.as_slice(), [house.issuing.clone()].as_slice()));
+            path
+        });
+        head.map(|head| head.agent())
+    };
+    let own = house.verified().path().clone();
+    assert_eq!(verify(Ok(own.clone())).unwrap(), own.agent().agent());
+    let other = self::house().verified().path().clone();
+    assert_eq!(verify(Ok(other)).unwrap_err().code(), "possession.key");
+    assert_eq!(verify(Err(PossessionError::Full)).unwrap_err().code(), "possession.full");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn no_other_octet_of_a_proof_is_accepted(field in 0_usize..4, at in any::<prop::sample::Index>(), octet: u8) {
+    fn no_other_octet_of_a_proof_is_accepted(field in 0_usize..5, at in any::<prop::sample::Index>(), octet: u8) {
         let house = house();
-        let sent = fields(&house, &TARGET, now(), [1; 16]);
+        let sent = linked(&house);
         let mut changed = sent.clone();
         let value = &mut changed[field].1;
         let at = at.index(value.len());

@@ -154,8 +154,9 @@ impl Renew {
         SystemRandom::new()
             .fill(&mut nonce)
             .map_err(|_| Failure::cannot("the system gives no randomness"))?;
-        let proof =
-            prover.prove(&target, body.to_string().as_bytes(), now(), nonce).map_err(Failure::cannot)?;
+        let proof = prover
+            .prove(&target, body.to_string().as_bytes(), None, now(), nonce)
+            .map_err(Failure::cannot)?;
         let fields: Vec<(&str, String)> =
             proof.fields().map(|(name, value)| (name, value.to_owned())).collect();
         let answer = service.post_proven(&path, &body, &fields)?;

@@ -61,7 +61,7 @@ impl Robot {
         let target = Target { method: &request.method, authority, path, query };
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&NONCE.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        let proof = self.prover().prove(&target, &request.body, created, nonce).unwrap();
+        let proof = self.prover().prove(&target, &request.body, None, created, nonce).unwrap();
         let fields: Vec<_> =
             proof.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         fields.into_iter().fold(request, |request, (name, value)| request.header(&name, &value))
