@@ -295,12 +295,25 @@ impl<'a> Authority<'a> {
     /// # Errors
     /// [`AuthorityError::ClockBehind`] when it is.
     pub(crate) fn trust_clock(&self, now: UnixTime) -> Result<(), AuthorityError> {
+        match self.signed_after(now)? {
+            Some(last) => Err(AuthorityError::ClockBehind { now, last }),
+            None => Ok(()),
+        }
+    }
+
+    /// When the last list was signed, if the clock is behind that.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records do not say when that was; then nobody may go by this clock.
+    pub(crate) fn signed_after(&self, now: UnixTime) -> Result<Option<UnixTime>, StoreError> {
         for issuing in &self.issuing {
-            if let Some(last) = self.store.newest_list_head(issuing.id)? {
-                publish::refuse_past(now, last.this_update)?;
+            if let Some(last) = self.store.newest_list_head(issuing.id)?
+                && publish::is_past(now, last.this_update)
+            {
+                return Ok(Some(last.this_update));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Changes a standing in the records, and notes for the next lists what that did.

@@ -250,7 +250,12 @@ pub(crate) fn sign_list(
 
 /// A list that is older than the one before would be refused everywhere.
 pub(crate) fn refuse_past(now: UnixTime, last: UnixTime) -> Result<(), AuthorityError> {
-    if last > now.plus(CLOCK_TOLERANCE) { Err(AuthorityError::ClockBehind { now, last }) } else { Ok(()) }
+    if is_past(now, last) { Err(AuthorityError::ClockBehind { now, last }) } else { Ok(()) }
+}
+
+/// Whether a clock is so far behind a list that guards would refuse what is signed by it.
+pub(crate) fn is_past(now: UnixTime, last: UnixTime) -> bool {
+    last > now.plus(CLOCK_TOLERANCE)
 }
 
 fn revoked_issuers(store: &dyn Store) -> Result<Vec<ListedCertificate>, AuthorityError> {

@@ -52,7 +52,7 @@ impl Refusal {
     }
 
     /// Not now.
-    pub(crate) fn unavailable(code: &'static str, text: &str) -> Self {
+    pub(crate) fn unavailable(code: &'static str, text: impl Into<String>) -> Self {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, text) }
     }
 
@@ -137,9 +137,11 @@ impl From<AuthorityError> for Refusal {
                 retry_after: Some(*left),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "feed.replaced", error.to_string())
             },
-            AuthorityError::ClockBehind { .. } => Self::unavailable(
+            AuthorityError::ClockBehind { now, last } => Self::unavailable(
                 "clock.untrusted",
-                "the authority's clock is behind its last list, so it signs no certificate and no list; who was suspended or revoked is told by the feed, and the lists follow; set the clock",
+                format!(
+                    "the authority's clock says {now}, and its last list was signed at {last}, so it signs no certificate and no list; who was suspended or revoked is told by the feed, and the lists follow; set the clock, or, if it was ahead when it signed, wait until it says that time"
+                ),
             ),
             AuthorityError::Store(StoreError::Unreachable { .. }) => Self {
                 cause: Some(error.to_string()),

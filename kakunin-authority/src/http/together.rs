@@ -119,12 +119,8 @@ fn issue_all(
     room: Result<(), Refusal>,
     now: UnixTime,
 ) -> Result<Vec<Deliver>, StoreError> {
-    // By a clock that went back nobody is certified.
-    let behind = match authority.trust_clock(now) {
-        Err(AuthorityError::ClockBehind { last, .. }) => Some(last),
-        Err(AuthorityError::Store(error)) => return Err(error),
-        Ok(()) | Err(_) => None,
-    };
+    // By a clock that went back nobody is certified, nor by one of which that cannot be said.
+    let behind = authority.signed_after(now)?;
     let moment = Moment { now, behind, room };
     let Authority { store, issuing, keys, .. } = &mut *authority;
     let issuing: &[Issuing] = issuing;
@@ -445,6 +441,29 @@ mod tests {
             let (again, mut answer) = ask(owner, &agents[0], &key());
             carried_out(vec![again], authority).unwrap();
             assert!(answer.try_recv().unwrap().is_ok());
+        });
+    }
+
+    #[test]
+    fn by_a_clock_that_no_record_speaks_for_nobody_is_certified() {
+        office(|authority, home, agents, owner| {
+            let other = rusqlite::Connection::open(home.store()).unwrap();
+            other.execute_batch("ALTER TABLE signed_lists RENAME TO gone").unwrap();
+            let (waiting, mut answer) = ask(owner, &agents[0], &key());
+            assert!(carried_out(vec![waiting], authority).is_err());
+            other.execute_batch("ALTER TABLE gone RENAME TO signed_lists").unwrap();
+            assert!(answer.try_recv().is_err());
+            assert_eq!(authority.records().certificates(owner.tenant(), agents[0].id).unwrap(), []);
+            // One that is behind is named with the time it should be later than.
+            let (waiting, mut answer) = ask(owner, &agents[0], &key());
+            issue(vec![waiting], authority, Ok(()), NOW.plus(-121))
+                .unwrap()
+                .unwrap()
+                .into_iter()
+                .for_each(|deliver| deliver());
+            let refusal = answer.try_recv().unwrap().unwrap_err();
+            assert_eq!(refusal.code, "clock.untrusted");
+            assert!(refusal.text.contains(&NOW.to_string()), "{}", refusal.text);
         });
     }
 
