@@ -146,6 +146,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::ca::rows(),
         route::crl::rows(),
         route::feed::rows(),
+        route::feed_numbers::rows(),
         route::logs::rows(),
         route::acks::rows(),
         route::verify::rows(),

@@ -9,6 +9,6 @@ mod frame;
 mod hub;
 mod stream;
 
-pub(crate) use acks::{Acks, Propagation};
+pub(crate) use acks::{Acks, Lag, Propagation};
 pub(crate) use hub::{Hub, unknown};
 pub(crate) use stream::Kind;

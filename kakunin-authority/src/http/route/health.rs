@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
-use kakunin_core::digest::Digest;
 use serde_json::json;
 
+use super::feed_numbers;
 use crate::http::access::Open;
 use crate::http::answer::{json_text, typed};
-use crate::http::feed::Propagation;
 use crate::http::openapi;
 use crate::http::service::Service;
 use crate::http::table::Row;
@@ -73,7 +71,8 @@ async fn document() -> Response {
     json_text(StatusCode::OK, openapi::document().to_string())
 }
 
-/// How many orders wait, and how old the list is.
+/// How many orders wait, and how old the list is. Whoever operates the service needs no key for it, and learns sums alone:
+/// what is of one tenant is in `feed_numbers`, for its keys.
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let (urgent, ordinary, parts, asks) = service.orders.waiting();
     let mut text = format!(
@@ -84,23 +83,7 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
          kakunin_orders_waiting{{lane=\"kept\"}} {parts}\n\
          kakunin_orders_waiting{{lane=\"certificates\"}} {asks}\n"
     );
-    let feeds = service.feeds.numbers();
-    text.push_str("# HELP kakunin_feed_epoch The last change of the feed of an issuing authority.\n# TYPE kakunin_feed_epoch gauge\n");
-    for (issuer, epoch, _) in &feeds.feeds {
-        text.push_str(&format!("kakunin_feed_epoch{{issuer=\"{issuer}\"}} {epoch}\n"));
-    }
-    text.push_str("# HELP kakunin_feed_streams Streams that are open.\n# TYPE kakunin_feed_streams gauge\n");
-    for (issuer, _, open) in &feeds.feeds {
-        text.push_str(&format!("kakunin_feed_streams{{issuer=\"{issuer}\"}} {open}\n"));
-    }
-    text.push_str(&format!(
-        "# HELP kakunin_feed_dropped_total Streams that were ended because their client was too slow.\n\
-         # TYPE kakunin_feed_dropped_total counter\n\
-         kakunin_feed_dropped_total {}\n",
-        feeds.dropped
-    ));
-    let heads: Vec<_> = feeds.feeds.iter().map(|(issuer, epoch, _)| (*issuer, *epoch)).collect();
-    enforced(&service, &heads, &mut text);
+    feed_numbers::of_all(&service, &mut text);
     if let Ok(published) = service.published() {
         let list = published.list();
         for (name, kind, help, value) in [
@@ -172,40 +155,6 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
     ));
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
-}
-
-/// How far agents say that they enforce the feeds, and how long that took.
-fn enforced(service: &Service, heads: &[(Digest, u64)], text: &mut String) {
-    let lags = service.acks.lags(heads, Instant::now());
-    for (name, help) in [
-        ("agents", "Agents in good standing that said within the hour how far they enforce the feed."),
-        ("agents_behind", "Those of them that do not enforce its last change yet."),
-        ("lag_epochs", "How many changes the last of them lacks."),
-    ] {
-        text.push_str(&format!("# HELP kakunin_feed_{name} {help}\n# TYPE kakunin_feed_{name} gauge\n"));
-        for lag in &lags {
-            let value = match name {
-                "agents" => lag.agents,
-                "agents_behind" => lag.behind,
-                _ => lag.most,
-            };
-            text.push_str(&format!("kakunin_feed_{name}{{issuer=\"{}\"}} {value}\n", lag.issuer));
-        }
-    }
-    let Propagation { within, count, seconds } = service.acks.propagation();
-    text.push_str(
-        "# HELP kakunin_feed_propagation_seconds From a change's being kept until an agent said that it enforces it.\n\
-         # TYPE kakunin_feed_propagation_seconds histogram\n",
-    );
-    for (bound, within) in Propagation::BOUNDS.iter().zip(within) {
-        let bound = f64::from(*bound) / 1000.0;
-        text.push_str(&format!("kakunin_feed_propagation_seconds_bucket{{le=\"{bound}\"}} {within}\n"));
-    }
-    text.push_str(&format!(
-        "kakunin_feed_propagation_seconds_bucket{{le=\"+Inf\"}} {count}\n\
-         kakunin_feed_propagation_seconds_sum {seconds}\n\
-         kakunin_feed_propagation_seconds_count {count}\n"
-    ));
 }
 
 /// What waits for webhooks, and how attempts ended.

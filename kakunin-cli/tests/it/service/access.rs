@@ -27,6 +27,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/crl/delta", None),
     ("get", "/feed", None),
     ("get", "/feed/poll", None),
+    ("get", "/feed/metrics", Some(&["auditor"])),
     ("post", "/feed/rotate", Some(&[])),
     ("post", "/feed/ack", Some(&["ingest", "agent"])),
     ("get", "/openapi.json", None),

@@ -120,6 +120,45 @@ fn body(path: &str) -> Value {
     }
 }
 
+#[test]
+fn numbers_of_a_tenant_are_shown_to_its_own_keys_and_to_nobody_else() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let acme = founded(&office, "acme");
+    let ours = House { office: &office, owner: office.owner().to_owned() };
+    let theirs = House { office: &office, owner: text(&acme, "owner_key").to_owned() };
+    let _ = ours.furnish("ours");
+    let (things, robot) = theirs.furnish("theirs");
+    theirs.post("/v1/agents", &json!({ "name": "other", "scope": { "actions": ["read:*"] } }));
+    let held = theirs.post("/v1/agents/other/suspend", &json!({ "reason": "drift" }));
+    // An agent without a certificate is no change of the feed, one with one is.
+    assert_eq!(theirs.post(&format!("/v1/agents/{}/suspend", things.name), &json!({}))["epoch"], 1);
+    theirs.post(&format!("/v1/agents/{}/resume", things.name), &json!({}));
+    let issuer = text(&held, "issuer");
+    assert_eq!(
+        robot.send(Request::post("/v1/feed/ack", &json!({ "issuer": issuer, "epoch": 1 }))).status,
+        200
+    );
+
+    let everyones = office.get("/metrics").text();
+    for line in ["epoch 2", "streams 0", "agents 1", "agents_behind 1", "lag_epochs 1"] {
+        assert!(everyones.contains(&format!("\nkakunin_feed_{line}\n")), "{line}: {everyones}");
+    }
+    assert!(!everyones.contains("issuer"), "{everyones}");
+    let own = theirs.get("/v1/feed/metrics").text();
+    for line in ["epoch{I} 2", "streams{I} 0", "agents{I} 1", "agents_behind{I} 1", "lag_epochs{I} 1"] {
+        let line = line.replace("{I}", &format!("{{issuer=\"{issuer}\"}}"));
+        assert!(own.contains(&format!("\nkakunin_feed_{line}\n")), "{line}: {own}");
+    }
+    assert_eq!(own.matches("{issuer=").count(), 5, "{own}");
+    let others = ours.get("/v1/feed/metrics").text();
+    assert_eq!((others.matches("{issuer=").count(), others.matches(issuer).count()), (5, 0), "{others}");
+    let bound = json!({ "role": "auditor", "agents": [things.agent] });
+    let bound = theirs.post("/v1/keys", &bound);
+    let refused = office.send(&Request::get("/v1/feed/metrics").bearer(text(&bound, "key")));
+    assert_eq!((refused.status, refused.json()["code"].clone()), (403, json!("access.bound")));
+}
+
 const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "gate"];
 
 #[test]
