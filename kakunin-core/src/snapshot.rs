@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::certificate::{AgentCertificate, AgentPath, PathLists, TrustAnchors, VerifiedAgent};
 use crate::decision::{Decision, Denial, DenialReason};
+use crate::feed::Follower;
 use crate::home::Papers;
 use crate::leash::Leash;
 use crate::receipt::ListUse;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     leash: Arc<Leash>,
     word: StandingWord,
     list: ListUse,
+    /// What the feed says of everybody, where it counts.
+    follower: Option<Arc<Follower>>,
 }
 
 /// Standing, epoch and deadline in one word: 2, 22 and 40 bits.
@@ -64,7 +67,17 @@ impl Snapshot {
         let epoch = head.map_or(list.number().to_u64().unwrap_or(u64::MAX), |head| head.epoch());
         let word = StandingWord::new(agent.standing(), epoch, agent.good_until());
         let list = ListUse { feed: head, ..ListUse::of(list) };
-        Self { list, word, leash, agent }
+        Self { list, word, leash, agent, follower: None }
+    }
+
+    /// The same with the feed that the agent's word was taken from.
+    pub(crate) fn following(self, follower: Option<Arc<Follower>>) -> Self {
+        Self { follower, ..self }
+    }
+
+    /// What the feed says of everybody.
+    pub(crate) const fn follower(&self) -> Option<&Arc<Follower>> {
+        self.follower.as_ref()
     }
 
     /// Proves papers and lists at `now` and compiles the scope.

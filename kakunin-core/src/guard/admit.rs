@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::caller::Judged;
 use super::denied::{ActionText, Denied, Note};
 use super::ledger::{Reservation, fits};
 use super::open::{Current, Guard, Inner, View};
@@ -18,7 +19,7 @@ use crate::time::UnixMillis;
 /// Leave to run one action, once. Dropped before [`Pass::begin`], what it reserved is room again.
 #[derive(Debug)]
 #[must_use = "a pass that is dropped lets nothing run"]
-pub struct Pass(Option<Box<Held>>);
+pub struct Pass(pub(super) Option<Box<Held>>);
 
 /// An action that is running. Dropped without an outcome, it counts as spent and its result as unknown.
 #[derive(Debug)]
@@ -26,12 +27,14 @@ pub struct Pass(Option<Box<Held>>);
 pub struct Running(Option<Box<Held>>);
 
 #[derive(Debug)]
-struct Held {
-    guard: Arc<Inner>,
-    action: ActionText,
-    runtime: Arc<Runtime>,
-    recorded: Option<Recorded>,
-    reservation: Option<Reservation>,
+pub(super) struct Held {
+    pub(super) guard: Arc<Inner>,
+    pub(super) action: ActionText,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) recorded: Option<Recorded>,
+    pub(super) reservation: Option<Reservation>,
+    /// Who is let in, if it is another agent than the guard's own.
+    pub(super) caller: Option<Judged>,
 }
 
 impl Guard {
@@ -135,7 +138,7 @@ impl Inner {
         })
     }
 
-    fn now(&self) -> UnixMillis {
+    pub(super) fn now(&self) -> UnixMillis {
         self.times.now(self.clock.wall(), self.clock.mono_nanos() / 1_000_000)
     }
 
@@ -267,11 +270,14 @@ impl Inner {
         reservation: Option<Reservation>,
     ) -> Pass {
         let (guard, runtime, action) = (Arc::clone(self), Arc::clone(runtime), ActionText::of(action));
-        Pass(Some(Box::new(Held { guard, action, runtime, recorded, reservation })))
+        Pass(Some(Box::new(Held { guard, action, runtime, recorded, reservation, caller: None })))
     }
 
     /// Whether the agent may still act, now that the body is about to run; `decided` is where the decision was recorded.
-    fn may_begin(self: &Arc<Self>, decided: &Arc<Runtime>) -> Result<(), (DenialReason, Option<Note>)> {
+    pub(super) fn may_begin(
+        self: &Arc<Self>,
+        decided: &Arc<Runtime>,
+    ) -> Result<(), (DenialReason, Option<Note>)> {
         let (mut wall, mut mono) = (self.clock.wall(), self.clock.mono_nanos());
         if !self.times.is_current(wall, mono / 1_000_000) {
             if !self.prepare() {
@@ -305,14 +311,14 @@ enum Answered {
 }
 
 /// A view follows another when a list or certificate was taken up, four times a second at most.
-const MOST_VIEWS: usize = 8;
+pub(super) const MOST_VIEWS: usize = 8;
 
 const ENDED_STREAM: &str = "the stream that holds the decision has ended";
-const ENDLESS_LOOK: &str = "another look at clocks and lists does not end";
+pub(super) const ENDLESS_LOOK: &str = "another look at clocks and lists does not end";
 
 /// What observing lets pass: what the scope or a budget says about a request. A revoked agent, a clock that lies or a
 /// journal that is gone stop it all the same.
-fn is_waived(reason: DenialReason) -> bool {
+pub(super) fn is_waived(reason: DenialReason) -> bool {
     matches!(reason.group(), "request" | "scope" | "approval")
         || matches!(reason, DenialReason::BudgetWindow | DenialReason::BudgetRate)
 }
@@ -338,7 +344,10 @@ impl Pass {
     /// ended, or nobody can say. The outcome is recorded as not executed, and what was reserved is room again.
     pub fn begin(mut self) -> Result<Running, Denied> {
         let Some(held) = self.0.take() else { return Ok(Running(None)) };
-        let may = catch_unwind(AssertUnwindSafe(|| held.guard.may_begin(&held.runtime)));
+        let may = catch_unwind(AssertUnwindSafe(|| match &held.caller {
+            None => held.guard.may_begin(&held.runtime),
+            Some(caller) => held.guard.caller_may_begin(&held.runtime, caller),
+        }));
         match may.unwrap_or(Err((DenialReason::Internal, None))) {
             Ok(()) => Ok(Running(Some(held))),
             Err((reason, note)) => {
@@ -413,6 +422,9 @@ impl Held {
     fn end(mut self, outcome: Outcome) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             match (self.reservation.take(), outcome) {
+                (Some(reservation), _) if self.caller.is_some() => {
+                    self.guard.settle_caller(reservation, outcome)
+                }
                 (Some(reservation), Outcome::NotExecuted) => self.runtime.release(reservation),
                 (Some(reservation), _) => self.runtime.settle(reservation),
                 (None, _) => {}

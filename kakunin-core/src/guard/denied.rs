@@ -30,12 +30,14 @@ pub(super) enum Note {
     FeedNotAsked,
     /// The last word of the feed is too old.
     SilentFeed,
+    /// Nothing is wrong with the caller: whom it called may not act itself, and what is said of that.
+    Own(String),
 }
 
 impl Note {
     fn what(&self) -> &str {
         match self {
-            Self::Said(what) => what,
+            Self::Said(what) | Self::Own(what) => what,
             Self::NoFeed => "the list asks for a feed, which no directory carries",
             Self::FeedNotAsked => "this guard decides by a feed, and the list asks for none",
             Self::SilentFeed => "no word of the feed is young enough",
@@ -44,7 +46,7 @@ impl Note {
 
     const fn fix(&self) -> Option<&'static str> {
         match self {
-            Self::Said(_) => None,
+            Self::Said(_) | Self::Own(_) => None,
             Self::NoFeed => Some(
                 "connect the agent: Agent.connect(url, agent) in place of from_dir, or kakunin_client in Rust; only an authority that is served --without-feed signs lists that are files and no more",
             ),
@@ -138,6 +140,12 @@ impl Denied {
             }
             _ => None,
         }
+    }
+
+    /// Whether the guard that was asked about a caller cannot act itself, so that the reason says nothing about the caller.
+    #[must_use]
+    pub const fn is_of_guard(&self) -> bool {
+        matches!(self.note, Some(Note::Own(_)))
     }
 
     /// What the operator can do about it.

@@ -38,10 +38,12 @@ impl Inner {
         }
         self.sign_what_waits();
         self.notices.begin_fork(PATIENCE);
+        self.callers.begin_fork(PATIENCE);
     }
 
     /// After a fork: whoever waited goes on.
     pub(super) fn end_fork(&self) {
+        self.callers.end_fork();
         self.notices.end_fork();
         self.look.end_fork();
     }
@@ -64,6 +66,7 @@ impl Inner {
 
     /// After a fork: nothing of the parent's is used any more.
     pub(super) fn begin_anew_in_child(&self) {
+        self.callers.end_fork();
         self.notices.end_fork();
         self.look.end_fork();
         let look = self.turn(Duration::ZERO);

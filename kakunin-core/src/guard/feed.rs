@@ -108,6 +108,21 @@ impl FeedLook {
     }
 }
 
+/// What a look heard: what the feed says of the agent, and what it says of everybody.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// `None` if the agent's list asks for no feed.
+    pub(super) word: Option<FeedWord>,
+    /// `None` if nothing that was heard counts.
+    pub(super) follower: Option<Arc<Follower>>,
+}
+
+impl Heard {
+    const fn word(word: FeedWord) -> Self {
+        Self { word: Some(word), follower: None }
+    }
+}
+
 /// How far a feed was known, and which of this agent's certificates it revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FeedMark {
@@ -146,13 +161,13 @@ impl FeedMark {
 }
 
 impl Inner {
-    /// What the feed says of the agent by `known`, published before the lists were looked at; `None` if its list asks for none.
+    /// What the feed says by `known`, published before the lists were looked at.
     pub(super) fn look_at_feed(
         &self,
         look: &mut Look,
         known: Option<Arc<Vec<Arc<Follower>>>>,
-    ) -> Result<Option<FeedWord>, Refusal> {
-        let Some((path, policy)) = look.feed_wanted() else { return Ok(None) };
+    ) -> Result<Heard, Refusal> {
+        let Some((path, policy)) = look.feed_wanted() else { return Ok(Heard::default()) };
         let runtime = look.runtime_of(self);
         let (issuer, own) = (path.issuing().decoded().key().key_id(), path.agent().decoded().serial());
         self.recall_feed(look.feed(), runtime.as_deref(), issuer)?;
@@ -162,17 +177,17 @@ impl Inner {
         let silent = FeedWord { standing: gone(Standing::Good), head: None, until: NEVER };
         let Some(policy) = policy else {
             let is_needed = self.feed.as_ref().is_some_and(|feed| !feed.or_lists);
-            return Ok((revoked || is_needed).then_some(silent));
+            return Ok(Heard { word: (revoked || is_needed).then_some(silent), follower: None });
         };
         let followers = known.iter().flat_map(|known| known.iter());
         let Some(follower) = followers.into_iter().find(|follower| follower.issuer() == issuer) else {
-            return Ok(Some(silent));
+            return Ok(Heard::word(silent));
         };
         let head = match head_by(follower, policy.head(), mark.as_ref()) {
             Ok(head) => head,
             Err(error) => {
                 self.notice(format!("the feed is refused: {error}"));
-                return Ok(Some(silent));
+                return Ok(Heard::word(silent));
             }
         };
         let standing = gone(follower.standing(&own));
@@ -191,7 +206,8 @@ impl Inner {
         }
         look.feed().marks.insert(issuer, mark);
         let until = fresh_until(follower, policy).map_or(NEVER, |until| self.deadline(until));
-        Ok(Some(FeedWord { standing, head: Some(head), until }))
+        let word = FeedWord { standing, head: Some(head), until };
+        Ok(Heard { word: Some(word), follower: Some(Arc::clone(follower)) })
     }
 
     /// The last second that lies before `until`, a time of the boot clock, as a whole.

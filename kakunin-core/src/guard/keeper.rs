@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::anchor::CheckpointLook;
 use super::clock::{Audit, TOLERANCE_MILLIS};
-use super::feed::{FeedLook, Wanted};
+use super::feed::{FeedLook, Heard, Wanted};
 use super::known::{self, KnownLists};
 use super::open::{Current, Inner, View};
 use super::runtime::Runtime;
@@ -180,9 +180,9 @@ impl Inner {
             look.world = result.err();
         }
         // At every look: time passes, and others hand over what they heard.
-        let (word, unkept) = match self.look_at_feed(look, known) {
-            Ok(word) => (word, None),
-            Err(refusal) => (None, Some(refusal)),
+        let (heard, unkept) = match self.look_at_feed(look, known) {
+            Ok(heard) => (heard, None),
+            Err(refusal) => (Heard::default(), Some(refusal)),
         };
         let broken = self.broken_runtime().or(unkept);
         // Judged after the marks of earlier processes were read, named before everything a wrong clock explains.
@@ -191,14 +191,18 @@ impl Inner {
             (Some(refusal), _) => self.store_view(View::Refused(Arc::new(refusal))),
             (None, Some((path, leash))) => {
                 let Some(lists) = &look.held else { return };
+                let Heard { word, follower } = heard;
+                // A follower of the same head may know of somebody else's revocation that is not certain yet.
                 let fresh = !matches!(&self.current.load().view, View::Ready(held)
                     if held.agent().lists().same_as(lists)
                         && held.agent().feed() == word
+                        && held.follower().map(Arc::as_ptr) == follower.as_ref().map(Arc::as_ptr)
                         && Arc::ptr_eq(held.leash(), leash));
                 if fresh {
                     match path.clone().with_feed(lists.clone(), word, now) {
                         Ok(agent) => {
-                            self.store_view(View::Ready(Arc::new(Snapshot::new(agent, Arc::clone(leash)))));
+                            let snapshot = Snapshot::new(agent, Arc::clone(leash)).following(follower);
+                            self.store_view(View::Ready(Arc::new(snapshot)));
                         }
                         Err(error) => {
                             let refusal = Refusal::new(error.reason(), error);

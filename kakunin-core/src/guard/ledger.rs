@@ -37,6 +37,8 @@ pub(super) struct Ledger {
     unknown: Option<UnixMillis>,
     /// The file was read from its beginning or lost an end; it is held against the marks before anything counts.
     doubtful: bool,
+    /// With how many sums those of which nothing counts are looked for.
+    tidy_at: usize,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,12 @@ enum Kind {
     Carry = 6,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::memory()
+    }
+}
+
 impl Ledger {
     /// A ledger that forgets with its process.
     pub(super) fn memory() -> Self {
@@ -93,7 +101,7 @@ impl Ledger {
 
     fn of(store: Store) -> Self {
         let sums = HashMap::new();
-        Self { store, sums, frame: 0, highest: 0, genesis: None, unknown: None, doubtful: false }
+        Self { store, sums, frame: 0, highest: 0, genesis: None, unknown: None, doubtful: false, tidy_at: 0 }
     }
 
     /// Opens the ledger of `dir`. With `fresh`, an authority vouches that nothing was spent before.
@@ -186,6 +194,24 @@ impl Ledger {
         let lock = self.lock(Patience::Start)?;
         self.unlock(lock)?;
         Ok(())
+    }
+
+    /// Forgets what a fault may have left half counted: every budget denies for one window from `at`.
+    pub(super) fn lose(&mut self, at: UnixMillis) {
+        self.restart();
+        self.unknown = Some(at);
+    }
+
+    /// Lets go of sums of which nothing counts any more, once there are many: of whoever called once, nothing is kept.
+    pub(super) fn tidy(&mut self, earliest: UnixMillis) {
+        if self.sums.len() < self.tidy_at.max(FEW_SUMS) {
+            return;
+        }
+        self.sums.retain(|_, entry| {
+            entry.sum.drop_old(earliest);
+            entry.sum.iter().next().is_some()
+        });
+        self.tidy_at = self.sums.len().saturating_mul(2);
     }
 
     /// Runs `work` under the lock, for the other files of the state directory.
@@ -524,6 +550,8 @@ impl Record {
 
 /// About 14,000 reservations.
 const COMPACT_BYTES: u64 = 1 << 20;
+/// About a megabyte.
+const FEW_SUMS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@
 mod admit;
 mod anchor;
 mod bell;
+mod caller;
 mod chains;
 mod clock;
 mod denied;
@@ -26,6 +27,7 @@ mod thread;
 mod turn;
 
 pub use admit::{Pass, Running};
+pub use caller::{JudgeError, Judged, ProofOfPossession};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use denied::Denied;
 pub use feed::FeedSource;

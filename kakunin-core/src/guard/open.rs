@@ -92,6 +92,8 @@ pub(super) struct Inner {
     pub(super) look: Turn<Look>,
     /// What an agent without a state directory has spent.
     pub(super) spent: Arc<Mutex<Ledger>>,
+    /// What the agents that called this process have spent here.
+    pub(super) callers: Turn<Ledger>,
     pub(super) notices: Turn<VecDeque<String>>,
     /// Who proves by the present certificate; made when it is first asked.
     pub(super) proving: ArcSwapOption<Proving>,
@@ -205,6 +207,7 @@ impl Guard {
             current: ArcSwap::from_pointee(current),
             look: Turn::default(),
             spent: Arc::new(Mutex::new(Ledger::memory())),
+            callers: Turn::with(Ledger::memory()),
             notices: Turn::with(idle),
             proving: ArcSwapOption::empty(),
             forked: AtomicBool::new(false),

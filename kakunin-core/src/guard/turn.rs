@@ -80,11 +80,14 @@ impl<T> Turn<T> {
 
     fn wait(&self, patience: Duration, may: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + patience;
+        let mut tries = 0_u32;
         while !may() || self.taken.swap(true, Ordering::AcqRel) {
             if Instant::now() >= deadline {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            // What is held for a sum is given back at once.
+            tries += 1;
+            if tries < 50 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_millis(1)) }
         }
         true
     }

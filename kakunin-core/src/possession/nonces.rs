@@ -46,7 +46,23 @@ impl Nonces {
         issued: Option<UnixTime>,
         now: UnixTime,
     ) -> Result<Possession, PossessionError> {
-        let created = request.created();
+        self.remember(request.mark(), request.created(), issued, now)?;
+        let (path, link) = request.into_parts();
+        Ok(Possession { path, link })
+    }
+
+    /// As [`Nonces::admit`], for whoever has of a proof only what is remembered: its [`mark`](SignedRequest::mark), and when it was
+    /// made.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remember(
+        &mut self,
+        mark: Digest,
+        created: UnixTime,
+        issued: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Result<(), PossessionError> {
         let first = self.since.plus(AHEAD + 1);
         if issued.is_none_or(|at| at <= self.since) && created < first {
             let wait = first.seconds().saturating_sub(created.seconds());
@@ -62,7 +78,6 @@ impl Nonces {
             self.first = number - 1;
         }
         let kept = if number == self.first { &mut self.older } else { &mut self.newer };
-        let mark = request.mark();
         if kept.contains(&mark) {
             return Err(PossessionError::Replayed);
         }
@@ -70,8 +85,7 @@ impl Nonces {
             return Err(PossessionError::Full);
         }
         kept.insert(mark);
-        let (path, link) = request.into_parts();
-        Ok(Possession { path, link })
+        Ok(())
     }
 
     /// How long a bucket is: longer than the time in which a proof is good, so that two hold every one that is.

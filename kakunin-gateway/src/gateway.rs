@@ -1,0 +1,354 @@
+//! The gateway: from a request to a caller.
+//!
+//! The order is the argument. What costs nothing is looked at first; then the chain and the signature; then the body; and only
+//! what holds in all of it is remembered as used. Whatever fails inside is a refusal.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use kakunin_core::certificate::{AgentCertificate, AgentPath, TrustAnchors};
+use kakunin_core::chain::CallContext;
+use kakunin_core::digest::Digest;
+use kakunin_core::guard::{Guard, Judged, Pass, ProofOfPossession};
+use kakunin_core::possession::{PossessionError, Presented, Target};
+use kakunin_core::request::ActionRequest;
+use kakunin_core::snapshot::Snapshot;
+use kakunin_core::time::UnixTime;
+
+use crate::caller::Caller;
+use crate::head::{Head, Peer};
+use crate::known::{ChainKey, KnownChains};
+use crate::names::NameFolder;
+use crate::networks::Network;
+use crate::nonces::{MemoryNonces, NonceStore};
+use crate::options::{GatewayOptions, OpenError};
+use crate::refused::Refused;
+use crate::{forwarded, serials};
+
+/// Demands proof of whoever calls. Cheap to clone; all clones are one gateway.
+#[derive(Clone, Debug)]
+pub struct Gateway(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    guard: Guard,
+    names: Vec<String>,
+    max_body: usize,
+    nonces: Arc<dyn NonceStore>,
+    tls: bool,
+    proxies: Vec<Network>,
+    lists: NameFolder,
+    serials: Option<PathBuf>,
+    trust: ArcSwapOption<Trust>,
+    known: ArcSwap<OfProcess>,
+    identified: AtomicU64,
+    unproven: AtomicU64,
+    unavailable: AtomicU64,
+}
+
+/// Whom the guard's own papers lead to: nobody else is trusted.
+#[derive(Debug)]
+struct Trust {
+    root: Vec<u8>,
+    issuer: Digest,
+    anchors: TrustAnchors,
+}
+
+/// What threads share by locks, which a child of a fork cannot rely on.
+#[derive(Debug)]
+struct OfProcess {
+    process: u32,
+    chains: KnownChains,
+}
+
+impl OfProcess {
+    fn new(process: u32) -> Self {
+        Self { process, chains: KnownChains::new() }
+    }
+}
+
+/// How many requests came to what, since the gateway was opened. Strangers are counted and not recorded: nobody who proves nothing
+/// fills a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Callers that were identified.
+    pub identified: u64,
+    /// Requests that proved nothing (401, 413).
+    pub unproven: u64,
+    /// Requests about which nobody could say (503).
+    pub unavailable: u64,
+}
+
+impl Gateway {
+    /// Opens a gateway whose own agent is that of `guard`. It trusts the issuing authority of that agent, and no other.
+    ///
+    /// # Errors
+    /// [`OpenError`] for names that no request can be addressed to, and folders that are none.
+    pub fn open(guard: Guard, options: GatewayOptions) -> Result<Self, OpenError> {
+        let names = options.checked_names()?;
+        let GatewayOptions { names: _, max_body, nonces, tls, proxies, lists, serials } = options;
+        if let Some(folder) = [&lists, &serials].into_iter().flatten().find(|folder| !folder.is_dir()) {
+            return Err(OpenError::Folder(folder.clone()));
+        }
+        let nonces = nonces.unwrap_or_else(|| {
+            // Of what a process before this one took nothing is known.
+            Arc::new(MemoryNonces::new(guard.now().to_seconds(), ROOM))
+        });
+        let known = ArcSwap::from_pointee(OfProcess::new(std::process::id()));
+        Ok(Self(Arc::new(Inner {
+            guard,
+            names,
+            max_body,
+            nonces,
+            tls,
+            proxies,
+            lists: NameFolder::new(lists),
+            serials,
+            trust: ArcSwapOption::empty(),
+            known,
+            identified: AtomicU64::new(0),
+            unproven: AtomicU64::new(0),
+            unavailable: AtomicU64::new(0),
+        })))
+    }
+
+    /// Finds out who sent a request, which has the whole `body`.
+    ///
+    /// # Errors
+    /// [`Refused`]: whoever it is proved nothing (401), sent too much (413), or nobody can say (503). Nothing may be done.
+    pub fn identify(&self, head: &Head<'_>, body: &[u8]) -> Result<Caller, Refused> {
+        // Our own code only, and whatever store of nonces the deployer has.
+        let found = catch_unwind(AssertUnwindSafe(|| self.find(head, body)));
+        let found = found.unwrap_or_else(|_| Err(Refused::internal("identifying a caller panicked")));
+        self.0.count(&found);
+        found
+    }
+
+    /// How many octets of a body are read.
+    #[must_use]
+    pub fn max_body(&self) -> usize {
+        self.0.max_body
+    }
+
+    /// The guard that decides and records.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.0.guard
+    }
+
+    /// The peer of a connection from `address`: a proxy if the deployer named it, nobody in particular otherwise.
+    #[must_use]
+    pub fn peer_at(&self, address: IpAddr) -> Peer<'static> {
+        let named = self.0.proxies.iter().any(|network| network.contains(address));
+        if named { Peer::Proxy } else { Peer::None }
+    }
+
+    /// What came so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts {
+            identified: read(&self.0.identified),
+            unproven: read(&self.0.unproven),
+            unavailable: read(&self.0.unavailable),
+        }
+    }
+
+    pub(crate) fn admit(
+        &self,
+        caller: &Judged,
+        how: ProofOfPossession,
+        request: &ActionRequest<'_>,
+        context: &CallContext<'_>,
+    ) -> Result<Pass, Refused> {
+        self.0.guard.admit_caller(caller, how, request, context).map_err(Refused::from)
+    }
+
+    fn find(&self, head: &Head<'_>, body: &[u8]) -> Result<Caller, Refused> {
+        let inner = &*self.0;
+        if body.len() > inner.max_body {
+            return Err(Refused::too_large(inner.max_body));
+        }
+        head.refuse_two_ends()?;
+        let authority = head.addressed_to()?;
+        let presented = Presented::find(head.fields.iter().copied())?;
+        let view = inner.guard.view().map_err(|refusal| Refused::unfit(&refusal))?;
+        let now = inner.guard.now().to_seconds();
+        let (judged, how, link) = match presented {
+            Some(presented) => {
+                let (judged, link) = inner.signed(presented, authority, head, body, &view, now)?;
+                (judged, ProofOfPossession::Signature, link)
+            }
+            None => {
+                let (judged, how) = inner.unsigned(head, authority, &view, now)?;
+                (judged, how, head.unsigned_link())
+            }
+        };
+        let judged = Judged::clone(&judged);
+        Ok(Caller::new(self.clone(), judged, how, link, head.trace()))
+    }
+}
+
+type Link = Option<kakunin_core::chain::ChainLink>;
+
+impl Inner {
+    /// Whoever signed the request.
+    fn signed(
+        &self,
+        presented: Presented,
+        authority: &str,
+        head: &Head<'_>,
+        body: &[u8],
+        view: &Arc<Snapshot>,
+        now: UnixTime,
+    ) -> Result<(Arc<Judged>, Link), Refused> {
+        let trust = self.trust(view)?;
+        let chains = self.known();
+        let target = Target { method: head.method, authority, path: head.path, query: head.query };
+        let mut found = None;
+        let signed = presented.verify_by(&target, &self.names, now, |leaf, others| {
+            let key = ChainKey::of(std::iter::once(leaf).chain(others.iter().map(Vec::as_slice)), view);
+            let known = chains.chains.get(key, now);
+            let path = match &known {
+                Some(judged) => judged.path().clone(),
+                None => prove(leaf, others, &trust.anchors, now)?,
+            };
+            found = Some((key, known));
+            Ok(path)
+        })?;
+        let request = signed.covers(body)?;
+        let (key, known) = found.ok_or_else(|| Refused::internal("a signature without a path"))?;
+        let judged = match known {
+            Some(judged) => judged,
+            None => self.judge(request.path(), key, &chains.chains)?,
+        };
+        // The last question: nobody but the agent itself uses up a proof or the room for it.
+        self.nonces.remember(&request.mark(), request.created(), now).map_err(Refused::nonce)?;
+        Ok((judged, request.link().cloned()))
+    }
+
+    /// Whoever is at the other end of a connection, if the deployer lets that count.
+    fn unsigned(
+        &self,
+        head: &Head<'_>,
+        authority: &str,
+        view: &Arc<Snapshot>,
+        now: UnixTime,
+    ) -> Result<(Arc<Judged>, ProofOfPossession), Refused> {
+        let (links, how) = match (head.peer, &self.serials) {
+            (Peer::Tls { chain }, _) if self.tls && !chain.is_empty() => {
+                let links = chain.iter().map(|der| der.to_vec()).collect();
+                (links, ProofOfPossession::Tls)
+            }
+            (peer, serials) => {
+                let forwarded = match peer {
+                    Peer::Proxy => forwarded::chain(head)?,
+                    _ => None,
+                };
+                match (forwarded, serials) {
+                    (Some(links), _) => (links, ProofOfPossession::Proxy),
+                    (None, Some(folder)) => {
+                        let (serial, links) = serials::chain(folder, head)?.ok_or_else(Refused::missing)?;
+                        self.refuse_other_names(authority)?;
+                        let judged = self.judged(&links, view, now)?;
+                        if judged.path().agent().decoded().serial() != serial {
+                            return Err(Refused::missing());
+                        }
+                        return Ok((judged, ProofOfPossession::None));
+                    }
+                    (None, None) => return Err(Refused::missing()),
+                }
+            }
+        };
+        self.refuse_other_names(authority)?;
+        Ok((self.judged(&links, view, now)?, how))
+    }
+
+    /// A request for somebody else proves nothing here, however it came.
+    fn refuse_other_names(&self, authority: &str) -> Result<(), Refused> {
+        let authority = authority.to_ascii_lowercase();
+        let is_ours = |name: &String| {
+            let rest = authority.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| matches!(rest, "" | ":443" | ":80"))
+        };
+        if self.names.iter().any(is_ours) { Ok(()) } else { Err(PossessionError::Authority.into()) }
+    }
+
+    fn judged(&self, links: &[Vec<u8>], view: &Arc<Snapshot>, now: UnixTime) -> Result<Arc<Judged>, Refused> {
+        let chains = self.known();
+        let key = ChainKey::of(links.iter().map(Vec::as_slice), view);
+        if let Some(judged) = chains.chains.get(key, now) {
+            return Ok(judged);
+        }
+        let (leaf, others) = links.split_first().ok_or_else(Refused::missing)?;
+        let path = prove(leaf, others, &self.trust(view)?.anchors, now)?;
+        self.judge(&path, key, &chains.chains)
+    }
+
+    fn judge(&self, path: &AgentPath, key: ChainKey, chains: &KnownChains) -> Result<Arc<Judged>, Refused> {
+        let (names, complete) = self.lists.of(path.agent().scope());
+        let judged = self.guard.judge(path, &names).map_err(|error| Refused::judged(&error))?;
+        let judged = Arc::new(judged);
+        // A list that is put into the folder later is found then.
+        if complete {
+            chains.insert(key, Arc::clone(&judged));
+        }
+        Ok(judged)
+    }
+
+    /// Whom the guard's agent itself is vouched for by.
+    fn trust(&self, view: &Snapshot) -> Result<Arc<Trust>, Refused> {
+        let path = view.agent().path();
+        let (root, issuer) = (path.root().decoded().der(), path.issuing().decoded().key().key_id());
+        if let Some(trust) =
+            self.trust.load_full().filter(|trust| trust.root == root && trust.issuer == issuer)
+        {
+            return Ok(trust);
+        }
+        let anchors = TrustAnchors::new([root]);
+        let anchors = anchors.map_err(|error| Refused::internal(error.to_string()))?.pin_issuer(issuer);
+        let trust = Arc::new(Trust { root: root.to_vec(), issuer, anchors });
+        self.trust.store(Some(Arc::clone(&trust)));
+        Ok(trust)
+    }
+
+    /// What is remembered of chains, by this process.
+    fn known(&self) -> Arc<OfProcess> {
+        let (known, process) = (self.known.load_full(), std::process::id());
+        if known.process == process {
+            return known;
+        }
+        // A copy whose locks may be held by threads that are not here; it is never asked, and never dropped either.
+        std::mem::forget(known);
+        let known = Arc::new(OfProcess::new(process));
+        self.known.store(Arc::clone(&known));
+        known
+    }
+
+    fn count(&self, found: &Result<Caller, Refused>) {
+        let count = match found {
+            Ok(_) => &self.identified,
+            Err(refused) if refused.status() == 503 => &self.unavailable,
+            Err(_) => &self.unproven,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn prove(
+    leaf: &[u8],
+    others: &[Vec<u8>],
+    anchors: &TrustAnchors,
+    now: UnixTime,
+) -> Result<AgentPath, PossessionError> {
+    let agent = AgentCertificate::decode(leaf).map_err(PossessionError::Certificate)?;
+    Ok(agent.verify_path(others.iter().map(Vec::as_slice), anchors, now)?)
+}
+
+/// Proofs that are remembered of each 90 s: about 1,100 requests a second, of 40 octets each.
+const ROOM: usize = 100_000;

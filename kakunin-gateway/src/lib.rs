@@ -1,0 +1,55 @@
+//! The side that is asked: who is calling, proven, and what its certificate lets it do here.
+//!
+//! A service that demands proof is an agent too: it has a directory and a [`Guard`](kakunin_core::guard::Guard) of its own, and
+//! callers are judged by the lists and the feed that this guard accepted. A request goes one way:
+//!
+//! ```text
+//! Head + body --Gateway::identify--> Caller --admit--> Pass --begin--> the handler runs
+//!       '----------- Refused (401, 413, 503) ----'----- Refused (403, 503): the handler does not run
+//! ```
+//!
+//! It knows no HTTP library: whoever has a request hands over its head as it was sent and its whole body. The feature `tower`
+//! has a layer for axum and whatever else is made of tower services. What it demands, refuses and does not know is in
+//! `docs/gateway.md`.
+//!
+//! ```no_run
+//! use kakunin_core::guard::{Guard, GuardOptions};
+//! use kakunin_core::home::AgentHome;
+//! use kakunin_core::request::ActionRequest;
+//! use kakunin_gateway::{Gateway, GatewayOptions, Head};
+//!
+//! # fn answer(fields: &[(&str, &[u8])], body: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! let home = AgentHome::open("/var/lib/kakunin/shop".as_ref(), None)?;
+//! let guard = Guard::open(home, GuardOptions::default())?;
+//! let gateway = Gateway::open(guard, GatewayOptions::named(["shop.example.com"]))?;
+//!
+//! let head = Head::new("POST", "/orders").fields(fields);
+//! let caller = gateway.identify(&head, body)?;
+//! let pass = caller.admit(&ActionRequest::new("orders:create").amount("12.50", "EUR"))?;
+//! let running = pass.begin()?;
+//! // The order is taken here.
+//! running.returned();
+//! # Ok(())
+//! # }
+//! ```
+
+mod caller;
+mod forwarded;
+mod gateway;
+mod head;
+mod known;
+mod names;
+mod networks;
+mod nonces;
+mod options;
+mod refused;
+mod serials;
+
+pub use caller::Caller;
+pub use gateway::{Counts, Gateway};
+pub use head::{Head, Peer};
+pub use kakunin_core::guard::ProofOfPossession;
+pub use networks::{Network, NetworkError};
+pub use nonces::{KEPT_SECONDS, MemoryNonces, NonceError, NonceStore};
+pub use options::{GatewayOptions, OpenError};
+pub use refused::Refused;
