@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use kakunin_core::certificate::{AgentCertificate, AgentPath, TrustAnchors};
 use kakunin_core::chain::CallContext;
 use kakunin_core::digest::Digest;
-use kakunin_core::guard::{Guard, Judged, Pass, ProofOfPossession};
+use kakunin_core::guard::{Guard, JudgeError, Judged, Leashed, Pass, ProofOfPossession};
 use kakunin_core::possession::{PossessionError, Presented, Target};
 use kakunin_core::request::ActionRequest;
 use kakunin_core::snapshot::Snapshot;
@@ -53,7 +53,7 @@ struct Inner {
 /// Whom the guard's own papers lead to: nobody else is trusted.
 #[derive(Debug)]
 struct Trust {
-    root: Vec<u8>,
+    root: Digest,
     issuer: Digest,
     anchors: TrustAnchors,
 }
@@ -189,7 +189,6 @@ impl Gateway {
                 (judged, how, head.unsigned_link())
             }
         };
-        let judged = Judged::clone(&judged);
         Ok(Caller::new(self.clone(), judged, how, link, head.trace()))
     }
 }
@@ -206,27 +205,28 @@ impl Inner {
         body: &[u8],
         view: &Arc<Snapshot>,
         now: UnixTime,
-    ) -> Result<(Arc<Judged>, Link), Refused> {
-        let trust = self.trust(view)?;
-        let chains = self.known();
+    ) -> Result<(Judged, Link), Refused> {
+        let (trust, known) = (self.trust(view)?, self.known());
         let target = Target { method: head.method, authority, path: head.path, query: head.query };
         let mut found = None;
         let signed = presented.verify_by(&target, &self.names, now, |leaf, others| {
-            let key = ChainKey::of(std::iter::once(leaf).chain(others.iter().map(Vec::as_slice)), view);
-            let known = chains.chains.get(key, now);
-            let path = match &known {
-                Some(judged) => judged.path().clone(),
+            let links = std::iter::once(leaf).chain(others.iter().map(Vec::as_slice));
+            let key = ChainKey::of(links, &trust.issuer, &trust.root);
+            let caller = known.chains.get(key, now);
+            let path = match &caller {
+                Some(caller) => caller.path().clone(),
                 None => prove(leaf, others, &trust.anchors, now)?,
             };
-            found = Some((key, known));
+            found = Some((key, caller));
             Ok(path)
         })?;
         let request = signed.covers(body)?;
-        let (key, known) = found.ok_or_else(|| Refused::internal("a signature without a path"))?;
-        let judged = match known {
-            Some(judged) => judged,
-            None => self.judge(request.path(), key, &chains.chains)?,
+        let (key, caller) = found.ok_or_else(|| Refused::internal("a signature without a path"))?;
+        let caller = match caller {
+            Some(caller) => caller,
+            None => self.leashed(request.path(), key, &known.chains)?,
         };
+        let judged = self.judge(&caller)?;
         // The last question: nobody but the agent itself uses up a proof or the room for it.
         self.nonces.remember(&request.mark(), request.created(), now).map_err(Refused::nonce)?;
         Ok((judged, request.link().cloned()))
@@ -239,7 +239,7 @@ impl Inner {
         authority: &str,
         view: &Arc<Snapshot>,
         now: UnixTime,
-    ) -> Result<(Arc<Judged>, ProofOfPossession), Refused> {
+    ) -> Result<(Judged, ProofOfPossession), Refused> {
         let (links, how) = match (head.peer, &self.serials) {
             (Peer::Tls { chain }, _) if self.tls && !chain.is_empty() => {
                 let links = chain.iter().map(|der| der.to_vec()).collect();
@@ -279,40 +279,48 @@ impl Inner {
         if self.names.iter().any(is_ours) { Ok(()) } else { Err(PossessionError::Authority.into()) }
     }
 
-    fn judged(&self, links: &[Vec<u8>], view: &Arc<Snapshot>, now: UnixTime) -> Result<Arc<Judged>, Refused> {
-        let chains = self.known();
-        let key = ChainKey::of(links.iter().map(Vec::as_slice), view);
-        if let Some(judged) = chains.chains.get(key, now) {
-            return Ok(judged);
-        }
-        let (leaf, others) = links.split_first().ok_or_else(Refused::missing)?;
-        let path = prove(leaf, others, &self.trust(view)?.anchors, now)?;
-        self.judge(&path, key, &chains.chains)
+    fn judged(&self, links: &[Vec<u8>], view: &Arc<Snapshot>, now: UnixTime) -> Result<Judged, Refused> {
+        let (trust, known) = (self.trust(view)?, self.known());
+        let key = ChainKey::of(links.iter().map(Vec::as_slice), &trust.issuer, &trust.root);
+        let caller = match known.chains.get(key, now) {
+            Some(caller) => caller,
+            None => {
+                let (leaf, others) = links.split_first().ok_or_else(Refused::missing)?;
+                let path = prove(leaf, others, &trust.anchors, now)?;
+                self.leashed(&path, key, &known.chains)?
+            }
+        };
+        self.judge(&caller)
     }
 
-    fn judge(&self, path: &AgentPath, key: ChainKey, chains: &KnownChains) -> Result<Arc<Judged>, Refused> {
+    fn judge(&self, caller: &Leashed) -> Result<Judged, Refused> {
+        self.guard.judge_leashed(caller).map_err(|error| Refused::judged(&error))
+    }
+
+    fn leashed(&self, path: &AgentPath, key: ChainKey, known: &KnownChains) -> Result<Arc<Leashed>, Refused> {
         let (names, complete) = self.lists.of(path.agent().scope());
-        let judged = self.guard.judge(path, &names).map_err(|error| Refused::judged(&error))?;
-        let judged = Arc::new(judged);
+        let caller = Leashed::new(path.clone(), &names)
+            .map_err(|error| Refused::judged(&JudgeError::Caller(error)))?;
+        let caller = Arc::new(caller);
         // A list that is put into the folder later is found then.
         if complete {
-            chains.insert(key, Arc::clone(&judged));
+            known.insert(key, Arc::clone(&caller));
         }
-        Ok(judged)
+        Ok(caller)
     }
 
     /// Whom the guard's agent itself is vouched for by.
     fn trust(&self, view: &Snapshot) -> Result<Arc<Trust>, Refused> {
         let path = view.agent().path();
-        let (root, issuer) = (path.root().decoded().der(), path.issuing().decoded().key().key_id());
+        let (root, issuer) = (path.root().decoded().thumbprint(), path.issuing().decoded().key().key_id());
         if let Some(trust) =
             self.trust.load_full().filter(|trust| trust.root == root && trust.issuer == issuer)
         {
             return Ok(trust);
         }
-        let anchors = TrustAnchors::new([root]);
+        let anchors = TrustAnchors::new([path.root().decoded().der()]);
         let anchors = anchors.map_err(|error| Refused::internal(error.to_string()))?.pin_issuer(issuer);
-        let trust = Arc::new(Trust { root: root.to_vec(), issuer, anchors });
+        let trust = Arc::new(Trust { root, issuer, anchors });
         self.trust.store(Some(Arc::clone(&trust)));
         Ok(trust)
     }

@@ -1,22 +1,21 @@
 //! Chains that were proven before: the costly part of a request that an agent sends again and again.
 //!
-//! Remembered by the SHA-256 of the whole chain, the list and the epoch that were decided by. What is remembered is how a
-//! path was built and a scope compiled; how its agent stands is asked of the guard at every action, so a hit can allow nothing
-//! that a miss would not.
+//! Remembered by the SHA-256 of the whole chain and of whom it was proven to. What is remembered is how a path was built and a
+//! scope compiled, and nothing of standing: that is asked of the guard each time. So a hit can allow nothing that a miss would
+//! not, no revocation has to find its way here, and no old list is kept alive.
 
 use std::sync::Arc;
 
 use kakunin_core::digest::Digest;
-use kakunin_core::guard::Judged;
+use kakunin_core::guard::Leashed;
 use kakunin_core::scope::{NameSet, Scope};
-use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::UnixTime;
 use moka::sync::Cache;
 
-/// The callers that were judged.
+/// The callers that were seen.
 #[derive(Debug)]
 pub(crate) struct KnownChains {
-    judged: Cache<Digest, Arc<Judged>>,
+    callers: Cache<Digest, Arc<Leashed>>,
 }
 
 /// Under which a chain is remembered.
@@ -24,37 +23,34 @@ pub(crate) struct KnownChains {
 pub(crate) struct ChainKey(Digest);
 
 impl ChainKey {
-    /// The key of these certificates for whoever decides by `view`.
-    pub(crate) fn of<'a>(certificates: impl IntoIterator<Item = &'a [u8]>, view: &Snapshot) -> Self {
-        let mut octets = Vec::new();
-        for der in certificates {
-            octets.extend_from_slice(&der.len().to_le_bytes());
-            octets.extend_from_slice(der);
-        }
-        let lists = view.agent().lists();
-        let epoch = view.list().feed.map_or(0, |head| head.epoch()).to_le_bytes();
-        let feed = view.list().feed.map_or_else(|| Digest::from_bytes([0; 32]), |head| head.digest());
-        let (issuing, root) = (lists.issuing().digest(), lists.root().digest());
-        let view: [&[u8]; 4] = [issuing.as_bytes(), root.as_bytes(), &epoch, feed.as_bytes()];
-        Self(Digest::of_parts(&[Digest::of(&octets).as_bytes(), &view.concat()]))
+    /// The key of these certificates for whoever trusts the issuing authority with this key, under the root with this digest.
+    pub(crate) fn of<'a>(
+        certificates: impl IntoIterator<Item = &'a [u8]>,
+        issuer: &Digest,
+        root: &Digest,
+    ) -> Self {
+        // Digests have one length, so that no two chains are one text.
+        let links = certificates.into_iter().map(Digest::of);
+        let octets: Vec<u8> = links.flat_map(|digest| *digest.as_bytes()).collect();
+        Self(Digest::of_parts(&[issuer.as_bytes(), root.as_bytes(), &octets]))
     }
 }
 
 impl KnownChains {
     pub(crate) fn new() -> Self {
-        let weigh = |_: &Digest, judged: &Arc<Judged>| weight(judged.path().agent().scope());
-        Self { judged: Cache::builder().max_capacity(ROOM).weigher(weigh).build() }
+        let weigh = |_: &Digest, caller: &Arc<Leashed>| weight(caller.path().agent().scope());
+        Self { callers: Cache::builder().max_capacity(ROOM).weigher(weigh).build() }
     }
 
     /// The caller with this chain, unless its certificate is not valid at `now`: then its path has to say so.
-    pub(crate) fn get(&self, key: ChainKey, now: UnixTime) -> Option<Arc<Judged>> {
-        let judged = self.judged.get(&key.0)?;
-        let validity = judged.path().agent().decoded().validity();
-        (validity.not_before <= now && now <= judged.path().not_after()).then_some(judged)
+    pub(crate) fn get(&self, key: ChainKey, now: UnixTime) -> Option<Arc<Leashed>> {
+        let caller = self.callers.get(&key.0)?;
+        let validity = caller.path().agent().decoded().validity();
+        (validity.not_before <= now && now <= caller.path().not_after()).then_some(caller)
     }
 
-    pub(crate) fn insert(&self, key: ChainKey, judged: Arc<Judged>) {
-        self.judged.insert(key.0, judged);
+    pub(crate) fn insert(&self, key: ChainKey, caller: Arc<Leashed>) {
+        self.callers.insert(key.0, caller);
     }
 }
 

@@ -37,6 +37,8 @@ enum Kind {
     TooLarge,
     /// Nobody can say at this moment.
     Unavailable,
+    /// Nobody can say until the service is set up otherwise.
+    Misconfigured,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Denied => 403,
             Self::TooLarge => 413,
             Self::Unavailable => 503,
+            Self::Misconfigured => 500,
         }
     }
 
@@ -55,12 +58,13 @@ impl Kind {
             Self::Denied => "the agent may not do this",
             Self::TooLarge => "the body is larger than is read here",
             Self::Unavailable => "nobody can decide this at the moment",
+            Self::Misconfigured => "this service is not set up to decide",
         }
     }
 }
 
 impl Refused {
-    /// The HTTP status: 401, 403, 413 or 503.
+    /// The HTTP status: 401, 403, 413, 500 or 503.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.kind.status()
@@ -172,11 +176,16 @@ impl Refused {
         Self::new(Kind::TooLarge, TOO_LARGE, format!("the body has more than {most} octets"))
     }
 
-    /// The caller's request has no such value: the handler's own parser, or a selector, says so.
-    pub(crate) fn internal(cause: impl Into<String>) -> Self {
+    /// Something failed that must not: what brings requests here, a store, a panic. `cause` is for the operator.
+    pub fn internal(cause: impl Into<String>) -> Self {
         let reason = DenialReason::Internal;
         let refused = Self::unavailable(reason.code(), "the gateway failed; nothing was done", 1);
         Self { cause: Some(cause.into()), ..refused }
+    }
+
+    /// Nothing can be decided here until the service is set up otherwise: `detail` says how, for whoever builds it.
+    pub fn misconfigured(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Misconfigured, MISCONFIGURED, detail)
     }
 
     /// The gateway's own agent may not act. What is wrong with its certificate is no business of its callers.
@@ -268,6 +277,7 @@ impl std::error::Error for Refused {}
 const PROBLEM_JSON: &str = "application/problem+json";
 const MISSING: &str = "possession.missing";
 const NOT_GOOD: &str = "gateway.not_good";
+const MISCONFIGURED: &str = "gateway.misconfigured";
 const TOO_LARGE: &str = "request.too_large";
 /// RFC 9421 section 5.1; whoever is in a decision chain covers `kakunin-chain` besides.
 const ACCEPT_SIGNATURE: &str = concat!(

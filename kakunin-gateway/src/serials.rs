@@ -14,7 +14,7 @@ use crate::head::Head;
 use crate::refused::Refused;
 
 /// The chain of the certificate that the request names; `None` when it names none.
-pub(crate) fn chain(folder: &Path, head: &Head<'_>) -> Result<Option<(SerialNumber, Vec<Vec<u8>>)>, Refused> {
+pub(crate) fn chain(folder: &Path, head: &Head<'_>) -> Result<Option<Named>, Refused> {
     let Some(text) = head.one(FIELD)? else { return Ok(None) };
     let wrong = || Refused::malformed(format!("`{FIELD}` is no serial number"));
     // Its own digits make the name of the file, not the caller's text.
@@ -24,6 +24,9 @@ pub(crate) fn chain(folder: &Path, head: &Head<'_>) -> Result<Option<(SerialNumb
     let links: Vec<_> = links.collect::<Result<_, _>>().unwrap_or_default();
     if links.is_empty() { Err(Refused::missing()) } else { Ok(Some((serial, links))) }
 }
+
+/// A serial number, and the chain of the certificate that is filed under it.
+pub(crate) type Named = (SerialNumber, Vec<Vec<u8>>);
 
 const FIELD: &str = "x-kakunin-cert-serial";
 const MOST: usize = 4;

@@ -27,11 +27,38 @@ use crate::scope::NameLists;
 use crate::snapshot::{Refusal, Snapshot};
 use crate::time::{UnixMillis, UnixTime};
 
+/// An agent that called, with its leash. How it stands is asked each time: what is remembered of callers is this and no more.
+#[derive(Clone, Debug)]
+pub struct Leashed {
+    path: Arc<AgentPath>,
+    leash: Arc<Leash>,
+}
+
+impl Leashed {
+    /// Compiles the scope of the agent of `path`, whose certificates were verified. Detached lists are found in `names` by their
+    /// root; an absent one denies the actions its rule is for.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the scope's time zone is unknown on this machine.
+    pub fn new(path: AgentPath, names: &NameLists) -> Result<Self, Refusal> {
+        let leash = Leash::of_path(&path, names);
+        let leash = leash.map_err(|error| Refusal::new(DenialReason::ScopeHours, error))?;
+        Ok(Self { path: Arc::new(path), leash: Arc::new(leash) })
+    }
+
+    /// Its certificate and the way to the root.
+    #[must_use]
+    pub fn path(&self) -> &AgentPath {
+        &self.path
+    }
+}
+
 /// An agent that called, with its leash and its standing by the lists and the feed of one guard.
 ///
 /// Judged is not allowed: an agent that is held or revoked is judged so, and [`Guard::admit_caller`] denies it.
 #[derive(Clone, Debug)]
 pub struct Judged {
+    leashed: Leashed,
     snapshot: Arc<Snapshot>,
     /// What the guard decided by when it judged; with anything newer the caller is judged again.
     by: Arc<Snapshot>,
@@ -47,7 +74,7 @@ impl Judged {
     /// Its certificate and the way to the root.
     #[must_use]
     pub fn path(&self) -> &AgentPath {
-        self.snapshot.agent().path()
+        self.leashed.path()
     }
 
     /// How it stood when it was judged.
@@ -59,7 +86,7 @@ impl Judged {
     /// Whether some request for `action` can ever be allowed by its certificate.
     #[must_use]
     pub fn may_ever(&self, action: &str) -> bool {
-        self.snapshot.leash().may_ever(action)
+        self.leashed.leash.may_ever(action)
     }
 }
 
@@ -117,12 +144,18 @@ impl Guard {
     /// [`JudgeError`]: the guard's own agent may not act, or the caller is of another issuing authority than it is, or its scope
     /// cannot be read here.
     pub fn judge(&self, path: &AgentPath, names: &NameLists) -> Result<Judged, JudgeError> {
+        let leashed = catch_unwind(AssertUnwindSafe(|| Leashed::new(path.clone(), names)));
+        let leashed = leashed.unwrap_or_else(|_| Err(Refusal::new(DenialReason::Internal, "judging failed")));
+        self.judge_leashed(&leashed.map_err(JudgeError::Caller)?)
+    }
+
+    /// As [`Guard::judge`], for an agent that was seen before.
+    ///
+    /// # Errors
+    /// [`JudgeError`], as there.
+    pub fn judge_leashed(&self, caller: &Leashed) -> Result<Judged, JudgeError> {
         let by = self.view().map_err(JudgeError::Guard)?;
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            let leash = Leash::of_path(path, names);
-            let leash = leash.map_err(|error| Refusal::new(DenialReason::ScopeHours, error))?;
-            judge(path, Arc::new(leash), &by, self.now().to_seconds())
-        }));
+        let judged = catch_unwind(AssertUnwindSafe(|| judge(caller, &by, self.now().to_seconds())));
         let judged = judged.unwrap_or_else(|_| Err(Refusal::new(DenialReason::Internal, "judging failed")));
         judged.map_err(JudgeError::Caller)
     }
@@ -145,10 +178,11 @@ impl Guard {
     }
 }
 
-/// Joins a caller's path with what `by` stands on.
-fn judge(path: &AgentPath, leash: Arc<Leash>, by: &Arc<Snapshot>, now: UnixTime) -> Result<Judged, Refusal> {
-    let agent = stand(path, by, now)?;
-    Ok(Judged { snapshot: Arc::new(Snapshot::new(agent, leash)), by: Arc::clone(by) })
+/// Joins a caller with what `by` stands on.
+fn judge(caller: &Leashed, by: &Arc<Snapshot>, now: UnixTime) -> Result<Judged, Refusal> {
+    let agent = stand(&caller.path, by, now)?;
+    let snapshot = Arc::new(Snapshot::new(agent, Arc::clone(&caller.leash)));
+    Ok(Judged { leashed: caller.clone(), snapshot, by: Arc::clone(by) })
 }
 
 /// How a caller stands by the lists and the feed that `by` has.
@@ -183,7 +217,7 @@ impl Judged {
         if Arc::ptr_eq(&self.by, by) {
             return Ok(self.clone());
         }
-        judge(self.path(), Arc::clone(self.snapshot.leash()), by, now)
+        judge(&self.leashed, by, now)
     }
 }
 

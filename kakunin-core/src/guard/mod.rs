@@ -27,7 +27,7 @@ mod thread;
 mod turn;
 
 pub use admit::{Pass, Running};
-pub use caller::{JudgeError, Judged, ProofOfPossession};
+pub use caller::{JudgeError, Judged, Leashed, ProofOfPossession};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use denied::Denied;
 pub use feed::FeedSource;

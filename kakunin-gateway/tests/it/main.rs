@@ -1,0 +1,13 @@
+//! The gateway from outside: one binary, a module for each question.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests stop at the first surprise"
+)]
+
+mod closed;
+mod identify;
+mod peers;
+mod standing;
+mod world;

@@ -1,0 +1,1 @@
+//! What proves something besides a signature: nothing, unless the deployer said so.
