@@ -34,7 +34,7 @@ impl Place {
     }
 
     /// What is handed on from here; nothing where no receipt was written yet, or where several come together.
-    fn link(&self) -> Option<ChainLink> {
+    pub(crate) fn link(&self) -> Option<ChainLink> {
         let [from] = self.parents.as_slice() else { return None };
         let link = ChainLink::new(self.chain, *from);
         Some(match &self.trace {
@@ -187,4 +187,4 @@ pub(crate) fn chain_begun() {
     BEGUN.store(true, Ordering::Relaxed);
 }
 
-const TRACE: &str = kakunin_core::chain::TRACE_HEADER;
+pub(crate) const TRACE: &str = kakunin_core::chain::TRACE_HEADER;

@@ -14,6 +14,7 @@ mod current;
 mod denial;
 mod host;
 mod plan;
+mod proof;
 mod running;
 mod testing;
 mod values;
@@ -40,6 +41,8 @@ mod _native {
     use crate::host::{asks_for_less, ignored, written_text};
     #[pymodule_export]
     use crate::plan::Plan;
+    #[pymodule_export]
+    use crate::proof::prove;
     #[pymodule_export]
     use crate::running::{Running, defers};
     #[pymodule_export]

@@ -32,6 +32,7 @@ __all__ = [
     "ignored",
     "open_directory",
     "open_pem",
+    "prove",
     "set_chain_context",
     "set_context",
     "set_default",
@@ -206,6 +207,15 @@ def open_pem(
     levels: list[tuple[str, str]] | None = None,
     sealed: bool | None = None,
 ) -> Opened: ...
+def prove(
+    agent: NativeAgent | None,
+    method: str,
+    authority: str,
+    path: str,
+    query: str | None,
+    content: bytes,
+    link: str | None,
+) -> list[tuple[str, str]]: ...
 def defers(result: object) -> bool: ...
 def asks_for_less(name: str, value: str) -> bool: ...
 def ignored(name: str, value: str) -> str: ...

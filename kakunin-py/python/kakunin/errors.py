@@ -23,6 +23,7 @@ __all__ = [
     "JournalDenied",
     "KakuninError",
     "NotExecuted",
+    "NotProven",
     "RequestDenied",
     "RevocationDenied",
     "ScopeDenied",
@@ -55,6 +56,23 @@ class ConnectError(KakuninError):
 
     def __str__(self) -> str:
         return f"{self.args[0]}; {self.fix} [{self.code}]" if self.fix else f"{self.args[0]} [{self.code}]"
+
+
+class NotProven(KakuninError):
+    """A request could not be signed, and was therefore not sent.
+
+    An agent that may do nothing proves nothing: the code is that of its denial then.
+    """
+
+    #: The stable code, for example `certificate.revoked`.
+    code: str
+
+    def __init__(self, message: str = "", code: str = "internal") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} [{self.code}]"
 
 
 class NotExecuted(KakuninError):

@@ -8,7 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import kakunin
+import requests
 from kakunin import (
     Agent,
     CannotVerify,
@@ -16,6 +18,7 @@ from kakunin import (
     Decision,
     Journal,
     Level,
+    NotProven,
     ScopeDenied,
     Status,
     Trouble,
@@ -27,6 +30,8 @@ from kakunin import (
     guarded,
     verify_agent_scope,
 )
+from kakunin.httpx import AgentAuth
+from kakunin.requests import AgentAuth as RequestsAuth
 from kakunin.testing import FakeClock, MemoryAuthority, assert_denied, no_agent, open_agent
 
 
@@ -172,3 +177,13 @@ async def connected(place: Path) -> Status | None:
     status.epoch = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     Agent.connect(timeout="10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     return status
+
+
+def asked(agent: Agent) -> int | str:
+    try:
+        httpx.Client(auth=AgentAuth(agent)).post("https://shop.example", json={})
+        httpx.AsyncClient(auth=AgentAuth())
+        AgentAuth("agent")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        return requests.post("https://shop.example", auth=RequestsAuth(agent)).status_code
+    except NotProven as refused:
+        return refused.code

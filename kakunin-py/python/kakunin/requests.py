@@ -1,0 +1,69 @@
+"""requests for agents: requests that prove who sends them.
+
+session = requests.Session()
+session.auth = AgentAuth(agent)
+session.post("https://shop.example/pay", json={"amount": "125.00", "iban": "DE02"})
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import requests
+
+from . import _native
+from ._agent import Agent
+from .errors import NotProven
+
+__all__ = ["AgentAuth"]
+
+
+class AgentAuth(requests.auth.AuthBase):
+    """Signs each request with the key of the agent's certificate, for a gateway that demands that.
+
+    `agent` fixes the agent; else it is that of the context when the request is made, else that of `use`.
+    Inside a guarded function of a decision chain the request says what it follows from, and that is signed
+    too. A body has to be text, octets or an open file, not a generator. An agent that may do nothing sends
+    nothing: `NotProven`.
+
+    A proof is for one address: what a redirect asks for is not signed, and a gateway there refuses it.
+    """
+
+    def __init__(self, agent: Agent | None = None) -> None:
+        if agent is not None and not isinstance(agent, Agent):
+            raise TypeError(f"agent is a kakunin.Agent, not {agent!r}")
+        self._agent = agent
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Signs the request."""
+        split = urlsplit(request.url or "")
+        # What http.client writes, unless the caller says otherwise.
+        authority = request.headers.get("host") or split.netloc.rpartition("@")[2]
+        default = {"http": ":80", "https": ":443"}.get(split.scheme)
+        if "host" not in request.headers and default:
+            authority = authority.removesuffix(default)
+        target = request.path_url
+        path, mark, query = target.partition("?")
+        proof = _native.prove(
+            self._agent,
+            request.method or "",
+            authority,
+            path,
+            query if mark else None,
+            self._content(request),
+            request.headers.pop("kakunin-chain", None),
+        )
+        request.headers.update(proof)
+        return request
+
+    def _content(self, request: requests.PreparedRequest) -> bytes:
+        body = request.body
+        if body is None:
+            return b""
+        if hasattr(body, "read"):
+            body = request.body = body.read()
+        if isinstance(body, str):
+            body = body.encode()
+        if not isinstance(body, bytes):
+            raise NotProven("the body is made while it is sent; give it as octets", "possession.content")
+        return body

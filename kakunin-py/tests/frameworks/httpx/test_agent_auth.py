@@ -1,0 +1,231 @@
+"""The agent's side: what httpx and requests send is verified by a library that knows nothing of us."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime
+import hashlib
+import http.server
+import json
+import threading
+from types import SimpleNamespace
+
+import httpx
+import kakunin
+import pytest
+import requests
+from cryptography import x509
+from http_message_signatures import (
+    HTTPMessageVerifier,
+    InvalidSignature,
+    MappingKeyResolver,
+    algorithms,
+)
+from kakunin import NotProven, agent_context, verify_agent_scope
+from kakunin.httpx import AgentAuth
+from kakunin.requests import AgentAuth as RequestsAuth
+
+COVERED = ("@method", "@authority", "@path", "@query", "content-digest", "kakunin-certificate-chain")
+
+
+class Desk:
+    """A server that keeps what it is sent, and redirects where the path says so."""
+
+    def __init__(self):
+        self.heard = heard = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                length = self.headers.get("content-length")
+                body = self.rfile.read(int(length)) if length else b""
+                kept = {"method": self.command, "path": self.path, "headers": self.headers}
+                heard.append(SimpleNamespace(**kept, body=body))
+                if self.path.startswith("/moved"):
+                    self.send_response(307)
+                    self.send_header("location", "/here" if self.path == "/moved" else elsewhere[0])
+                else:
+                    self.send_response(401 if "/here" in self.path and len(heard) == 2 else 200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = do_HEAD = do_DELETE = answer
+
+            def log_message(self, *_):
+                pass
+
+        elsewhere = self.elsewhere = [""]
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def desk():
+    desk = Desk()
+    yield desk
+    desk.server.shutdown()
+    desk.server.server_close()
+
+
+@pytest.fixture
+def agent(authority):
+    return authority.issue({"actions": ["payments:send"]})
+
+
+def verified(desk, request, *, components=COVERED, now=None):
+    """Whether the library takes the proof of a request."""
+    fields = {name.lower(): value for name, value in request.headers.items()}
+    first = fields["kakunin-certificate-chain"].split(", ")[0].strip(":")
+    der = base64.b64decode(first)
+    key = x509.load_der_x509_certificate(der).public_key()
+    keys = MappingKeyResolver(public_keys={hashlib.sha256(der).hexdigest(): key}, private_keys={})
+    verifier = HTTPMessageVerifier(signature_algorithm=algorithms.ECDSA_P256_SHA256, key_resolver=keys)
+    message = SimpleNamespace(method=request.method, url=desk.url + request.path, headers=fields)
+    try:
+        # The agents of these tests live on a Monday, whenever that is.
+        age = datetime.timedelta(days=36500)
+        found = verifier.verify(
+            message, max_age=age, expect_tag="kakunin", require_components=components, body=request.body
+        )
+    except InvalidSignature:
+        return False
+    return len(found) == 1
+
+
+REQUESTS = [
+    ("GET", "/", None),
+    ("GET", "/reports?from=2026&to=", None),
+    ("GET", "/reports?", None),
+    ("POST", "/pay", b'{"amount": "1.00"}'),
+    ("POST", "/a%20b/c%2Fd/%C3%A9?x=%20y&y=a+b", b"\x00\xff"),
+    ("DELETE", "/pay/1", None),
+    ("HEAD", "/pay", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
+def test_a_request_is_signed_as_it_is_sent(desk, agent, method, path, body):
+    with httpx.Client(auth=AgentAuth(agent)) as client:
+        assert client.request(method, desk.url + path, content=body).status_code == 200
+    answer = requests.request(method, desk.url + path, data=body, auth=RequestsAuth(agent), timeout=30)
+    assert answer.status_code == 200
+
+    async def again():
+        async with httpx.AsyncClient(auth=AgentAuth(agent)) as client:
+            assert (await client.request(method, desk.url + path, content=body)).status_code == 200
+
+    asyncio.run(again())
+    assert len(desk.heard) == 3
+    assert all(verified(desk, request) for request in desk.heard)
+    nonces = {request.headers["signature-input"].split('nonce="')[1][:32] for request in desk.heard}
+    assert len(nonces) == 3
+
+
+def test_bodies_of_every_kind_are_covered(desk, agent, tmp_path):
+    (tmp_path / "file").write_bytes(b"from a file")
+
+    def parts():
+        yield b"in "
+        yield b"parts"
+
+    auth = AgentAuth(agent)
+    httpx.post(f"{desk.url}/json", json={"amount": "1.00"}, auth=auth)
+    httpx.post(f"{desk.url}/form", data={"amount": "1.00"}, auth=auth)
+    httpx.post(f"{desk.url}/files", files={"file": b"x"}, auth=auth)
+    own = RequestsAuth(agent)
+    requests.post(f"{desk.url}/json", json={"amount": "1.00"}, auth=own, timeout=30)
+    requests.post(f"{desk.url}/form", data={"amount": "é"}, auth=own, timeout=30)
+    requests.post(f"{desk.url}/text", data="text", auth=own, timeout=30)
+    with (tmp_path / "file").open("rb") as file:
+        requests.post(f"{desk.url}/file", data=file, auth=own, timeout=30)
+    assert all(verified(desk, request) for request in desk.heard)
+    assert [request.body for request in desk.heard][-2:] == [b"text", b"from a file"]
+    with pytest.raises(NotProven) as refused:
+        requests.post(f"{desk.url}/parts", data=parts(), auth=own, timeout=30)
+    assert refused.value.code == "possession.content"
+    assert len(desk.heard) == 7
+
+
+def test_what_was_changed_on_the_way_is_not_verified(desk, agent):
+    httpx.post(f"{desk.url}/pay?to=acme", content=b"1.00", auth=AgentAuth(agent))
+    request = desk.heard[0]
+    assert verified(desk, request)
+    for change in ({"path": "/pay?to=me"}, {"path": "/pay"}, {"method": "PUT"}, {"body": b"9.00"}):
+        assert not verified(desk, SimpleNamespace(**{**vars(request), **change}))
+
+
+def test_a_redirect_is_signed_again_for_the_same_origin_and_no_other(desk, agent):
+    with httpx.Client(auth=AgentAuth(agent), follow_redirects=True) as client:
+        assert client.post(f"{desk.url}/moved", content=b"1.00").status_code == 200
+    asked = [(request.path, verified(desk, request)) for request in desk.heard]
+    # As long as it has the proof of another path, the request is refused: that is what a gateway does.
+    assert asked == [("/moved", True), ("/here", False), ("/here", True)]
+    assert desk.heard[2].body == b"1.00"
+
+    other = Desk()
+    desk.elsewhere[0] = f"{other.url}/here"
+    del desk.heard[:]
+    with httpx.Client(auth=AgentAuth(agent), follow_redirects=True) as client:
+        client.post(f"{desk.url}/moved-away", content=b"1.00")
+    assert [verified(other, request) for request in other.heard] == [False]
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_inside_a_chain_the_link_is_signed_too(desk, agent):
+    @verify_agent_scope("payments:send", agent=agent)
+    def pay(auth, post):
+        link = kakunin.chain_headers()["kakunin-chain"]
+        post(f"{desk.url}/pay", auth=auth)
+        # Headers that the caller set already are the same link, once.
+        post(f"{desk.url}/pay", auth=auth, headers=kakunin.chain_headers())
+        return link
+
+    def posted(url, **options):
+        requests.post(url, timeout=30, **options)
+
+    with kakunin.chain(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
+        links = [pay(AgentAuth(agent), httpx.post), pay(RequestsAuth(agent), posted)]
+    assert len(desk.heard) == 4
+    for number, request in enumerate(desk.heard):
+        assert request.headers.get_all("kakunin-chain") == [links[number // 2]]
+        assert request.headers["traceparent"].startswith("00-0af7651916cd43dd8448eb211c80319c")
+        assert verified(desk, request, components=(*COVERED, "kakunin-chain"))
+    with pytest.raises(NotProven) as refused:
+        httpx.post(f"{desk.url}/pay", auth=AgentAuth(agent), headers={"kakunin-chain": "x"})
+    assert refused.value.code == "possession.malformed"
+
+
+def test_an_agent_that_may_do_nothing_sends_nothing(desk, authority, agent):
+    authority.suspend(agent)
+    for post in (
+        lambda: httpx.post(f"{desk.url}/pay", auth=AgentAuth(agent)),
+        lambda: requests.post(f"{desk.url}/pay", auth=RequestsAuth(agent), timeout=30),
+    ):
+        with pytest.raises(NotProven) as refused:
+            post()
+        assert refused.value.code == "certificate.held"
+    with pytest.raises(NotProven) as refused:
+        httpx.post(f"{desk.url}/pay", auth=AgentAuth())
+    assert refused.value.code == "agent.missing"
+    assert desk.heard == []
+
+
+def test_the_agent_is_that_of_the_context(desk, authority, agent):
+    other = authority.issue({"actions": ["read:x"]}, name="other")
+    with httpx.Client(auth=AgentAuth()) as client, agent_context(agent):
+        client.get(desk.url)
+        with agent_context(other):
+            client.get(desk.url)
+    chains = [request.headers["kakunin-certificate-chain"] for request in desk.heard]
+    assert chains[0] != chains[1]
+    assert all(verified(desk, request) for request in desk.heard)
+    for wrong in ("agent", json):
+        with pytest.raises(TypeError):
+            AgentAuth(wrong)
+        with pytest.raises(TypeError):
+            RequestsAuth(wrong)
