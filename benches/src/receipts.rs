@@ -125,6 +125,7 @@ impl Appender {
 
     pub(crate) fn append(&self) -> Result<Recorded, DenialReason> {
         self.journal.decision(&DecisionEntry {
+            caller: None,
             decision: &self.decision,
             request: &REQUEST,
             list: Some(self.list),

@@ -58,6 +58,7 @@ pub(crate) fn act(agent: &BenchAgent, receipts: u64, sealing: Sealing) -> Outcom
     let list = ListUse::of(lists.issuing());
     for _ in 0..receipts.saturating_sub(2) / 2 {
         let entry = DecisionEntry {
+            caller: None,
             decision: &decision,
             request: &REQUEST,
             list: Some(list),

@@ -54,6 +54,7 @@ impl Trail {
             }
         }
         let entry = DecisionEntry {
+            caller: None,
             decision,
             request,
             list: snapshot.map(|snapshot| *snapshot.list()),

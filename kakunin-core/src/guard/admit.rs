@@ -212,6 +212,7 @@ impl Inner {
             });
         }
         let entry = DecisionEntry {
+            caller: None,
             decision: &decision,
             request,
             list: match &current.view {

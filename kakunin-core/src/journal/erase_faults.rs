@@ -83,7 +83,8 @@ mod tests {
         let request = ActionRequest::new("payments:send").amount("1.00", "EUR").counterparty(name);
         let (decision, request) = (&decision, &request);
         let (list, mode, chain, parents, trace) = (None, Mode::Enforce, None, &[][..], None);
-        let entry = DecisionEntry { decision, request, list, mode, chain, parents, trace, stamp };
+        let entry =
+            DecisionEntry { caller: None, decision, request, list, mode, chain, parents, trace, stamp };
         drop(journal.decision(&entry).unwrap());
     }
 

@@ -299,6 +299,7 @@ mod tests {
         let (decision, request) = (&decision, &request);
         let (list, mode, chain, parents, trace) = (None, Mode::Enforce, None, &[][..], None);
         journal.decision(&DecisionEntry {
+            caller: None,
             decision,
             request,
             list,

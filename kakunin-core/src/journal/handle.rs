@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
 use super::archive::{Archive, ArchiveError};
+use super::callers::Callers;
 use super::recover::Abandoned;
 use super::salts::Salts;
 use super::signing::{Sealing, Shared};
 use super::sink::{Disk, Files, Ring, SegmentFile, Sink};
 use super::writer::{Writer, lock};
-use crate::certificate::FeedCertificate;
+use crate::certificate::{AgentPath, FeedCertificate};
 use crate::decision::Decision;
 use crate::digest::Digest;
 use crate::feed::VerifiedItem;
@@ -22,7 +23,9 @@ use crate::key::{SignError, Signer};
 use crate::level::{Level, Levels};
 use crate::modes::{self, Loose};
 use crate::reason::DenialReason;
-use crate::receipt::{Anchor, Control, Event, ListUse, Mode, Outcome, Parents, ReceiptHash, Stamp};
+use crate::receipt::{
+    Anchor, Caller, Control, Event, ListUse, Mode, Outcome, Parents, ProofOfPossession, ReceiptHash, Stamp,
+};
 use crate::request::ActionRequest;
 
 /// Who writes: the agent, its certificate with the path to the root, and its key.
@@ -38,9 +41,34 @@ pub struct Identity {
     pub signer: Arc<Signer>,
 }
 
+/// The agent that asked a gateway, for the receipt of its decision and for the archive beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerUse<'a> {
+    path: &'a AgentPath,
+    caller: Caller,
+}
+
+impl<'a> CallerUse<'a> {
+    /// The agent of `path`, which proved so that it has the key of its certificate.
+    #[must_use]
+    pub fn of(path: &'a AgentPath, possession: ProofOfPossession) -> Self {
+        let agent = path.agent();
+        let certificate = agent.decoded().thumbprint();
+        Self { path, caller: Caller { certificate, possession, agent: agent.agent() } }
+    }
+
+    /// What the receipt says of it.
+    #[must_use]
+    pub const fn member(&self) -> Caller {
+        self.caller
+    }
+}
+
 /// A decision to be recorded, with everything its receipt states.
 #[derive(Clone, Copy, Debug)]
 pub struct DecisionEntry<'a> {
+    /// Who asked, if this is the journal of a gateway and that another agent. Its certificates are archived with the decision.
+    pub caller: Option<CallerUse<'a>>,
     /// The answer.
     pub decision: &'a Decision,
     /// What was asked.
@@ -126,6 +154,7 @@ pub struct Journal {
 
 struct Place {
     archive: Archive,
+    callers: Callers,
 }
 
 impl Journal {
@@ -172,7 +201,7 @@ impl Journal {
         let sealing = options.sealing.unwrap_or_default();
         let writer = Writer::open(sink, salts, stream, &identity, stamp, sealing)?;
         let shared = Arc::new(Shared::new(writer, sealing, Some(abandoned)));
-        let place = Some(Place { archive });
+        let place = Some(Place { archive, callers: Callers::default() });
         Ok(Self { shared: Some(shared), place, levels: options.levels, process: std::process::id() })
     }
 
@@ -232,6 +261,9 @@ impl Journal {
             return Ok(Some(Recorded { hash, chain: None, level: Level::default() }));
         };
         let level = self.levels.of(entry.request.action);
+        if let Some(caller) = &entry.caller {
+            self.archive_caller(caller)?;
+        }
         let writer = self.enter(shared)?;
         let mut writer = shared.wait_for_room(writer, entry.stamp.mono_nanos)?;
         writer.usable()?;
@@ -364,6 +396,19 @@ impl Journal {
     /// [`ArchiveError`] when it cannot be written.
     pub fn archive_list(&self, der: &[u8], tbs: &Digest) -> Result<(), ArchiveError> {
         self.place.as_ref().map_or(Ok(()), |place| place.archive.keep_list(tbs, der))
+    }
+
+    /// Before a receipt names it: whoever verifies must find what the decision was by.
+    fn archive_caller(&self, caller: &CallerUse<'_>) -> Result<(), DenialReason> {
+        // A child of a fork writes into no archive either.
+        if self.process != std::process::id() {
+            return Err(DenialReason::AgentForked);
+        }
+        let Some(place) = &self.place else { return Ok(()) };
+        place
+            .callers
+            .keep(&caller.caller, caller.path, &place.archive)
+            .map_err(|_| DenialReason::JournalUnavailable)
     }
 
     /// Keeps a change of a feed that receipts will name, directly or through a later one.
@@ -604,7 +649,17 @@ mod tests {
         let (parents, stamp) = (&[][..], at(seconds));
         let (list, mode, chain, trace) = (None, Mode::Enforce, None, None);
         let (decision, request) = (&decision, &request);
-        journal.decision(&DecisionEntry { decision, request, list, mode, chain, parents, trace, stamp })
+        journal.decision(&DecisionEntry {
+            caller: None,
+            decision,
+            request,
+            list,
+            mode,
+            chain,
+            parents,
+            trace,
+            stamp,
+        })
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod announce;
 mod archive;
+mod callers;
 mod erase;
 #[cfg(test)]
 mod erase_faults;
@@ -37,7 +38,9 @@ pub use archive::{Archive, ArchiveError};
 pub use erase::{EraseError, Erased, Finish, erase, finish_erasure};
 pub use erasing::is_erasing;
 pub use erasures::Erasures;
-pub use handle::{DecisionEntry, Health, Identity, Journal, JournalError, JournalOptions, Recorded};
+pub use handle::{
+    CallerUse, DecisionEntry, Health, Identity, Journal, JournalError, JournalOptions, Recorded,
+};
 pub use read::{Entry, Proof, ReadError, StreamReader, find, locate};
 pub use recover::{RecoverError, Recovery, recover};
 pub use restore::{RestoreError, Restoring};

@@ -96,6 +96,7 @@ impl Writer {
         self.frames.clear();
         let mut payload = Payload::at(DECISION, entry.stamp);
         payload.act = ActionName::parse(request.action).map(ActionName::as_str);
+        payload.caller = entry.caller.map(|caller| caller.member());
         payload.list = entry.list;
         payload.dec = Some(entry.decision.word());
         payload.mode = Some(entry.mode);

@@ -2,6 +2,7 @@
 
 use super::payload::read_hex_number;
 use crate::digest::Digest;
+use crate::id::AgentId;
 use crate::json::MAX_NUMBER;
 use crate::revocation::{FeedHead, RevocationList};
 use crate::time::UnixTime;
@@ -85,6 +86,47 @@ impl Mode {
 
     pub(super) fn from_word(word: &str) -> Option<Self> {
         [Self::Enforce, Self::Observe, Self::Check].into_iter().find(|mode| mode.word() == word)
+    }
+}
+
+/// The other agent that a gateway's decision is about: who asked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// SHA-256 of its certificate, which is also its name in the archive.
+    pub certificate: Digest,
+    /// How the gateway knows that it was this agent.
+    pub possession: ProofOfPossession,
+    /// Who it is, as in that certificate.
+    pub agent: AgentId,
+}
+
+/// How somebody who asks a gateway shows that it has the key of its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProofOfPossession {
+    /// By a signature over the request (RFC 9421).
+    Signature,
+    /// By the TLS connection, which ended in the gateway.
+    Tls,
+    /// By the word of a proxy that the deployer trusts.
+    Proxy,
+    /// Not at all: whoever knows the serial number could have asked.
+    None,
+}
+
+impl ProofOfPossession {
+    /// The word in receipts.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Tls => "tls",
+            Self::Proxy => "proxy",
+            Self::None => "none",
+        }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        [Self::Signature, Self::Tls, Self::Proxy, Self::None].into_iter().find(|how| how.word() == word)
     }
 }
 

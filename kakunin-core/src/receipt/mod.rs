@@ -20,7 +20,7 @@ pub(crate) use record::{CLOSE, CONTROL, DECISION, OPEN, OUTCOME};
 
 pub use control::{Control, ErasureReason, Seal, Totals};
 pub use disclosure::{Disclosure, DisclosureError};
-pub use facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
+pub use facts::{Anchor, Caller, ListUse, Mode, Outcome, Output, ProofOfPossession, Stamp};
 pub use hash::ReceiptHash;
 pub use jws::{Receipt, ReceiptError, UnverifiedReceipt};
 pub use payload::MAX_PARENTS;

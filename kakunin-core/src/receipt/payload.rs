@@ -4,11 +4,11 @@
 //! is [`super::Statement`]'s affair.
 
 use super::control::{Control, ErasureReason, Seal, Totals};
-use super::facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
+use super::facts::{Anchor, Caller, ListUse, Mode, Outcome, Output, ProofOfPossession, Stamp};
 use super::hash::ReceiptHash;
 use super::record::StatementError;
 use crate::digest::{Digest, unhex};
-use crate::id::{ChainId, StreamId};
+use crate::id::{AgentId, ChainId, StreamId};
 use crate::json::{Object, ObjectWriter, Value, is_plain};
 use crate::revocation::FeedHead;
 use crate::time::UnixTime;
@@ -18,6 +18,7 @@ use crate::time::UnixTime;
 pub(crate) struct Payload<'a> {
     pub(crate) act: Option<&'a str>,
     pub(crate) anchor: Option<Anchor>,
+    pub(crate) caller: Option<Caller>,
     pub(crate) chain: Option<(ChainId, Option<u64>)>,
     pub(crate) list: Option<ListUse>,
     pub(crate) control: Option<Control>,
@@ -81,6 +82,7 @@ impl<'a> Payload<'a> {
         Self {
             act: None,
             anchor: None,
+            caller: None,
             chain: None,
             list: None,
             control: None,
@@ -122,6 +124,9 @@ impl<'a> Payload<'a> {
                 o.number("n", anchor.size);
                 o.hex("r", &anchor.root);
             });
+        }
+        if let Some(caller) = &self.caller {
+            object.object("cal", |o| write_caller(o, caller));
         }
         if let Some((chain, counter)) = &self.chain {
             object.hex("chn", chain.as_bytes());
@@ -213,6 +218,7 @@ impl<'a> Payload<'a> {
         let payload = Self {
             act: take.text("act")?,
             anchor: take.object("anc")?.map(read_anchor).transpose()?,
+            caller: take.object("cal")?.map(read_caller).transpose()?,
             chain,
             list: take.object("crl")?.map(read_list).transpose()?,
             control: take.object("ctl")?.map(read_control).transpose()?,
@@ -249,6 +255,12 @@ impl<'a> Payload<'a> {
         finish(Some(&object), "unknown")?;
         Ok(payload)
     }
+}
+
+fn write_caller(object: &mut ObjectWriter<'_>, caller: &Caller) {
+    object.digest("c", &caller.certificate);
+    object.text("p", caller.possession.word());
+    object.text("s", &caller.agent.to_urn());
 }
 
 fn write_list(object: &mut ObjectWriter<'_>, list: &ListUse) {
@@ -395,6 +407,17 @@ fn read_stamp(take: &mut Take<'_, '_>) -> Result<Stamp, StatementError> {
         .ok_or(StatementError::Member("mono"))?;
     let micros = take.number("ts")?.and_then(|ts| i64::try_from(ts).ok());
     Ok(Stamp { micros: micros.ok_or(StatementError::Member("ts"))?, boot, mono_nanos })
+}
+
+fn read_caller(mut object: Object<'_>) -> Result<Caller, StatementError> {
+    let mut take = Take(&mut object);
+    let caller = Caller {
+        certificate: Take::required(take.digest("c")?, "cal")?,
+        possession: Take::required(take.word("p", ProofOfPossession::from_word)?, "cal")?,
+        agent: Take::required(take.word("s", AgentId::from_urn)?, "cal")?,
+    };
+    finish(Some(&object), "cal")?;
+    Ok(caller)
 }
 
 fn read_list(mut object: Object<'_>) -> Result<ListUse, StatementError> {

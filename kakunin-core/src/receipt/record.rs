@@ -2,7 +2,7 @@
 //!
 //! `payload` spells it, member by member; [`Statement`] is the same after its phase was understood. A statement is a claim and no evidence: evidence is a [`super::Receipt`], whose signature was checked.
 //!
-//! Members (WIRE 4, ascending): `act` action, `anc` checkpoint known {`n` size, `r` half of the root}, `chn` chain, `cn` counter in stream and chain, `crl` list used {`e` epoch and `f` head of its feed, `h`
+//! Members (WIRE 4, ascending): `act` action, `anc` checkpoint known {`n` size, `r` half of the root}, `cal` the agent that asked {`c` certificate, `p` how it proved its key, `s` who}, `chn` chain, `cn` counter in stream and chain, `crl` list used {`e` epoch and `f` head of its feed, `h`
 //! SHA-256 of TBSCertList, `n` number in hex, `t` thisUpdate, `u` nextUpdate}, `ctl` control, `dec` allow or deny,
 //! `end` totals, `in` commitments to amount and currency, `log` stream, `mode`, `mono` boot id and monotonic
 //! nanoseconds (as text, because nanoseconds outgrow a double after 104 days), `nonce`, `out` commitment to a result,
@@ -11,7 +11,7 @@
 //! reason code, `written` amount by `as_written`.
 
 use super::control::{Control, Totals};
-use super::facts::{Anchor, ListUse, Mode, Outcome, Output, Stamp};
+use super::facts::{Anchor, Caller, ListUse, Mode, Outcome, Output, Stamp};
 use super::hash::ReceiptHash;
 use super::payload::Payload;
 use crate::digest::Digest;
@@ -66,6 +66,9 @@ pub enum Event {
     },
     /// A request was judged.
     Decision {
+        /// The other agent that asked, if this is the decision of a gateway. Then the answer is by that agent's certificate
+        /// and standing, and the receipt's own agent is the gateway.
+        caller: Option<Box<Caller>>,
         /// The action, when it was a well-formed name.
         action: Option<String>,
         /// The answer.
@@ -132,6 +135,15 @@ impl Event {
         }
     }
 
+    /// The agent whose certificate a decision is by, if that is not the one that signs.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Decision { caller, .. } => caller.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether the signature of a seal is enough for it. Beginning and end of a stream, the places where its key
     /// changes and the seals themselves are signed one by one.
     #[must_use]
@@ -178,6 +190,7 @@ impl Statement {
             }
             Event::Decision { .. } => {
                 only.act = read.act;
+                only.caller = read.caller;
                 only.list = read.list;
                 only.dec = read.dec;
                 only.mode = read.mode;
@@ -214,6 +227,7 @@ impl Statement {
                 own_log: read.own_log,
             }),
             DECISION => Ok(Event::Decision {
+                caller: read.caller.map(Box::new),
                 action: read.act.map(str::to_owned),
                 answer: match (read.dec, read.why) {
                     (Some("allow"), None) => Answer::Allow,
@@ -286,6 +300,7 @@ pub(crate) const CLOSE: &str = "close";
 #[cfg(test)]
 mod tests {
     use super::super::control::{ErasureReason, Seal};
+    use super::super::facts::ProofOfPossession;
     use super::super::payload::{Parents, read_hex_number};
     use super::*;
     use crate::revocation::FeedHead;
@@ -302,6 +317,14 @@ mod tests {
             this_update: UnixTime::from_seconds(1),
             next_update: UnixTime::from_seconds(2),
             feed: None,
+        }
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            certificate: Digest::of(b"certificate"),
+            possession: ProofOfPossession::Signature,
+            agent: AgentId::from_random([2; 16]),
         }
     }
 
@@ -340,6 +363,8 @@ mod tests {
         decision.counterparties = Some(Digest::of(b"n"));
         decision.resources = Some(Digest::of(b"r"));
         decision.written = true;
+        let mut called = decision.clone();
+        called.caller = Some(caller());
         let mut fed = decision.clone();
         fed.list = Some(list().with_feed(FeedHead::START));
         let mut outcome = full(OUTCOME, &subject);
@@ -352,7 +377,7 @@ mod tests {
         let mut close = full(CLOSE, &subject);
         close.totals =
             Some(Totals { allow: 1, deny: 2, outcome: 3, chains: 4, chains_root: Digest::of(b"") });
-        for payload in [decision, fed, outcome, open, close] {
+        for payload in [decision, called, fed, outcome, open, close] {
             let text = written(&payload);
             assert_eq!(Payload::read(&text), Ok(payload.clone()), "{}", String::from_utf8_lossy(&text));
             assert!(Statement::parse(&text).is_ok());
@@ -374,6 +399,43 @@ mod tests {
             let read = Statement::parse(&written(&payload)).unwrap();
             assert_eq!(read.event, Event::Control(control));
         }
+    }
+
+    #[test]
+    fn a_caller_is_named_whole_and_in_one_spelling() {
+        let subject = subject();
+        let mut decision = full(DECISION, &subject);
+        (decision.dec, decision.mode) = (Some("allow"), Some(Mode::Enforce));
+        decision.caller = Some(caller());
+        let right = String::from_utf8(written(&decision)).unwrap();
+        assert!(Statement::parse(right.as_bytes()).is_ok());
+        let (certificate, agent) = (caller().certificate.to_base64url(), caller().agent.to_urn());
+        let whole = format!(r#""cal":{{"c":"{certificate}","p":"signature","s":"{agent}"}}"#);
+        for wrong in [
+            r#""cal":{}"#.to_owned(),
+            whole.replace(r#""p":"signature","#, ""),
+            whole.replace(&format!(r#""c":"{certificate}","#), ""),
+            whole.replace(&format!(r#","s":"{agent}""#), ""),
+            whole.replace("signature", "Signature"),
+            whole.replace("signature", "trust-me"),
+            whole.replace("urn:kakunin:agent:", ""),
+            whole.replace(&certificate, &caller().certificate.to_hex()),
+            whole.replace(r#","p""#, r#","o":1,"p""#),
+            whole.replace(r#"{"c""#, r#"{"b":1,"c""#),
+            format!(r#""cal":"{agent}""#),
+            format!("{whole},{whole}"),
+        ] {
+            let other = right.replace(&whole, &wrong);
+            assert_ne!(other, right);
+            assert!(Statement::parse(other.as_bytes()).is_err(), "{wrong}");
+        }
+        // It belongs to a decision and to nothing else.
+        let mut outcome = full(OUTCOME, &subject);
+        outcome.outcome = Some(Outcome::Returned);
+        outcome.observer = Some("guard");
+        assert!(Statement::parse(&written(&outcome)).is_ok());
+        outcome.caller = Some(caller());
+        assert_eq!(Statement::parse(&written(&outcome)), Err(StatementError::Phase));
     }
 
     #[test]

@@ -337,6 +337,7 @@ pub(crate) fn entry<'a>(
     stamp: Stamp,
 ) -> DecisionEntry<'a> {
     DecisionEntry {
+        caller: None,
         decision,
         request,
         list: Some(list),
