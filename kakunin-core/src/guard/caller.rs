@@ -18,9 +18,9 @@ use crate::certificate::{AgentPath, FeedWord, PathLists, VerifiedAgent};
 use crate::chain::CallContext;
 use crate::decision::{Decision, Denial, DenialReason, Permit};
 use crate::id::AgentId;
-use crate::journal::DecisionEntry;
+use crate::journal::{CallerUse, DecisionEntry};
 use crate::leash::Leash;
-use crate::receipt::{Mode, Outcome};
+use crate::receipt::{Mode, Outcome, ProofOfPossession};
 use crate::request::ActionRequest;
 use crate::revocation::Standing;
 use crate::scope::NameLists;
@@ -88,19 +88,6 @@ impl Judged {
     pub fn may_ever(&self, action: &str) -> bool {
         self.leashed.leash.may_ever(action)
     }
-}
-
-/// How a caller proved that it has the key of its certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProofOfPossession {
-    /// It signed the request.
-    Signature,
-    /// It is the other end of a TLS connection to this process.
-    Tls,
-    /// A proxy that the deployer trusts says that it is the other end of a TLS connection there.
-    Proxy,
-    /// It did not: a certificate was named, and nothing more.
-    None,
 }
 
 /// A caller that nobody can judge here.
@@ -273,7 +260,7 @@ impl Inner {
     fn answer_caller(
         self: &Arc<Self>,
         caller: &Judged,
-        _how: ProofOfPossession,
+        how: ProofOfPossession,
         request: &ActionRequest<'_>,
         context: &CallContext<'_>,
     ) -> Option<Result<Pass, Denied>> {
@@ -313,6 +300,7 @@ impl Inner {
             }
         }
         let entry = DecisionEntry {
+            caller: Some(CallerUse::of(judged.path(), how)),
             decision: &decision,
             request,
             list: Some(*judged.snapshot.list()),

@@ -26,8 +26,9 @@ mod state;
 mod thread;
 mod turn;
 
+pub use crate::receipt::ProofOfPossession;
 pub use admit::{Pass, Running};
-pub use caller::{JudgeError, Judged, Leashed, ProofOfPossession};
+pub use caller::{JudgeError, Judged, Leashed};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use denied::Denied;
 pub use feed::FeedSource;
