@@ -13,8 +13,9 @@ TABLE = ROOT / "docs" / "attacks.md"
 ROW = re.compile(r"^\| ([PCFAS]\d+) \|.*\|([^|]*)\|$")
 NAME = re.compile(r"`([^`]+)`")
 LATER = re.compile(r"later: \S")
-TEST = re.compile(r"\b(?:fn|def)\s+(\w+)\s*\(|\"name\":\s*\"([\w.-]+)\"")
-SOURCES = ("*.rs", "*.py", "vectors/*.json")
+#: A function, a test of `node:test` by its name, or a vector.
+TEST = re.compile(r"\b(?:fn|def)\s+(\w+)\s*\(|\b(?:test|it)\(\s*\"(\w+)\"|\"name\":\s*\"([\w.-]+)\"")
+SOURCES = ("*.rs", "*.py", "*.test.mjs", "*.test.js", "vectors/*.json")
 
 
 def tests() -> set[str]:
@@ -23,8 +24,8 @@ def tests() -> set[str]:
     names: set[str] = set()
     for file in listed.splitlines():
         if (ROOT / file).is_file():
-            for function, case in TEST.findall((ROOT / file).read_text()):
-                names.add(function or case)
+            for found in TEST.findall((ROOT / file).read_text()):
+                names.update(filter(None, found))
     return names
 
 

@@ -28,6 +28,11 @@ for framework in langchain openai_agents fastmcp fastapi flask httpx; do
   stage "framework $framework"  scripts/framework.sh $framework
 done
 
+stage "node: types and lint"  scripts/node_lint.sh
+for major in 20 22 24; do
+  stage "node $major"             scripts/node.sh $major
+done
+
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
 stage "clippy, archive"       cargo clippy -p kakunin-cli -p kakunin-authority --all-targets --features kakunin-cli/s3 --locked -- -D warnings

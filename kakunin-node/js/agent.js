@@ -1,0 +1,284 @@
+/** Agents of this thread: opening them, telling of them, closing them. */
+"use strict";
+
+const fs = require("node:fs");
+const path = require("node:path");
+
+const native = require("./native");
+const { KakuninError } = require("./errors");
+const { warnOfIgnoredVariables } = require("./environment");
+const { dryDecision } = require("./decision");
+const { onlyKnown } = require("./options");
+
+/** @typedef {{ levels?: Record<string, string>, sealed?: boolean }} Journal */
+
+/** Nobody outside this package makes an agent from a handle. */
+const OPENED = Symbol("opened");
+
+/**
+ * An open agent: its verified certificate, its leash, its journal.
+ *
+ * An agent belongs to its thread: each worker opens its own, and one that was sent to another thread is no agent there.
+ */
+class Agent {
+  #handle;
+  #from;
+
+  /**
+   * @param {symbol} key
+   * @param {number} handle
+   * @param {string} from
+   */
+  constructor(key, handle, from) {
+    if (key !== OPENED) {
+      throw new TypeError("an agent is opened by Agent.fromDir, Agent.fromEnv or Agent.fromPem");
+    }
+    this.#handle = handle;
+    this.#from = from;
+    /** The agent's id. */
+    this.agentId = native.agentId(handle);
+    /** `enforce` or `observe`. */
+    this.mode = native.agentMode(handle);
+    Object.freeze(this);
+    forgotten.register(this, handle);
+    closeAtExit();
+  }
+
+  /**
+   * Opens an agent's directory; one that is open in this thread already is the same agent.
+   *
+   * @param {string} directory
+   * @param {{ lists?: string, state?: string, mode?: "enforce" | "observe", journal?: Journal }} [options]
+   */
+  static fromDir(directory, options = {}) {
+    onlyKnown("Agent.fromDir", options, ["lists", "state", "mode", "journal"]);
+    warnOfIgnoredVariables();
+    if (typeof directory !== "string") throw new TypeError("Agent.fromDir takes the path of a directory");
+    const { lists, state, mode = "enforce", journal } = options;
+    const key = realPath(directory);
+    const kept = { mode, state, ...journalOptions(journal) };
+    const asked = JSON.stringify([lists ?? null, kept]);
+    const known = byDirectory.get(key);
+    if (known !== undefined) {
+      if (known.asked !== asked) throw new KakuninError(`\`${key}\` is open already, with other options`);
+      return known.agent;
+    }
+    const handle = failing(() => native.openDirectory(key, lists, kept));
+    const agent = new Agent(OPENED, handle, `Agent.fromDir(${JSON.stringify(directory)})`);
+    for (const notice of agent.notices()) process.emitWarning(`${key}: ${notice}`, "KakuninWarning");
+    byDirectory.set(key, { agent, asked });
+    return agent;
+  }
+
+  /**
+   * Opens the directory that `KAKUNIN_AGENT_DIR` names; `KAKUNIN_STATE_DIR` is its state, if set.
+   *
+   * @param {{ journal?: Journal }} [options]
+   */
+  static fromEnv(options = {}) {
+    onlyKnown("Agent.fromEnv", options, ["journal"]);
+    const directory = process.env.KAKUNIN_AGENT_DIR;
+    if (!directory) throw new KakuninError("KAKUNIN_AGENT_DIR is not set; it names the agent's directory");
+    const state = process.env.KAKUNIN_STATE_DIR;
+    // A path in any case: only code can choose to have no state.
+    return Agent.fromDir(directory, { ...options, ...(state ? { state: path.resolve(state) } : {}) });
+  }
+
+  /**
+   * Opens an agent from PEM texts, or files that hold them, with its state in memory.
+   *
+   * @param {string | Uint8Array} certificate
+   * @param {{ key: string | Uint8Array, chain: string | Uint8Array, ca: string | Uint8Array, lists: string | Uint8Array,
+   *   issuer?: string, names?: string[], mode?: "enforce" | "observe", journal?: Journal }} papers
+   */
+  static fromPem(certificate, papers) {
+    onlyKnown("Agent.fromPem", papers, ["key", "chain", "ca", "lists", "issuer", "names", "mode", "journal"]);
+    warnOfIgnoredVariables();
+    const { issuer, names = [], mode = "enforce", journal } = papers;
+    const texts = {
+      certificate: pem("certificate", certificate),
+      key: pem("key", papers.key),
+      chain: pem("chain", papers.chain),
+      ca: pem("ca", papers.ca),
+      lists: pem("lists", papers.lists),
+      issuer,
+      names,
+    };
+    const handle = failing(() => native.openPem(texts, { mode, ...journalOptions(journal) }));
+    return new Agent(OPENED, handle, "Agent.fromPem(..)");
+  }
+
+  /**
+   * The decision about a request, now or `at` another time: nothing runs, nothing is reserved, nothing is recorded.
+   *
+   * @param {string} action
+   * @param {import("./index").Request} [request]
+   */
+  check(action, request = {}) {
+    onlyKnown("agent.check", request, [
+      "amount",
+      "amountMinor",
+      "currency",
+      "counterparty",
+      "resource",
+      "at",
+    ]);
+    return dryDecision(action, this.#handle, request);
+  }
+
+  /**
+   * Whether some request for the action can ever be allowed.
+   *
+   * @param {string} action
+   * @returns {boolean}
+   */
+  mayEver(action) {
+    return native.mayEver(this.#handle, action);
+  }
+
+  /** Looks at clocks, papers and lists now instead of within 250 ms. */
+  refresh() {
+    native.refresh(this.#handle);
+  }
+
+  /** What happened since the last call and an operator should know. */
+  notices() {
+    return native.takeNotices(this.#handle);
+  }
+
+  /**
+   * Brings newer lists to an agent that was opened from texts.
+   *
+   * @param {string | Uint8Array} lists
+   */
+  replaceLists(lists) {
+    failing(() => native.replaceLists(this.#handle, pem("lists", lists)));
+  }
+
+  /** Signs what waits, ends the stream of receipts and joins all threads. From then on it is denied everything. */
+  close() {
+    native.close(this.#handle);
+  }
+
+  toJSON() {
+    return { agentId: this.agentId, mode: this.mode, from: this.#from };
+  }
+
+  toString() {
+    return `<Agent ${this.agentId}>`;
+  }
+
+  /**
+   * @param {unknown} value
+   * @returns {value is Agent}
+   */
+  static isAgent(value) {
+    return typeof value === "object" && value !== null && #handle in value;
+  }
+
+  /** @param {Agent} agent */
+  static _handle(agent) {
+    return agent.#handle;
+  }
+}
+
+const handle = Agent._handle;
+// @ts-expect-error Its only user is here.
+delete Agent._handle;
+
+/**
+ * The native handle of an agent; a `TypeError` for anything else.
+ *
+ * @param {unknown} agent
+ * @param {string} [what]
+ * @returns {number}
+ */
+function handleOf(agent, what = "the agent") {
+  if (Agent.isAgent(agent)) return handle(agent);
+  throw new TypeError(
+    `${what} is a kakunin-node Agent, not ${shown(agent)}; an agent of another thread is opened again in this one`,
+  );
+}
+
+/**
+ * Opens an agent in another way than the three above; for this package only.
+ *
+ * @param {() => number} open
+ * @param {string} from
+ */
+function openedBy(open, from) {
+  return new Agent(OPENED, failing(open), from);
+}
+
+/** @param {unknown} value */
+function shown(value) {
+  return value === null ? "null" : typeof value === "object" ? "another object" : `a ${typeof value}`;
+}
+
+/**
+ * Runs something of the native half; what fails there is a `KakuninError`.
+ *
+ * @template T
+ * @param {() => T} act
+ * @returns {T}
+ */
+function failing(act) {
+  try {
+    return act();
+  } catch (error) {
+    throw new KakuninError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** @param {Journal | undefined} journal */
+function journalOptions(journal) {
+  if (journal === undefined) return { levels: [], sealed: undefined };
+  onlyKnown("journal", journal, ["levels", "sealed"]);
+  const { levels = {}, sealed } = journal;
+  if (typeof levels !== "object" || levels === null) {
+    throw new TypeError('journal.levels is an object of patterns and levels: { "payments:*": "sync" }');
+  }
+  for (const [pattern, level] of Object.entries(levels)) {
+    if (typeof level !== "string") {
+      throw new TypeError(`the level of \`${pattern}\` is "enqueue", "write" or "sync"`);
+    }
+  }
+  if (sealed !== undefined && typeof sealed !== "boolean")
+    throw new TypeError("journal.sealed is true or false");
+  return { levels: Object.entries(levels), sealed };
+}
+
+/**
+ * @param {string} part
+ * @param {string | Uint8Array} value
+ */
+function pem(part, value) {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("latin1");
+  if (typeof value !== "string")
+    throw new TypeError(`\`${part}\` is PEM text, its bytes or the path of its file`);
+  return value.includes("-----BEGIN") ? value : failing(() => fs.readFileSync(value, "latin1"));
+}
+
+/** @param {string} directory */
+function realPath(directory) {
+  try {
+    return fs.realpathSync(directory);
+  } catch {
+    // The native half says what is missing.
+    return path.resolve(directory);
+  }
+}
+
+function closeAtExit() {
+  if (closing) return;
+  closing = true;
+  // Also the exit of a worker; one that is terminated closes its agents in the native half.
+  process.on("exit", () => native.closeAll());
+}
+
+let closing = false;
+/** @type {Map<string, { agent: Agent, asked: string }>} */
+const byDirectory = new Map();
+const forgotten = new FinalizationRegistry((/** @type {number} */ handle) => native.releaseAgent(handle));
+
+module.exports = { Agent, handleOf, openedBy };

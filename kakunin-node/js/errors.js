@@ -1,0 +1,157 @@
+/**
+ * Denials as errors. The table of reasons lives in the core; this page gives each group of its codes a class.
+ */
+"use strict";
+
+const diagnostics = require("node:diagnostics_channel");
+
+const native = require("./native");
+
+/** Every denial is published here, as `{ error }`. */
+const channel = diagnostics.channel("kakunin:denied");
+
+/** Anything that this package throws on purpose. */
+class KakuninError extends Error {}
+
+/**
+ * Throw it inside a guarded function to say that the action did not happen: what it reserved is released.
+ *
+ * Every other error leaves the reservation spent, because nobody can know how far the body came. It counts for the
+ * innermost guarded function that it leaves; for one around that it is an error like others.
+ */
+class NotExecuted extends KakuninError {}
+
+/**
+ * The action was not allowed and did not run.
+ *
+ * `message` is for operators and names limits; `forModel()` is for models and names none.
+ */
+class ScopeDenied extends KakuninError {
+  #modelText;
+
+  /**
+   * @param {string} message
+   * @param {Partial<import("./native").Denial>} [fields]
+   */
+  constructor(message = "", fields = {}) {
+    super(message);
+    this.code = fields.code ?? "internal";
+    this.action = fields.action ?? "";
+    this.limit = fields.limit ?? null;
+    this.actual = fields.actual ?? null;
+    this.decisionId = fields.decisionId ?? null;
+    this.receipt = fields.receipt ?? null;
+    this.fix = fields.fix ?? "";
+    this.#modelText = fields.modelText ?? `denied [${this.code}]`;
+  }
+
+  /** The text a model may see: what happened and the code, no limit. */
+  forModel() {
+    return this.#modelText;
+  }
+
+  /** For logs: everything an operator may see. */
+  toJSON() {
+    const { name, message, code, action, limit, actual, decisionId, receipt, fix } = this;
+    return { name, message, code, action, limit, actual, decisionId, receipt, fix };
+  }
+}
+
+/** No agent is set, or it is not the right one (`agent.*`). */
+class AgentDenied extends ScopeDenied {}
+/** The clock of this machine cannot be trusted (`clock.*`). */
+class ClockDenied extends ScopeDenied {}
+/** The agent's certificate is expired, suspended, revoked or no good (`certificate.*`). */
+class CertificateDenied extends ScopeDenied {}
+/** The revocation list is missing, too old or wrong (`revocation.*`). */
+class RevocationDenied extends ScopeDenied {}
+/** The request cannot be read: a missing or malformed action, amount, currency or name (`request.*`). */
+class RequestDenied extends ScopeDenied {}
+/** The certificate does not allow this (`scope.*`). */
+class ScopeExceeded extends ScopeDenied {}
+/** The amount needs an approval (`approval.*`). */
+class ApprovalRequired extends ScopeDenied {}
+/** A window or a rate is used up, or unknown (`budget.*`). */
+class BudgetDenied extends ScopeDenied {}
+/** The decision cannot be recorded (`journal.*`). */
+class JournalDenied extends ScopeDenied {}
+/** The guard failed in a way it does not know (`internal`). */
+class InternalDenied extends ScopeDenied {}
+
+const CLASSES = {
+  KakuninError,
+  NotExecuted,
+  ScopeDenied,
+  AgentDenied,
+  ClockDenied,
+  CertificateDenied,
+  RevocationDenied,
+  RequestDenied,
+  ScopeExceeded,
+  ApprovalRequired,
+  BudgetDenied,
+  JournalDenied,
+  InternalDenied,
+};
+
+for (const [name, made] of Object.entries(CLASSES)) {
+  // On the prototype, as for the errors of the language.
+  Object.defineProperty(made.prototype, "name", { value: name, configurable: true, writable: true });
+}
+
+/** @type {Record<string, typeof ScopeDenied>} The class for each group of codes. */
+const GROUPS = {
+  agent: AgentDenied,
+  clock: ClockDenied,
+  certificate: CertificateDenied,
+  revocation: RevocationDenied,
+  request: RequestDenied,
+  scope: ScopeExceeded,
+  approval: ApprovalRequired,
+  budget: BudgetDenied,
+  journal: JournalDenied,
+  internal: InternalDenied,
+};
+
+/**
+ * The error for a denial of the native half; without one, nobody could decide.
+ *
+ * @param {import("./native").Denial | null | undefined} denial
+ * @returns {ScopeDenied}
+ */
+function denied(denial) {
+  if (denial === null || denial === undefined) return internal(undefined);
+  return published(new (GROUPS[denial.group] ?? ScopeDenied)(denial.message, denial));
+}
+
+/**
+ * The denial for a fault of the guard itself. What failed is its `cause`.
+ *
+ * @param {unknown} cause
+ * @param {string} [action]
+ * @returns {ScopeDenied}
+ */
+function internal(cause, action = "") {
+  const [what = "the guard failed", fix = ""] = native.internalDenial();
+  const error = new InternalDenied(`${action || "the action"} denied: ${what}; ${fix} [internal]`, {
+    code: "internal",
+    action,
+    fix,
+    modelText: `denied: ${what} [internal]`,
+  });
+  if (cause !== undefined) error.cause = cause;
+  return published(error);
+}
+
+/**
+ * @template {ScopeDenied} E
+ * @param {E} error
+ * @returns {E}
+ */
+function published(error) {
+  // A subscriber that fails must not change what is thrown; its own error is reported by the channel.
+  if (channel.hasSubscribers) channel.publish({ error });
+  return error;
+}
+
+module.exports = { ...CLASSES, denied, internal };

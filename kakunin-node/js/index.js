@@ -1,0 +1,36 @@
+/**
+ * An identity, a leash and a paper trail for AI agents.
+ *
+ *     const send = guard("payments:send", { amount: "amount", currency: "EUR", counterparty: "to" }, pay);
+ *     use(Agent.fromDir("agents/billing"));
+ */
+"use strict";
+
+const native = require("./native");
+const { Agent } = require("./agent");
+const { chain, chainHeaders, chainMeta } = require("./chain");
+const { use, runAs, currentAgent } = require("./context");
+const { denied, internal, ...errors } = require("./errors");
+const { guard, guarded, verifyAgentScope } = require("./guard");
+const { asWritten, const_ } = require("./selector");
+const { guardTools, ToolDenied } = require("./tools");
+
+module.exports = {
+  Agent,
+  use,
+  runAs,
+  currentAgent,
+  guard,
+  guarded,
+  verifyAgentScope,
+  guardTools,
+  ToolDenied,
+  asWritten,
+  const_,
+  chain,
+  chainHeaders,
+  chainMeta,
+  ...errors,
+  DENIAL_CODES: Object.freeze(native.denialCodes()),
+  version: native.version(),
+};

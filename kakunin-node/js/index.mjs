@@ -1,0 +1,35 @@
+// The same objects for `import`: one guard, one set of classes, whichever way the package is loaded.
+import kakunin from "./index.js";
+
+export const {
+  Agent,
+  use,
+  runAs,
+  currentAgent,
+  guard,
+  guarded,
+  verifyAgentScope,
+  guardTools,
+  ToolDenied,
+  asWritten,
+  const_,
+  chain,
+  chainHeaders,
+  chainMeta,
+  KakuninError,
+  NotExecuted,
+  ScopeDenied,
+  AgentDenied,
+  ClockDenied,
+  CertificateDenied,
+  RevocationDenied,
+  RequestDenied,
+  ScopeExceeded,
+  ApprovalRequired,
+  BudgetDenied,
+  JournalDenied,
+  InternalDenied,
+  DENIAL_CODES,
+  version,
+} = kakunin;
+export default kakunin;

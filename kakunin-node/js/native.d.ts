@@ -1,0 +1,171 @@
+/**
+ * The native half, as src/ exports it. Written by hand and reviewed; scripts/node_types.sh compares it with what the macro of
+ * the binding says. Not part of the package's interface: use index.d.ts.
+ */
+
+/** A name, or several. */
+type NameValue = string | string[] | undefined | null;
+
+export interface Denial {
+  group: string;
+  code: string;
+  message: string;
+  modelText: string;
+  action: string;
+  limit?: string;
+  actual?: string;
+  decisionId?: string;
+  receipt?: string;
+  fix: string;
+}
+
+export interface Place {
+  chain: string;
+  parents: string[];
+  trace?: string;
+}
+
+export interface OpenOptions {
+  mode: string;
+  state?: string;
+  levels: string[][];
+  sealed?: boolean;
+  clock?: number;
+}
+
+export interface PemTexts {
+  certificate: string;
+  key: string;
+  chain: string;
+  ca: string;
+  lists: string;
+  issuer?: string;
+  names: string[];
+}
+
+// agent.rs
+export function openDirectory(
+  directory: string,
+  lists: string | undefined | null,
+  options: OpenOptions,
+): number;
+export function openPem(texts: PemTexts, options: OpenOptions): number;
+export function agentId(agent: number): string;
+export function agentMode(agent: number): string;
+export function mayEver(agent: number, action: string): boolean;
+export function refresh(agent: number): void;
+export function takeNotices(agent: number): string[];
+export function replaceLists(agent: number, lists: string): void;
+export function close(agent: number): void;
+export function releaseAgent(agent: number): void;
+export function closeAll(): void;
+
+// plan.rs
+export function plan(
+  action: string,
+  currency?: string | undefined | null,
+  expected?: string | undefined | null,
+): number;
+export function releasePlan(plan: number): void;
+export function check(
+  plan: number,
+  agent: number,
+  shape: number,
+  number: number,
+  amount?: string | undefined | null,
+  currency?: string | undefined | null,
+  counterparty?: NameValue,
+  resource?: NameValue,
+  place?: Place | undefined | null,
+): number;
+export function decide(): number;
+export function dry(
+  plan: number,
+  agent: number,
+  shape: number,
+  number: number,
+  amount?: string | undefined | null,
+  currency?: string | undefined | null,
+  counterparty?: NameValue,
+  resource?: NameValue,
+  at?: number | undefined | null,
+): Denial | null;
+export function setScratch(scratch: Float64Array): void;
+export function keepName(text: string): number;
+
+// denial.rs
+export function denial(): Denial | null;
+
+// running.rs
+export function finish(running: number, how: number): void;
+export function receiptOf(running: number): string | null;
+export function countRunning(): number;
+
+// chain.rs
+export function chainBegin(traceparent?: string | undefined | null): Place;
+export function chainOfHeaders(header: string, traceparent?: string | undefined | null): Place;
+export function chainOfMeta(json: string): Place;
+export function chainHeaders(place: Place): string[][];
+export function chainMeta(place: Place): string | null;
+export function chainJoin(agent: number, place: Place, receipts: string[]): string;
+
+// host.rs
+export function denialCodes(): string[];
+export function internalDenial(): string[];
+export function looseningVariables(): string[];
+export function asksForLess(name: string, value: string): boolean;
+export function ignored(name: string, value: string): string;
+export function writtenText(number: number): string | null;
+export function version(): string;
+
+// testing.rs
+export function clockNew(millis: number): number;
+export function clockNow(clock: number): number;
+export function clockAdvance(clock: number, millis: number): void;
+export function clockSetWall(clock: number, millis: number): void;
+export function clockSleep(clock: number, millis: number): void;
+export function authorityNew(clock?: number | undefined | null): number;
+export function authorityCertify(
+  authority: number,
+  name: string,
+  scope: string,
+  days: number,
+  hours: number,
+  mode: string,
+): number;
+export function authorityRecertify(
+  authority: number,
+  agent: number,
+  name: string,
+  scope: string,
+  days: number,
+): void;
+export function authorityOrder(
+  authority: number,
+  agent: number,
+  order: string,
+  reason: string,
+  hours: number,
+): void;
+export function authorityPublish(authority: number, hours: number): void;
+export function authorityLists(authority: number, hours: number): string;
+export function authorityHandLists(authority: number, agent: number, lists: string): void;
+export function judgeNew(
+  certificate: string,
+  chain: string,
+  ca: string,
+  lists: string,
+  kept: string | undefined | null,
+  names: string[],
+): number;
+export function judgeAnswer(
+  judge: number,
+  plan: number,
+  at: number,
+  shape: number,
+  number: number,
+  amount?: string | undefined | null,
+  currency?: string | undefined | null,
+  counterparty?: NameValue,
+  resource?: NameValue,
+): string;
