@@ -1,6 +1,7 @@
 //! Who calls: an agent whose certificate is proven to be its own for this one request.
 
 use kakunin_core::chain::{CallContext, ChainLink, TraceParent};
+use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Judged, Pass, ProofOfPossession};
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::request::ActionRequest;
@@ -17,6 +18,7 @@ pub struct Caller {
     gateway: Gateway,
     judged: Judged,
     how: ProofOfPossession,
+    content: Digest,
     link: Option<ChainLink>,
     trace: Option<TraceParent>,
 }
@@ -26,10 +28,10 @@ impl Caller {
         gateway: Gateway,
         judged: Judged,
         how: ProofOfPossession,
-        link: Option<ChainLink>,
-        trace: Option<TraceParent>,
+        content: Digest,
+        (link, trace): (Option<ChainLink>, Option<TraceParent>),
     ) -> Self {
-        Self { gateway, judged, how, link, trace }
+        Self { gateway, judged, how, content, link, trace }
     }
 
     /// The agent.
@@ -60,6 +62,12 @@ impl Caller {
     #[must_use]
     pub const fn link(&self) -> Option<&ChainLink> {
         self.link.as_ref()
+    }
+
+    /// Whether it was identified by `gateway`, with exactly this body: what reads the body later reads what was proven.
+    #[must_use]
+    pub fn sent(&self, body: &[u8], gateway: &Gateway) -> bool {
+        self.gateway.is(gateway) && self.content == Digest::of(body)
     }
 
     /// Asks whether it may do this here, now, and records the answer before giving it. It may be asked for several actions of

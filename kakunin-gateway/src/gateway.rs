@@ -159,6 +159,11 @@ impl Gateway {
         }
     }
 
+    /// Whether both are clones of one gateway.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn admit(
         &self,
         caller: &Judged,
@@ -189,7 +194,7 @@ impl Gateway {
                 (judged, how, head.unsigned_link())
             }
         };
-        Ok(Caller::new(self.clone(), judged, how, link, head.trace()))
+        Ok(Caller::new(self.clone(), judged, how, Digest::of(body), (link, head.trace())))
     }
 }
 

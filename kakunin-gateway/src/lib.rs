@@ -37,6 +37,7 @@ mod caller;
 mod forwarded;
 mod gateway;
 mod head;
+pub mod json;
 mod known;
 mod names;
 mod networks;
@@ -44,6 +45,8 @@ mod nonces;
 mod options;
 mod refused;
 mod serials;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use caller::Caller;
 pub use gateway::{Counts, Gateway};

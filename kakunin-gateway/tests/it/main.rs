@@ -10,4 +10,6 @@ mod closed;
 mod identify;
 mod peers;
 mod standing;
+mod tower;
+mod wire;
 mod world;

@@ -6,7 +6,7 @@ use kakunin_authority::memory::{Enrolled, MemoryAuthority};
 use kakunin_authority::standing::Order;
 use kakunin_core::certificate::AgentCertificate;
 use kakunin_core::chain::ChainLink;
-use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource};
+use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource, StateChoice};
 use kakunin_core::home::Papers;
 use kakunin_core::id::AgentId;
 use kakunin_core::possession::Target;
@@ -51,9 +51,14 @@ pub(crate) fn draft(scope: &str) -> DraftScope {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(StateChoice::Memory)
+    }
+
+    /// A shop that keeps its state somewhere.
+    pub(crate) fn with(state: StateChoice) -> Self {
         let authority = MemoryAuthority::new(now()).unwrap();
         let clock = Arc::new(ManualClock::new(now().to_millis()));
-        let shop = agent_of(&authority, &clock, "shop", SHOP_SCOPE);
+        let shop = agent_of(&authority, &clock, "shop", SHOP_SCOPE, state);
         Self { authority, clock, shop }
     }
 
@@ -69,7 +74,13 @@ impl World {
     }
 
     pub(crate) fn agent(&self, scope: &str) -> Agent {
-        agent_of(&self.authority, &self.clock, "buyer", scope)
+        agent_of(&self.authority, &self.clock, "buyer", scope, StateChoice::Memory)
+    }
+
+    /// An agent that was certified otherwise.
+    pub(crate) fn agent_of(&self, enrolled: Enrolled) -> Agent {
+        let lists = self.authority.lists(self.now(), 24).unwrap().into_bytes();
+        enrolled_agent(enrolled, lists, &self.clock, StateChoice::Memory)
     }
 
     pub(crate) fn now(&self) -> UnixTime {
@@ -95,12 +106,28 @@ impl World {
     }
 }
 
-fn agent_of(authority: &MemoryAuthority, clock: &Arc<ManualClock>, name: &str, scope: &str) -> Agent {
+fn agent_of(
+    authority: &MemoryAuthority,
+    clock: &Arc<ManualClock>,
+    name: &str,
+    scope: &str,
+    state: StateChoice,
+) -> Agent {
     let now = clock.wall().to_seconds();
-    let Enrolled { papers, key } = authority.certify(name, &draft(scope), now, 7).unwrap();
+    let enrolled = authority.certify(name, &draft(scope), now, 7).unwrap();
     let lists = authority.lists(now, 24).unwrap().into_bytes();
+    enrolled_agent(enrolled, lists, clock, state)
+}
+
+fn enrolled_agent(
+    Enrolled { papers, key }: Enrolled,
+    lists: Vec<u8>,
+    clock: &Arc<ManualClock>,
+    state: StateChoice,
+) -> Agent {
     let source = Arc::new(MemorySource::new(papers.clone(), lists, key));
-    let options = GuardOptions { clock: Arc::clone(clock) as Arc<dyn Clock>, ..GuardOptions::default() };
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let options = GuardOptions { clock, state, ..GuardOptions::default() };
     let guard = Guard::in_memory(Arc::clone(&source), options).unwrap();
     let id = AgentCertificate::decode(&papers.agent).unwrap().agent();
     Agent { id, papers, guard, source }
