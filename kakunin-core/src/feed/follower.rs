@@ -367,6 +367,13 @@ impl Follower {
         self.changes.get(usize::try_from(index).ok()?).map(|item| item.head())
     }
 
+    /// The serial number of the certificate whose key signed the change of `epoch`; `None` for what the list says, or nobody.
+    #[must_use]
+    pub fn signed_by(&self, epoch: u64) -> Option<SerialNumber> {
+        let change = self.changes.iter().find(|item| item.head().epoch() == epoch)?;
+        self.keys.get(change.key()).map(|key| key.certificate.decoded().serial())
+    }
+
     fn certain_head_at(&self, epoch: u64) -> Option<FeedHead> {
         self.head_at(epoch).filter(|head| head.epoch() <= self.certain_head().epoch())
     }

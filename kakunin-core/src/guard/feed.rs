@@ -19,7 +19,7 @@ use crate::decision::DenialReason;
 use crate::digest::Digest;
 use crate::feed::Follower;
 use crate::id::SerialNumber;
-use crate::revocation::{Contradiction, FeedHead, ListPolicy, Standing, follows};
+use crate::revocation::{Contradiction, FeedHead, ListPolicy, RevocationList, Standing, follows};
 use crate::snapshot::Refusal;
 use crate::time::{UnixMillis, UnixTime};
 
@@ -127,12 +127,16 @@ impl Heard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FeedMark {
     head: FeedHead,
+    /// The certificate of the feed key that signed the last change; `None` where a list said how far the feed is.
+    by: Option<SerialNumber>,
     revoked: Vec<SerialNumber>,
 }
 
 impl FeedMark {
     fn to_text(&self) -> String {
-        let mut text = format!("{FORM}\n{} {}\n", self.head.epoch(), self.head.digest());
+        let mut text = format!("{FORM}\n{} {}", self.head.epoch(), self.head.digest());
+        self.by.iter().for_each(|by| text.push_str(&format!(" {by}")));
+        text.push('\n');
         for serial in &self.revoked {
             text.push_str(&format!("{serial}\n"));
         }
@@ -142,21 +146,30 @@ impl FeedMark {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let (FORM, head) = (lines.next()?, lines.next()?) else { return None };
-        let (epoch, digest) = head.split_once(' ')?;
-        let head = FeedHead::new(epoch.parse().ok()?, Digest::from_hex(digest)?)?;
-        let mark = Self { head, revoked: lines.map(SerialNumber::parse).collect::<Option<_>>()? };
+        let mut words = head.split(' ');
+        let head = FeedHead::new(words.next()?.parse().ok()?, Digest::from_hex(words.next()?)?)?;
+        let by = words.next().map(SerialNumber::parse);
+        let by = by.map_or(Some(None), |by| by.map(Some))?;
+        let mark = Self { head, by, revoked: lines.map(SerialNumber::parse).collect::<Option<_>>()? };
         (mark.to_text() == text).then_some(mark)
     }
 
     /// This mark, and what `other` knows besides.
     fn joined(mut self, other: &Self) -> Self {
         if other.head.epoch() > self.head.epoch() {
-            self.head = other.head;
+            (self.head, self.by) = (other.head, other.by);
         }
         self.revoked.extend(&other.revoked);
         self.revoked.sort_unstable();
         self.revoked.dedup();
         self
+    }
+
+    /// This mark as far as `list` lets it count. Where the list names the key that signed the last change, somebody else had it:
+    /// nobody will ever go on from what was signed by that, and the feed is where the list says. What it revoked stays revoked.
+    fn by_grace_of(self, list: &RevocationList, listed: FeedHead) -> Self {
+        let is_doubted = self.by.is_some_and(|by| list.standing(&by) != Standing::Good);
+        if is_doubted { Self { head: listed, by: None, ..self } } else { self }
     }
 }
 
@@ -167,7 +180,8 @@ impl Inner {
         look: &mut Look,
         known: Option<Arc<Vec<Arc<Follower>>>>,
     ) -> Result<Heard, Refusal> {
-        let Some((path, policy)) = look.feed_wanted() else { return Ok(Heard::default()) };
+        let Some((path, list)) = look.feed_wanted() else { return Ok(Heard::default()) };
+        let policy = list.policy();
         let runtime = look.runtime_of(self);
         let (issuer, own) = (path.issuing().decoded().key().key_id(), path.agent().decoded().serial());
         self.recall_feed(look.feed(), runtime.as_deref(), issuer)?;
@@ -179,6 +193,7 @@ impl Inner {
             let is_needed = self.feed.as_ref().is_some_and(|feed| !feed.or_lists);
             return Ok(Heard { word: (revoked || is_needed).then_some(silent), follower: None });
         };
+        let mark = mark.map(|mark| mark.by_grace_of(&list, policy.head()));
         let followers = known.iter().flat_map(|known| known.iter());
         let Some(follower) = followers.into_iter().find(|follower| follower.issuer() == issuer) else {
             return Ok(Heard::word(silent));
@@ -186,22 +201,28 @@ impl Inner {
         let head = match head_by(follower, policy.head(), mark.as_ref()) {
             Ok(head) => head,
             Err(error) => {
-                self.notice(format!("the feed is refused: {error}"));
+                let kept = runtime.as_ref().and_then(|runtime| runtime.state.as_ref());
+                let kept = kept.filter(|_| mark.is_some()).map(|state| state.feed_path(&issuer));
+                let kept = kept.map_or_else(String::new, |path| {
+                    format!("; what is known of it is kept in {}", path.display())
+                });
+                self.notice(format!("the feed is refused: {error}{kept}"));
                 return Ok(Heard::word(silent));
             }
         };
         let standing = gone(follower.standing(&own));
-        let now =
-            FeedMark { head, revoked: (standing == Standing::Revoked).then_some(own).into_iter().collect() };
+        let revoked = (standing == Standing::Revoked).then_some(own).into_iter().collect();
+        let now = FeedMark { head, by: follower.signed_by(head.epoch()), revoked };
         let mark = mark.map_or(now.clone(), |mark| mark.joined(&now));
         if let Some(runtime) = &runtime
             && look.feed().kept != Some((issuer, mark.clone()))
         {
             // What went there before is there, and the list includes the rest.
-            let kept = look.feed().kept.as_ref().filter(|(of, _)| *of == issuer).map(|(_, mark)| mark.head);
+            let grace = |mark: FeedMark| mark.by_grace_of(&list, policy.head());
+            let kept = look.feed().kept.clone().filter(|(of, _)| *of == issuer);
             let listed = policy.head().epoch();
-            let from = kept.map_or(listed, |kept| kept.epoch().max(listed));
-            keep(runtime, follower, from, issuer, &mark)?;
+            let from = kept.map_or(listed, |(_, kept)| grace(kept).head.epoch().max(listed));
+            keep(runtime, follower, from, issuer, (&mark, &grace))?;
             look.feed().kept = Some((issuer, mark.clone()));
         }
         look.feed().marks.insert(issuer, mark);
@@ -282,7 +303,7 @@ fn keep(
     follower: &Follower,
     from: u64,
     issuer: Digest,
-    mark: &FeedMark,
+    (mark, grace): (&FeedMark, &dyn Fn(FeedMark) -> FeedMark),
 ) -> Result<(), Refusal> {
     let unavailable = |error: &dyn std::fmt::Display| Refusal::new(DenialReason::JournalUnavailable, error);
     for certificate in follower.certificates() {
@@ -294,9 +315,9 @@ fn keep(
     let Some(state) = &runtime.state else { return Ok(()) };
     let mut ledger = runtime.ledger().map_err(|reason| Refusal::new(reason, reason.what()))?;
     let kept = ledger.with_lock(|lock| {
-        // Never lower: another process may know more.
+        // Never lower, as far as it counts: another process may know more.
         let known = state.feed(&issuer)?.and_then(|text| FeedMark::parse(&text));
-        let next = known.as_ref().map_or(mark.clone(), |known| mark.clone().joined(known));
+        let next = known.clone().map_or(mark.clone(), |known| mark.clone().joined(&grace(known)));
         if known.as_ref() == Some(&next) { Ok(()) } else { state.keep_feed(lock, &issuer, &next.to_text()) }
     });
     kept.map(|_| ()).map_err(|error| match error {
@@ -311,5 +332,5 @@ const FORM: &str = "kakunin-feed-v1";
 /// Before every decision.
 const NEVER: UnixTime = UnixTime::from_seconds(0);
 
-/// Whose list is decided by, and what it asks of the feed: how far it knows it, and for how long a word of it counts.
-pub(super) type Wanted = (AgentPath, Option<ListPolicy>);
+/// Who is decided for, and by which list: what it asks of the feed is how far it knows it, and for how long a word of it counts.
+pub(super) type Wanted = (AgentPath, RevocationList);

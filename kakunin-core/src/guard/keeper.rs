@@ -52,6 +52,8 @@ pub(super) struct Look {
     papers_refused: bool,
     /// The same for lists.
     lists_refused: bool,
+    /// Papers and lists that contradict what is known, and why: what is known only grows, so the same are refused again unread.
+    contradicts: Option<(Versions, Refusal)>,
     /// What the first decision opened, until what is known there was taken up: nobody decides by less.
     opened: Option<Arc<Runtime>>,
     /// The thread that looks.
@@ -75,10 +77,10 @@ impl Look {
         &mut self.feed
     }
 
-    /// The path that is decided for, and how far its list knows the feed that it asks for.
+    /// The path that is decided for, and the list that is decided by.
     pub(super) fn feed_wanted(&self) -> Option<Wanted> {
         let ((path, _), lists) = (self.proven.as_ref()?, self.held.as_ref()?);
-        Some((path.clone(), lists.issuing().policy()))
+        Some((path.clone(), lists.issuing().clone()))
     }
 
     pub(super) fn runtime_of(&self, inner: &Inner) -> Option<Arc<Runtime>> {
@@ -139,6 +141,8 @@ impl Inner {
         match Runtime::start(self, papers, look.proven.as_ref().map(|(path, _)| path)) {
             Ok(runtime) => {
                 (look.marks_loaded, look.persisted) = (false, false);
+                // There is a place for evidence now.
+                look.contradicts = None;
                 look.known.forget_recalls();
                 look.feed.forget_recalls();
                 Some(runtime)
@@ -284,7 +288,17 @@ impl Inner {
             recall(look, state, &path)?;
             look.trusted.iter().for_each(|trusted| self.times.prove(*trusted));
         }
-        match self.accept_lists(look, &path, now) {
+        let contradicts = look.contradicts.take().filter(|(of, _)| *of == versions);
+        let accepted = match contradicts {
+            Some((_, refusal)) => Err(refusal),
+            None => self.accept_lists(look, &path, now),
+        };
+        if let Err(refusal) = accepted.as_ref()
+            && refusal.reason() == DenialReason::RevocationRollback
+        {
+            look.contradicts = Some((versions, refusal.clone()));
+        }
+        match accepted {
             Ok(lists) => {
                 let same = look.held.as_ref().is_some_and(|held| lists.same_as(held));
                 look.trusted = look.trusted.max(Some(lists.this_update()));

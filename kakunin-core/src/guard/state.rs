@@ -121,7 +121,8 @@ impl StateDir {
         replace(&self.feed_path(issuer), text.as_bytes())
     }
 
-    fn feed_path(&self, issuer: &Digest) -> PathBuf {
+    /// Where what is known of a feed is kept.
+    pub(super) fn feed_path(&self, issuer: &Digest) -> PathBuf {
         self.file(LISTS).join(format!("{issuer}.feed"))
     }
 

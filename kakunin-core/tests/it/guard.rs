@@ -329,12 +329,34 @@ fn two_lists_of_one_number_are_refused() {
     });
     assert_eq!(known.number(), offered.number());
     assert_ne!(known.digest(), offered.digest());
+    // They are not read again as long as the file is the same one.
+    fs::remove_dir_all(&evidence).unwrap();
+    for _ in 0..3 {
+        guard.refresh();
+        assert_eq!(ask(&guard, &pay("1")), "allow", "the held list goes on");
+    }
+    assert!(!evidence.exists());
     drop(guard);
+    let guard = house.guard();
+    for _ in 0..3 {
+        assert_eq!(ask(&guard, &pay("1")), "revocation.rollback");
+        guard.refresh();
+    }
+    assert!(evidence.exists(), "kept once more by whoever begins anew");
+    fs::remove_dir_all(&evidence).unwrap();
+    guard.refresh();
+    assert!(!evidence.exists());
+    // Another file is another matter.
+    house.publish(2, &[]);
+    guard.refresh();
+    assert_eq!(ask(&guard, &pay("1")), "allow");
+    drop(guard);
+    house.publish_with(2, &[], |params| params.next_update = date_time_ymd(2027, 1, 1));
     assert_eq!(ask(&house.guard(), &pay("1")), "revocation.rollback");
     // However many come, a disk is not filled with them.
     let guard = house.guard();
     for day in 2..14 {
-        house.publish_with(1, &[], |params| params.next_update = date_time_ymd(2027, 1, day));
+        house.publish_with(2, &[], |params| params.next_update = date_time_ymd(2027, 1, day));
         guard.refresh();
         assert_eq!(ask(&guard, &pay("1")), "revocation.rollback");
     }

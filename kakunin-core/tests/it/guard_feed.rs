@@ -275,6 +275,64 @@ fn a_feed_is_not_set_back_or_forked_at_a_restart() {
     }
 }
 
+/// C232: whoever stole the feed key showed this guard changes of its own; the authority took the key out of use since.
+#[test]
+fn what_a_stolen_feed_key_said_does_not_stand_in_the_way_after_a_restart() {
+    let mut place = Place::new();
+    let (before, stolen) = (place.world.head, SerialNumber::from_der_content(&[0x4f; 16]).unwrap());
+    let guard = place.guard();
+    let mut follower = place.follower(2, before);
+    for serial in [7, 8, 9] {
+        place.say(&mut follower, entries(&[(serial, Standing::Held)]));
+    }
+    assert_eq!(follower.signed_by(3), Some(stolen));
+    assert_eq!(place.asked(&guard), "allow");
+    drop(guard);
+    // The feed as it is: the key is revoked in the first change, and another one signs.
+    let (next, mut named) = (crate::feed::feed_key(), entries(&[(1, Standing::Revoked)]));
+    named[0].serial = stolen;
+    place.world.signer = crate::following::signer(&next);
+    place.world.certificate = certificate(&place.world.authority, &next, |params| {
+        params.serial_number = Some(vec![0x50; 16].into());
+    });
+    place.world.head = before;
+    let mono = place.house.clock.boot_millis();
+    let line = place.world.sign(mono, before, Content::Change(named));
+    let item = kakunin_core::feed::UnverifiedItem::parse(&line).unwrap();
+    let head = item.verify(place.world.signer.public()).unwrap().head();
+    // Whoever does not hear of it from a list keeps to what was known.
+    place.feed = Arc::new(FeedSource::new());
+    place.list(3, head);
+    place.feed.publish(place.follower(3, head));
+    let guard = place.guard();
+    assert_eq!(place.asked(&guard), "revocation.stale");
+    let told = guard.take_notices().concat();
+    assert!(told.contains("epoch 1 after epoch 3") && told.contains(".feed"), "{told}");
+    drop(guard);
+    let named = || vec![crate::authority::entry(&[0x4f; 16], None)];
+    place.list_of(place.world.naming(4, head, named()));
+    let mut follower =
+        Follower::new(&issuing(&place.world.authority), &place.world.naming(4, head, named())).unwrap();
+    follower.certify(&place.world.certificate, now(), mono).unwrap();
+    follower.begin([1; 16], mono);
+    let first = place.world.sign(mono, head, Content::Heartbeat { nonce: Some([1; 16]) });
+    follower.take(&first, mono).unwrap();
+    place.feed.publish(follower.clone());
+    let guard = place.guard();
+    assert_eq!(place.asked(&guard), "allow");
+    // Changes after it are kept for verifiers, though there were others of their numbers.
+    place.say(&mut follower, entries(&[(6, Standing::Held)]));
+    assert_eq!(place.asked(&guard), "allow");
+    guard.close();
+    let journal = place.house.state().join("journal");
+    let anchors = TrustAnchors::new([place.world.authority.root.as_slice()]).unwrap();
+    let report = verify(&journal, &anchors).unwrap();
+    assert!(matches!(report.verdict(), Verdict::AuthenticNotComplete(_)), "{:?}", report.verdict());
+    drop(guard);
+    // And that is what a restart remembers.
+    assert_eq!(place.asked(&place.guard()), "allow");
+}
+
 /// C136: a revocation that only the feed had said, and what comes later says nothing of it.
 #[test]
 fn a_revocation_that_was_heard_is_remembered_without_the_feed() {
