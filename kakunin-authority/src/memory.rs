@@ -40,6 +40,7 @@ struct Ca {
 struct Records {
     number: u64,
     agents: HashMap<AgentId, Agent>,
+    feed_keys: Vec<ListedCertificate>,
 }
 
 #[derive(Debug)]
@@ -75,7 +76,11 @@ impl MemoryAuthority {
         let kind = Kind::Issuing { issuer: &root.certificate };
         let der = certificate(&kind, "memory issuing", signer.public(), begin, 5 * 365, &root.signer)?;
         let issuing = Ca { certificate: CaCertificate::decode(&der, CaRole::Issuing)?, signer };
-        Ok(Self { root, issuing, records: Mutex::new(Records { number: 1, agents: HashMap::new() }) })
+        Ok(Self {
+            root,
+            issuing,
+            records: Mutex::new(Records { number: 1, agents: HashMap::new(), feed_keys: Vec::new() }),
+        })
     }
 
     /// Certifies a new agent called `name` for `days`.
@@ -194,6 +199,13 @@ impl MemoryAuthority {
         PreparedFeed::make(&self.issuing.certificate, now)?.sign(&self.issuing.signer)
     }
 
+    /// Takes a feed key out of use: lists name it from then on.
+    pub fn revoke_feed_key(&self, key: &FeedKey, now: UnixTime) {
+        let serial = key.certificate().decoded().serial();
+        let listed = ListedCertificate { serial, since: now, reason: Reason::KeyCompromise };
+        self.records().feed_keys.push(listed);
+    }
+
     fn sign_lists(
         &self,
         now: UnixTime,
@@ -204,6 +216,7 @@ impl MemoryAuthority {
         // Each list has a number of its own: the same one with other dates would be an equivocation.
         records.number += 1;
         let mut writer = ListWriter::default();
+        records.feed_keys.iter().try_for_each(|listed| writer.push(listed))?;
         let listed = records.agents.values().filter(|agent| agent.standing != Standing::Good);
         for agent in listed {
             for serial in &agent.serials {

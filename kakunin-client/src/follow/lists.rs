@@ -23,6 +23,7 @@ impl Follow<'_> {
         if let Some(tag) = self.tag.as_ref().filter(|_| self.lists.is_some()) {
             request = request.header(IF_NONE_MATCH, tag);
         }
+        self.lists_asked = Some(tokio::time::Instant::now());
         let response = answer(request, HEAD).await?;
         if response.status() == StatusCode::NOT_MODIFIED && self.lists.is_some() {
             self.lists_taken();
@@ -73,7 +74,7 @@ impl Follow<'_> {
     }
 
     /// The lists of this agent in `pem`, if they are genuine and may follow those at hand.
-    async fn judge(&mut self, pem: &[u8]) -> Result<PathLists, Trouble> {
+    pub(super) async fn judge(&mut self, pem: &[u8]) -> Result<PathLists, Trouble> {
         let path = self.place.path().clone();
         let lists = match PathLists::from_pem(pem, &path) {
             Ok(lists) => lists,
@@ -89,6 +90,11 @@ impl Follow<'_> {
         }
         if let Some(Err(error)) = self.lists.as_ref().map(|known| lists.may_follow(known, &path)) {
             return Err(self.contradicted("revocation.rollback", &error, Offered::Lists(pem)).await);
+        }
+        if let Some(newest) = self.newest_delta.as_ref().filter(|newest| !newest.is_in(&lists)) {
+            let (offered, seen) = (lists.issuing().number(), newest.number());
+            let what = format!("list number {offered} is offered after delta list {seen} was signed");
+            return Err(self.refuse("revocation.rollback", &what));
         }
         if !self.is_wanted(&lists) {
             let what =

@@ -1,8 +1,11 @@
 //! What came and is not believed: told once, and kept if it contradicts what the authority said before.
 
+use std::time::Duration;
+
 use kakunin_core::feed::{Refusal, UnverifiedItem};
 use kakunin_core::revocation::Contradiction;
 use kakunin_core::time::UnixMillis;
+use tokio::time::Instant;
 
 use super::run::Follow;
 use crate::alarm::AlarmKind;
@@ -23,9 +26,20 @@ impl Follow<'_> {
         match refusal {
             // The clock of the authority was set; a new connection is all it takes.
             Refusal::Clock => Trouble::now(refusal.code(), refusal.to_string()),
-            Refusal::Contradiction(error) => self.contradicted(refusal.code(), error, offered).await,
+            Refusal::Contradiction(error) => {
+                if matches!(offered, Offered::Item(_)) {
+                    self.ask_lists_soon();
+                }
+                self.contradicted(refusal.code(), error, offered).await
+            }
             _ => self.refuse(refusal.code(), refusal),
         }
+    }
+
+    /// A feed that contradicts itself may be one whose key was stolen. Only a list says so, and until then the guard denies.
+    fn ask_lists_soon(&mut self) {
+        let soon = self.lists_asked.map_or_else(Instant::now, |asked| asked + AGAIN);
+        self.lists_due = self.lists_due.min(soon);
     }
 
     /// Something that came is not believed: an alarm once, until something else is.
@@ -92,6 +106,9 @@ impl Follow<'_> {
         last.max(self.follower.as_ref()?.changes().last().map(|item| item.item().at))
     }
 }
+
+/// How often lists are asked for at most because of what the feed says.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Whether `offered`, which is genuine, proves that its authority says two things. What is older was true once, and proves
 /// nothing: whoever kept it can show it again. `known` is when the last word was signed that was taken up.

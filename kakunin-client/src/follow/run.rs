@@ -5,8 +5,10 @@ use std::time::Duration;
 use kakunin_core::certificate::PathLists;
 use kakunin_core::feed::Follower;
 use kakunin_core::guard::{Clock, SystemClock};
+use kakunin_core::home::FileVersion;
 use tokio::time::Instant;
 
+use super::delta::Newest;
 use crate::client::{Shared, Slot, Wakes};
 use crate::floor::Floor;
 use crate::place::Place;
@@ -26,9 +28,15 @@ pub(crate) struct Follow<'a> {
     pub(super) lists: Option<PathLists>,
     /// What the last answer with lists was called, and whether the lists of that answer are the ones at hand.
     pub(super) tag: Option<String>,
+    /// Which version of the file of lists was compared with those at hand.
+    pub(super) compared: Option<FileVersion>,
+    /// The newest delta list of the issuing authority.
+    pub(super) newest_delta: Option<Newest>,
     pub(super) follower: Option<Follower>,
     /// When lists are to be loaded again.
     pub(super) lists_due: Instant,
+    /// When they were asked for last.
+    pub(super) lists_asked: Option<Instant>,
     /// What was told as an alarm, until something is taken up.
     pub(super) alarmed: Option<String>,
     /// The last item that was taken up, as it came: a heartbeat may have announced what is contradicted later.
@@ -61,8 +69,11 @@ impl<'a> Follow<'a> {
             floors: vec![Floor::default(); shared.addresses.len()],
             lists: None,
             tag: None,
+            compared: None,
+            newest_delta: None,
             follower: None,
             lists_due: Instant::now(),
+            lists_asked: None,
             alarmed: None,
             last_item: None,
             vain: 0,
@@ -107,6 +118,7 @@ impl<'a> Follow<'a> {
     fn take_up_directory(&mut self) {
         self.place = self.present();
         (self.lists, self.follower, self.tag) = (None, None, None);
+        (self.compared, self.newest_delta) = (None, None);
         let end = self.place.path().not_after();
         self.shared.board.write(|status| status.certificate_until = Some(end));
         if let Some(lists) = self.place.lists().filter(|lists| self.is_wanted(lists)) {

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use kakunin_authority::standing::Order;
+use kakunin_authority::feed::entry;
+use kakunin_authority::standing::{Order, Reason};
 use kakunin_client::{AlarmKind, Client};
+use kakunin_core::guard::{Clock, SystemClock};
+use kakunin_core::revocation::FeedHead;
 
-use crate::desk::{Desk, Manner, STREAM, ask, becomes, item, lists_in, until, whole};
+use crate::desk::{Desk, Manner, STREAM, ask, becomes, item, lists_in, now, until, whole};
 
 /// A client whose authority answers the feed like that from the start hears nothing, and is right once it answers rightly.
 fn heals(manner: Manner, code: &str) {
@@ -168,6 +171,38 @@ fn another_history_is_refused() {
     for file in ["what.txt", "known.pem", "feed-keys.pem", "issuers.pem"] {
         assert!(!read(file).is_empty(), "{file}");
     }
+}
+
+/// C231: whoever stole the feed key announced changes that never come; nothing is fresh until a list names that key, which is
+/// not waited for until half of the time of the lists at hand is over.
+#[test]
+fn a_feed_that_contradicts_itself_makes_lists_come_soon() {
+    let desk = Desk::with_max_age(4);
+    let client = desk.connect();
+    let guard = client.guard().unwrap();
+    becomes(&guard, "allow");
+    let honest = desk.books().head;
+    desk.books().head = FeedHead::new(5, kakunin_core::digest::Digest::of(b"never")).unwrap();
+    desk.hang_up();
+    until("it is announced", || client.status().last_error.is_some() || ask(&guard) != "allow");
+    desk.books().head = honest;
+    desk.hang_up();
+    until("it went back", || client.status().last_error.is_some_and(|error| error.code == "feed.rollback"));
+    // The authority takes the key out of use, and says so in its list alone.
+    {
+        let mut books = desk.books();
+        let stolen = books.key.certificate().decoded().serial();
+        let named = entry(stolen, Some(Reason::KeyCompromise), now());
+        books.authority.revoke_feed_key(&books.key, now());
+        books.key = books.authority.feed_key(now()).unwrap();
+        let change = books.key.sign_changes(honest, vec![named], SystemClock.wall()).unwrap().remove(0);
+        books.head = change.head;
+        books.changes.push(change.line);
+    }
+    desk.publish();
+    let asked = desk.asked("/v1/crl/all");
+    becomes(&guard, "allow");
+    assert!(desk.asked("/v1/crl/all") > asked);
 }
 
 fn kept(dir: &std::path::Path) -> std::path::PathBuf {
