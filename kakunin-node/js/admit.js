@@ -73,7 +73,7 @@ function admit(plan, args) {
         place,
       );
       // Only names that were allowed once are kept: strangers fill no table.
-      if (answer !== DENIED) {
+      if (answer >= 0) {
         keep(currency);
         keep(counterparty);
         keep(resource);
@@ -83,6 +83,8 @@ function admit(plan, args) {
     throw internal(error, plan.action);
   }
   if (answer === DENIED) throw denied(native.denial());
+  // Only a number of its own allows: whatever else came back is no answer.
+  if (typeof answer !== "number" || !(answer >= 0)) throw internal(undefined, plan.action);
   return answer;
 }
 

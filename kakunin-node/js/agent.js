@@ -155,7 +155,7 @@ class Agent {
     failing(() => native.replaceLists(this.#handle, pem("lists", lists)));
   }
 
-  /** Signs what waits, ends the stream of receipts and joins all threads. From then on it is denied everything. */
+  /** Signs what waits, ends the stream of receipts and joins all threads. A later call begins another stream. */
   close() {
     native.close(this.#handle);
   }

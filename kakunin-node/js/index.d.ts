@@ -92,7 +92,10 @@ export class Agent {
   notices(): string[];
   /** Brings newer lists to an agent that was opened from texts. */
   replaceLists(lists: Pem): void;
-  /** Signs what waits, ends the stream of receipts and joins all threads. The exit of the process does it too. */
+  /**
+   * Signs what waits, ends the stream of receipts and joins all threads. The exit of the process does it too; a later call
+   * begins another stream.
+   */
   close(): void;
   toJSON(): { agentId: string; mode: Mode; from: string };
 }

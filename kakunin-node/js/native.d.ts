@@ -150,6 +150,7 @@ export function authorityOrder(
 export function authorityPublish(authority: number, hours: number): void;
 export function authorityLists(authority: number, hours: number): string;
 export function authorityHandLists(authority: number, agent: number, lists: string): void;
+export function failInside(): void;
 export function judgeNew(
   certificate: string,
   chain: string,

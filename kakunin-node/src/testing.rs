@@ -269,6 +269,17 @@ impl Judge {
     }
 }
 
+/// Fails as a defect of the guard would: for tests.
+#[napi(catch_unwind)]
+pub(crate) fn fail_inside(env: Env) -> Result<()> {
+    within(&env, |_| defect())
+}
+
+#[expect(clippy::panic, reason = "what is tested is that it ends here")]
+fn defect() -> Result<()> {
+    panic!("a defect, for tests")
+}
+
 fn both(room: &Room, authority: f64, agent: f64) -> Result<(&Authority, &crate::agent::OpenAgent)> {
     let agent = room.agents.get(agent).ok_or_else(|| said("no such agent is open in this thread"))?;
     Ok((known(&room.authorities, authority)?, agent))
