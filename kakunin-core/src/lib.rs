@@ -22,6 +22,7 @@ pub mod revocation;
 pub mod certificate;
 pub mod feed;
 pub mod request;
+pub mod selector;
 pub mod decision;
 pub mod leash;
 pub mod receipt;
@@ -38,3 +39,6 @@ pub mod bundle;
 pub mod report;
 pub mod snapshot;
 pub mod guard;
+
+#[cfg(feature = "macros")]
+pub use kakunin_macros::verify_agent_scope;

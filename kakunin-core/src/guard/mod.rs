@@ -8,10 +8,13 @@
 
 mod admit;
 mod anchor;
+pub mod attribute;
 mod bell;
 mod caller;
 mod chains;
 mod clock;
+mod context;
+mod current;
 mod denied;
 mod ending;
 mod feed;
@@ -19,6 +22,7 @@ mod keeper;
 mod known;
 mod ledger;
 mod open;
+mod place;
 mod proof;
 mod runtime;
 mod source;
@@ -30,8 +34,12 @@ pub use crate::receipt::ProofOfPossession;
 pub use admit::{Pass, Running};
 pub use caller::{JudgeError, Judged, Leashed};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use current::{
+    ActsAs, AgentInUse, current_agent, default_agent, in_agent, use_agent, with_agent, without_agent,
+};
 pub use denied::Denied;
 pub use feed::FeedSource;
 pub use open::{Guard, GuardOptions, OpenError, StateChoice};
+pub use place::{Place, current_place, in_chain, with_chain};
 pub use proof::NotProven;
 pub use source::MemorySource;

@@ -10,6 +10,8 @@
 mod allocation;
 mod anchors;
 mod arbitrary;
+mod attribute;
+mod attribute_forms;
 mod authority;
 mod bundle;
 mod bundle_faults;
