@@ -14,6 +14,7 @@ mod attribute;
 mod attribute_forms;
 mod authority;
 mod bundle;
+mod callers;
 mod bundle_faults;
 mod bundle_revoked;
 mod bundle_time;
