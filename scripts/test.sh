@@ -24,7 +24,7 @@ while read -r version python; do
   stage "pytest $version"       scripts/pytest.sh "$version" "$python"
 done < <(scripts/pythons.sh 3.10 3.11 3.12 3.13)
 
-for framework in langchain openai_agents fastmcp fastapi flask httpx; do
+for framework in langchain openai_agents fastmcp fastapi starlette flask django httpx; do
   stage "framework $framework"  scripts/framework.sh $framework
 done
 

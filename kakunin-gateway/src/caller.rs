@@ -70,6 +70,12 @@ impl Caller {
         self.gateway.is(gateway) && self.content == Digest::of(body)
     }
 
+    /// The trace that it says it is in, signed by nobody.
+    #[must_use]
+    pub const fn trace(&self) -> Option<&TraceParent> {
+        self.trace.as_ref()
+    }
+
     /// Asks whether it may do this here, now, and records the answer before giving it. It may be asked for several actions of
     /// one request.
     ///
@@ -77,7 +83,15 @@ impl Caller {
     /// [`Refused`]: nothing may be done.
     pub fn admit(&self, request: &ActionRequest<'_>) -> Result<Pass, Refused> {
         let link = self.link.as_ref().map(ChainLink::context).unwrap_or_default();
-        let context = CallContext { trace: self.trace.as_ref().map(TraceParent::as_str), ..link };
-        self.gateway.admit(&self.judged, self.how, request, &context)
+        self.admit_in(request, &CallContext { trace: self.trace.as_ref().map(TraceParent::as_str), ..link })
+    }
+
+    /// As [`Caller::admit`], where whoever asks says what the call follows from: the beginning of a chain, for a caller that
+    /// is in none.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing may be done.
+    pub fn admit_in(&self, request: &ActionRequest<'_>, context: &CallContext<'_>) -> Result<Pass, Refused> {
+        self.gateway.admit(&self.judged, self.how, request, context)
     }
 }

@@ -161,8 +161,8 @@ impl Refused {
         Self::new(Kind::Unproven, MISSING, what)
     }
 
-    /// A request that could be read in two ways, or a field that is not of its form.
-    pub(crate) fn malformed(what: String) -> Self {
+    /// A request that could be read in two ways, or a field that is not of its form. `what` is told to the caller.
+    pub fn malformed(what: String) -> Self {
         Self::new(Kind::Unproven, "possession.malformed", what)
     }
 

@@ -29,6 +29,21 @@ impl Place {
         CallContext { chain: Some(self.chain), parents: &self.parents, trace }
     }
 
+    /// The beginning of a chain.
+    pub(crate) const fn beginning(chain: [u8; 16]) -> Self {
+        Self { chain: ChainId::from_bytes(chain), parents: Vec::new(), trace: None }
+    }
+
+    /// The same place within a trace.
+    pub(crate) fn traced(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The chain's id.
+    pub(crate) fn id(&self) -> String {
+        self.chain.to_string()
+    }
+
     fn after(&self, receipt: ReceiptHash) -> Self {
         Self { chain: self.chain, parents: vec![receipt], trace: self.trace.clone() }
     }
@@ -58,7 +73,7 @@ impl Place {
     fn new(chain: [u8; 16], traceparent: Option<&str>) -> PyResult<Self> {
         let no_trace = || PyValueError::new_err("traceparent is not of the form of W3C Trace Context");
         let trace = traceparent.map(|text| TraceParent::parse(text).ok_or_else(no_trace)).transpose()?;
-        Ok(Self { chain: ChainId::from_bytes(chain), parents: Vec::new(), trace })
+        Ok(Self::beginning(chain).traced(trace))
     }
 
     /// Where a caller's headers say that the call comes from; a `ValueError` if they say nothing of use.
@@ -80,7 +95,7 @@ impl Place {
     /// The chain's id.
     #[getter]
     fn chain(&self) -> String {
-        self.chain.to_string()
+        self.id()
     }
 
     /// The receipts that whatever is called here follows from.

@@ -12,6 +12,7 @@ mod chain;
 mod connect;
 mod current;
 mod denial;
+mod gateway;
 mod host;
 mod plan;
 mod proof;
@@ -37,6 +38,8 @@ mod _native {
     use crate::connect::{NativeClient, connect};
     #[pymodule_export]
     use crate::current::{context_entered, current, default, set_context, set_default};
+    #[pymodule_export]
+    use crate::gateway::{NativeCaller, NativeGateway};
     #[pymodule_export]
     use crate::host::{asks_for_less, ignored, written_text};
     #[pymodule_export]

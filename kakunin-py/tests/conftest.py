@@ -166,3 +166,7 @@ def service(cli, tmp_path_factory):
     service = Service(cli, tmp_path_factory.mktemp("service"))
     yield service
     service.kill()
+
+
+# The fixtures of gateways.
+from asking import clock_of_now, kept, shop  # noqa: E402, F401

@@ -3,10 +3,11 @@ from os import PathLike
 from pathlib import Path
 from typing import final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from ._status import Status
 from .errors import Decision
+from .gateway import Refused
 
 __all__ = [
     "DENIAL_CODES",
@@ -16,7 +17,9 @@ __all__ = [
     "NativeAccount",
     "NativeAgent",
     "NativeAuthority",
+    "NativeCaller",
     "NativeClient",
+    "NativeGateway",
     "Opened",
     "Place",
     "Plan",
@@ -165,6 +168,55 @@ class NativeAccount:
     def record(self, timeline: bool) -> str: ...
     def page(self) -> str: ...
     def keep(self, path: str | PathLike[str]) -> None: ...
+
+@disjoint_base
+class NativeGateway:
+    def __new__(
+        cls,
+        agent: NativeAgent,
+        *,
+        names: list[str],
+        max_body: int,
+        name_lists: str | PathLike[str] | None,
+        tls: bool,
+        proxies: list[str],
+        serials: str | PathLike[str] | None,
+    ) -> Self: ...
+    @property
+    def max_body(self) -> int: ...
+    def is_named(self, address: str) -> bool: ...
+    def counts(self) -> tuple[int, int, int]: ...
+    def identify(
+        self,
+        method: str,
+        authority: str | None,
+        path: str,
+        query: str | None,
+        fields: list[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        tls: list[bytes],
+        proxy: bool,
+        chain: bytes,
+    ) -> NativeCaller: ...
+    def malformed(self, detail: str) -> Refused: ...
+    def too_large(self) -> Refused: ...
+    def misconfigured(self, detail: str) -> Refused: ...
+    def failed(self, cause: str) -> Refused: ...
+
+@final
+class NativeCaller:
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def certificate_serial(self) -> str: ...
+    @property
+    def possession(self) -> str: ...
+    @property
+    def chain(self) -> str: ...
+    def check(
+        self, plan: Plan, amount: object, currency: object, counterparty: object, resource: object
+    ) -> Running | None: ...
 
 def connect(
     urls: list[str],

@@ -1,0 +1,102 @@
+"""One request at the gateway: its head as sent, who asks, what was admitted for it, and how that ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextvars import Token
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._outcome import conclude
+from ._asked import Asked
+from ._caller import Caller, current
+from ._demand import Demand
+from ._gateway import Gateway
+
+if TYPE_CHECKING:
+    from .._native import NativeCaller, Running
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stood above the body, octet for octet."""
+
+    method: str
+    path: str
+    query: str
+    fields: list[tuple[bytes, bytes]]
+    #: The address that the connection came from.
+    address: str | None = None
+    #: The certificates that the client of this connection showed, DER, its own first.
+    tls: list[bytes] = field(default_factory=list)
+
+
+class Exchange:
+    """A request from the first look until it is over. Its steps follow each other, in whatever threads."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._asked: tuple[NativeCaller, Head, bytes, Caller] | None = None
+        self._admitted: list[Running] = []
+        self._tokens: list[Token[Caller | None]] = []
+
+    def admit(self, demand: Demand, head: Head, body: bytes, path_params: Mapping[str, Any]) -> Caller:
+        """Lets the caller do what is demanded, or raises `Refused`. A proof is looked at once."""
+        if self._asked is None:
+            proxy = self.gateway.is_proxy(head.address, head.fields)
+            native = self.gateway.identify(
+                head.method,
+                None,
+                head.path,
+                head.query,
+                head.fields,
+                body,
+                tls=head.tls,
+                proxy=proxy,
+                chain=os.urandom(16),
+            )
+            caller = Caller(native.agent_id, native.certificate_serial, native.possession, native.chain)
+            self._asked = native, head, body, caller
+        native, head, body, caller = self._asked
+        content_types = [value for name, value in head.fields if name.lower() == b"content-type"]
+        asked = Asked(
+            head.method,
+            head.path,
+            head.query,
+            body,
+            content_types=content_types,
+            caller=caller,
+            path_params=path_params,
+        )
+        running = demand.check(native, asked)
+        if running is not None:
+            self._admitted.append(running)
+        self._tokens.append(current.set(caller))
+        return caller
+
+    def conclude(self, error: BaseException | None, status: int | None = None, *, gone: bool = False) -> None:
+        """It is over: by an exception, or by an answer; `gone` if its caller did not wait for it.
+
+        The first word counts. The last action ends first: in a chain each follows from the one before.
+        """
+        admitted, self._admitted = self._admitted, []
+        for running in reversed(admitted):
+            if error is None and status is not None and status >= 500:
+                running.raised()
+            elif gone and (error is None or _is_departure(error)):
+                running.cancelled()
+            else:
+                conclude(running, error)
+        tokens, self._tokens = self._tokens, []
+        for token in reversed(tokens):
+            try:
+                current.reset(token)
+            except ValueError:
+                # It ends in another context than it began in, and leaves nothing behind in this one.
+                return
+
+
+def _is_departure(error: BaseException) -> bool:
+    """Whether it only says that the caller went away."""
+    return isinstance(error, OSError) or type(error).__name__ == "ClientDisconnect"

@@ -1,0 +1,258 @@
+"""ASGI: applications behind the gateway.
+
+app = RequireAgent(app, gateway, "reports:read")           # every request needs it
+app.add_middleware(AgentMiddleware, gateway=gateway)       # routes say what they need
+
+`AgentMiddleware` lets everything pass and makes `require_agent` of `kakunin.gateway.fastapi` and `.starlette`
+possible below it. Put it next to the application, inside of whatever changes paths or bodies.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from ssl import PEM_cert_to_DER_cert
+from typing import Any
+from urllib.parse import unquote
+
+from . import _target
+from ._caller import Caller
+from ._demand import AmountSelector, Demand, Selector
+from ._exchange import Exchange, Head
+from ._gateway import Gateway
+from ._refused import Refused
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Where a request's exchange is found.
+KEY = "kakunin.gateway"
+
+
+class Disconnected(Exception):
+    """The caller went away before the request was whole."""
+
+
+class AgentMiddleware:
+    """Makes `require_agent` possible in an application, answers for it, and sees how each request ends."""
+
+    def __init__(self, app: App, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and AsgiExchange.of(scope, self._gateway) is None:
+            await AsgiExchange(self._gateway, scope, receive, send).serve(self._app)
+        else:
+            await self._app(scope, receive, send)
+
+
+class RequireAgent:
+    """Protects a whole application: what is not proved, or not allowed, does not reach it.
+
+    WebSockets are refused: their messages are covered by no proof. `lifespan` passes.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        gateway: Gateway,
+        action: str,
+        *,
+        amount: AmountSelector = None,
+        amount_minor: Selector = None,
+        currency: Selector = None,
+        counterparty: Selector = None,
+        resource: Selector = None,
+    ) -> None:
+        self._app = app
+        self._gateway = gateway
+        self._demand = Demand(
+            action,
+            amount=amount,
+            amount_minor=amount_minor,
+            currency=currency,
+            counterparty=counterparty,
+            resource=resource,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            outer = AsgiExchange.of(scope, self._gateway)
+            if outer is None:
+                await AsgiExchange(self._gateway, scope, receive, send).serve(self._app, self._demand)
+            else:
+                await outer.let_in(self._demand, {})
+                await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # Before it is accepted, this is an answer of 403.
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            raise RuntimeError(f"nothing is known of requests of type {scope['type']!r}, so none is let in")
+
+
+class AsgiExchange(Exchange):
+    """An exchange in ASGI. The application reads what was sent, as it was sent, whoever read it before."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(gateway)
+        self._scope, self._receive, self._send = scope, receive, send
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._whole = self._gone = False
+        #: What was read of the connection and not yet by the application.
+        self._ahead: deque[Message] = deque()
+        self._status: int | None = None
+        self._answered = False
+        #: What the answer is, whatever the application makes of it.
+        self._refused: Refused | None = None
+
+    @classmethod
+    def of(cls, scope: Scope, gateway: Gateway | None = None) -> AsgiExchange | None:
+        """The exchange of a request that is behind a gateway already: behind `gateway`, if one is named."""
+        found = scope.get(KEY)
+        if not isinstance(found, cls):
+            return None
+        if gateway is not None and found.gateway is not gateway:
+            raise RuntimeError("two gateways are in front of this application; a proof is for one")
+        return found
+
+    async def serve(self, app: App, demand: Demand | None = None) -> None:
+        """Runs the application, once the caller may do what is demanded, and records how it ended."""
+        scope = {**self._scope, KEY: self}
+        try:
+            if demand is not None:
+                await self.let_in(demand, {})
+            await app(scope, self.receive, self.send)
+        except Disconnected:
+            # Nobody is there to be answered, and nothing ran.
+            self.conclude(None, gone=True)
+        except Refused as refused:
+            self.conclude(refused)
+            if refused is not self._refused:
+                raise
+            await self._refuse()
+        except BaseException as error:
+            self.fail(error)
+            raise
+        else:
+            self.over()
+
+    def answers(self, send: Send) -> None:
+        """What the application answers goes to `send`."""
+        self._send = send
+
+    def fail(self, error: BaseException) -> None:
+        """The application has raised."""
+        self.conclude(error, gone=self._gone)
+
+    def over(self) -> None:
+        """The application has returned."""
+        if self._answered:
+            self.conclude(None, self._status)
+        else:
+            # Half an answer, or none: it failed, unless nobody was there any more.
+            self.conclude(None, None if self._gone else 500, gone=self._gone)
+
+    async def let_in(self, demand: Demand, path_params: Mapping[str, Any]) -> Caller:
+        """Lets the caller do what is demanded, or raises `Refused`."""
+        try:
+            body = await self._body()
+            try:
+                head = head_of(self._scope)
+            except _target.Unknowable as error:
+                raise self.gateway.malformed(str(error)) from None
+            return self.admit(demand, head, body, path_params)
+        except Refused as refused:
+            self._refused = refused
+            raise
+
+    async def receive(self) -> Message:
+        """What the application is to read next."""
+        if self._ahead:
+            return self._ahead.popleft()
+        return self._note(await self._receive())
+
+    async def send(self, message: Message) -> None:
+        """Sends what the application answers; after a refusal that is the answer, whoever caught it."""
+        if self._refused is not None and not self._answered:
+            await self._refuse()
+        if self._refused is not None:
+            return
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+        try:
+            await self._send(message)
+        except OSError:
+            self._gone = True
+            raise
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._answered = True
+
+    async def _refuse(self) -> None:
+        if self._refused is not None and self._status is None:
+            self._status, self._answered = self._refused.status, True
+            await answer(self._refused, self._send)
+
+    def _note(self, message: Message) -> Message:
+        if message["type"] == "http.disconnect":
+            self._gone = True
+        elif message["type"] == "http.request" and not self._whole:
+            chunk = message.get("body", b"")
+            self._size += len(chunk)
+            if self._size > self.gateway.max_body:
+                self._chunks.clear()
+            else:
+                self._chunks.append(bytes(chunk))
+            self._whole = not message.get("more_body", False)
+        return message
+
+    async def _body(self) -> bytes:
+        declared = [value for name, value in self._scope["headers"] if name == b"content-length"]
+        if any(value.isdigit() and int(value[:20]) > self.gateway.max_body for value in declared):
+            raise self.gateway.too_large()
+        while not self._whole and self._size <= self.gateway.max_body:
+            if self._gone:
+                raise Disconnected
+            self._ahead.append(self._note(await self._receive()))
+        if self._size > self.gateway.max_body:
+            raise self.gateway.too_large()
+        self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
+
+
+async def answer(refused: Refused, send: Send) -> None:
+    """Answers with a refusal."""
+    body = refused.problem.encode()
+    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refused.headers]
+    fields.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": refused.status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+def head_of(scope: Scope) -> Head:
+    seen, root = scope["path"], scope.get("root_path", "")
+    raw = scope.get("raw_path")
+    if raw:
+        path = _target.check(raw.decode("latin-1"))
+        # Mounted applications are shown the whole path, or what is below their root.
+        path = _target.routed(path, unquote(path) in (seen, root + seen))
+    elif root and not seen.startswith(root):
+        raise _target.Unknowable("the server hands on no `raw_path`, and the path is not below `root_path`")
+    else:
+        path = _target.rebuilt(seen, "use a server that fills `raw_path`, such as uvicorn or hypercorn")
+    client = scope.get("client")
+    tls = (scope.get("extensions") or {}).get("tls") or {}
+    return Head(
+        method=scope["method"],
+        path=path,
+        query=scope.get("query_string", b"").decode("latin-1"),
+        fields=[(bytes(name), bytes(value)) for name, value in scope["headers"]],
+        address=client[0] if client else None,
+        tls=[PEM_cert_to_DER_cert(pem) for pem in tls.get("client_cert_chain") or ()],
+    )

@@ -1,0 +1,181 @@
+"""Django: views that demand an agent, under WSGI and ASGI.
+
+@csrf_exempt
+@require_agent("payments:send", amount="amount", currency="EUR", counterparty="iban", gateway=gateway)
+def pay(request): ...
+
+The proof takes the place of the cookie that CSRF is about. Methods of class-based views take it through
+`django.utils.decorators.method_decorator`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from django.core.exceptions import RequestDataTooBig  # type: ignore[import-untyped]
+from django.http import HttpResponse  # type: ignore[import-untyped]
+from django.http.request import RawPostDataException  # type: ignore[import-untyped]
+
+from . import _target
+from ._demand import AmountSelector, Demand, Selector
+from ._exchange import Exchange
+from ._gateway import Gateway
+from ._refused import Refused
+from .asgi import AsgiExchange, head_of
+from .wsgi import Watched, WsgiExchange
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def require_agent(
+    action: str,
+    *,
+    gateway: Gateway,
+    amount: AmountSelector = None,
+    amount_minor: Selector = None,
+    currency: Selector = None,
+    counterparty: Selector = None,
+    resource: Selector = None,
+) -> Callable[[View], View]:
+    """Lets a view run, plain or asynchronous, only for a caller that proved itself and may do this.
+
+    A string is a path into the JSON body (`"order.total"`), a `currency` in capitals is that currency, a
+    callable is given the request as it was proved (`Asked`).
+    """
+    demand = Demand(
+        action,
+        amount=amount,
+        amount_minor=amount_minor,
+        currency=currency,
+        counterparty=counterparty,
+        resource=resource,
+    )
+    return functools.partial(_protect, demand, gateway)
+
+
+def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
+    if inspect.iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def asynchronous(request: Any, *args: Any, **kwargs: Any) -> Any:
+            door = Door(gateway, request)
+            try:
+                door.let_in(demand, kwargs)
+                response = await view(request, *args, **kwargs)
+            except BaseException as error:
+                return door.refuse(error)
+            return door.watch(response)
+
+        return asynchronous
+
+    @functools.wraps(view)
+    def protected(request: Any, *args: Any, **kwargs: Any) -> Any:
+        door = Door(gateway, request)
+        if door.is_first:
+            # A context of its own: the thread serves somebody else next.
+            return copy_context().run(serve, door, request, *args, **kwargs)
+        return serve(door, request, *args, **kwargs)
+
+    def serve(door: Door, request: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            door.let_in(demand, kwargs)
+            response = view(request, *args, **kwargs)
+        except BaseException as error:
+            return door.refuse(error)
+        return door.watch(response)
+
+    return protected
+
+
+class Door:
+    """One request at a view."""
+
+    def __init__(self, gateway: Gateway, request: Any) -> None:
+        self._gateway = gateway
+        self._request = request
+        self._scope: Any = getattr(request, "scope", None)
+        known: Exchange | None
+        if self._scope is None:
+            known = WsgiExchange.behind(request.environ)
+            self._exchange: Exchange = WsgiExchange.of(request.environ, gateway)
+        else:
+            known = AsgiExchange.of(self._scope, gateway) or getattr(request, KEY, None)
+            self._exchange = known or Exchange(gateway)
+            if self._exchange.gateway is not gateway:
+                raise RuntimeError("two gateways are in front of this view; a proof is for one")
+            setattr(request, KEY, self._exchange)
+        #: Whether nobody else will see how it ends.
+        self._own = known is None
+        #: Whether nobody has given the request a context yet.
+        self.is_first = self._own and self._scope is None
+
+    def let_in(self, demand: Demand, path_params: Mapping[str, Any]) -> None:
+        """Lets the caller do what is demanded, or raises `Refused`."""
+        body = self._body()
+        if isinstance(self._exchange, WsgiExchange):
+            self._exchange.let_in(demand, path_params, body=body)
+            return
+        try:
+            head = head_of(self._scope)
+        except _target.Unknowable as error:
+            raise self._gateway.malformed(str(error)) from None
+        self._exchange.admit(demand, head, body, path_params)
+
+    def refuse(self, error: BaseException) -> Any:
+        """The answer to a refusal; anything else is raised again."""
+        if self._own:
+            self._exchange.conclude(error)
+        if not isinstance(error, Refused):
+            raise error
+        body = error.problem.encode()
+        fields = {**dict(error.headers), "content-length": str(len(body))}
+        return HttpResponse(body, status=error.status, headers=fields)
+
+    def watch(self, response: Any) -> Any:
+        """The view's answer, with an eye on how it ends."""
+        if not self._own:
+            return response
+        if not getattr(response, "streaming", False):
+            self._exchange.conclude(None, response.status_code)
+        elif response.is_async:
+            response.streaming_content = _watched(response, response.streaming_content, self._exchange)
+        else:
+            parts = Watched(response.streaming_content, self._exchange, lambda: int(response.status_code))
+            response.streaming_content = parts
+        return response
+
+    def _body(self) -> bytes:
+        declared = self._request.META.get("CONTENT_LENGTH") or ""
+        if declared and not (declared.isascii() and declared.isdigit()):
+            raise self._gateway.malformed("`content-length` is no number, or says two lengths")
+        if declared and int(declared[:20]) > self._gateway.max_body:
+            raise self._gateway.too_large()
+        try:
+            body: bytes = self._request.body
+        except RequestDataTooBig:
+            raise self._gateway.too_large() from None
+        except RawPostDataException:
+            raise self._gateway.misconfigured(
+                "the body was read before the gateway could look at it; let middleware read request.body"
+            ) from None
+        if len(body) > self._gateway.max_body:
+            raise self._gateway.too_large()
+        return body
+
+
+async def _watched(response: Any, parts: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    try:
+        async for part in parts:
+            yield part
+    except BaseException as error:
+        exchange.conclude(error)
+        raise
+    exchange.conclude(None, response.status_code)
+
+
+#: The attribute of a request that holds its exchange, where the server is ASGI.
+KEY = "_kakunin_exchange"

@@ -1,0 +1,135 @@
+"""Starlette: endpoints that demand an agent.
+
+@require_agent("payments:send", amount="amount", currency="EUR", counterparty="iban", gateway=gateway)
+async def pay(request): ...
+
+It needs no middleware; below an `AgentMiddleware` of the same gateway it takes part in what that one sees.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ._demand import AmountSelector, Demand, Selector
+from ._gateway import Gateway
+from ._refused import Refused
+from .asgi import KEY, AsgiExchange, Disconnected, answer
+
+Endpoint = Callable[..., Any]
+
+
+def require_agent(
+    action: str,
+    *,
+    gateway: Gateway,
+    amount: AmountSelector = None,
+    amount_minor: Selector = None,
+    currency: Selector = None,
+    counterparty: Selector = None,
+    resource: Selector = None,
+) -> Callable[[Endpoint], Endpoint]:
+    """Lets an endpoint run only for a caller that proved itself and may do this.
+
+    It goes around functions and methods that take a `request`; plain functions run in Starlette's threads.
+    A string is a path into the JSON body (`"order.total"`), a `currency` in capitals is that currency, a
+    callable is given the request as it was proved (`Asked`). Routes of FastAPI take
+    `kakunin.gateway.fastapi.require_agent`, which runs before their parameters are read.
+    """
+    demand = Demand(
+        action,
+        amount=amount,
+        amount_minor=amount_minor,
+        currency=currency,
+        counterparty=counterparty,
+        resource=resource,
+    )
+    return functools.partial(_protect, demand, gateway)
+
+
+def _protect(demand: Demand, gateway: Gateway, endpoint: Endpoint) -> Endpoint:
+    parameters = [*inspect.signature(endpoint).parameters]
+    if parameters not in (["request"], ["self", "request"]):
+        raise TypeError(
+            f"{endpoint!r} is no endpoint of Starlette, which takes `request`;"
+            " for FastAPI use Depends(kakunin.gateway.fastapi.require_agent(..))"
+        )
+
+    @functools.wraps(endpoint)
+    async def protected(*args: Any, **kwargs: Any) -> Response:
+        request: Request = kwargs["request"] if "request" in kwargs else args[-1]
+        exchange, own = AsgiExchange.of(request.scope, gateway), False
+        if exchange is None:
+            if getattr(request, "_stream_consumed", False) or hasattr(request, "_body"):
+                raise RuntimeError("somebody read the body before the gateway; put AgentMiddleware outside")
+            exchange, own = AsgiExchange(gateway, request.scope, request.receive, _unsent), True
+        try:
+            await exchange.let_in(demand, request.path_params)
+            if own:
+                scope = {**request.scope, KEY: exchange}
+                request = Request(scope, exchange.receive, request._send)
+                args, kwargs = (*args[:-1], request) if args else args, {"request": request} if kwargs else {}
+            response: Response = await (
+                endpoint(*args, **kwargs)
+                if inspect.iscoroutinefunction(endpoint)
+                else run_in_threadpool(endpoint, *args, **kwargs)
+            )
+        except Refused as refused:
+            exchange.conclude(refused)
+            if own:
+                return Answer(refused)
+            raise
+        except Disconnected:
+            if own:
+                return Response(status_code=499)
+            raise
+        except BaseException as error:
+            if own:
+                exchange.fail(error)
+            raise
+        return Watched(response, exchange) if own else response
+
+    return protected
+
+
+class Answer(Response):
+    """A refusal."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.problem, refused.status)
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(self._refused, send)
+
+
+class Watched(Response):
+    """A response whose end is that of its request."""
+
+    def __init__(self, inner: Response, exchange: AsgiExchange) -> None:
+        super().__init__(status_code=inner.status_code)
+        self._inner, self._exchange = inner, exchange
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self._exchange
+        exchange.answers(send)
+        try:
+            await self._inner(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        exchange.over()
+
+
+async def _unsent(_: Any) -> None:
+    raise RuntimeError("nothing is sent before the endpoint answered")

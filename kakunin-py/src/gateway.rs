@@ -1,0 +1,208 @@
+//! The receiving side: a request comes in as it was sent; a caller that may act goes out, or the answer that says no.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use kakunin_core::chain::CallContext;
+use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Network, Peer, ProofOfPossession, Refused};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
+
+use crate::agent::{self, NativeAgent};
+use crate::chain::{self, Place, Stay};
+#[cfg(feature = "connect")]
+use crate::connect;
+use crate::plan::Plan;
+use crate::running::Running;
+
+/// The native half of `kakunin.gateway.Gateway`.
+#[pyclass(frozen, subclass, module = "kakunin._native")]
+pub(crate) struct NativeGateway {
+    gateway: Gateway,
+}
+
+#[pymethods]
+impl NativeGateway {
+    #[new]
+    #[pyo3(signature = (agent, *, names, max_body, name_lists, tls, proxies, serials))]
+    #[expect(clippy::too_many_arguments, reason = "the options of a gateway, called from one place")]
+    fn new(
+        py: Python<'_>,
+        agent: &NativeAgent,
+        names: Vec<String>,
+        max_body: usize,
+        name_lists: Option<PathBuf>,
+        tls: bool,
+        proxies: Vec<String>,
+        serials: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let proxies: Result<Vec<Network>, _> = proxies.iter().map(|network| network.parse()).collect();
+        let proxies = proxies.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let named = GatewayOptions::named(names);
+        let options = GatewayOptions { max_body, tls, proxies, lists: name_lists, serials, ..named };
+        let gateway = Gateway::open(agent.guard().clone(), options);
+        Ok(Self { gateway: gateway.map_err(|error| agent::error(py, &error.to_string()))? })
+    }
+
+    /// The largest body that is read, in octets.
+    #[getter]
+    fn max_body(&self) -> usize {
+        self.gateway.max_body()
+    }
+
+    /// Whether `address` is that of a proxy that was named. What is no address is nobody's.
+    fn is_named(&self, address: &str) -> bool {
+        let address = address.parse::<IpAddr>();
+        address.is_ok_and(|address| matches!(self.gateway.peer_at(address), Peer::Proxy))
+    }
+
+    /// How many requests came to what: identified, unproven, unavailable.
+    fn counts(&self) -> (u64, u64, u64) {
+        let counts = self.gateway.counts();
+        (counts.identified, counts.unproven, counts.unavailable)
+    }
+
+    /// Who sent a request, or raises `Refused`. `tls` are the certificates of the other end of its connection, `proxy` says that
+    /// this is a proxy that was named, and `chain` is the id of the chain that begins here if the caller is in none.
+    #[pyo3(signature = (method, authority, path, query, fields, body, *, tls, proxy, chain))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a request, called from one place")]
+    fn identify(
+        &self,
+        py: Python<'_>,
+        method: &str,
+        authority: Option<&str>,
+        path: &str,
+        query: Option<&str>,
+        fields: Vec<(PyBackedBytes, PyBackedBytes)>,
+        body: &[u8],
+        tls: Vec<PyBackedBytes>,
+        proxy: bool,
+        chain: [u8; 16],
+    ) -> PyResult<NativeCaller> {
+        #[cfg(feature = "connect")]
+        connect::tell_what_waits(py)?;
+        let mut named = Vec::with_capacity(fields.len());
+        for (name, value) in &fields {
+            let Ok(name) = std::str::from_utf8(name) else {
+                return Err(refused(py, &Refused::malformed("the name of a field is no text".to_owned())));
+            };
+            named.push((name, &**value));
+        }
+        let shown: Vec<&[u8]> = tls.iter().map(|der| &**der).collect();
+        let peer = match (proxy, shown.as_slice()) {
+            (true, _) => Peer::Proxy,
+            (false, []) => Peer::None,
+            (false, chain) => Peer::Tls { chain },
+        };
+        let head = Head { method, authority, path, query, fields: &named, peer };
+        // Checking a signature takes longer than letting other threads go on.
+        let caller = py.detach(|| self.gateway.identify(&head, body));
+        let caller = caller.map_err(|answer| refused(py, &answer))?;
+        let place = match caller.link() {
+            Some(link) => Place::from(link.clone()),
+            None => Place::beginning(chain),
+        };
+        let place = place.traced(caller.trace().cloned());
+        Ok(NativeCaller { caller, place })
+    }
+
+    /// The answer to a request that can be read in more than one way, or not at all.
+    fn malformed<'py>(&self, py: Python<'py>, detail: String) -> Bound<'py, PyAny> {
+        refused(py, &Refused::malformed(detail)).into_value(py).into_bound(py).into_any()
+    }
+
+    /// The answer to a body over the limit.
+    fn too_large<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        refused(py, &Refused::too_large(self.gateway.max_body())).into_value(py).into_bound(py).into_any()
+    }
+
+    /// The answer where the service is not set up to decide.
+    fn misconfigured<'py>(&self, py: Python<'py>, detail: String) -> Bound<'py, PyAny> {
+        refused(py, &Refused::misconfigured(detail)).into_value(py).into_bound(py).into_any()
+    }
+
+    /// The answer where this package failed.
+    fn failed<'py>(&self, py: Python<'py>, cause: String) -> Bound<'py, PyAny> {
+        refused(py, &Refused::internal(cause)).into_value(py).into_bound(py).into_any()
+    }
+}
+
+/// Who sent one request. Known is not let in: `check` says so.
+#[pyclass(frozen, module = "kakunin._native")]
+pub(crate) struct NativeCaller {
+    caller: Caller,
+    /// Where in a decision chain its request is.
+    place: Place,
+}
+
+#[pymethods]
+impl NativeCaller {
+    /// The agent's id.
+    #[getter]
+    fn agent_id(&self) -> String {
+        self.caller.agent().to_string()
+    }
+
+    /// The serial number of its certificate, in hexadecimal.
+    #[getter]
+    fn certificate_serial(&self) -> String {
+        self.caller.certificate_serial().to_string()
+    }
+
+    /// `signature`, `tls`, `proxy` or `none`.
+    #[getter]
+    fn possession(&self) -> &'static str {
+        match self.caller.possession() {
+            ProofOfPossession::Signature => "signature",
+            ProofOfPossession::Tls => "tls",
+            ProofOfPossession::Proxy => "proxy",
+            ProofOfPossession::None => "none",
+        }
+    }
+
+    /// The id of the chain that its request belongs to, or begins.
+    #[getter]
+    fn chain(&self) -> String {
+        self.place.id()
+    }
+
+    /// Lets the caller do what `plan` asks: the running action, `None` if nobody needs to know how it ends, or raises `Refused`.
+    fn check(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        amount: &Bound<'_, PyAny>,
+        currency: &Bound<'_, PyAny>,
+        counterparty: &Bound<'_, PyAny>,
+        resource: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<Running>> {
+        let context: CallContext<'_> = self.place.context();
+        let pass = plan.with_request(amount, currency, counterparty, resource, |request| {
+            self.caller.admit_in(request, &context)
+        });
+        let pass = pass.map_err(|answer| refused(py, &answer))?;
+        if !pass.needs_outcome() {
+            return Ok(None);
+        }
+        let running = pass.begin().map_err(|denied| refused(py, &Refused::from(denied)))?;
+        chain::chain_begun();
+        match running.receipt().map(|receipt| Stay::begin(py, &self.place, receipt)).transpose() {
+            Ok(stay) => Ok(Some(Running::new(running, stay))),
+            Err(error) => {
+                running.not_executed();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// `kakunin.gateway.Refused`.
+fn refused(py: Python<'_>, answer: &Refused) -> PyErr {
+    static REFUSED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let made = REFUSED.import(py, "kakunin.gateway._refused", "refused").and_then(|make| {
+        make.call1((answer.status(), answer.code(), answer.to_string(), answer.problem(), answer.fields()))
+    });
+    made.map_or_else(|error| error, PyErr::from_value)
+}
