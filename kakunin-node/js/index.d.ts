@@ -194,6 +194,8 @@ export function const_<const T>(value: T): Constant<T>;
  */
 export function asWritten(selector: string | ((...args: any[]) => unknown)): Written;
 
+export { Caller, Gateway, type GatewayOptions } from "./gateway/types.js";
+
 /** The rule of one tool: an action, or an action with selectors over its input. */
 export type ToolRule = string | null | ({ action: string } & Selectors<any[]>);
 

@@ -11,6 +11,7 @@ const { Agent } = require("./agent");
 const { chain, chainHeaders, chainMeta } = require("./chain");
 const { use, runAs, currentAgent } = require("./context");
 const { denied, internal, ...errors } = require("./errors");
+const { Gateway } = require("./gateway/gateway");
 const { guard, guarded, verifyAgentScope } = require("./guard");
 const { asWritten, const_ } = require("./selector");
 const { guardTools, ToolDenied } = require("./tools");
@@ -25,6 +26,7 @@ module.exports = {
   verifyAgentScope,
   guardTools,
   ToolDenied,
+  Gateway,
   asWritten,
   const_,
   chain,

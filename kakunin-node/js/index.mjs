@@ -11,6 +11,7 @@ export const {
   verifyAgentScope,
   guardTools,
   ToolDenied,
+  Gateway,
   asWritten,
   const_,
   chain,

@@ -101,6 +101,81 @@ export function finish(running: number, how: number): void;
 export function receiptOf(running: number): string | null;
 export function countRunning(): number;
 
+// gateway.rs
+export interface GatewaySettings {
+  names: string[];
+  maxBody?: number;
+  tls?: boolean;
+  proxies?: string[];
+  lists?: string;
+  serials?: string;
+}
+
+export interface Refusal {
+  status: number;
+  code: string;
+  problem: string;
+  fields: string[];
+  cause?: string;
+}
+
+export interface Identified {
+  caller?: number;
+  agent?: string;
+  certificateSerial?: string;
+  possession?: string;
+  refusal?: Refusal;
+}
+
+export interface Admitted {
+  running?: number;
+  place?: Place;
+  refusal?: Refusal;
+}
+
+export interface Proven {
+  fields: string[];
+  code?: string;
+  message?: string;
+}
+
+export function gatewayOpen(agent: number, settings: GatewaySettings): number;
+export function gatewayMaxBody(gateway: number): number;
+export function releaseGateway(gateway: number): void;
+export function gatewayIdentify(
+  gateway: number,
+  method: string,
+  authority: string | undefined | null,
+  path: string,
+  query: string | undefined | null,
+  fields: string[],
+  body: Buffer,
+  chain?: Buffer[] | undefined | null,
+  address?: string | undefined | null,
+): Identified;
+export function callerAdmit(
+  caller: number,
+  action: string,
+  literal: string | undefined | null,
+  shape: number,
+  number: number,
+  amount?: string | undefined | null,
+  currency?: string | undefined | null,
+  counterparty?: NameValue,
+  resource?: NameValue,
+): Admitted;
+export function releaseCaller(caller: number): void;
+export function gatewayRefuse(gateway: number, kind: string, detail: string): Refusal;
+export function prove(
+  agent: number,
+  method: string,
+  authority: string,
+  path: string,
+  query: string | undefined | null,
+  content: Buffer,
+  place?: Place | undefined | null,
+): Proven;
+
 // chain.rs
 export function chainBegin(traceparent?: string | undefined | null): Place;
 export function chainOfHeaders(header: string, traceparent?: string | undefined | null): Place;

@@ -54,7 +54,7 @@ impl Spot {
     }
 
     /// What is handed on from here; nothing where no receipt was written yet, or where several come together.
-    fn link(&self) -> Option<ChainLink> {
+    pub(crate) fn link(&self) -> Option<ChainLink> {
         let [from] = self.parents.as_slice() else { return None };
         let link = ChainLink::new(self.chain, *from);
         Some(match &self.trace {

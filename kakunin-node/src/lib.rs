@@ -9,6 +9,7 @@
 mod agent;
 mod chain;
 mod denial;
+mod gateway;
 mod host;
 mod plan;
 mod request;

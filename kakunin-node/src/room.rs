@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kakunin_core::guard::{Denied, ManualClock, Running};
+use kakunin_gateway::{Caller, Gateway};
 use napi::bindgen_prelude::Float64Array;
 use napi::{Env, Error, Result};
 
@@ -22,6 +23,8 @@ pub(crate) struct Room {
     pub(crate) agents: Table<OpenAgent>,
     pub(crate) plans: Table<Plan>,
     pub(crate) running: Table<Running>,
+    pub(crate) gateways: Table<Gateway>,
+    pub(crate) callers: Table<Caller>,
     pub(crate) clocks: Table<std::sync::Arc<ManualClock>>,
     pub(crate) authorities: Table<Authority>,
     pub(crate) judges: Table<Judge>,

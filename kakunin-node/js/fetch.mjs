@@ -1,0 +1,3 @@
+import kakunin from "./fetch.js";
+
+export const { NotProven, prove, signedFetch } = kakunin;

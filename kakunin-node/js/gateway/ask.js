@@ -1,0 +1,141 @@
+/**
+ * One question for every framework: may this request act? The proof first, then the values it carries, then the decision.
+ * Whatever goes wrong on the way is a refusal; nothing here ends in a handler that runs unasked.
+ */
+"use strict";
+
+const { onlyKnown } = require("../options");
+const { compile } = require("../selector");
+const { NoBody } = require("./body");
+const { Gateway, admit } = require("./gateway");
+const { ProvenRequest, split } = require("./proven");
+
+/**
+ * @typedef {import("./types").Arrival} Arrival
+ * @typedef {{ refusal: import("../native").Refusal, unread?: boolean }} Refused
+ * @typedef {{ gone: true }} Gone
+ * @typedef {{ running: import("./gateway").Running, caller: import("./gateway").Caller, proven: ProvenRequest }} Admitted
+ * @typedef {Refused | Gone | Admitted} Answer
+ */
+
+/** What a route demands; what is wrong with it is a `TypeError` when the service starts. */
+class Demand {
+  /**
+   * @param {string} action
+   * @param {import("./types").RequestSelectors} selectors
+   * @param {Partial<import("./types").RequireAgentOptions>} options
+   */
+  constructor(action, selectors, options) {
+    if (typeof action !== "string" || action === "") {
+      throw new TypeError('requireAgent takes an action first, such as "payments:send"');
+    }
+    onlyKnown("requireAgent", selectors, ["amount", "amountMinor", "currency", "counterparty", "resource"]);
+    onlyKnown("requireAgent", options, ["gateway", "onError"]);
+    const { gateway, onError = warn } = options;
+    if (!(gateway instanceof Gateway)) {
+      throw new TypeError("requireAgent takes { gateway }, which Gateway.open(agent, { names: [..] }) opens");
+    }
+    if (typeof onError !== "function")
+      throw new TypeError("`onError` is a function that is told what failed");
+    this.action = action;
+    this.gateway = gateway;
+    this.selectors = compile(selectors, `requireAgent(${JSON.stringify(action)})`);
+    this.onError = onError;
+  }
+
+  /** @param {unknown} error */
+  tell(error) {
+    try {
+      this.onError(error);
+    } catch {
+      warn(error);
+    }
+  }
+}
+
+/**
+ * The answer: `refusal`, to be sent; `gone`, when there is nobody to answer; or `running`: the handler runs, and whoever runs it
+ * says how it ended.
+ *
+ * @param {Demand} demand
+ * @param {Arrival} arrival
+ * @returns {Promise<Answer>}
+ */
+async function ask(demand, arrival) {
+  const { gateway, action, selectors } = demand;
+  try {
+    const found = await identify(gateway, arrival);
+    if (found.refusal) return { refusal: told(demand, found.refusal) };
+    const proven = new ProvenRequest(arrival, found.octets, found.caller);
+    const asked = selectors.read([proven]);
+    // A caller that went away while its content came cannot be told what was done.
+    if (arrival.isGone()) return { gone: true };
+    const { refusal, running } = admit(found.caller, action, selectors.literal, asked);
+    return refusal ? { refusal: told(demand, refusal) } : { running, caller: found.caller, proven };
+  } catch (error) {
+    if (error instanceof NoBody && error.kind === "aborted") return { gone: true };
+    if (error instanceof NoBody && error.kind === "over")
+      return { refusal: gateway.refuse("over", ""), unread: true };
+    demand.tell(error);
+    const kind = error instanceof NoBody ? "misconfigured" : "internal";
+    return {
+      refusal: gateway.refuse(kind, error instanceof Error ? error.message : String(error)),
+      unread: true,
+    };
+  }
+}
+
+/**
+ * Who sends this. A proof counts once, so a second demand on the same request, by another route or for another action, goes by
+ * what the first one found. Of a request that was changed in between nothing is known.
+ *
+ * @param {Gateway} gateway
+ * @param {Arrival} arrival
+ */
+async function identify(gateway, arrival) {
+  const asked = identified.get(arrival.key) ?? new Map();
+  identified.set(arrival.key, asked);
+  const line = `${arrival.method} ${arrival.target}`;
+  if (!asked.has(gateway)) asked.set(gateway, prove(gateway, arrival, line));
+  const found = await asked.get(gateway);
+  if (found.line !== line) {
+    throw new Error(`the request was \`${found.line}\` when it was proven, and is \`${line}\` now`);
+  }
+  return found;
+}
+
+/**
+ * @param {Gateway} gateway
+ * @param {Arrival} arrival
+ * @param {string} line
+ */
+async function prove(gateway, arrival, line) {
+  const octets = await arrival.octets(gateway.maxBody);
+  const [path, query] = split(arrival.target);
+  const { method, authority, fields, socket } = arrival;
+  return { line, octets, ...gateway.identify({ method, authority, path, query, fields, socket }, octets) };
+}
+
+/**
+ * What is wrong with the service itself is for its operator; what is wrong with a caller is in the journal.
+ *
+ * @param {Demand} demand
+ * @param {import("../native").Refusal} refusal
+ */
+function told(demand, refusal) {
+  if (refusal.status >= 500) demand.tell(new Error(`${refusal.code}: ${refusal.cause ?? refusal.problem}`));
+  return refusal;
+}
+
+/** @param {unknown} error */
+function warn(error) {
+  process.emitWarning(
+    `a request was refused: ${error instanceof Error ? error.message : error}`,
+    "KakuninWarning",
+  );
+}
+
+/** @type {WeakMap<object, Map<Gateway, Promise<any>>>} */
+const identified = new WeakMap();
+
+module.exports = { Demand, ask };

@@ -1,0 +1,38 @@
+/** Express 4 and 5, and whatever else calls `(req, res, next)`. */
+"use strict";
+
+const { Demand, ask } = require("./ask");
+const { arrivalOf, follow, refuse } = require("./server");
+
+/**
+ * Middleware that lets a request on whose sender proves to be an agent that may do this.
+ *
+ * A refusal is answered here and never handed to `next`: an error handler that swallows it could go on to the route.
+ *
+ * @param {string} action
+ * @param {import("./types").RequestSelectors} selectors
+ * @param {Partial<import("./types").RequireAgentOptions>} options
+ */
+function requireAgent(action, selectors = {}, options = {}) {
+  const demand = new Demand(action, selectors, options);
+  /**
+   * @param {any} req
+   * @param {any} res
+   * @param {(error?: unknown) => void} next
+   */
+  return function requireAgent(req, res, next) {
+    // The whole target, also below a router that is mounted somewhere.
+    const arrival = arrivalOf(req, res, { target: req.originalUrl, params: req.params });
+    ask(demand, arrival).then(({ refusal, unread, gone, running, caller, proven }) => {
+      if (gone) return;
+      if (refusal) return refuse(req, res, refusal, unread);
+      req.caller = caller;
+      req.rawBody = proven.raw;
+      if (proven.hasBody) req.body = proven.body;
+      follow(res, running);
+      running.inside(next);
+    });
+  };
+}
+
+module.exports = { requireAgent };

@@ -1,0 +1,3 @@
+import kakunin from "./express.js";
+
+export const { requireAgent } = kakunin;

@@ -1,0 +1,3 @@
+import kakunin from "./fastify.js";
+
+export const { requireAgent } = kakunin;

@@ -1,0 +1,3 @@
+import kakunin from "./hono.js";
+
+export const { requireAgent } = kakunin;

@@ -1,0 +1,3 @@
+import kakunin from "./koa.js";
+
+export const { requireAgent } = kakunin;

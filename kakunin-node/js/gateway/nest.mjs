@@ -1,0 +1,3 @@
+import kakunin from "./nest.js";
+
+export const { RequireAgent, requireAgent } = kakunin;

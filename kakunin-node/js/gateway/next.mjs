@@ -1,0 +1,3 @@
+import kakunin from "./next.js";
+
+export const { requireAgent } = kakunin;

@@ -1,0 +1,92 @@
+/** A request and a response of node:http, which Express, Koa, Fastify, Nest and Hono's server hand on. */
+"use strict";
+
+const { bodyOf } = require("./body");
+
+/**
+ * `req` as it arrived. `method` and `target` are those that the router goes by and the client sent: where a framework was told
+ * to override the method, the overriding one has to be proven.
+ *
+ * @param {any} req
+ * @param {any} res
+ * @param {{ method?: string, target?: string, params?: any, kept?: unknown, request?: unknown }} seen
+ * @returns {import("./types").Arrival}
+ */
+function arrivalOf(req, res, seen) {
+  const { method = req.method, target, params, kept = req.rawBody, request = req } = seen;
+  return {
+    key: req,
+    method,
+    target: target ?? req.url,
+    params,
+    request,
+    authority: req.httpVersionMajor >= 2 ? req.authority : undefined,
+    fields: fieldsOf(req),
+    contentType: req.headers["content-type"],
+    socket: req.socket,
+    octets: (limit) => bodyOf(req, kept, limit),
+    isGone: () => res.headersSent || res.writableEnded || res.destroyed,
+  };
+}
+
+/**
+ * Every field as often as it was sent; HTTP/2's own are said elsewhere.
+ *
+ * @param {import("node:http").IncomingMessage} req
+ */
+function fieldsOf(req) {
+  /** @type {string[]} */
+  const fields = [];
+  for (const [name, value] of pairs(req.rawHeaders)) {
+    if (!name.startsWith(":")) fields.push(name, value);
+  }
+  return fields;
+}
+
+/**
+ * Sends a refusal.
+ *
+ * @param {any} req
+ * @param {any} res
+ * @param {import("../native").Refusal} refusal
+ * @param {boolean | undefined} unread
+ */
+function refuse(req, res, refusal, unread) {
+  const { status, fields, problem } = refusal;
+  if (res.headersSent || res.writableEnded) return;
+  res.statusCode = status;
+  for (const [name, value] of pairs(fields)) res.setHeader(name, value);
+  if (unread && !(req.httpVersionMajor >= 2)) {
+    // What was not read must not be taken for the next request, nor hold the connection open.
+    res.setHeader("connection", "close");
+    req.resume();
+  }
+  res.end(problem);
+}
+
+/**
+ * Names and values that come in turn, in pairs.
+ *
+ * @param {string[]} fields
+ * @returns {[string, string][]}
+ */
+function pairs(fields) {
+  /** @type {[string, string][]} */
+  const found = [];
+  for (let at = 0; at + 1 < fields.length; at += 2) found.push([fields[at] ?? "", fields[at + 1] ?? ""]);
+  return found;
+}
+
+/**
+ * The handler is over when its response is: sent, sent as an error, or never.
+ *
+ * @param {any} res
+ * @param {import("./gateway").Running} running
+ */
+function follow(res, running) {
+  res.once("finish", () => (res.statusCode >= 500 ? running.raised() : running.returned()));
+  res.once("close", () => running.cancelled());
+  if (res.destroyed) running.cancelled();
+}
+
+module.exports = { arrivalOf, follow, pairs, refuse };

@@ -1,0 +1,99 @@
+/** What a service that demands proof says and is told. */
+
+import type { IncomingMessage } from "node:http";
+
+import type { Agent, Selectors } from "../index.js";
+
+export interface GatewayOptions {
+  /**
+   * The authorities under which the service is reached, as clients write them and without the port that is the scheme's:
+   * `["shop.example", "10.0.0.7:8443"]`. A request that was signed for another one is refused.
+   */
+  names: string[];
+  /** How many octets of content are read of a request; 1 MiB if nobody says. */
+  maxBody?: number;
+  /** A folder of detached lists of names, `<root>.txt`, that callers' scopes refer to. */
+  nameLists?: string;
+  /** Whether the client certificate of a TLS connection that ends in this process proves who calls. */
+  tls?: boolean;
+  /** Addresses and networks of proxies whose `Client-Cert` and `X-Forwarded-Client-Cert` are believed. */
+  trustedProxies?: string[];
+  /**
+   * A folder of chains, `<serial>.pem`: callers that only name their certificate, in `x-kakunin-cert-serial`, are let in without
+   * proof, and every receipt says so. For migrations in closed networks.
+   */
+  serials?: string;
+}
+
+/**
+ * A service's own agent, by whose lists and feed callers are judged and in whose journal they are recorded, and the names under
+ * which requests reach it. Which proofs were used is remembered by this thread alone: of several workers each remembers its own.
+ */
+export class Gateway {
+  private constructor();
+  static open(agent: Agent, options: GatewayOptions): Gateway;
+  readonly maxBody: number;
+}
+
+/** The agent that a request is from. */
+export class Caller {
+  private constructor();
+  readonly agentId: string;
+  /** The serial number of its certificate, in hexadecimal digits. */
+  readonly certificateSerial: string;
+  /** How it proved that it has the certificate's key; `none` if it did not. */
+  readonly possession: "signature" | "tls" | "proxy" | "none";
+}
+
+/** What selectors see of a request: what the proof covers, in one form for every framework. Header fields are not covered. */
+export class ProvenRequest {
+  private constructor();
+  readonly method: string;
+  readonly path: string;
+  readonly query: Record<string, string | string[]>;
+  /** What the route's pattern took out of the path. */
+  readonly params: Record<string, any>;
+  /** The parsed JSON; `undefined` when the content is none. Throws when it says that it is and is not, or has a name twice. */
+  readonly body: any;
+  /** The content as it was sent. */
+  readonly raw: Buffer;
+  readonly caller: Caller;
+  /** The framework's own request, of which nothing but the above is proven. */
+  readonly request: any;
+}
+
+/** Which values of a request the leash is asked about. A string is a path into the request: `"body.amount"`. */
+export type RequestSelectors = Pick<
+  Selectors<[request: ProvenRequest]>,
+  "amount" | "amountMinor" | "currency" | "counterparty" | "resource"
+>;
+
+export interface RequireAgentOptions {
+  gateway: Gateway;
+  /** Is told what is wrong with the service itself; a warning of the process if nobody is. */
+  onError?: (error: unknown) => void;
+}
+
+/** The head of a request as it was sent. */
+export interface Line {
+  method: string;
+  authority: string | undefined;
+  path: string;
+  query: string | undefined;
+  /** Names and values in turn. */
+  fields: string[];
+  socket: IncomingMessage["socket"] | undefined;
+}
+
+/** A request on its way to a decision. */
+export interface Arrival extends Omit<Line, "path" | "query"> {
+  /** What is the same object for every demand on this request. */
+  key: object;
+  target: string;
+  params: Record<string, any> | undefined;
+  request: unknown;
+  contentType: string | null | undefined;
+  octets(limit: number): Promise<Buffer>;
+  /** Whether it was answered already, or nobody waits for an answer. */
+  isGone(): boolean;
+}

@@ -1,0 +1,292 @@
+//! The receiving side: who sends a request, and whether it may do what the request asks.
+//!
+//! A request comes as its method, its target and its fields as they were sent, with the whole content. What goes out is a caller,
+//! a running action, or a refusal with everything that its answer is made of.
+
+use std::net::IpAddr;
+
+use kakunin_core::chain::ChainLink;
+use kakunin_core::guard::ProofOfPossession;
+use kakunin_core::possession::Target;
+use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Network, Peer, Refused};
+use napi::bindgen_prelude::Buffer;
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use crate::agent::{said, with_agent};
+use crate::chain::{Place, Spot};
+use crate::request::{NameValue, Values};
+use crate::room::within;
+
+/// How a gateway is opened.
+#[napi(object)]
+pub(crate) struct GatewaySettings {
+    /// The authorities under which it is reached.
+    pub names: Vec<String>,
+    /// How many octets of content are read.
+    pub max_body: Option<f64>,
+    /// Whether client certificates of TLS connections to this process count.
+    pub tls: Option<bool>,
+    /// The addresses of proxies whose word on client certificates counts.
+    pub proxies: Option<Vec<String>>,
+    /// A folder of detached lists of names.
+    pub lists: Option<String>,
+    /// A folder of chains by serial number, for callers that prove nothing.
+    pub serials: Option<String>,
+}
+
+/// An answer that is no.
+#[napi(object)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub status: u32,
+    /// The stable code.
+    pub code: String,
+    /// The body of the answer.
+    pub problem: String,
+    /// Its fields, names and values in turn.
+    pub fields: Vec<String>,
+    /// What really happened, for the operator's log.
+    pub cause: Option<String>,
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let fields = refused.fields().into_iter();
+        Self {
+            status: refused.status().into(),
+            code: refused.code().to_owned(),
+            problem: refused.problem().to_owned(),
+            fields: fields.flat_map(|(name, value)| [name.to_owned(), value]).collect(),
+            cause: refused.cause().map(str::to_owned),
+        }
+    }
+}
+
+/// Who sent a request, or why nobody is believed to have.
+#[napi(object)]
+pub(crate) struct Identified {
+    /// The caller's handle.
+    pub caller: Option<f64>,
+    /// Its agent's id.
+    pub agent: Option<String>,
+    /// Its certificate's serial number.
+    pub certificate_serial: Option<String>,
+    /// How it proved that it has the key.
+    pub possession: Option<String>,
+    /// Why not.
+    pub refusal: Option<Refusal>,
+}
+
+/// An action that was let in, or why it was not.
+#[napi(object)]
+pub(crate) struct Admitted {
+    /// The running action's handle.
+    pub running: Option<f64>,
+    /// Where in a decision chain its body is.
+    pub place: Option<Place>,
+    /// Why not.
+    pub refusal: Option<Refusal>,
+}
+
+/// Opens a gateway on an agent of its own: its handle.
+#[napi(catch_unwind)]
+pub(crate) fn gateway_open(env: Env, agent: f64, settings: GatewaySettings) -> Result<f64> {
+    let mut options = GatewayOptions::named(settings.names);
+    if let Some(most) = settings.max_body {
+        options.max_body = most as usize;
+    }
+    options.tls = settings.tls.unwrap_or(false);
+    let proxies = settings.proxies.unwrap_or_default();
+    let proxies: std::result::Result<Vec<Network>, _> = proxies.iter().map(|proxy| proxy.parse()).collect();
+    options.proxies = proxies.map_err(said)?;
+    options.lists = settings.lists.map(Into::into);
+    options.serials = settings.serials.map(Into::into);
+    let guard = with_agent(&env, agent, |agent| Ok(agent.guard.clone()))?;
+    let gateway = Gateway::open(guard, options).map_err(said)?;
+    within(&env, |room| room.gateways.keep(gateway))
+}
+
+/// How many octets of content a gateway reads.
+#[napi(catch_unwind)]
+pub(crate) fn gateway_max_body(env: Env, gateway: f64) -> Result<f64> {
+    known(&env, gateway).map(|gateway| gateway.max_body() as f64)
+}
+
+/// Forgets a gateway that nobody holds any more.
+#[napi(catch_unwind)]
+pub(crate) fn release_gateway(env: Env, gateway: f64) -> Result<()> {
+    within(&env, |room| {
+        room.gateways.take(gateway);
+        Ok(())
+    })
+}
+
+/// Who sends a request. `fields` are names and values in turn, each line on its own; `chain` is that of a TLS connection which ends
+/// in this process, `address` whoever is at the other end of the connection.
+#[napi(catch_unwind)]
+#[expect(clippy::too_many_arguments, reason = "the parts of a request, each crossing as it is")]
+pub(crate) fn gateway_identify(
+    env: Env,
+    gateway: f64,
+    method: String,
+    authority: Option<String>,
+    path: String,
+    query: Option<String>,
+    fields: Vec<String>,
+    body: Buffer,
+    chain: Option<Vec<Buffer>>,
+    address: Option<String>,
+) -> Result<Identified> {
+    let gateway = known(&env, gateway)?;
+    // Node reads a field's octets as Latin-1.
+    let octets: Vec<Vec<u8>> = fields.iter().map(|text| latin1(text)).collect();
+    let names = fields.iter().step_by(2).map(String::as_str);
+    let pairs: Vec<(&str, &[u8])> = names.zip(octets.iter().skip(1).step_by(2).map(Vec::as_slice)).collect();
+    let links: Vec<&[u8]> = chain.iter().flatten().map(AsRef::as_ref).collect();
+    let named = address.and_then(|address| address.parse::<IpAddr>().ok()).map(|address| gateway.peer_at(address));
+    let peer = match named {
+        Some(Peer::Proxy) => Peer::Proxy,
+        _ if links.is_empty() => Peer::None,
+        _ => Peer::Tls { chain: &links },
+    };
+    let head = Head::new(&method, &path).authority(authority.as_deref()).query(query.as_deref());
+    match gateway.identify(&head.fields(&pairs).peer(peer), &body) {
+        Ok(caller) => Identified::of(&env, caller),
+        Err(refused) => Ok(Identified {
+            caller: None,
+            agent: None,
+            certificate_serial: None,
+            possession: None,
+            refusal: Some(refused.into()),
+        }),
+    }
+}
+
+impl Identified {
+    fn of(env: &Env, caller: Caller) -> Result<Self> {
+        let possession = match caller.possession() {
+            ProofOfPossession::Signature => "signature",
+            ProofOfPossession::Tls => "tls",
+            ProofOfPossession::Proxy => "proxy",
+            _ => "none",
+        };
+        let (agent, serial) = (caller.agent().to_string(), caller.certificate_serial().to_string());
+        Ok(Self {
+            caller: Some(within(env, |room| room.callers.keep(caller))?),
+            agent: Some(agent),
+            certificate_serial: Some(serial),
+            possession: Some(possession.to_owned()),
+            refusal: None,
+        })
+    }
+}
+
+/// Decides about an action of a caller, and begins it.
+#[napi(catch_unwind)]
+#[expect(clippy::too_many_arguments, reason = "the values of a call, each crossing as it is")]
+pub(crate) fn caller_admit(
+    env: Env,
+    caller: f64,
+    action: String,
+    literal: Option<String>,
+    shape: u32,
+    number: f64,
+    amount: Option<String>,
+    currency: Option<String>,
+    counterparty: NameValue,
+    resource: NameValue,
+) -> Result<Admitted> {
+    let caller = within(&env, |room| {
+        let caller = room.callers.get(caller).cloned();
+        caller.ok_or_else(|| said("no such caller in this thread"))
+    })?;
+    let values = Values { shape, number, amount, currency, counterparty, resource };
+    let begun = values.request(&action, literal.as_deref(), |request| {
+        caller.admit(request).and_then(|pass| pass.begin().map_err(Refused::from))
+    });
+    let running = match begun {
+        Ok(running) => running,
+        Err(refused) => return Ok(Admitted { running: None, place: None, refusal: Some(refused.into()) }),
+    };
+    let place = running.link().map(Place::from);
+    within(&env, |room| {
+        if room.running.is_full() {
+            running.not_executed();
+            return Err(said("too many guarded calls are running at a time"));
+        }
+        Ok(Admitted { running: Some(room.running.keep(running)?), place, refusal: None })
+    })
+}
+
+/// Forgets a caller whose request was answered.
+#[napi(catch_unwind)]
+pub(crate) fn release_caller(env: Env, caller: f64) -> Result<()> {
+    within(&env, |room| {
+        room.callers.take(caller);
+        Ok(())
+    })
+}
+
+/// A refusal for which no proof was looked at: the content is `over` the limit, the service is `misconfigured`, or something failed.
+#[napi(catch_unwind)]
+pub(crate) fn gateway_refuse(env: Env, gateway: f64, kind: String, detail: String) -> Result<Refusal> {
+    Ok(match kind.as_str() {
+        "over" => Refused::too_large(known(&env, gateway)?.max_body()).into(),
+        "misconfigured" => Refused::misconfigured(detail).into(),
+        _ => Refused::internal(detail).into(),
+    })
+}
+
+/// What goes with a request, or why it should not go.
+#[napi(object)]
+pub(crate) struct Proven {
+    /// Fields, names and values in turn.
+    pub fields: Vec<String>,
+    /// The stable code of what is wrong.
+    pub code: Option<String>,
+    /// What is wrong.
+    pub message: Option<String>,
+}
+
+/// Proves for one request that an agent sends it; with a place, the proof says what it follows from.
+#[napi(catch_unwind)]
+#[expect(clippy::too_many_arguments, reason = "the parts of a request, each crossing as it is")]
+pub(crate) fn prove(
+    env: Env,
+    agent: f64,
+    method: String,
+    authority: String,
+    path: String,
+    query: Option<String>,
+    content: Buffer,
+    place: Option<Place>,
+) -> Result<Proven> {
+    let link: Option<ChainLink> = place.as_ref().map(Spot::read).transpose()?.and_then(|spot| spot.link());
+    let guard = with_agent(&env, agent, |agent| Ok(agent.guard.clone()))?;
+    let target = Target { method: &method, authority: &authority, path: &path, query: query.as_deref() };
+    Ok(match guard.prove(&target, &content, link.as_ref()) {
+        Ok(proof) => {
+            let fields = proof.fields().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+            Proven { fields: fields.collect(), code: None, message: None }
+        }
+        Err(error) => Proven {
+            fields: Vec::new(),
+            code: Some(error.code().to_owned()),
+            message: Some(error.to_string()),
+        },
+    })
+}
+
+fn known(env: &Env, gateway: f64) -> Result<Gateway> {
+    within(env, |room| {
+        let gateway = room.gateways.get(gateway).cloned();
+        gateway.ok_or_else(|| said("no such gateway in this thread"))
+    })
+}
+
+/// A letter beyond Latin-1 comes from no server; as the octets of its UTF-8 it is nothing that was signed.
+fn latin1(text: &str) -> Vec<u8> {
+    let octets: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(letter).ok()).collect();
+    octets.unwrap_or_else(|| text.as_bytes().to_vec())
+}

@@ -1,0 +1,260 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { once } = require("node:events");
+const { describe, test } = require("node:test");
+
+const methodOverride = require("method-override");
+const multer = require("multer");
+const { requireAgent } = require("kakunin-node/express");
+
+const { CARELESS, SELECTORS, matrix } = require("./matrix.js");
+const { PAYMENT, send, stand } = require("./stand.js");
+
+function handler(ran) {
+  return (req, res) => {
+    ran.push({ body: req.body, raw: String(req.rawBody), caller: req.caller?.agentId });
+    res.json({ ok: true });
+  };
+}
+
+async function listen(app) {
+  const server = app.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: server.address().port, close: () => server.close() };
+}
+
+for (const version of ["express4", "express"]) {
+  const express = require(version);
+
+  /** A service whose middleware answers 200 to every error. */
+  const service = (s, ran, prepare = () => {}) => {
+    const app = express();
+    prepare(app);
+    const demand = requireAgent("payments:send", SELECTORS, { gateway: s.gateway });
+    app.post("/pay", demand, handler(ran));
+    app.get("/invoices", requireAgent("read:invoices", {}, { gateway: s.gateway }), handler(ran));
+    const below = express.Router();
+    below.post("/pay", demand, handler(ran));
+    app.use("/below", below);
+    app.post("/fail", demand, (req) => {
+      ran.push({ body: req.body });
+      throw new Error("the handler failed");
+    });
+    app.post("/careless", requireAgent("payments:send", CARELESS, { gateway: s.gateway }), handler(ran));
+    app.use((error, _req, res, next) => {
+      void next;
+      res.status(200).json({ swallowed: String(error) });
+    });
+    return listen(app);
+  };
+
+  matrix(version, service);
+
+  describe(`${version} and what else is in the way`, () => {
+    const serving = async (prepare, act) => {
+      const [s, ran] = [stand(), []];
+      const served = await service(s, ran, (app) => prepare(app, s, ran));
+      try {
+        await act((more) => send(served.port, { agent: s.agent, json: PAYMENT, ...more }), ran, s);
+      } finally {
+        served.close();
+      }
+    };
+
+    test("a_parser_that_ran_before_and_kept_nothing_is_refused_as_misconfigured", () =>
+      serving(
+        (app) => app.use(express.json()),
+        async (pay, ran) => {
+          const answer = await pay();
+          assert.equal(answer.status, 500, answer.text);
+          assert.equal(answer.json.code, "gateway.misconfigured");
+          assert.match(answer.json.detail, /body parser ran before requireAgent/);
+          assert.deepEqual(ran, []);
+        },
+      ));
+
+    test("octets_that_a_parser_kept_are_proven_and_its_own_reading_is_not_used", () =>
+      serving(
+        (app) => {
+          app.use(express.json({ verify: (req, _res, octets) => (req.rawBody = octets) }));
+          app.use((req, _res, next) => {
+            req.body = { amount: "1", to: "acme" };
+            next();
+          });
+        },
+        async (pay, ran) => {
+          assert.equal((await pay()).status, 200);
+          assert.deepEqual(
+            ran.splice(0).map(({ body }) => body),
+            [PAYMENT],
+          );
+          assert.equal((await pay({ json: { ...PAYMENT, amount: "5000" } })).json.code, "scope.amount");
+          assert.deepEqual(ran, []);
+        },
+      ));
+
+    test("octets_that_were_kept_are_believed_only_by_their_digest", () =>
+      serving(
+        (app) =>
+          app.use((req, _res, next) => {
+            req.rawBody = Buffer.from(JSON.stringify({ ...PAYMENT, to: "globex" }));
+            next();
+          }),
+        async (pay, ran) => {
+          assert.equal((await pay()).json.code, "possession.content");
+          assert.deepEqual(ran, []);
+        },
+      ));
+
+    test("a_parser_behind_reads_the_same_octets_again", () =>
+      serving(
+        (app, s, ran) => {
+          const demand = requireAgent("read:invoices", {}, { gateway: s.gateway });
+          const kept = (req, res) => {
+            ran.push(req.body);
+            res.json({});
+          };
+          app.post("/json", demand, express.json(), kept);
+          app.post("/text", demand, express.text({ type: "*/*" }), kept);
+          app.post("/form", demand, express.urlencoded({ extended: false }), kept);
+          app.post("/parts", demand, multer().none(), kept);
+        },
+        async (pay, ran) => {
+          for (const chunked of [false, true]) {
+            assert.equal((await pay({ target: "/json", chunked })).status, 200);
+            assert.equal(
+              (await pay({ target: "/text", chunked, fields: [["content-type", "text/plain"]] })).status,
+              200,
+            );
+            const form = {
+              body: Buffer.from("to=acme"),
+              fields: [["content-type", "application/x-www-form-urlencoded"]],
+            };
+            assert.equal((await pay({ target: "/form", chunked, ...form })).status, 200);
+            const part = '--b\r\ncontent-disposition: form-data; name="to"\r\n\r\nacme\r\n--b--\r\n';
+            const parts = {
+              body: Buffer.from(part),
+              fields: [["content-type", "multipart/form-data; boundary=b"]],
+            };
+            assert.equal((await pay({ target: "/parts", chunked, ...parts })).status, 200);
+            const [json, text, fields, several] = ran.splice(0);
+            assert.deepEqual(json, PAYMENT);
+            assert.equal(text, JSON.stringify(PAYMENT));
+            assert.deepEqual({ ...fields }, { to: "acme" });
+            assert.deepEqual({ ...several }, { to: "acme" });
+          }
+        },
+      ));
+
+    test("a_part_of_the_service_and_its_route_may_both_demand", () =>
+      serving(
+        (app, s, ran) => {
+          const { gateway } = s;
+          app.use("/both", requireAgent("read:invoices", {}, { gateway }));
+          app.post("/both/pay", requireAgent("payments:send", SELECTORS, { gateway }), (req, res) => {
+            ran.push(req.body);
+            res.json({});
+          });
+        },
+        async (pay, ran) => {
+          assert.equal((await pay({ target: "/both/pay" })).status, 200);
+          assert.deepEqual(ran.splice(0), [PAYMENT]);
+          assert.equal((await pay({ target: "/both/pay", json: { ...PAYMENT, to: "mallory" } })).status, 403);
+          assert.equal((await pay({ target: "/BOTH/pay/", agent: null })).status, 401);
+          assert.deepEqual(ran, []);
+        },
+      ));
+
+    test("an_overridden_method_is_the_one_that_is_proven", () =>
+      serving(
+        (app, s, ran) => {
+          app.use(methodOverride("x-override"));
+          app.delete(
+            "/pay",
+            requireAgent("payments:send", SELECTORS, { gateway: s.gateway }),
+            (_req, res) => {
+              ran.push("deleted");
+              res.json({});
+            },
+          );
+        },
+        async (pay, ran) => {
+          const fields = [["x-override", "DELETE"]];
+          assert.equal((await pay({ fields })).json.code, "possession.signature");
+          assert.deepEqual(ran, []);
+          assert.equal((await pay({ fields, signed: { method: "DELETE" } })).status, 200);
+          assert.deepEqual(ran, ["deleted"]);
+        },
+      ));
+
+    test("a_request_that_was_changed_after_its_proof_is_refused", () =>
+      serving(
+        (app, s) => {
+          app.use("/turned", requireAgent("read:invoices", {}, { gateway: s.gateway, onError() {} }));
+          app.use("/turned", (req, _res, next) => {
+            req.method = "DELETE";
+            next();
+          });
+          app.delete(
+            "/turned",
+            requireAgent("payments:send", SELECTORS, { gateway: s.gateway, onError() {} }),
+            (_req, res) => res.json({ deleted: true }),
+          );
+        },
+        async (pay) => {
+          assert.equal((await pay({ target: "/turned" })).status, 503);
+        },
+      ));
+  });
+}
+
+describe("a demand that cannot be right", () => {
+  test("is_a_type_error_when_the_service_starts", () => {
+    const { gateway } = stand();
+    const wrong = [
+      () => requireAgent("payments:send", SELECTORS, {}),
+      () => requireAgent("payments:send", SELECTORS, { gateway: {} }),
+      () => requireAgent("payments:send", SELECTORS, { gateway, gatway: 1 }),
+      () => requireAgent("", {}, { gateway }),
+      () => requireAgent(["payments:send"], {}, { gateway }),
+      () => requireAgent("payments:send", { ammount: "body.amount" }, { gateway }),
+      () => requireAgent("payments:send", { amount: "body.amount", amountMinor: "body.cents" }, { gateway }),
+      () => requireAgent("payments:send", { amount: async (r) => r.body.amount }, { gateway }),
+      () => requireAgent("payments:send", { amount: 12 }, { gateway }),
+    ];
+    for (const declare of wrong) assert.throws(declare, TypeError, String(declare));
+  });
+
+  test("a_path_selector_reads_the_proven_request", async () => {
+    const [s, ran] = [stand(), []];
+    const express = require("express");
+    const app = express();
+    const selectors = {
+      amount: "body.order.total",
+      currency: "body.order.currency",
+      counterparty: "params.to",
+    };
+    app.post("/pay/:to", requireAgent("payments:send", selectors, { gateway: s.gateway }), (req, res) => {
+      ran.push(req.params.to);
+      res.json({});
+    });
+    const served = await listen(app);
+    const pay = (target, json) => send(served.port, { agent: s.agent, target, json });
+    const order = { total: "12.50", currency: "EUR" };
+    assert.equal((await pay("/pay/acme", { order })).status, 200);
+    assert.equal((await pay("/pay/mallory", { order })).json.code, "scope.counterparty");
+    assert.equal(
+      (await pay("/pay/acme", { order: { ...order, currency: "USD" } })).json.code,
+      "scope.currency",
+    );
+    assert.equal(
+      (await pay("/pay/acme", { order: { total: "12.50" } })).json.code,
+      "request.currency_missing",
+    );
+    assert.equal((await pay("/pay/acme", {})).json.code, "request.amount_missing");
+    assert.equal((await pay("/pay/acme", { order: "12.50" })).json.code, "request.amount_invalid");
+    served.close();
+    assert.deepEqual(ran, ["acme"]);
+  });
+});
