@@ -32,6 +32,7 @@ stage "node: types and lint"  scripts/node_lint.sh
 for major in 20 22 24; do
   stage "node $major"             scripts/node.sh $major
 done
+stage "node: gateways"        scripts/gateways.sh 20
 
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
