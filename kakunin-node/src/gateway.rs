@@ -144,7 +144,8 @@ pub(crate) fn gateway_identify(
     let names = fields.iter().step_by(2).map(String::as_str);
     let pairs: Vec<(&str, &[u8])> = names.zip(octets.iter().skip(1).step_by(2).map(Vec::as_slice)).collect();
     let links: Vec<&[u8]> = chain.iter().flatten().map(AsRef::as_ref).collect();
-    let named = address.and_then(|address| address.parse::<IpAddr>().ok()).map(|address| gateway.peer_at(address));
+    let named =
+        address.and_then(|address| address.parse::<IpAddr>().ok()).map(|address| gateway.peer_at(address));
     let peer = match named {
         Some(Peer::Proxy) => Peer::Proxy,
         _ if links.is_empty() => Peer::None,
