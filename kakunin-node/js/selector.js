@@ -238,4 +238,21 @@ function failed(what, error) {
 
 const nothing = () => undefined;
 
-module.exports = { compile, const_, asWritten };
+/**
+ * Whether a selector is the currency itself.
+ *
+ * @param {unknown} selector
+ */
+function isCurrency(selector) {
+  return typeof selector === "string" && CURRENCY.test(selector);
+}
+
+/**
+ * @param {unknown} selector
+ * @returns {selector is Written}
+ */
+function isWritten(selector) {
+  return selector instanceof Written;
+}
+
+module.exports = { compile, const_, asWritten, isCurrency, isWritten };

@@ -125,7 +125,6 @@ pub(crate) fn release_gateway(env: Env, gateway: f64) -> Result<()> {
 /// Who sends a request. `fields` are names and values in turn, each line on its own; `chain` is that of a TLS connection which ends
 /// in this process, `address` whoever is at the other end of the connection.
 #[napi(catch_unwind)]
-#[expect(clippy::too_many_arguments, reason = "the parts of a request, each crossing as it is")]
 pub(crate) fn gateway_identify(
     env: Env,
     gateway: f64,
@@ -185,7 +184,6 @@ impl Identified {
 
 /// Decides about an action of a caller, and begins it.
 #[napi(catch_unwind)]
-#[expect(clippy::too_many_arguments, reason = "the values of a call, each crossing as it is")]
 pub(crate) fn caller_admit(
     env: Env,
     caller: f64,
@@ -252,7 +250,6 @@ pub(crate) struct Proven {
 
 /// Proves for one request that an agent sends it; with a place, the proof says what it follows from.
 #[napi(catch_unwind)]
-#[expect(clippy::too_many_arguments, reason = "the parts of a request, each crossing as it is")]
 pub(crate) fn prove(
     env: Env,
     agent: f64,

@@ -5,7 +5,7 @@
 "use strict";
 
 const { onlyKnown } = require("../options");
-const { compile } = require("../selector");
+const { asWritten, compile, isCurrency, isWritten } = require("../selector");
 const { NoBody } = require("./body");
 const { Gateway, admit } = require("./gateway");
 const { ProvenRequest, split } = require("./proven");
@@ -39,7 +39,7 @@ class Demand {
       throw new TypeError("`onError` is a function that is told what failed");
     this.action = action;
     this.gateway = gateway;
-    this.selectors = compile(selectors, `requireAgent(${JSON.stringify(action)})`);
+    this.selectors = compile(ofContent(selectors), `requireAgent(${JSON.stringify(action)})`);
     this.onError = onError;
   }
 
@@ -51,6 +51,28 @@ class Demand {
       warn(error);
     }
   }
+}
+
+/**
+ * The same selectors with paths that begin at the request: a path is one into its content, as at every gateway.
+ *
+ * @param {Record<string, unknown>} selectors
+ */
+function ofContent(selectors) {
+  /**
+   * @param {unknown} selector
+   * @returns {any}
+   */
+  const within = (selector) => {
+    if (typeof selector === "string") return selector === "" ? selector : `body.${selector}`;
+    if (Array.isArray(selector)) return selector.map(within);
+    return isWritten(selector) ? asWritten(within(selector.selector)) : selector;
+  };
+  const { currency, ...others } = selectors;
+  const paths = Object.fromEntries(
+    Object.entries(others).map(([role, selector]) => [role, within(selector)]),
+  );
+  return { ...paths, currency: isCurrency(currency) ? currency : within(currency) };
 }
 
 /**

@@ -62,7 +62,7 @@ export class ProvenRequest {
   readonly request: any;
 }
 
-/** Which values of a request the leash is asked about. A string is a path into the request: `"body.amount"`. */
+/** Which values of a request the leash is asked about. A string is a path into its JSON: `"order.total"`. */
 export type RequestSelectors = Pick<
   Selectors<[request: ProvenRequest]>,
   "amount" | "amountMinor" | "currency" | "counterparty" | "resource"

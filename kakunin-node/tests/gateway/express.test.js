@@ -218,22 +218,22 @@ describe("a demand that cannot be right", () => {
       () => requireAgent("payments:send", SELECTORS, { gateway, gatway: 1 }),
       () => requireAgent("", {}, { gateway }),
       () => requireAgent(["payments:send"], {}, { gateway }),
-      () => requireAgent("payments:send", { ammount: "body.amount" }, { gateway }),
-      () => requireAgent("payments:send", { amount: "body.amount", amountMinor: "body.cents" }, { gateway }),
+      () => requireAgent("payments:send", { ammount: "amount" }, { gateway }),
+      () => requireAgent("payments:send", { amount: "amount", amountMinor: "cents" }, { gateway }),
       () => requireAgent("payments:send", { amount: async (r) => r.body.amount }, { gateway }),
       () => requireAgent("payments:send", { amount: 12 }, { gateway }),
     ];
     for (const declare of wrong) assert.throws(declare, TypeError, String(declare));
   });
 
-  test("a_path_selector_reads_the_proven_request", async () => {
+  test("a_path_is_one_into_the_proven_content", async () => {
     const [s, ran] = [stand(), []];
     const express = require("express");
     const app = express();
     const selectors = {
-      amount: "body.order.total",
-      currency: "body.order.currency",
-      counterparty: "params.to",
+      amount: "order.total",
+      currency: "order.currency",
+      counterparty: (r) => r.params.to,
     };
     app.post("/pay/:to", requireAgent("payments:send", selectors, { gateway: s.gateway }), (req, res) => {
       ran.push(req.params.to);
