@@ -15,6 +15,8 @@ pub mod audit_export;
 #[cfg(feature = "home")]
 pub mod authority;
 #[cfg(feature = "home")]
+pub mod checkpoint;
+#[cfg(feature = "home")]
 pub mod deed;
 #[cfg(feature = "home")]
 pub mod delta;

@@ -53,6 +53,8 @@ pub enum AlarmKind {
     Moved,
     /// Receipts do not reach the authority.
     Uploads,
+    /// The owner's log showed this agent what cannot be true beside what it showed before, or to others. The authority has both.
+    Log,
 }
 
 impl AlarmKind {
@@ -71,6 +73,7 @@ impl AlarmKind {
             Self::Wider => "renewal.wider",
             Self::Moved => "renewal.moved",
             Self::Uploads => "uploads.failed",
+            Self::Log => "log.contradiction",
         }
     }
 }

@@ -18,12 +18,15 @@
 
 mod acks;
 mod alarm;
+mod body;
+mod checkpoints;
 mod client;
 mod connect;
 mod enrol;
 mod evidence;
 mod files;
 mod floor;
+mod gossip;
 mod follow;
 mod install;
 mod papers;

@@ -14,10 +14,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kakunin_core::id::StreamId;
-use kakunin_core::journal::{Entry, Proof, StreamReader};
+use kakunin_core::journal::StreamReader;
 use kakunin_core::modes;
-use kakunin_core::receipt::{Event, ReceiptHash};
 
+use crate::body::{Collected, MAX_BODY};
 use crate::files::{self, Readers};
 
 /// The journal of one state directory, while this process is the one that sends it.
@@ -31,11 +31,11 @@ pub(crate) struct Spool {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Reached {
+pub(crate) struct Reached {
     /// The number of the first receipt that is not acknowledged.
-    next: u64,
+    pub(crate) next: u64,
     /// Nothing comes any more.
-    closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// Lines to send at once, and where the stream is when they are acknowledged.
@@ -43,8 +43,8 @@ struct Reached {
 pub(crate) struct Batch {
     pub(crate) body: Vec<u8>,
     pub(crate) lines: u64,
-    stream: StreamId,
-    reached: Reached,
+    pub(crate) stream: StreamId,
+    pub(crate) reached: Reached,
 }
 
 impl Spool {
@@ -72,19 +72,23 @@ impl Spool {
     /// The next lines to send, if there are any: at most [`MAX_BODY`] octets, of one stream, on the disk.
     pub(crate) fn next(&mut self) -> io::Result<Option<Batch>> {
         let journal = self.state.join("journal");
+        let mut too_large = None;
         for stream in StreamReader::names(&journal)? {
             let reached = self.places.get(&stream).copied().unwrap_or_default();
             let size = size_of(&journal.join(stream.to_string()));
             if reached.closed || self.quiet.get(&stream) == Some(&size) {
                 continue;
             }
-            // A stream that cannot be read, or is damaged, keeps nobody else's receipts here.
-            if let Ok(Some(batch)) = batch(&journal, stream, reached) {
-                return Ok(Some(batch));
+            match read_batch(&journal, stream, reached, MAX_BODY) {
+                Ok(Some(batch)) => return Ok(Some(batch)),
+                // No body takes what has to go together: told, when the others have gone.
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => too_large = Some(error),
+                // A stream that cannot be read, or is damaged, keeps nobody else's receipts here.
+                Ok(None) | Err(_) => {}
             }
             self.quiet.insert(stream, size);
         }
-        Ok(None)
+        too_large.map_or(Ok(None), Err)
     }
 
     /// The authority keeps what was sent.
@@ -137,81 +141,29 @@ fn size_of(folder: &Path) -> u64 {
 }
 
 /// What comes next of one stream.
-fn batch(journal: &Path, stream: StreamId, from: Reached) -> io::Result<Option<Batch>> {
+///
+/// # Errors
+/// What cannot be read; [`io::ErrorKind::FileTooLarge`] when `most` octets do not take what has to go together.
+pub(crate) fn read_batch(
+    journal: &Path,
+    stream: StreamId,
+    from: Reached,
+    most: usize,
+) -> io::Result<Option<Batch>> {
     let reader = StreamReader::open(journal, stream)?;
     // Whoever tells others of a receipt does this before (see `sync`).
     reader.sync()?;
-    let mut collected = Collected::new(stream, from);
-    // Those at hand are in memory together while it is not known whether the stream has ended.
+    let mut collected = Collected::new(stream, from, most);
     for entry in reader {
         // A torn or damaged end: what lies before it is told all the same.
         let Ok(entry) = entry else { break };
-        if entry.receipt().statement().sequence < from.next {
-            continue;
-        }
-        if !collected.take(&entry) {
+        if entry.receipt().statement().sequence >= from.next && !collected.take(&entry) {
             break;
         }
     }
-    Ok(collected.batch())
+    collected.batch()
 }
 
-/// Lines so far, and how many of them can be sent: a seal goes with the receipts it is over.
-struct Collected {
-    stream: StreamId,
-    body: Vec<u8>,
-    lines: u64,
-    /// What of the lines is whole.
-    whole: (usize, u64, Reached),
-    /// The seal that those behind it wait for.
-    waiting: Option<ReceiptHash>,
-    /// Without a proof: sent never, and passed only if the stream has ended.
-    unproven: bool,
-}
-
-impl Collected {
-    fn new(stream: StreamId, from: Reached) -> Self {
-        Self { stream, body: Vec::new(), lines: 0, whole: (0, 0, from), waiting: None, unproven: false }
-    }
-
-    /// Takes an entry up; false when no more are to be read.
-    fn take(&mut self, entry: &Entry) -> bool {
-        let statement = entry.receipt().statement();
-        let Some(line) = entry.to_log_entry() else {
-            // Its signature may still come, as long as its process lives; until then nothing goes past it.
-            self.unproven = true;
-            return true;
-        };
-        if self.body.len().saturating_add(line.len()).saturating_add(1) > MAX_BODY {
-            return false;
-        }
-        self.body.extend_from_slice(line.as_bytes());
-        self.body.push(b'\n');
-        self.lines += 1;
-        match (entry.proof(), self.waiting) {
-            (Proof::Sealed(by), _) => self.waiting = Some(by),
-            (_, Some(by)) if entry.receipt().hash() == by => self.waiting = None,
-            _ => {}
-        }
-        let closed = matches!(statement.event, Event::Close { .. });
-        // An end says that no proof comes any more for those that have none.
-        self.unproven &= !closed;
-        if self.waiting.is_none() && !self.unproven {
-            let reached = Reached { next: statement.sequence.saturating_add(1), closed };
-            self.whole = (self.body.len(), self.lines, reached);
-        }
-        !closed
-    }
-
-    fn batch(mut self) -> Option<Batch> {
-        let (length, lines, reached) = self.whole;
-        self.body.truncate(length);
-        (lines > 0).then_some(Batch { body: self.body, lines, stream: self.stream, reached })
-    }
-}
-
-/// What the authority takes at once.
-pub(crate) const MAX_BODY: usize = 1 << 20;
 /// A line for each of a million streams.
 const MAX_CURSOR: u64 = 64 << 20;
 const CURSOR: &str = "uploaded";

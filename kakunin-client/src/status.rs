@@ -98,6 +98,8 @@ pub struct Status {
     pub last_error: Option<Trouble>,
     /// Receipts that were sent, or are next, and that the authority has not acknowledged; those behind them are not counted.
     pub uploads_behind: u64,
+    /// Checkpoints of the owner's log that were seen and that the authority has not answered.
+    pub checkpoints_behind: u64,
     /// The last change of which the authority knows that it is enforced here; `None` before the first.
     pub acknowledged: Option<u64>,
     /// How often that could not be said. It is said again, and nothing depends on it.
@@ -138,6 +140,7 @@ impl Board {
             lists_until: None,
             last_error: None,
             uploads_behind: 0,
+            checkpoints_behind: 0,
             acknowledged: None,
             acknowledgements_failed: 0,
             snapshots: 0,

@@ -113,7 +113,7 @@ impl Sender<'_> {
 }
 
 /// Reads and syncs on another thread: this one has to hear what is revoked meanwhile, however large a journal is.
-async fn aside<T: Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, Trouble> {
     match tokio::task::spawn_blocking(work).await {

@@ -21,6 +21,7 @@ use crate::client::{Connected, Shared, Slot, Wakes};
 use crate::connect::{ConnectError, ConnectOptions};
 use crate::enrol::{Token, enrol};
 use crate::follow::Follow;
+use crate::gossip;
 use crate::place::Place;
 use crate::renewal;
 use crate::status::Trouble;
@@ -238,7 +239,8 @@ async fn work(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot
         alarm::watch(&shared.board),
         acks::keep(shared, wakes, transport, slot),
         renewal::keep(shared, wakes, transport, slot),
-        upload::keep(shared, transport, slot)
+        upload::keep(shared, transport, slot),
+        gossip::keep(shared, transport, slot)
     );
 }
 

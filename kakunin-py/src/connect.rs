@@ -50,6 +50,7 @@ impl NativeClient {
         let trouble = status.last_error.map(|trouble| (trouble.at.seconds(), trouble.code, trouble.text));
         fields.set_item("last_error", trouble)?;
         fields.set_item("uploads_behind", status.uploads_behind)?;
+        fields.set_item("checkpoints_behind", status.checkpoints_behind)?;
         fields.set_item("acknowledged", status.acknowledged)?;
         fields.set_item("acknowledgements_failed", status.acknowledgements_failed)?;
         fields.set_item("snapshots", status.snapshots)?;

@@ -65,13 +65,15 @@ pub enum HookEvent {
     AgentRevoked,
     /// An agent was revoked by the kill switch; [`HookEvent::AgentRevoked`] is told as well.
     AgentHalted,
+    /// An agent was shown a checkpoint of a log that cannot be true beside another one.
+    LogContradiction,
     /// Somebody tries the webhook out; sent to that one alone, whatever it wants.
     Test,
 }
 
 impl HookEvent {
     /// Every event that a webhook can want.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CertificateIssued,
         Self::CertificateRevoked,
         Self::RiskAlert,
@@ -79,6 +81,7 @@ impl HookEvent {
         Self::AgentResumed,
         Self::AgentRevoked,
         Self::AgentHalted,
+        Self::LogContradiction,
     ];
 
     /// The word for it.
@@ -92,6 +95,7 @@ impl HookEvent {
             Self::AgentResumed => "agent.resumed",
             Self::AgentRevoked => "agent.revoked",
             Self::AgentHalted => "agent.halted",
+            Self::LogContradiction => "log.contradiction",
             Self::Test => "webhook.test",
         }
     }

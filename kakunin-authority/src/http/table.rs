@@ -161,6 +161,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::alerts::rows(),
         route::audit::rows(),
         route::receipts::rows(),
+        route::checkpoints::rows(),
         route::events::rows(),
         route::chains::rows(),
         route::risk::rows(),

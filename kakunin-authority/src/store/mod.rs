@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
 //! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`], [`Tokens`],
-//! [`Declared`]. Each method is one
+//! [`Declared`], [`Checkpoints`]. Each method is one
 //! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
@@ -10,6 +10,7 @@ mod access;
 mod agents;
 mod audit;
 mod certificates;
+pub(crate) mod checkpoints;
 pub(crate) mod declared;
 mod error;
 mod feed;
@@ -34,6 +35,7 @@ pub use audit::{
     AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
 };
 pub use certificates::{CertificateRecord, Certificates, Reservation};
+pub use checkpoints::{CheckpointRecord, Checkpoints, ContradictionKind, ContradictionRecord, ShownFilter};
 pub use declared::{
     ChainPage, ChainRecord, DayCount, Declaration, Declared, DeclaredEvent, DeclaredFilter, EventId,
     NewChain, chain_holds,
@@ -73,6 +75,7 @@ pub trait Store:
     + Receipts
     + Tokens
     + Declared
+    + Checkpoints
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

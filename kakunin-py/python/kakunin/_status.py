@@ -51,6 +51,7 @@ class Status:
     last_error: Trouble | None
     #: Receipts that were sent, or are next, and that the authority has not acknowledged.
     uploads_behind: int
+    checkpoints_behind: int
     #: The last change of which the authority knows that it is enforced here; `None` before the first.
     acknowledged: int | None
     #: How often that could not be said. It is said again, and nothing depends on it.
@@ -79,6 +80,7 @@ def of_native(
     lists_until: int | None,
     last_error: tuple[int, str, str] | None,
     uploads_behind: int,
+    checkpoints_behind: int,
     acknowledged: int | None,
     acknowledgements_failed: int,
     snapshots: int,
@@ -97,6 +99,7 @@ def of_native(
         lists_until=_time(lists_until),
         last_error=last_error and Trouble(_EPOCH + timedelta(seconds=last_error[0]), *last_error[1:]),
         uploads_behind=uploads_behind,
+        checkpoints_behind=checkpoints_behind,
         acknowledged=acknowledged,
         acknowledgements_failed=acknowledgements_failed,
         snapshots=snapshots,

@@ -153,8 +153,19 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
         service.happenings.listeners(),
         service.intake.under_way()
     ));
+    contradictions(&service, &mut text).await;
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
+}
+
+/// The alarm of logs that show different things to different agents.
+async fn contradictions(service: &Arc<Service>, text: &mut String) {
+    // Left out when it cannot be read: a zero would say that all is well.
+    let Ok(count) = service.readers.read(|store| store.count_contradictions()).await else { return };
+    text.push_str(&format!(
+        "# HELP kakunin_log_contradictions Checkpoints that agents were shown and that cannot be true beside another one.\n\
+         # TYPE kakunin_log_contradictions gauge\nkakunin_log_contradictions {count}\n"
+    ));
 }
 
 /// What waits for webhooks, and how attempts ended.

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod certify;
 pub(crate) mod chains;
+pub(crate) mod checkpoints;
 pub(crate) mod crl;
 pub(crate) mod elsewhere;
 pub(crate) mod enrol;

@@ -7,6 +7,7 @@ mod access;
 mod agents;
 mod audit;
 mod certificates;
+mod checkpoints;
 mod declared;
 mod feed;
 mod feed_keys;
@@ -23,9 +24,9 @@ use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
 use super::{
-    AgentRecord, Answer, ApiKeyRecord, AuditSaid, CertificateRecord, ChainRecord, DeclaredEvent,
-    DeliveryRecord, EventRecord, FeedEntry, HookRecord, IssuerId, IssuerRecord, ListRecord, ReceiptRecord,
-    SealedSecret, Store, StoreError, TokenRecord,
+    AgentRecord, Answer, ApiKeyRecord, AuditSaid, CertificateRecord, ChainRecord, CheckpointRecord,
+    ContradictionRecord, DeclaredEvent, DeliveryRecord, EventRecord, FeedEntry, HookRecord, IssuerId,
+    IssuerRecord, ListRecord, ReceiptRecord, SealedSecret, Store, StoreError, TokenRecord,
 };
 use crate::access::{KeyPrefix, TenantId};
 
@@ -59,6 +60,9 @@ struct State {
     tokens: BTreeMap<KeyPrefix, TokenRecord>,
     chains: Vec<ChainRecord>,
     declared: Vec<DeclaredEvent>,
+    log_pins: BTreeMap<(TenantId, AgentId), (String, UnixTime)>,
+    checkpoints: Vec<CheckpointRecord>,
+    contradictions: Vec<ContradictionRecord>,
 }
 
 /// A certificate and what is signed of it.
@@ -113,6 +117,9 @@ impl Default for MemoryStore {
             tokens: BTreeMap::new(),
             chains: Vec::new(),
             declared: Vec::new(),
+            log_pins: BTreeMap::new(),
+            checkpoints: Vec::new(),
+            contradictions: Vec::new(),
         };
         Self { now, in_batch: false }
     }

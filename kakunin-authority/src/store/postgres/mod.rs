@@ -9,6 +9,7 @@ mod address;
 mod agents;
 mod audit;
 mod certificates;
+mod checkpoints;
 mod declared;
 mod feed;
 mod feed_keys;

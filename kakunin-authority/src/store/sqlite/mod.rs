@@ -6,6 +6,7 @@ mod access;
 mod agents;
 mod audit;
 mod certificates;
+mod checkpoints;
 mod declared;
 mod feed;
 mod feed_keys;

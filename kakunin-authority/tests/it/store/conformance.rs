@@ -84,6 +84,8 @@ fn orders_are_mostly_carried_out() {
         "link: Some((2",
         "closed: Some(",
         "DayCount",
+        "CheckpointRecord",
+        "ContradictionRecord",
     ] {
         assert!(texts.contains(reached), "{reached}");
     }

@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod audit;
 mod batch;
+mod checkpoint_orders;
 mod conformance;
 mod declared_orders;
 mod feed;

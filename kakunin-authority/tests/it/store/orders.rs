@@ -17,6 +17,9 @@ use kakunin_core::time::Validity;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::checkpoint_orders::{
+    CheckpointOrder, all_about_checkpoints, any_about_checkpoints, give_about_checkpoints,
+};
 use super::declared_orders::{DeclaredOrder, all_about_declared, any_about_declared, give_about_declared};
 use super::hook_orders::{HookOrder, any_about_hooks, give_about_hooks};
 use super::{at, serial};
@@ -127,6 +130,7 @@ pub(super) enum Order {
     ForgetTokens(i64),
     About(HookOrder),
     Declared(DeclaredOrder),
+    Shown(CheckpointOrder),
     Receipts {
         tenant: u8,
         id: u8,
@@ -215,7 +219,8 @@ fn any_single() -> impl Strategy<Value = Order> {
         1 => (tenant, small.clone()).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
         4 => any_about_tokens(),
-        6 => any_about_declared().prop_map(Order::Declared),
+        8 => any_about_declared().prop_map(Order::Declared),
+        4 => any_about_checkpoints().prop_map(Order::Shown),
         1 => second.clone().prop_map(Order::Forget),
         3 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
             .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
@@ -401,6 +406,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             said(store.keep_receipts(&records))
         }
         Order::Declared(order) => give_about_declared(order, store),
+        Order::Shown(order) => give_about_checkpoints(order, store),
         Order::Batch(orders, fails) => {
             let mut answers = Vec::new();
             let done = store.batch(&mut |store| {
@@ -479,6 +485,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         line("named", said(store.agent_named(whose, &name)));
     }
     line("declared", all_about_declared(store));
+    line("shown", all_about_checkpoints(store));
     for by in (0..4).map(issuer) {
         line("list", said(store.newest_list(by)));
         line("list head", said(store.newest_list_head(by)));

@@ -2,6 +2,7 @@
 
 mod access;
 mod acks;
+mod checkpoints;
 mod enrolment;
 mod exports;
 mod doors;
