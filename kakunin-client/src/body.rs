@@ -81,7 +81,8 @@ impl Collected {
         } else if self.lines.is_empty() || self.wanted() == Some(line.hash) {
             self.behind = Some(line);
         }
-        !self.closed && !(self.full && self.first_can_go())
+        let enough = self.full && self.first_can_go();
+        !self.closed && !enough
     }
 
     /// The seal that the first line with a proof goes with.

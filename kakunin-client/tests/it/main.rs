@@ -8,6 +8,7 @@ mod desk;
 mod enrolling;
 mod feed;
 mod forks;
+mod gossip;
 mod hostile;
 mod office;
 mod service;
