@@ -266,7 +266,8 @@ mod tests {
             assert!(batch.body.len() <= most, "{} of {most}", batch.body.len());
             assert!(batch.reached.next > reached.next, "{reached:?} {:?}", batch.reached);
             let text = String::from_utf8(batch.body).unwrap();
-            let lines: Vec<&Line> = text.lines().map(|line| entries.get(line).unwrap()).collect();
+            let lines: Option<Vec<&Line>> = text.lines().map(|line| entries.get(line)).collect();
+            let lines = lines.unwrap();
             assert_eq!(lines.len() as u64, batch.lines);
             assert!(lines.is_sorted_by(|one, next| one.number < next.number), "in their order");
             let numbers: BTreeSet<u64> = lines.iter().map(|line| line.number).collect();
@@ -277,7 +278,7 @@ mod tests {
                     assert!((first..first + count).all(|number| numbers.contains(&number)));
                 }
             }
-            sent.extend(text.lines().map(|line| (entries.get(line).unwrap().number, line.to_owned())));
+            sent.extend(lines.iter().map(|line| (line.number, line.text.clone().unwrap())));
             (reached, bodies) = (batch.reached, bodies + 1);
         }
         if reached.closed {

@@ -32,7 +32,7 @@ impl Forked {
         let vkey = key().verifier().to_string();
         let mut one = Log::create(&folder.join("one"), key()).unwrap();
         let mut other = Log::create(&folder.join("other"), key()).unwrap();
-        let mut grow = |log: &mut Log, entries: &[&str]| log.append(entries).unwrap().note().to_string();
+        let grow = |log: &mut Log, entries: &[&str]| log.append(entries).unwrap().note().to_string();
         let three = grow(&mut one, &["a", "b", "c"]);
         let five = grow(&mut one, &["d", "e"]);
         let other_four = grow(&mut other, &["a", "b", "x", "y"]);
@@ -53,7 +53,7 @@ impl Forked {
 }
 
 fn with(mut body: Value, name: &str, value: impl Into<Value>) -> Value {
-    body[name] = value.into();
+    body.as_object_mut().unwrap().insert(name.into(), value.into());
     body
 }
 
@@ -69,7 +69,7 @@ fn rows(office: &Office<'_>, path: &str) -> Vec<Value> {
 fn rows_of(office: &Office<'_>, path: &str, key: &str) -> Vec<Value> {
     let reply = office.send(&Request::get(path).bearer(key));
     assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()["data"].as_array().unwrap().clone()
+    reply.json().get("data").and_then(Value::as_array).unwrap().clone()
 }
 
 fn metric(office: &Office<'_>) -> String {
