@@ -4,7 +4,7 @@
 //! authority, and exported like any journal. A stream goes along whole: half of one would read as if the rest had been
 //! taken out. Nothing is judged here and nothing signed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kakunin_core::bundle::{ExportError, Exported, export};
@@ -43,6 +43,7 @@ fn within(
 ) -> Result<Exported, EvidenceError> {
     let journal = folder.join("journal");
     let (mut receipts, mut named) = (0_u64, BTreeSet::new());
+    let mut callers: BTreeMap<AgentId, BTreeSet<Digest>> = BTreeMap::new();
     for stream in store.receipt_streams(tenant, agent, filter)? {
         let mut restoring = Restoring::begin(&journal, stream)?;
         let mut after = None;
@@ -57,6 +58,9 @@ fn within(
             for receipt in &page {
                 let statement = restoring.entry(&receipt.line)?;
                 named.extend(statement.event.list().map(|list| list.digest));
+                if let Some(caller) = statement.event.caller() {
+                    callers.entry(caller.agent).or_default().insert(caller.certificate);
+                }
             }
         }
         restoring.end()?;
@@ -64,7 +68,9 @@ fn within(
     if receipts == 0 {
         return Err(ExportError::Nothing.into());
     }
-    Papers { store, archive: Archive::of(&journal), room: most_octets }.keep((tenant, agent), &named)?;
+    let mut papers = Papers { store, archive: Archive::of(&journal), room: most_octets };
+    papers.keep((tenant, agent), &named)?;
+    papers.keep_callers(tenant, &callers)?;
     let chain: Option<ChainId> = filter.chain;
     Ok(export(&[&journal], &mut [], chain, out)?)
 }
@@ -108,6 +114,24 @@ impl Papers<'_> {
             self.certificate(&issuer.der)?;
             self.store.newest_list(issuer.id)?.map_or(Ok(()), |list| self.list(list))?;
             self.feed(issuer.id)?;
+        }
+        Ok(())
+    }
+
+    /// Puts there the certificates of the agents that asked a gateway: its decisions are judged by them. They are of the
+    /// gateway's own issuing authority, whose papers are there.
+    fn keep_callers(
+        &mut self,
+        tenant: &TenantId,
+        callers: &BTreeMap<AgentId, BTreeSet<Digest>>,
+    ) -> Result<(), EvidenceError> {
+        for (agent, named) in callers {
+            let certificates = self.store.certificates(tenant, *agent)?;
+            for der in certificates.into_iter().filter_map(|known| known.der) {
+                if named.contains(&Digest::of(&der)) {
+                    self.certificate(&der)?;
+                }
+            }
         }
         Ok(())
     }

@@ -170,7 +170,12 @@ fn explain(entry: &Entry, ended: &Ended, gone: &Gone) -> Answer {
     say("agent", json!(statement.agent.to_string()));
     say("at", json!(statement.stamp.time().to_string()));
     match &statement.event {
-        Event::Decision { action, answer, mode, list, .. } => {
+        Event::Decision { caller, action, answer, mode, list, .. } => {
+            if let Some(caller) = caller {
+                say("asked_by", json!(caller.agent.to_string()));
+                say("possession", json!(caller.possession.word()));
+                say("certificate", json!(caller.certificate.to_hex()));
+            }
             say("action", json!(action));
             for disclosure in entry.disclosures() {
                 say(disclosure.name(), disclosure.value().clone());

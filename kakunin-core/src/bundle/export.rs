@@ -215,6 +215,7 @@ impl Collected {
             self.disclosures.line(&DisclosureLine::of(line, &disclosures).write())?;
         }
         self.certificates.insert(*entry.receipt().certificate());
+        self.certificates.extend(entry.receipt().statement().event.caller().map(|caller| caller.certificate));
         match &entry.receipt().statement().event {
             Event::Decision { list: Some(list), .. } | Event::Control(Control::List(list)) => {
                 self.lists.insert(list.digest);

@@ -41,6 +41,10 @@ const WORDS: &[(&str, &str)] = &[
     ("log.fork", "one log with two pasts"),
     ("log.inclusion", "a path that does not lead from the receipt to the checkpoint"),
     (
+        "receipt.caller",
+        "the certificate of the agent that asked a gateway is not here, leads to no root of the gateway, or is another agent's",
+    ),
+    (
         "receipt.certificate",
         "no path from the signing certificate to a given root, or another certificate without announcement",
     ),

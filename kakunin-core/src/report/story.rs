@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::journal::Proof;
-use crate::receipt::{Answer, Control, Disclosure, Event, ReceiptHash};
+use crate::receipt::{Answer, Caller, Control, Disclosure, Event, ProofOfPossession, ReceiptHash};
 use crate::verify::{OwnedAgent, Step};
 
 /// What a receipt says, with the values that are disclosed.
@@ -12,15 +12,16 @@ pub fn tell(step: &Step) -> String {
     let values: Vec<String> = step.disclosures.iter().filter(|it| it.name() != "output").map(value).collect();
     let values = if values.is_empty() { String::new() } else { format!(" {}", values.join(" ")) };
     match &step.statement.event {
-        Event::Decision { action, answer, mode, .. } => {
+        Event::Decision { caller, action, answer, mode, .. } => {
             let action = action.as_deref().unwrap_or("(no action)");
+            let caller = caller.as_deref().map(asked).unwrap_or_default();
             let mode = match mode.word() {
                 "enforce" => String::new(),
                 other => format!(" ({other})"),
             };
             match answer {
-                Answer::Allow => format!("allow {action}{values}{mode}"),
-                Answer::Deny(code) => format!("deny {action}{values}{mode} [{code}]"),
+                Answer::Allow => format!("allow {action}{values}{caller}{mode}"),
+                Answer::Deny(code) => format!("deny {action}{values}{caller}{mode} [{code}]"),
             }
         }
         Event::Outcome { outcome, decision, .. } => {
@@ -30,6 +31,15 @@ pub fn tell(step: &Step) -> String {
         Event::Close { totals: Some(_) } => "the stream ends".to_owned(),
         Event::Close { totals: None } => "the stream was ended by another process".to_owned(),
         Event::Control(control) => note(control),
+    }
+}
+
+/// Who asked a gateway, and what shows that it was that agent.
+fn asked(caller: &Caller) -> String {
+    let agent: String = caller.agent.to_string().chars().take(SHORT).collect();
+    match caller.possession {
+        ProofOfPossession::None => format!(" asked by {agent} without proof"),
+        how => format!(" asked by {agent} ({})", how.word()),
     }
 }
 
@@ -116,6 +126,13 @@ pub(super) fn records(steps: &[Step]) -> Value {
             "stream": step.statement.stream.to_string(),
             "seq": step.statement.sequence,
             "what": tell(step),
+            "caller": step.statement.event.caller().map(|caller| {
+                json!({
+                    "agent": caller.agent.to_string(),
+                    "certificate": caller.certificate.to_hex(),
+                    "possession": caller.possession.word(),
+                })
+            }),
             "parents": step.statement.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "claimed": step.statement.stamp.time().to_string(),
             "not_after": step.not_after.map(|time| time.to_string()),

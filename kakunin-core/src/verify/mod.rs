@@ -7,11 +7,12 @@
 //!
 //! Receipts go by in the order of the streams: signatures are checked on all cores while the next receipts are read. Where
 //! something depends on later ones, on links between streams or on what a revocation makes of a time, they go by again.
-//! Memory holds what is open and not the receipts: for each call without an outcome some 80 octets, for each decision chain
+//! Memory holds the certificates, those of a gateway's callers among them, what is open, and not the receipts: for each call without an outcome some 80 octets, for each decision chain
 //! 60, for each link to another stream 100, and at most 65,536 names of the receipts that went by last; of a log that is at
 //! hand, which is read once from end to end, 64 for each run of receipts of one stream that follow one another.
 
 mod again;
+mod called;
 mod crew;
 mod links;
 mod feeds;

@@ -155,10 +155,12 @@ impl<'a> Papers<'a> {
         proven
     }
 
-    /// Everybody that the source number `source` has a certificate of.
-    pub(super) fn signatories(&mut self, source: usize) -> Vec<Arc<Signatory>> {
+    /// Everybody that the source number `source` has a certificate of; only those of `agent`, where the source is one agent's:
+    /// a gateway's archive holds its callers' too, and they sign nothing in its name.
+    pub(super) fn signatories(&mut self, source: usize, agent: Option<AgentId>) -> Vec<Arc<Signatory>> {
         let names = self.names.get(source).map(|(certificates, _)| certificates.clone()).unwrap_or_default();
-        names.iter().filter_map(|x5t| self.signatory(source, x5t)).collect()
+        let all = names.iter().filter_map(|x5t| self.signatory(source, x5t));
+        all.filter(|known| agent.is_none_or(|agent| known.path().agent().agent() == agent)).collect()
     }
 
     fn prove(&mut self, source: usize, x5t: &Digest) -> Option<Signatory> {

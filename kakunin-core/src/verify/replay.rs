@@ -32,11 +32,11 @@ impl<'a> Replay<'a> {
         Self { lists, leashes: HashMap::new(), count: ReplayCount::default() }
     }
 
-    /// Decides again what `item` records. What nobody signed has to come out the same and is not counted.
+    /// Decides again what `item` records, by the certificate that it was decided by. What nobody signed has to come out the same and is not counted.
     ///
     /// # Errors
     /// It comes out otherwise.
-    pub(super) fn decide(&mut self, item: &Item, signatory: &Signatory) -> Result<(), &'static str> {
+    pub(super) fn decide(&mut self, item: &Item, by: &Signatory) -> Result<(), &'static str> {
         let statement = item.receipt.statement();
         let Event::Decision { answer, .. } = &statement.event else { return Ok(()) };
         let recorded = match answer {
@@ -44,9 +44,8 @@ impl<'a> Replay<'a> {
             Answer::Deny(code) => Some(code.as_str()),
         };
         let (lists, counts) = (self.lists, u64::from(item.is_proven()));
-        let x5t = *item.receipt.certificate();
-        let leash =
-            self.leashes.entry(x5t).or_insert_with(|| Leash::of_path(signatory.path(), lists).ok()).as_ref();
+        let x5t = statement.event.caller().map_or(*item.receipt.certificate(), |caller| caller.certificate);
+        let leash = self.leashes.entry(x5t).or_insert_with(|| Leash::of_path(by.path(), lists).ok()).as_ref();
         let open = recorded.is_some_and(|code| !is_of_the_scope(code));
         let (Some(leash), Some(asked), false) = (leash, Asked::of(item), open) else {
             self.count.open += counts;

@@ -343,9 +343,10 @@ impl StreamCheck {
         is_beside(self.extent, statement)
     }
 
-    /// What bounds the time of the receipt that is just being read, whose certificate `issuer` issued.
-    pub(super) fn bracket(&mut self, item: &Item, issuer: Digest, sight: Sight) -> Bracket {
-        raise(&mut self.floor, item, issuer);
+    /// What bounds the time of the receipt that is just being read, whose certificate `issuer` issued; the list that it names
+    /// is of `lister`.
+    pub(super) fn bracket(&mut self, item: &Item, issuer: Digest, lister: Digest, sight: Sight) -> Bracket {
+        raise(&mut self.floor, item, lister);
         Bracket { not_before: self.floor.under(&issuer), not_after: sight.not_after }
     }
 
@@ -451,7 +452,7 @@ pub(crate) fn is_beside(extent: Extent, statement: &Statement) -> bool {
     matches!(statement.event, Event::Control(_)) && statement.chain.is_none_or(|(chain, _)| chain != only)
 }
 
-/// Lets the list that `item` names say how old it and what follows at most are. What nobody signed says nothing.
+/// Lets the list that `item` names, of `issuer`, say how old it and what follows at most are. What nobody signed says nothing.
 pub(super) fn raise(floor: &mut Floor, item: &Item, issuer: Digest) {
     if let (Some(named), true) = (item.receipt.statement().event.list(), item.is_proven()) {
         floor.raise(issuer, named.this_update);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::again::{Look, Trail};
+use super::called::together;
 use super::crew::{Crew, Job};
 use super::links::{Graph, Links};
 use super::logs::{KnownLogs, OwnLog};
@@ -23,7 +24,7 @@ use super::time::{Age, Bracket, Floor, Strata, Undecided, is_late};
 use super::values::Values;
 use crate::certificate::TrustAnchors;
 use crate::digest::Digest;
-use crate::id::StreamId;
+use crate::id::{AgentId, StreamId};
 use crate::journal::{Proof, locate};
 use crate::log::{LogError, LogReader, VerifierKey, WitnessPolicy};
 use crate::receipt::{Answer, Control, Event, ReceiptHash};
@@ -149,7 +150,9 @@ impl<'a> Verification<'a> {
                 stream: None,
                 streams: HashSet::new(),
                 agent: None,
+                agents: Vec::new(),
                 signatory: None,
+                caller: None,
                 bearers: Bearers::default(),
                 failure: None,
                 report: Report::default(),
@@ -177,6 +180,8 @@ impl<'a> Verification<'a> {
                 let values = std::mem::take(&mut pass.values);
                 values.judge(&mut pass.report.values, &mut pass.report.reasons);
                 past.push(std::mem::take(&mut pass.logs));
+                let agent = pass.agent.as_ref().filter(|_| source.is_of_one_agent());
+                pass.agents.push(agent.map(|owner| owner.agent));
             }
             pass.unshown(sources)?;
             pass.finish(sources, &past)
@@ -222,8 +227,12 @@ struct Pass<'a, 'scope, 'w> {
     stream: Option<StreamCheck>,
     streams: HashSet<StreamId>,
     agent: Option<Owner>,
+    /// Whose the sources before are, of those that are one agent's.
+    agents: Vec<Option<AgentId>>,
     /// The signatory of the receipt before in this stream.
     signatory: Option<Arc<Signatory>>,
+    /// The caller that was named last.
+    caller: Option<Arc<Signatory>>,
     bearers: Bearers,
     failure: Option<Failure>,
     report: Report,
@@ -270,7 +279,8 @@ impl Visitor for Pass<'_, '_, '_> {
         };
         let by_the_stream = self.rivals.signed(entry, shown);
         let is_of_the_stream = by_the_stream.is_some();
-        let keys = self.keys.get_or_insert_with(|| self.papers.signatories(self.place).into());
+        let agent = self.agent.as_ref().map(|owner| owner.agent);
+        let keys = self.keys.get_or_insert_with(|| self.papers.signatories(self.place, agent).into());
         let Some(other) = by_the_stream.or_else(|| keys.signed(entry, shown)) else {
             return Next::Receipt;
         };
@@ -316,10 +326,12 @@ impl Pass<'_, '_, '_> {
     /// Streams of the sources' own agents that their logs hold and none of them shows.
     fn unshown(&mut self, sources: &[&dyn Source]) -> io::Result<()> {
         let mut missing = BTreeSet::new();
-        for (place, source) in sources.iter().enumerate().filter(|_| self.failure.is_none()) {
+        let agents = std::mem::take(&mut self.agents);
+        let sources = sources.iter().zip(agents).enumerate().filter(|_| self.failure.is_none());
+        for (place, (source, agent)) in sources {
             let mut keys = None;
             let read = source.unshown(&self.streams, &mut |stream, entry| {
-                let keys = keys.get_or_insert_with(|| Rivals::from(self.papers.signatories(place)));
+                let keys = keys.get_or_insert_with(|| Rivals::from(self.papers.signatories(place, agent)));
                 if missing.contains(&stream) || keys.signed(entry, None).is_none() {
                     return Next::Receipt;
                 }
@@ -374,17 +386,18 @@ impl Pass<'_, '_, '_> {
         check.chain(&item)?;
         check.event(&item)?;
 
+        let by = self.papers.decided_by(self.place, &statement.event, &signatory).ok_or("receipt.caller")?;
         let list = match statement.event.list() {
             Some(named) => {
-                let checked = self.papers.list(named, &signatory);
-                let issuer = path.issuing().decoded().key().key_id();
+                let checked = self.papers.list(named, &by);
+                let issuer = by.issuer();
                 let checked = check.list(named, checked, issuer)?;
                 Some(match (named.feed, checked.feed) {
                     (None, _) => checked,
                     // The list knows of no feed.
                     (Some(_), None) => return Err("receipt.feed"),
                     (Some(head), Some(base)) => {
-                        let fed = self.papers.feed(&checked, (base, head), &signatory);
+                        let fed = self.papers.feed(&checked, (base, head), &by);
                         check.feed((statement.sequence, head), fed, issuer, checked)?
                     }
                 })
@@ -392,20 +405,25 @@ impl Pass<'_, '_, '_> {
             None => None,
         };
         let sight = self.logs.sight(&item.logged, check.own_log);
-        let bracket = check.bracket(&item, signatory.issuer(), sight);
+        let bracket = check.bracket(&item, signatory.issuer(), by.issuer(), sight);
         for parent in elsewhere(&item, check) {
             self.links.name(parent, hash, bracket);
         }
         self.lay(&item, bracket, signatory.issuer());
         if let Event::Decision { answer: Answer::Allow, .. } = &statement.event {
-            may_allow(statement.stamp.time(), bracket, path, list)?;
-            let ends = path.agent().decoded().validity().not_after;
+            may_allow(statement.stamp.time(), bracket, by.path(), list)?;
+            if !Arc::ptr_eq(&by, &signatory) {
+                // Nobody is let in by a gateway that may do nothing itself.
+                let own = self.papers.own_standing(statement.event.list(), &by, &signatory)?.or(list);
+                may_allow(statement.stamp.time(), bracket, path, own)?;
+            }
+            let (revoked, ends) = together(&by, &signatory);
             let late = bracket.not_after.is_some_and(|end| is_late(end, ends));
-            self.doubtful |= late || signatory.revoked().perhaps.is_some();
+            self.doubtful |= late || revoked.perhaps.is_some();
             self.ends = [self.ends, Some(ends)].into_iter().flatten().min();
         }
         if let Some(replay) = &mut self.replay {
-            replay.decide(&item, &signatory)?;
+            replay.decide(&item, &by)?;
         }
         let begins = path.agent().decoded().validity().not_before;
         let outside = bracket.excludes(statement.stamp.time()) || bracket.ends_before(begins);
@@ -413,6 +431,7 @@ impl Pass<'_, '_, '_> {
         self.report.of_the_chain += u64::from(item.is_proven() && names(self.report.extent));
         check.take(&item, outside, sight);
         self.name(&item, agent, &signatory, check);
+        self.name_caller(&item, &by, &signatory);
         self.values.pass(&item, agent, &missing);
         self.watch.receipt(&Seen {
             item: &item,
@@ -439,6 +458,15 @@ impl Pass<'_, '_, '_> {
         let recovered = matches!(item.receipt.statement().event, Event::Control(Control::Recovered { .. }));
         let before = self.signatory.replace(Arc::clone(signatory)).filter(|_| !recovered);
         self.bearers.meet(signatory, before.as_deref());
+    }
+
+    /// Whose name the caller bears: one id is one agent, whoever's receipt it stands in.
+    fn name_caller(&mut self, item: &Item, caller: &Arc<Signatory>, signatory: &Arc<Signatory>) {
+        let known = |known: &Arc<Signatory>| Arc::ptr_eq(known, caller);
+        if item.is_proven() && !known(signatory) && !self.caller.as_ref().is_some_and(known) {
+            self.caller = Some(Arc::clone(caller));
+            self.bearers.meet(caller, None);
+        }
     }
 
     /// What the entry says about the age of checkpoints above it.
@@ -545,7 +573,8 @@ impl Look for Names<'_, '_> {
         let signatory = self.papers.signatory(self.source, item.receipt.certificate());
         if let Some(signatory) = signatory.filter(|_| item.is_proven()) {
             let (issuer, parents) = (signatory.issuer(), &item.receipt.statement().parents);
-            raise(&mut self.floor, item, issuer);
+            let by = self.papers.decided_by(self.source, &item.receipt.statement().event, &signatory);
+            raise(&mut self.floor, item, by.map_or(issuer, |by| by.issuer()));
             self.graph.pass(item.receipt.hash(), self.floor.under(&issuer), issuer, parents);
         }
     }
@@ -585,17 +614,19 @@ impl Look for Ages<'_, '_> {
         let signatory = self.papers.signatory(self.source, item.receipt.certificate());
         let Some(signatory) = signatory else { return };
         let issuer = signatory.issuer();
-        raise(&mut self.floor, item, issuer);
+        let Some(by) = self.papers.decided_by(self.source, &statement.event, &signatory) else { return };
+        raise(&mut self.floor, item, by.issuer());
         if order >= self.end || !matches!(statement.event, Event::Decision { answer: Answer::Allow, .. }) {
             return;
         }
         let logs = self.logs.get(self.source);
         let sight = logs.map(|logs| logs.sight(&item.logged, OwnLog::Unknown)).unwrap_or_default();
+        let (revoked, ends) = together(&by, &signatory);
         let undecided = Undecided {
             hash: item.receipt.hash(),
             claimed: statement.stamp.time(),
-            revoked: signatory.revoked(),
-            ends: signatory.path().agent().decoded().validity().not_after,
+            revoked,
+            ends,
             bracket: Bracket { not_before: self.floor.under(&issuer), not_after: sight.not_after },
             parents: statement.parents.clone(),
             anchor: statement.anchor.and_then(|anchor| logs?.anchor(&anchor)),

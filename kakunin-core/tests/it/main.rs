@@ -18,6 +18,7 @@ mod callers;
 mod bundle_faults;
 mod bundle_revoked;
 mod bundle_time;
+mod called;
 mod certificate;
 mod chains;
 mod crossed;

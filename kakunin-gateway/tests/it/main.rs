@@ -7,4 +7,5 @@ mod peers;
 mod standing;
 mod tower;
 mod wire;
+mod trail;
 mod world;

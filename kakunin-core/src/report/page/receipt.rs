@@ -9,7 +9,7 @@ use super::{Page, link, proof};
 use crate::digest::Digest;
 use crate::journal::Proof;
 use crate::reason::DenialReason;
-use crate::receipt::{Answer, Event, Mode};
+use crate::receipt::{Answer, Caller, Event, Mode, ProofOfPossession};
 use crate::report::story;
 use crate::verify::Step;
 
@@ -133,6 +133,21 @@ fn headline(out: &mut Markup, page: &Page<'_>, place: usize, step: &Step, row: &
     }
 }
 
+/// The other agent whose certificate the answer is by.
+fn asked(out: &mut Markup, caller: &Caller) {
+    out.term("asked by", |out| {
+        out.raw("the agent <code>").text(caller.agent).raw("</code>, ").raw(match caller.possession {
+            ProofOfPossession::Signature => "which signed the request",
+            ProofOfPossession::Tls => "by its TLS connection to the gateway",
+            ProofOfPossession::Proxy => "by the word of a proxy that the gateway trusts",
+            ProofOfPossession::None => {
+                "<b>which proved nothing: whoever knows its serial number may have asked</b>"
+            }
+        });
+        out.raw("<br><code>SHA-256 ").text(caller.certificate).raw("</code>");
+    });
+}
+
 fn marks(out: &mut Markup, page: &Page<'_>, step: &Step) {
     let statement = &step.statement;
     let known = page.marks.get(&(statement.stream, statement.sequence));
@@ -149,6 +164,7 @@ fn marks(out: &mut Markup, page: &Page<'_>, step: &Step) {
 fn event(out: &mut Markup, page: &Page<'_>, step: &Step, row: &Row) {
     match &step.statement.event {
         Event::Decision {
+            caller,
             action,
             answer,
             mode,
@@ -159,6 +175,9 @@ fn event(out: &mut Markup, page: &Page<'_>, step: &Step, row: &Row) {
             as_written,
             ..
         } => {
+            if let Some(caller) = caller {
+                asked(out, caller);
+            }
             out.term("action", |out| {
                 match action {
                     Some(action) => out.raw("<code>").foreign(action).raw("</code>"),
