@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench.sh [--readme | PART...]: the benchmark tables; every ratio and its floor are measured in the same run.
 # With --readme the tables also take the place of those in README.md. With parts (decision, chain, receipts, sealed, durable,
-# verified, log, journal, records, python; ingest, service, scale) only their rows are printed.
+# verified, log, journal, records, python, node; ingest, service, scale) only their rows are printed.
 source "$(dirname "$0")/env.sh"
 
 cargo build --release --locked -p kakunin-benches >&2
@@ -10,13 +10,22 @@ benches="$CARGO_TARGET_DIR/release/kakunin-benches"
 
 # part NAME: its rows
 part() {
-  if [ "$1" != python ]; then
+  local package
+  case "$1" in
+    python)
+      PYTHONPATH="$(scripts/python.sh bench --features null-journal)" PYTHONDONTWRITEBYTECODE=1 \
+        python3 benches/python/guard.py "$kakunin" "$benches"
+      ;;
+    node)
+      package="$(scripts/node_package.sh bench --features null-journal)"
+      # Beside the package, so that it is found by its name.
+      cp benches/node/guard.mjs "$package/guard.mjs"
+      (cd "$package" && node guard.mjs "$kakunin" "$benches" "$("$ROOT/scripts/npm.sh" node_bench)")
+      rm "$package/guard.mjs"
+      ;;
     # The part `scale` serves with the command line beside it.
-    "$benches" "$1"
-    return
-  fi
-  PYTHONPATH="$(scripts/python.sh bench --features null-journal)" PYTHONDONTWRITEBYTECODE=1 \
-    python3 benches/python/guard.py "$kakunin" "$benches"
+    *) "$benches" "$1" ;;
+  esac
 }
 
 # table PART...: their rows under one head
@@ -26,7 +35,7 @@ table() {
   for name in "$@"; do part "$name"; done
 }
 
-guard=(decision chain receipts sealed durable verified log journal records python)
+guard=(decision chain receipts sealed durable verified log journal records python node)
 service=(ingest service scale)
 
 case "${1:-}" in

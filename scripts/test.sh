@@ -33,6 +33,7 @@ for major in 20 22 24; do
   stage "node $major"             scripts/node.sh $major
 done
 stage "node: gateways"        scripts/gateways.sh 20
+stage "node: frameworks"      scripts/node_frameworks.sh
 
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh

@@ -157,7 +157,7 @@ export interface Guarded<A extends readonly unknown[] = unknown[]> {
   check(...args: A): Decision;
 }
 
-type AnyFunction = (this: any, ...args: any[]) => unknown;
+type AnyFunction = (this: any, ...args: any[]) => any;
 
 export type GuardedFunction<F extends AnyFunction> = F & { readonly guarded: Guarded<Parameters<F>> };
 

@@ -54,7 +54,7 @@ function guardTools(tools, map, options = {}) {
   for (const [name] of named) {
     if (names.has(name)) throw new TypeError(`guardTools: two tools are named \`${name}\``);
     names.add(name);
-    if (!Object.hasOwn(map, name)) {
+    if (!Object.hasOwn(map, name) || map[name] === undefined) {
       throw new TypeError(`guardTools: the tool \`${name}\` has no rule; null leaves it unguarded`);
     }
   }

@@ -1,0 +1,87 @@
+// P18: tools without a framework, and what guardTools refuses.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { guardTools, ToolDenied } from "kakunin-node";
+
+import { setting } from "./table.mjs";
+
+const RULE = { action: "payments:send", amount: "total", currency: "EUR", counterparty: "supplier" };
+const much = { supplier: "acme", total: "10000.01" };
+
+test("node_guards_the_body_of_a_tool_wherever_it_is_kept", async () => {
+  for (const where of ["execute", "func", "callback", "handler"]) {
+    const { agent, body } = setting();
+    class Tool {
+      name = "pay";
+      other = 1;
+      run(input) {
+        return this[where](input);
+      }
+    }
+    const tool = Object.assign(new Tool(), { [where]: async () => body() });
+    const { pay } = guardTools({ pay: tool }, { pay: RULE }, { agent });
+    assert.ok(pay instanceof Tool && pay.other === 1 && pay !== tool);
+    await assert.rejects(pay.run(much), ToolDenied);
+    await assert.rejects(pay[where](much), ToolDenied);
+    assert.throws(() => {
+      pay[where] = () => body();
+    }, TypeError);
+    assert.equal(body.ran, 0);
+    assert.equal(await pay.run({ supplier: "acme", total: "1.00" }), "ran");
+  }
+});
+
+test("node_answers_a_denied_tool_as_it_is_told", async () => {
+  const { agent, body } = setting();
+  const tools = { plain: () => body(), later: async () => body() };
+  const rules = { plain: RULE, later: RULE };
+  const thrown = guardTools(tools, rules, { agent });
+  assert.throws(() => thrown.plain(much), ToolDenied);
+  await assert.rejects(thrown.later(much), (error) => {
+    assert.equal(error.message, error.cause.forModel());
+    assert.deepEqual([error.code, error.decisionId], [error.cause.code, error.cause.decisionId]);
+    return !error.message.includes("10000");
+  });
+  const returned = guardTools(tools, rules, { agent, onDeny: "return" });
+  assert.match(returned.plain(much), /scope\.amount/);
+  assert.match(await returned.later(much), /scope\.amount/);
+  const made = guardTools(tools, rules, { agent, onDeny: ({ code }) => ({ isError: true, code }) });
+  assert.deepEqual(await made.later(much), { isError: true, code: "scope.amount" });
+  assert.equal(body.ran, 0);
+  // What is no denial is not answered for.
+  const broken = guardTools(
+    {
+      plain: () => {
+        throw new Error("mine");
+      },
+    },
+    { plain: "read:x" },
+    { agent, onDeny: "return" },
+  );
+  assert.throws(() => broken.plain(), /mine/);
+});
+
+test("node_refuses_tools_without_a_rule_and_rules_without_a_tool", () => {
+  const pay = () => assert.fail("ran");
+  const wrong = [
+    [{ pay }, {}],
+    [{ pay }, { pay: undefined }],
+    [{ pay }, { pay: RULE, py: RULE }],
+    [{ pay: {} }, { pay: RULE }],
+    [{ pay: null }, { pay: RULE }],
+    [{ pay: "x" }, { pay: RULE }],
+    [[{ execute: pay }], { pay: RULE }],
+    [[pay, pay], { pay: RULE }],
+    [null, {}],
+    [{ pay }, null],
+    [{ pay }, { pay: { ...RULE, amuont: "x" } }],
+    [{ pay }, { pay: { amount: "total" } }],
+    [{ pay }, { pay: RULE }, { onDeny: "ignore" }],
+    [{ pay }, { pay: RULE }, { ondeny: "return" }],
+    [{ toString: pay }, {}],
+  ];
+  for (const args of wrong) assert.throws(() => guardTools(...args), TypeError, JSON.stringify(args));
+  assert.equal(guardTools({ pay }, { pay: null }).pay, pay);
+});
