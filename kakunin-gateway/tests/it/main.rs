@@ -4,6 +4,7 @@
 mod closed;
 mod identify;
 mod peers;
+mod probes;
 mod standing;
 mod tower;
 mod wire;
