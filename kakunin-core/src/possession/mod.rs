@@ -13,6 +13,8 @@ mod base;
 mod nonces;
 mod present;
 mod prove;
+#[cfg(test)]
+mod rfc9421;
 
 pub use base::Target;
 pub use nonces::{Nonces, Possession};

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 ORDER = ["manifest.json", "receipts.jws", "certs.pem", r"crls/[0-9a-f]{64}\.crl", "disclosures.jsonl"]
 ORDER += ["erased", "feed", r"logs/\d+/(?:checkpoints|consistency|proofs)", "seals", "totals", "VERIFY.md"]
 SCOPE = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1.1")
+POSSESSIONS = ("signature", "tls", "proxy", "none")
 
 
 def need(holds, what):
@@ -191,6 +192,15 @@ def lists_of(members, issuers):
     return lists
 
 
+def issuer_of(agent, urn, authorities, roots):
+    """Who issued the certificate of the agent `urn`, under a given root."""
+    issuer = next(ca for ca in authorities for root in roots if is_issued(agent, ca) and is_issued(ca, root))
+    agent.extensions.get_extension_for_oid(SCOPE)
+    names = agent.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    need(names.get_values_for_type(x509.UniformResourceIdentifier) == [urn], "another subject")
+    return issuer
+
+
 class Receipt:
     """One line of `receipts.jws`."""
 
@@ -199,6 +209,9 @@ class Receipt:
         thumbprint = json.loads(from_b64url(header))["x5t#S256"]
         self.certificate, self.signed = certificates[thumbprint], bool(signature)
         self.says, self.hash = from_json(from_b64url(payload)), b64url(sha256(f"{header}.{payload}".encode()))
+        # A gateway decides by the certificate of whoever asked it.
+        asked = self.says.get("cal")
+        self.caller = certificates[asked["c"]] if asked else None
         key = self.certificate.public_key()
         head = {"alg": "ES256", "typ": "kakunin-receipt+jws", "x5t#S256": thumbprint}
         head["alg"] = "EdDSA" if isinstance(key, ed25519.Ed25519PublicKey) else "ES256"
@@ -215,13 +228,13 @@ class Receipt:
 
     def judge(self, authorities, roots, lists):
         """The path of the certificate to a given root, and the list that a decision names."""
-        says, agent = self.says, self.certificate
-        issuer = next(
-            ca for ca in authorities for root in roots if is_issued(agent, ca) and is_issued(ca, root)
-        )
-        agent.extensions.get_extension_for_oid(SCOPE)
-        names = agent.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        need(names.get_values_for_type(x509.UniformResourceIdentifier) == [says["sub"]], "another subject")
+        says = self.says
+        issuer, judged = issuer_of(self.certificate, says["sub"], authorities, roots), [self.certificate]
+        if self.caller:
+            need(says["ph"] == "decision", "a caller of something else")
+            need(says["cal"]["p"] in POSSESSIONS and set(says["cal"]) == set("cps"), "another caller")
+            need(issuer_of(self.caller, says["cal"]["s"], authorities, roots) == issuer, "a stranger")
+            judged.append(self.caller)
         allow = says["ph"] == "decision" and says["dec"] != "deny"
         if allow or "crl" in says:
             crl = lists[from_b64url(says["crl"]["h"])]
@@ -235,13 +248,15 @@ class Receipt:
                 "described otherwise",
             )
         if allow:
-            at, begin, end = says["ts"] / 1e6, agent.not_valid_before_utc, agent.not_valid_after_utc
-            need(
-                not crl.get_revoked_certificate_by_serial_number(agent.serial_number),
-                "an allow against its list",
-            )
+            at = says["ts"] / 1e6
             need(begins - 120 <= at < ends, "an allow outside the interval of its list")
-            need(begin.timestamp() - 120 <= at < end.timestamp() + 1, "an allow outside its certificate")
+            for agent in judged:
+                begin, end = agent.not_valid_before_utc, agent.not_valid_after_utc
+                need(
+                    not crl.get_revoked_certificate_by_serial_number(agent.serial_number),
+                    "an allow against its list",
+                )
+                need(begin.timestamp() - 120 <= at < end.timestamp() + 1, "an allow outside its certificate")
 
 
 class Stream:
@@ -364,7 +379,8 @@ def verify(data, roots, keys):
     known, (erased, unshown) = {each.hash for each in receipts if each.signed}, erased_in(members, receipts)
     reasons["erasure.missing"] += 0 if manifest.get("chain") else unshown
     for line, receipt in enumerate(receipts):
-        says, serial = receipt.says, receipt.certificate.serial_number
+        says = receipt.says
+        serials = [each.serial_number for each in (receipt.certificate, receipt.caller) if each]
         committed = {*says.get("in", {}).values(), *says.get("tgt", {}).values()}
         committed |= {says["out"]["h"]} if "out" in says else set()
         need(opened.get(line, set()) <= committed, f"line {line}: a value that nothing commits to")
@@ -373,7 +389,11 @@ def verify(data, roots, keys):
         reasons["disclosure.not_erased"] += len(shown & gone)
         follows = says.get("par", [])[says["ph"] == "outcome" :] if receipt.signed else []
         reasons["parent.missing"] += len(set(follows) - known)
-        revoked = any(crl.get_revoked_certificate_by_serial_number(serial) for crl in lists.values())
+        revoked = any(
+            crl.get_revoked_certificate_by_serial_number(serial)
+            for crl in lists.values()
+            for serial in serials
+        )
         reasons["time.unproven"] += revoked and says.get("dec") == "allow"
     return +reasons, streams
 
