@@ -2,6 +2,7 @@
 
 use kakunin_core::chain::ChainLink;
 use kakunin_core::decision::DenialReason;
+use kakunin_core::guard::NotProven;
 use kakunin_core::possession::Target;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -38,7 +39,13 @@ pub(crate) fn prove(
     let target = Target { method, authority, path, query };
     // Signing takes longer than letting other threads go on, and a key elsewhere much longer.
     let proof = py.detach(|| guard.prove(&target, content, link.as_ref()));
-    let proof = proof.map_err(|error| not_proven(py, &error.to_string(), error.code()))?;
+    let proof = proof.map_err(|error| {
+        let what = match &error {
+            NotProven::Agent(refusal) => refusal.what().to_owned(),
+            other => other.to_string(),
+        };
+        not_proven(py, &what, error.code())
+    })?;
     let fields = proof.fields().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let trace =
         link.as_ref().and_then(ChainLink::trace).map(|trace| (chain::TRACE.to_owned(), trace.to_string()));

@@ -96,13 +96,16 @@ def raw(agent, method, path, body=b"", *, host=HOST, lines=(), framed=None):
 
 
 def spoken(port, sent, *, answers=1, wait=20.0):
-    """What a server answers to octets: status, fields and body of each answer, as far as it answers."""
+    """What a server answers to octets in time: status, fields and body of each answer."""
     found = []
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
         connection.sendall(sent)
         stream = connection.makefile("rb")
         for _ in range(answers):
-            line = stream.readline()
+            try:
+                line = stream.readline()
+            except TimeoutError:
+                break
             if not line:
                 break
             fields = {}

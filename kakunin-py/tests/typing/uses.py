@@ -30,6 +30,11 @@ from kakunin import (
     guarded,
     verify_agent_scope,
 )
+from kakunin.gateway import Asked, Caller, Gateway, Refused, asgi, caller, wsgi
+from kakunin.gateway import django as with_django
+from kakunin.gateway import fastapi as with_fastapi
+from kakunin.gateway import flask as with_flask
+from kakunin.gateway import starlette as with_starlette
 from kakunin.httpx import AgentAuth
 from kakunin.requests import AgentAuth as RequestsAuth
 from kakunin.testing import FakeClock, MemoryAuthority, assert_denied, no_agent, open_agent
@@ -187,3 +192,38 @@ def asked(agent: Agent) -> int | str:
         return requests.post("https://shop.example", auth=RequestsAuth(agent)).status_code
     except NotProven as refused:
         return refused.code
+
+
+def party(asked: Asked) -> object:
+    return asked.params["to"], asked.caller.agent_id, asked.path_params.get("id"), asked.json
+
+
+def protected(agent: Agent, app: asgi.App, other: wsgi.App) -> Refused:
+    gateway = Gateway(agent, names=["shop.example"], trusted_proxies=("10.0.0.0/8",), tls=True)
+    asgi.RequireAgent(
+        app, gateway, "payments:send", amount=as_written("amount"), counterparty=["iban", party]
+    )
+    wsgi.RequireAgent(other, gateway, "payments:send", amount_minor="cents", currency=const("EUR"))
+    Gateway(agent)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    asgi.RequireAgent(app, gateway, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    identified, unproven, _ = gateway.counts()
+    who: Callable[..., Awaitable[Caller]] = with_fastapi.require_agent("reports:read", resource=party)
+    print(identified + unproven, who, gateway.agent.agent_id, caller().chain)
+
+    @with_flask.require_agent("reports:read", gateway=gateway)
+    def view(name: str) -> str:
+        return name
+
+    @with_django.require_agent("reports:read", gateway=gateway)
+    def page(request: object) -> int:
+        return 1
+
+    @with_starlette.require_agent("reports:read", gateway=gateway)
+    async def endpoint(request: object) -> object:
+        return request
+
+    view(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    print(view("x").upper(), page(1) + 1, endpoint)
+    refused = Refused("no")
+    print(refused.status + 1, refused.code.upper(), refused.decision, refused.headers[0][0])
+    return refused

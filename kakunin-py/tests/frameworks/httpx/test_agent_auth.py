@@ -209,6 +209,7 @@ def test_an_agent_that_may_do_nothing_sends_nothing(desk, authority, agent):
         with pytest.raises(NotProven) as refused:
             post()
         assert refused.value.code == "certificate.held"
+        assert str(refused.value) == "the agent is suspended [certificate.held]"
     with pytest.raises(NotProven) as refused:
         httpx.post(f"{desk.url}/pay", auth=AgentAuth())
     assert refused.value.code == "agent.missing"

@@ -1,0 +1,165 @@
+"""What a gateway believes besides signatures, and only where the deployer says so."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import refusals
+from asking import HOST, PAYMENTS
+from kakunin import KakuninError
+from kakunin.gateway import Gateway, caller
+from kakunin.gateway.asgi import RequireAgent
+from refusals import asgi, signed
+
+SELECTORS = {"amount": "amount", "currency": "EUR", "counterparty": "iban"}
+
+
+@pytest.fixture
+def opened(shop):
+    """A gateway with these options, and what it answers."""
+
+    def open_with(**options):
+        gateway = Gateway(shop.own, names=[HOST], **options)
+        shop.clock.advance(11)
+
+        async def app(scope, receive, send):
+            shop.ran.append(caller().possession)
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b""})
+
+        protected = RequireAgent(app, gateway, "payments:send", **SELECTORS)
+
+        def ask(request, **scope):
+            status, _, body = asgi(protected, request, **scope)
+            return status if status == 200 else json.loads(body)["code"]
+
+        return SimpleNamespace(gateway=gateway, ask=ask)
+
+    return open_with
+
+
+def papers(shop, agent=None):
+    """The agent's certificate and its issuer's, in DER, and a request without a proof."""
+    request = signed(shop, agent=agent)
+    chain = dict(request.fields)["kakunin-certificate-chain"].split(", ")
+    bare = request.without("signature", "signature-input", "kakunin-certificate-chain", "content-digest")
+    return [base64.b64decode(link.strip(":")) for link in chain], bare
+
+
+def field(der):
+    return f":{base64.b64encode(der).decode()}:"
+
+
+def test_a_certificate_counts_from_a_proxy_that_was_named(shop, opened):
+    (leaf, issuing), bare = papers(shop)
+    shown = bare.also(("client-cert", field(leaf)), ("client-cert-chain", field(issuing)))
+    named = opened(trusted_proxies=["192.0.2.0/24", "2001:db8::1"])
+    assert named.ask(shown) == 200
+    assert named.ask(shown, client=("::ffff:192.0.2.9", 1)) == 200
+    assert shop.ran == ["proxy", "proxy"]
+    # From elsewhere, from nowhere, and without anything named it is a field like others.
+    for client in (("198.51.100.1", 1), ("", 1), ("unix:", 1), None):
+        assert named.ask(shown, client=client) == "possession.missing"
+    assert opened().ask(shown) == "possession.missing"
+    # It proves nothing of others, and is judged like a signature.
+    stranger = refusals.MemoryAuthority(clock=shop.clock).issue(PAYMENTS)
+    (other, _), _ = papers(shop, stranger)
+    alien = bare.also(("client-cert", field(other)), ("client-cert-chain", field(issuing)))
+    assert named.ask(alien).startswith("certificate.")
+    shop.authority.suspend(shop.agent)
+    assert named.ask(shown) == "certificate.held"
+    assert shop.ran == ["proxy", "proxy"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("x-forwarded-for", "192.0.2.7")],
+        [("x-forwarded-for", "203.0.113.1, 192.0.2.7:443")],
+        [("X-Real-IP", "192.0.2.7")],
+        [("forwarded", 'for="192.0.2.7";proto=https')],
+        [("forwarded", 'for="[2001:db8::1]:4711"')],
+    ],
+)
+def test_a_client_that_says_it_is_the_proxy_is_not(shop, opened, fields):
+    """A server that believes such a field puts the client's word in the place of the peer's address."""
+    (leaf, issuing), bare = papers(shop)
+    shown = bare.also(("client-cert", field(leaf)), ("client-cert-chain", field(issuing)), *fields)
+    named = opened(trusted_proxies=["192.0.2.0/24", "2001:db8::1"])
+    assert named.ask(shown) == "possession.missing"
+    # The proxy says for whom it speaks, who is somebody else.
+    spoken_for = bare.also(
+        ("client-cert", field(leaf)),
+        ("client-cert-chain", field(issuing)),
+        ("x-forwarded-for", "203.0.113.9"),
+    )
+    assert named.ask(spoken_for) == 200
+    assert shop.ran == ["proxy"]
+
+
+def pem(der):
+    body = base64.encodebytes(der).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"
+
+
+def test_a_certificate_of_this_connection_counts_where_that_is_said(shop, opened):
+    ders, bare = papers(shop)
+    extension = {"extensions": {"tls": {"client_cert_chain": [pem(der) for der in ders]}}}
+    assert opened(tls=True).ask(bare, **extension) == 200
+    assert opened().ask(bare, **extension) == "possession.missing"
+    assert opened(tls=True).ask(bare) == "possession.missing"
+    assert opened(tls=True).ask(bare, extensions={"tls": {"client_cert_chain": []}}) == "possession.missing"
+    assert shop.ran == ["tls"]
+
+
+def test_a_serial_number_counts_where_that_is_said_and_the_receipt_says_so(shop, opened, tmp_path):
+    ders, bare = papers(shop)
+    shop.ran.clear()
+    plain = opened(serials=tmp_path)
+    seen = opened()
+    assert seen.ask(signed(shop)) == 200
+    gateway = seen.gateway
+    assert gateway.counts()[0] == 1
+    serial = identified(shop, gateway)
+    (tmp_path / f"{serial}.pem").write_text("".join(pem(der) for der in ders))
+    named = bare.also(("x-kakunin-cert-serial", serial))
+    assert plain.ask(named) == 200
+    assert seen.ask(named) == "possession.missing"
+    for wrong in ("../" + serial, "00", "", "zz", serial + "0"):
+        assert plain.ask(bare.also(("x-kakunin-cert-serial", wrong))).startswith("possession.")
+    shop.authority.revoke(shop.agent)
+    assert plain.ask(named) == "certificate.revoked"
+    assert shop.ran == ["signature", "none"]
+
+
+def identified(shop, gateway):
+    """The serial number of the asking agent's certificate."""
+    request = signed(shop)
+    fields = [(name.encode(), value.encode()) for name, value in request.fields]
+    found = gateway.identify(
+        request.method, None, request.path, "", fields, request.body, tls=[], proxy=False, chain=bytes(16)
+    )
+    return found.certificate_serial
+
+
+def test_what_cannot_be_used_is_refused_when_it_is_opened(shop, tmp_path):
+    for wrong in ([], ["http://shop.example"], ["*"], [""]):
+        with pytest.raises(KakuninError):
+            Gateway(shop.own, names=wrong)
+    with pytest.raises(KakuninError):
+        Gateway(shop.own, names=[HOST], serials=tmp_path / "none")
+    with pytest.raises(KakuninError):
+        Gateway(shop.own, names=[HOST], name_lists=tmp_path / "none")
+    with pytest.raises(ValueError, match="no network"):
+        Gateway(shop.own, names=[HOST], trusted_proxies=["proxy.internal"])
+    for wrong in ({"names": HOST}, {"names": [HOST], "trusted_proxies": "10.0.0.1"}):
+        with pytest.raises(TypeError):
+            Gateway(shop.own, **wrong)
+    with pytest.raises(TypeError):
+        Gateway("agents/shop", names=[HOST])
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(shop.gateway)
