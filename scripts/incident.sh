@@ -26,3 +26,9 @@ for owner in caller called; do
   "$KAKUNIN_CLI" agent create "$owner" --scope "$work/scope.toml" --out "$work/agents/$owner" --home "$work/$owner" >/dev/null
 done
 cargo run -q --locked -p kakunin-example-pay --bin relay -- "$work/agents/caller" "$work/agents/called"
+cargo run -q --locked -p kakunin-example-pay -- "$work/agents/caller" acme 125.00 | grep -qx "paid 125.00 EUR to acme"
+if cargo run -q --locked -p kakunin-example-pay -- "$work/agents/caller" initech 125.00 >"$work/out" 2>"$work/denied"; then
+  echo "a stranger was paid" >&2
+  exit 1
+fi
+[ ! -s "$work/out" ] && grep -q "scope.counterparty" "$work/denied"

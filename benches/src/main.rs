@@ -1,10 +1,11 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|chain|receipts|sealed|durable|verified|log|journal|records|ingest|service|scale]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|macro|chain|receipts|sealed|durable|verified|log|journal|records|ingest|service|scale]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
 //! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took, `kakunin-benches large DIR` makes a large authority, `kakunin-benches scale DIR` prints the rows of that part for it, `kakunin-benches guard DIR URL` is one guard. `scripts/bench.sh` adds the head and the rows of the other languages.
 
 mod agent;
+mod attribute;
 mod chain;
 mod crowd;
 mod decision;
@@ -67,8 +68,9 @@ fn main() -> Outcome<()> {
     {
         return scale::served(&agent, Path::new(folder));
     }
-    let rows: [Row; 12] = [
+    let rows: [Row; 13] = [
         ("decision", decision::rows),
+        ("macro", attribute::rows),
         ("chain", chain::rows),
         ("receipts", receipts::rows),
         ("sealed", paper_trail::sealed),

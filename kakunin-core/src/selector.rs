@@ -322,6 +322,7 @@ impl SelectedMinor for Value {
     }
 }
 
+/// A number of JSON counts as `serde_json` has read it, which is what the function is given, too.
 impl SelectedWritten for Value {
     fn written(&self) -> Written<'_> {
         let Self::Number(number) = self else { return Written::Other(self.amount()) };

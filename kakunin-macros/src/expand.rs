@@ -16,7 +16,7 @@ use crate::valid::{AmountSelector, Checked};
 pub(crate) fn guarded(checked: &Checked<'_>) -> TokenStream {
     let site = Span::mixed_site();
     let Function { attributes, visibility, default, signature, brace, inner, body } = checked.function;
-    let ours = ours(checked);
+    let ours = ours(checked, site);
     let asked = asked(checked, &ours);
     let written = match &signature.output {
         ReturnType::Type(_, written) => without_impl(written),
@@ -63,9 +63,8 @@ pub(crate) fn guarded(checked: &Checked<'_>) -> TokenStream {
     function
 }
 
-/// The room that the written code calls.
-fn ours(checked: &Checked<'_>) -> TokenStream {
-    let site = Span::mixed_site();
+/// The room that the written code calls, as if it stood at `site`.
+fn ours(checked: &Checked<'_>, site: Span) -> TokenStream {
     let core =
         checked.core.map_or_else(|| quote_spanned!(site=> ::kakunin_core), |core| core.to_token_stream());
     quote_spanned!(site=> #core::guard::attribute)
@@ -100,7 +99,9 @@ fn asked(checked: &Checked<'_>, ours: &TokenStream) -> TokenStream {
     };
     let refused = match &checked.function.signature.output {
         ReturnType::Type(_, written) => {
-            quote_spanned!(site.located_at(written.span())=> #ours::refused(denied))
+            let there = site.located_at(written.span());
+            let ours = self::ours(checked, there);
+            quote_spanned!(there=> #ours::refused(denied))
         }
         ReturnType::Default => quote_spanned!(site=> #ours::refused(denied)),
     };

@@ -52,7 +52,7 @@ impl House {
         Self::of(SCOPE)
     }
 
-    fn of(scope: &str) -> Self {
+    pub(crate) fn of(scope: &str) -> Self {
         let house = Self { temp: tempfile::tempdir().unwrap(), authority: Authority::new(), clock: clock() };
         fs::create_dir(house.dir()).unwrap();
         let key = pem("PRIVATE KEY", &seeded_key(3).serialize_der());
@@ -102,7 +102,7 @@ impl House {
         self.publish_with(number, entries, |_| {});
     }
 
-    fn publish_with(
+    pub(crate) fn publish_with(
         &self,
         number: u8,
         reasons: &[RevocationReason],
@@ -169,7 +169,7 @@ impl House {
         Guard::open(AgentHome::open(&self.dir(), None).unwrap(), options).unwrap()
     }
 
-    fn memory(&self) -> (Arc<MemorySource>, Guard) {
+    pub(crate) fn memory(&self) -> (Arc<MemorySource>, Guard) {
         self.memory_of(Self::papers(&self.authority))
     }
 
@@ -836,7 +836,7 @@ fn published_in_memory_is_seen_at_the_next_look() {
 
 /// A clock with a bug: what a fault inside the guard looks like.
 #[derive(Debug)]
-struct Faulty(ManualClock, AtomicBool);
+pub(crate) struct Faulty(pub(crate) ManualClock, pub(crate) AtomicBool);
 
 impl Clock for Faulty {
     fn wall(&self) -> UnixMillis {

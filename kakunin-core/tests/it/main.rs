@@ -12,6 +12,7 @@ mod anchors;
 mod arbitrary;
 mod attribute;
 mod attribute_forms;
+mod attribute_probes;
 mod authority;
 mod bundle;
 mod callers;

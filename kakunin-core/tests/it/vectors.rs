@@ -11,6 +11,9 @@ use kakunin_core::leash::{Leash, SlidingSum};
 use kakunin_core::reason::DenialReason;
 use kakunin_core::request::{ActionRequest, Amount, Names};
 use kakunin_core::scope::{NameList, NameLists};
+use kakunin_core::selector::{
+    GivenNames, SelectedAmount, SelectedCurrency, SelectedMinor, SelectedNames, SelectedWritten, Written,
+};
 use kakunin_core::time::UnixMillis;
 use kakunin_core::written;
 use rustls_pki_types::CertificateDer;
@@ -44,12 +47,25 @@ fn numbers_and_variables_of_a_host_get_their_answers() {
             false => written::float(json.parse().unwrap()),
         };
         assert_eq!(found.as_deref(), case["text"].as_str(), "{json}");
+        // As a selector of the attribute reads the same number.
+        let selected = match integer {
+            true => json.parse::<i128>().map_or(Written::Number(None), |number| owned(&number)),
+            false => owned(&json.parse::<f64>().unwrap()),
+        };
+        assert_eq!(selected, Written::Number(found), "{json}");
     }
     for case in variables.as_array().unwrap() {
         let (name, value) = (case["name"].as_str().unwrap(), case["value"].as_str().unwrap());
         assert_eq!(Some(asks_for_less(name, value)), case["asks"].as_bool(), "{name}={value}");
     }
     assert!(numbers.as_array().unwrap().len() > 200 && variables.as_array().unwrap().len() > 300);
+}
+
+fn owned(number: &impl SelectedWritten) -> Written<'static> {
+    match number.written() {
+        Written::Number(text) => Written::Number(text),
+        Written::Other(other) => panic!("{other:?} is no number"),
+    }
 }
 
 /// Each code has a vector, or a test that is named here because more than certificate, lists, time and request is
@@ -136,7 +152,30 @@ fn answer(vectors: &Value, case: &Value) -> Result<&'static str, DenialReason> {
         names.insert(NameList::parse(&text).unwrap());
     }
     let leash = Leash::compile(&agent, &names).unwrap();
-    decide(&leash, &case["request"], at)
+    let by_hand = decide(&leash, &case["request"], at);
+    assert_eq!(decide_selected(&leash, &case["request"], at), by_hand, "{}", case["name"]);
+    by_hand
+}
+
+/// The same request as the selectors of the attribute read it, straight from JSON.
+fn decide_selected(leash: &Leash, request: &Value, at: UnixMillis) -> Result<&'static str, DenialReason> {
+    let (mut parties, mut resources) = (GivenNames::default(), GivenNames::default());
+    request["counterparty"].give(&mut parties);
+    request["resource"].give(&mut resources);
+    let minor = request["amount_minor"].as_str().map(|minor| minor.parse::<i128>().unwrap());
+    let written = request["as_written"].as_str().map(|json| serde_json::from_str::<Value>(json).unwrap());
+    let written = written.as_ref().map(SelectedWritten::written);
+    let amount = match (&minor, &written) {
+        (Some(minor), None) => minor.minor(),
+        (None, Some(Written::Number(Some(text)))) => Amount::AsWritten(text),
+        (None, Some(Written::Number(None))) => Amount::Unreadable,
+        (None, Some(Written::Other(amount))) => *amount,
+        _ => request["amount"].amount(),
+    };
+    let action = request["action"].as_str().unwrap();
+    let (counterparties, resources) = (parties.names(), resources.names());
+    let currency = request["currency"].currency();
+    answer_to(leash, &ActionRequest { action, amount, currency, counterparties, resources }, at)
 }
 
 fn decide(leash: &Leash, request: &Value, at: UnixMillis) -> Result<&'static str, DenialReason> {
@@ -158,7 +197,11 @@ fn decide(leash: &Leash, request: &Value, at: UnixMillis) -> Result<&'static str
         counterparties: names(&request["counterparty"], &parties),
         resources: names(&request["resource"], &resources),
     };
-    let permit = match leash.decide(&asked, at) {
+    answer_to(leash, &asked, at)
+}
+
+fn answer_to(leash: &Leash, asked: &ActionRequest<'_>, at: UnixMillis) -> Result<&'static str, DenialReason> {
+    let permit = match leash.decide(asked, at) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => return Err(denial.reason()),
     };

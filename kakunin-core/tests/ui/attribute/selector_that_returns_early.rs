@@ -1,0 +1,10 @@
+use kakunin_core::guard::Denied;
+use kakunin_macros::verify_agent_scope;
+
+#[verify_agent_scope("payments:send", counterparty = to.parse::<String>()?)]
+fn pay(total: &str, to: &str) -> Result<(), Box<Denied>> {
+    drop((total, to));
+    Ok(())
+}
+
+fn main() {}
