@@ -271,7 +271,7 @@ impl Inner {
         reservation: Option<Reservation>,
     ) -> Pass {
         let (guard, runtime, action) = (Arc::clone(self), Arc::clone(runtime), ActionText::of(action));
-        Pass::recorded(Held { guard, action, runtime, recorded, reservation, caller: None })
+        Held { guard, action, runtime, recorded, reservation, caller: None }.pass()
     }
 
     /// Whether the agent may still act, now that the body is about to run; `decided` is where the decision was recorded.
@@ -325,11 +325,6 @@ pub(super) fn is_waived(reason: DenialReason) -> bool {
 }
 
 impl Pass {
-    /// The one origin of passes: a decision that lets somebody in, after it was recorded.
-    pub(super) fn recorded(held: Held) -> Self {
-        Self(Some(Box::new(held)))
-    }
-
     /// The receipt of the decision.
     #[must_use]
     pub fn receipt(&self) -> Option<ReceiptHash> {
@@ -424,6 +419,11 @@ impl Drop for Running {
 }
 
 impl Held {
+    /// The one origin of passes: a decision that lets somebody in, after it was recorded.
+    pub(super) fn pass(self) -> Pass {
+        Pass(Some(Box::new(self)))
+    }
+
     /// Settles the budgets and records the outcome. The action is done: what fails here denies the next one.
     fn end(mut self, outcome: Outcome) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
