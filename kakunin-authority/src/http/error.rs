@@ -88,6 +88,7 @@ impl From<NoAnswer> for Refusal {
             NoAnswer::Full => Self::unavailable("busy", "too many orders are waiting; try again"),
             NoAnswer::Ending => Self::unavailable("ending", "the authority is being stopped; try again"),
             NoAnswer::Failed => Self::internal(),
+            NoAnswer::NoRoom => full(),
         }
     }
 }

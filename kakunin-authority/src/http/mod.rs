@@ -46,6 +46,7 @@ mod tls;
 mod v1scope;
 mod web_page;
 mod wire;
+mod with_lists;
 
 pub use deliver::reach::Reach;
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};

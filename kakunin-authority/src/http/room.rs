@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -16,16 +17,23 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use super::error::Refusal;
 use crate::files::FileError;
 use crate::home::Home;
+use crate::store::{NoRoom, StoreError};
 
 /// The disk of a home.
 pub(crate) struct Room {
     home: PathBuf,
     reserve: PathBuf,
+    /// The records could not be kept for want of room, on whichever disk they are.
+    records_full: AtomicBool,
 }
 
 impl Room {
     pub(crate) fn of(home: &Home) -> Self {
-        Self { home: home.path().to_owned(), reserve: home.path().join("reserve") }
+        Self {
+            home: home.path().to_owned(),
+            reserve: home.path().join("reserve"),
+            records_full: AtomicBool::new(false),
+        }
     }
 
     /// Makes the reserve, unless it is there or there is no room for it.
@@ -76,6 +84,23 @@ impl Room {
         self.free() < SPARE || !self.is_kept()
     }
 
+    /// Records were not kept: whoever waited for them is told that there was no room, if that is why.
+    pub(crate) fn heard(&self, error: &StoreError) {
+        if is_full(error) {
+            self.records_full.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Records were kept.
+    pub(crate) fn kept(&self) {
+        self.records_full.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether what could not be kept was not kept for want of room.
+    pub(crate) fn was_missing(&self) -> bool {
+        self.is_short() || self.records_full.load(Ordering::Relaxed)
+    }
+
     /// How many octets may be written. Where that cannot be found out, writing will tell.
     pub(crate) fn free(&self) -> u64 {
         statvfs(&self.home).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
@@ -101,6 +126,7 @@ pub(crate) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
         let store = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
         if matches!(file, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
             || store == Some(rusqlite::ErrorCode::DiskFull)
+            || error.is::<NoRoom>()
         {
             return true;
         }
@@ -124,15 +150,29 @@ mod tests {
         let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
         let store = crate::store::StoreError::from(rusqlite::Error::SqliteFailure(failure, None));
         let issue = crate::issue::IssueError::from(store);
+        // A database on another machine has a disk of its own.
+        let elsewhere = || StoreError::NoRoom(NoRoom("could not extend file (SQLSTATE 53100)".into()));
         for error in [
             crate::authority::AuthorityError::from(full()),
             crate::authority::AuthorityError::from(crate::store::StoreError::from(full())),
             crate::authority::AuthorityError::from(issue),
+            crate::authority::AuthorityError::from(elsewhere()),
+            crate::issue::IssueError::from(elsewhere()).into(),
         ] {
             assert!(is_full(&error), "{error}");
             assert_eq!(Refusal::from(error).code, "store.full");
         }
         assert!(!is_full(&FileError::new("write", "x".as_ref(), io::ErrorKind::NotFound.into())));
+        let refused = StoreError::Server { text: "could not extend file".into() };
+        assert!(!is_full(&refused) && is_full(&elsewhere()));
+        // Whoever waited for parts of a transaction is told so, too, until one is kept again.
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::of(&Home::at(folder.path()));
+        room.keep().unwrap();
+        for (error, missing) in [(Some(refused), false), (Some(elsewhere()), true), (None, false)] {
+            error.as_ref().map_or_else(|| room.kept(), |error| room.heard(error));
+            assert_eq!(room.was_missing(), missing, "{error:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::error::Refusal;
+use super::room::is_full;
 use super::together::{Ask, Waiting};
 use crate::access::TenantId;
 use crate::authority::Authority;
@@ -156,13 +157,19 @@ impl Orders {
         let (answer, answered) = oneshot::channel();
         self.enter_part(Part {
             rows,
-            work: Box::new(move |store| {
-                let done = work(store)?;
-                let deliver: Deliver = Box::new(move || drop(answer.send(done)));
-                Ok(deliver)
+            work: Box::new(move |store| match work(store) {
+                Ok(done) => {
+                    let deliver: Deliver = Box::new(move || drop(answer.send(Ok(done))));
+                    Ok(deliver)
+                }
+                Err(error) => {
+                    let why = if is_full(&error) { NoAnswer::NoRoom } else { NoAnswer::Failed };
+                    let _ = answer.send(Err(why));
+                    Err(error)
+                }
             }),
         })?;
-        answered.await.map_err(|_| NoAnswer::Failed)
+        answered.await.unwrap_or(Err(NoAnswer::Failed))
     }
 
     /// Asks for a certificate and waits until it is durable.
@@ -355,18 +362,25 @@ impl Lanes {
 pub(crate) fn carry_out_parts(
     parts: Vec<Part>,
     authority: &mut Authority<'_>,
+    heard: &dyn Fn(&StoreError),
 ) -> Result<Result<Vec<Deliver>, StoreError>, Panicked> {
-    catch_unwind(AssertUnwindSafe(|| keep(parts, &mut *authority.store))).map_err(|_| Panicked)
+    catch_unwind(AssertUnwindSafe(|| keep(parts, &mut *authority.store, heard))).map_err(|_| Panicked)
 }
 
-fn keep(parts: Vec<Part>, store: &mut dyn Store) -> Result<Vec<Deliver>, StoreError> {
-    let (mut parts, mut delivers) = (Some(parts), Vec::new());
-    store.batch(&mut |store| {
-        for part in parts.take().into_iter().flatten() {
+fn keep(
+    parts: Vec<Part>,
+    store: &mut dyn Store,
+    heard: &dyn Fn(&StoreError),
+) -> Result<Vec<Deliver>, StoreError> {
+    let (mut parts, mut delivers) = (parts.into_iter(), Vec::new());
+    let kept = store.batch(&mut |store| {
+        for part in parts.by_ref() {
             delivers.push((part.work)(store)?);
         }
         Ok(())
-    })?;
+    });
+    // Whoever waits asks why as soon as its part is dropped: that has to be known by then.
+    kept.inspect_err(|error| heard(error))?;
     Ok(delivers)
 }
 
@@ -390,6 +404,8 @@ pub(crate) enum NoAnswer {
     Ending,
     /// It was begun and did not come to its end.
     Failed,
+    /// The same, for want of room on the disk of the records.
+    NoRoom,
 }
 
 /// An order takes about 10 ms with its list: a full lane is emptied in seconds.
@@ -561,7 +577,7 @@ mod tests {
             match orders.next(later()) {
                 Next::Order(order) => carry_out(order, &mut authority).unwrap()(),
                 Next::Parts(parts) => {
-                    let kept = carry_out_parts(parts, &mut authority).unwrap().unwrap();
+                    let kept = carry_out_parts(parts, &mut authority, &|_| ()).unwrap().unwrap();
                     kept.into_iter().for_each(|deliver| deliver());
                 }
                 _ => panic!("nothing to do"),
@@ -581,12 +597,14 @@ mod tests {
         assert_eq!(parts.len(), 2);
         let mut store = crate::store::MemoryStore::default();
         let answered = std::sync::Arc::new(Mutex::new(0));
-        assert!(keep(parts, &mut store).is_err());
+        let heard = std::cell::Cell::new(0);
+        assert!(keep(parts, &mut store, &|_| heard.set(heard.get() + 1)).is_err());
+        assert_eq!(heard.get(), 1);
         assert_eq!(*answered.lock().unwrap(), 0);
         let count = std::sync::Arc::clone(&answered);
         let told =
             Part { rows: 1, work: Box::new(move |_| Ok(Box::new(move || *count.lock().unwrap() += 1))) };
-        for deliver in keep(vec![told], &mut store).unwrap() {
+        for deliver in keep(vec![told], &mut store, &|_| ()).unwrap() {
             deliver();
         }
         assert_eq!(*answered.lock().unwrap(), 1);

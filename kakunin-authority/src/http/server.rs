@@ -316,8 +316,11 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 }
                 service.hooks.wake.notify_one();
             }
-            Next::Parts(parts) => match carry_out_parts(parts, authority).map_err(|_| ServeError::Fault)? {
+            Next::Parts(parts) => match carry_out_parts(parts, authority, &|error| service.room.heard(error))
+                .map_err(|_| ServeError::Fault)?
+            {
                 Ok(answers) => {
+                    service.room.kept();
                     answers.into_iter().for_each(|deliver| deliver());
                     service.hooks.wake.notify_one();
                 }
@@ -325,8 +328,12 @@ fn sequence(service: &Service, authority: &mut Authority<'_>, hours: Hours) -> R
                 Err(error) => service.note("parts.not_kept", &error),
             },
             Next::Asks(asks) => {
-                let issued = issue(asks, authority, service.room.for_others(), (service.clock)())
+                let (room, now) = (service.room.for_others(), (service.clock)());
+                let issued = issue(asks, authority, room, now, &|error| service.room.heard(error))
                     .map_err(|_| ServeError::Fault)?;
+                if issued.is_ok() {
+                    service.room.kept();
+                }
                 let remembered = authority.remember_orders();
                 match (issued, &remembered) {
                     (Ok(answers), Ok(())) => {

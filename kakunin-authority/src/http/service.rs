@@ -103,7 +103,7 @@ impl Service {
 
     /// Why an order that was begun did not come to its end: there was no room, or something else, which the log tells.
     pub(crate) fn failure(&self, none: NoAnswer) -> Refusal {
-        if none == NoAnswer::Failed && self.room.is_short() { full() } else { none.into() }
+        if none == NoAnswer::Failed && self.room.was_missing() { full() } else { none.into() }
     }
 
     /// What everyone may read, as it was last published for whom nobody names.

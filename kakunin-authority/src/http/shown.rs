@@ -13,7 +13,7 @@ use kakunin_core::time::UnixTime;
 use serde::Deserialize;
 
 use super::error::Refusal;
-use super::shelf::Shelf;
+use super::shelf::{Part, Reading, Shelf};
 use super::table::Named;
 use crate::access::TenantId;
 use crate::authority::{Authority, Issuing};
@@ -59,6 +59,11 @@ impl Shown {
     /// What was published for a tenant; `None` when this authority has no such tenant.
     pub(crate) fn newest(&self, tenant: &TenantId) -> Option<Arc<Published>> {
         self.of(tenant)?.newest()
+    }
+
+    /// The same, and a reader of all of it.
+    pub(crate) fn open(&self, tenant: &TenantId) -> Option<(Arc<Published>, Reading)> {
+        self.of(tenant)?.open(Part::All)
     }
 
     /// Whose issuing authority that is.

@@ -100,8 +100,9 @@ pub(crate) fn issue(
     authority: &mut Authority<'_>,
     room: Result<(), Refusal>,
     now: UnixTime,
+    heard: &dyn Fn(&StoreError),
 ) -> Result<Result<Vec<Deliver>, StoreError>, Panicked> {
-    catch_unwind(AssertUnwindSafe(|| issue_all(asks, authority, room, now))).map_err(|_| Panicked)
+    catch_unwind(AssertUnwindSafe(|| issue_all(asks, authority, room, now, heard))).map_err(|_| Panicked)
 }
 
 /// What is the same for all that are issued together.
@@ -118,7 +119,27 @@ fn issue_all(
     authority: &mut Authority<'_>,
     room: Result<(), Refusal>,
     now: UnixTime,
+    heard: &dyn Fn(&StoreError),
 ) -> Result<Vec<Deliver>, StoreError> {
+    // Whoever waits asks why as soon as its ask is dropped: that has to be known by then.
+    let ends = ends(&asks, authority, room, now).inspect_err(|error| heard(error))?;
+    let delivers = asks.into_iter().zip(ends).map(|(Waiting { ask, answer }, end)| {
+        let papers = end.and_then(|issued| Ok(papers(authority, &ask, issued)?));
+        let deliver: Deliver = Box::new(move || drop(answer.send(papers)));
+        deliver
+    });
+    Ok(delivers.collect())
+}
+
+/// How an ask ended: a certificate, with its mark if it has one.
+type End = Result<(AgentRecord, AgentCertificate, Option<Genesis>), Refusal>;
+
+fn ends(
+    asks: &[Waiting],
+    authority: &mut Authority<'_>,
+    room: Result<(), Refusal>,
+    now: UnixTime,
+) -> Result<Vec<End>, StoreError> {
     // By a clock that went back nobody is certified, nor by one of which that cannot be said.
     let behind = authority.signed_after(now)?;
     let moment = Moment { now, behind, room };
@@ -126,7 +147,7 @@ fn issue_all(
     let issuing: &[Issuing] = issuing;
     let (mut stages, mut work) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
     store.batch(&mut |store| {
-        for Waiting { ask, .. } in &asks {
+        for Waiting { ask, .. } in asks {
             stages.push(begin(ask, issuing, (keys, &mut work), store, &moment)?);
         }
         Ok(())
@@ -154,12 +175,7 @@ fn issue_all(
         }
         Ok(())
     })?;
-    let delivers = asks.into_iter().zip(ends).map(|(Waiting { ask, answer }, end)| {
-        let papers = end.and_then(|issued| Ok(papers(authority, &ask, issued)?));
-        let deliver: Deliver = Box::new(move || drop(answer.send(papers)));
-        deliver
-    });
-    Ok(delivers.collect())
+    Ok(ends)
 }
 
 /// Looks whether it may be, and records the intent and what is to be signed.
@@ -378,7 +394,7 @@ mod tests {
     }
 
     fn carried_out(asks: Vec<Waiting>, authority: &mut Authority<'_>) -> Result<(), StoreError> {
-        issue(asks, authority, Ok(()), NOW)
+        issue(asks, authority, Ok(()), NOW, &|_| ())
             .unwrap()
             .map(|answers| answers.into_iter().for_each(|deliver| deliver()))
     }
@@ -456,7 +472,7 @@ mod tests {
             assert_eq!(authority.records().certificates(owner.tenant(), agents[0].id).unwrap(), []);
             // One that is behind is named with the time it should be later than.
             let (waiting, mut answer) = ask(owner, &agents[0], &key());
-            issue(vec![waiting], authority, Ok(()), NOW.plus(-121))
+            issue(vec![waiting], authority, Ok(()), NOW.plus(-121), &|_| ())
                 .unwrap()
                 .unwrap()
                 .into_iter()

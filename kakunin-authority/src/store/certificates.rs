@@ -10,6 +10,13 @@ use crate::standing::{ListedCertificate, Reason, Standing};
 
 /// The certificates.
 pub trait Certificates {
+    /// When the last certificate of each agent of a tenant ends, by agent; agents without one are left out. One question for
+    /// all of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn ends_of_agents(&self, tenant: &TenantId) -> Result<Vec<(AgentId, UnixTime)>, StoreError>;
+
     /// Takes a serial number for a good agent: the first step of issuing.
     ///
     /// # Errors

@@ -237,6 +237,9 @@ pub enum StoreError {
         /// What was seen of it.
         text: String,
     },
+    /// The disk of the database server is full.
+    #[error("the database server has no room: {0}; make some on its disk")]
+    NoRoom(#[source] NoRoom),
     /// The database server does not do it.
     #[error("the database server refused: {text}")]
     Server {
@@ -256,6 +259,11 @@ pub enum StoreError {
     #[error("the store failed: {0}")]
     Database(#[from] rusqlite::Error),
 }
+
+/// What a database server says when its disk is full.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoRoom(pub(crate) String);
 
 fn elsewhere(url: &Option<String>) -> String {
     match url {

@@ -40,7 +40,7 @@ pub use declared::{
     ChainPage, ChainRecord, DayCount, Declaration, Declared, DeclaredEvent, DeclaredFilter, EventId,
     NewChain, chain_holds,
 };
-pub use error::StoreError;
+pub use error::{NoRoom, StoreError};
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
 pub use feed_keys::{FeedKeyRecord, FeedKeys, NewFeedKey};
 pub use hooks::{

@@ -24,6 +24,7 @@ use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::http::together::Ask;
+use crate::http::with_lists::with_lists;
 use crate::papers::{Enrol, Papers};
 use crate::standing::Standing;
 use crate::token::EnrolmentToken;
@@ -109,7 +110,7 @@ async fn enrol(
         }
         true => come_back(&service, &caller, who, request, days).await?,
     };
-    Ok(data_with(StatusCode::CREATED, &shown(&papers)?.into()))
+    answered(&service, &papers, shown(&papers)?)
 }
 
 /// Certifies a revoked agent. That changes its standing, so a list is published.
@@ -151,12 +152,19 @@ async fn renew(
     let (what, days) = ("certificate.renew", Days::DAY);
     let papers = service.issue(Ask { caller, what, who, key, days, held: Some(held), begins: false }).await?;
     let mut answer = shown(&papers)?;
-    answer.insert("scope_diff".into(), papers.scope_diff.into());
+    answer.insert("scope_diff".into(), papers.scope_diff.as_slice().into());
     answer.insert("succession".into(), papers.succession.as_ref().map(|word| word.to_text()).into());
-    Ok(data_with(StatusCode::CREATED, &answer.into()))
+    answered(&service, &papers, answer)
 }
 
-/// The papers, each as the file holds it.
+/// The papers with the newest lists, which are those that were published with them or later ones.
+fn answered(service: &Service, papers: &Papers, members: Map<String, Value>) -> Result<Response, Refusal> {
+    let lists = service.shown.open(&papers.agent.tenant);
+    let (lists, reading) = lists.ok_or_else(Refusal::internal)?;
+    with_lists(StatusCode::CREATED, members, "lists_pem", &lists, reading)
+}
+
+/// The papers but for the lists, each as the file holds it.
 fn shown(papers: &Papers) -> Result<Map<String, Value>, Refusal> {
     let decoded = papers.certificate.decoded();
     let names = papers
@@ -171,7 +179,6 @@ fn shown(papers: &Papers) -> Result<Map<String, Value>, Refusal> {
         "certificate_pem": Papers::pem(decoded)?,
         "chain_pem": Papers::pem(papers.issuing.decoded())?,
         "ca_pem": Papers::pem(papers.root.decoded())?,
-        "lists_pem": papers.lists_pem(),
         "names": Value::Object(names.collect()),
         "genesis": papers.genesis.as_ref().map(|mark| mark.to_text()),
         "log": papers.log.as_ref().map(ToString::to_string),

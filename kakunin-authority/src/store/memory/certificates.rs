@@ -1,5 +1,7 @@
 //! Certificates in memory.
 
+use std::collections::BTreeMap;
+
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::UnixTime;
@@ -11,6 +13,16 @@ use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
 impl Certificates for MemoryStore {
+    fn ends_of_agents(&self, tenant: &TenantId) -> Result<Vec<(AgentId, UnixTime)>, StoreError> {
+        let mut ends = BTreeMap::new();
+        let whole = self.now.certificates.iter().filter(|kept| kept.tbs.is_some());
+        for kept in whole.filter(|kept| kept.record.tenant == *tenant) {
+            let end = ends.entry(kept.record.agent).or_insert(kept.record.validity.not_after);
+            *end = (*end).max(kept.record.validity.not_after);
+        }
+        Ok(ends.into_iter().collect())
+    }
+
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
         let Reservation { serial, issuer, agent, key, validity } = *reservation;
         let good = |known: &&crate::store::AgentRecord| known.id == agent && known.standing == Standing::Good;

@@ -17,6 +17,15 @@ use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
 impl Certificates for PostgresStore {
+    fn ends_of_agents(&self, tenant: &TenantId) -> Result<Vec<(AgentId, UnixTime)>, StoreError> {
+        self.read(|session| {
+            let sql = "SELECT agent, max(not_after) FROM certificates WHERE tenant = $1 AND tbs IS NOT NULL
+                       GROUP BY agent ORDER BY agent";
+            let rows = session.rows(sql, &[&tenant.as_str()])?;
+            rows.iter().map(|row| Ok((agent_id(row, 0)?, time(row, 1)?))).collect()
+        })
+    }
+
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
         self.write(|session| self::reserve(session, reservation))
     }

@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use super::Address;
-use crate::store::StoreError;
+use crate::store::{NoRoom, StoreError};
 
 /// The values of a statement.
 pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -165,7 +165,11 @@ impl From<tokio_postgres::Error> for StoreError {
                 }
             }
         }
-        if over { Self::Unreachable { text } } else { Self::Server { text } }
+        match error.code() {
+            Some(&SqlState::DISK_FULL) => Self::NoRoom(NoRoom(text)),
+            _ if over => Self::Unreachable { text },
+            _ => Self::Server { text },
+        }
     }
 }
 

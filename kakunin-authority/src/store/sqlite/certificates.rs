@@ -12,6 +12,16 @@ use crate::store::hooks::issued;
 use crate::store::{CertificateRecord, Certificates, IssuerId, ListedCertificate, Reservation, StoreError};
 
 impl Certificates for SqliteStore {
+    fn ends_of_agents(&self, tenant: &TenantId) -> Result<Vec<(AgentId, UnixTime)>, StoreError> {
+        let sql = "SELECT agent, max(not_after) FROM certificates WHERE tenant = ?1 AND tbs IS NOT NULL
+                   GROUP BY agent ORDER BY agent";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([tenant.as_str()], |row| {
+            Ok((AgentId::from_bytes(row.get(0)?), UnixTime::from_seconds(row.get(1)?)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn reserve(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
         self.write(|connection| self::reserve(connection, reservation))
     }

@@ -436,6 +436,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
         let whose = &tenant(number);
         line("since", said(store.tenant_since(whose)));
         line("agents", said(store.agents(whose)));
+        line("ends", said(store.ends_of_agents(whose)));
         line("keys", said(store.keys(whose)));
         line("key", said(store.key(&prefix(number))));
         line("token", said(store.token(&prefix(number))));

@@ -101,6 +101,27 @@ fn a_leader_whose_lock_went_takes_it_again_before_another_node_does() {
 }
 
 #[test]
+fn a_server_whose_disk_is_full_says_so_and_nothing_else_does() {
+    let Some(schema) = schema() else { return };
+    let mut store = lead(&schema, "http://one");
+    let raise = |code: &str| {
+        schema.run(&format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{code}'; END $$"
+        ));
+    };
+    raise("53100");
+    schema.run("CREATE TRIGGER refuse BEFORE INSERT ON agents FOR EACH ROW EXECUTE FUNCTION refuse()");
+    assert!(matches!(store.add_agent(&agent(1)), Err(StoreError::NoRoom(_))));
+    let batch = store.batch(&mut |store| store.add_agent(&agent(1)));
+    assert!(matches!(batch, Err(StoreError::NoRoom(_))), "{batch:?}");
+    raise("53200");
+    assert!(matches!(store.add_agent(&agent(1)), Err(StoreError::Server { .. })));
+    schema.run("DROP TRIGGER refuse ON agents");
+    store.add_agent(&agent(1)).unwrap();
+}
+
+#[test]
 fn a_connection_that_ends_is_made_anew() {
     let Some(schema) = schema() else { return };
     let mut store = lead(&schema, "http://one");

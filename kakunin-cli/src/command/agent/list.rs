@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use clap::Args;
 #[cfg(feature = "serve")]
 use serde_json::Value;
@@ -28,9 +30,10 @@ impl List {
         let store = common.home().records()?;
         let tenant = common.tenant(store.as_ref())?;
         let (mut agents, mut lines) = (Vec::new(), Vec::new());
+        // One question for the ends of all of them: there may be a hundred thousand.
+        let ends: BTreeMap<_, _> = store.ends_of_agents(&tenant)?.into_iter().collect();
         for agent in store.agents(&tenant)? {
-            let end =
-                store.certificates(&tenant, agent.id)?.iter().map(|known| known.validity.not_after).max();
+            let end = ends.get(&agent.id);
             let until = end.map_or("no certificate".to_owned(), |end| format!("until {end}"));
             lines.push(format!("{:<8} {:<24} {} {until}", agent.standing, agent.name.as_str(), agent.id));
             agents.push(json!({
@@ -38,7 +41,7 @@ impl List {
                 "name": agent.name.as_str(),
                 "standing": agent.standing.word(),
                 "created": agent.created.to_string(),
-                "not_after": end.map(|end| end.to_string()),
+                "not_after": end.map(ToString::to_string),
             }));
         }
         let none = lines.is_empty().then(|| NONE.to_owned());
@@ -50,8 +53,10 @@ impl List {
 #[cfg(feature = "serve")]
 fn all(service: &Service) -> Result<Answer, Failure> {
     let (mut agents, mut lines) = (Vec::new(), Vec::new());
+    // From where the page before ended: agents that are named meanwhile move no others.
+    let mut after = String::new();
     loop {
-        let page = service.get(&format!("/agents?limit=100&offset={}", agents.len()))?;
+        let page = service.get(&format!("/agents?limit=100{after}"))?;
         let rows = page.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
         let text =
             |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -64,11 +69,13 @@ fn all(service: &Service) -> Result<Answer, Failure> {
                 text(row, "status")
             )
         }));
-        let full = rows.len() == 100;
         agents.extend(rows);
-        if !full {
-            let none = agents.is_empty().then(|| NONE.to_owned());
-            return Ok(Answer::yes(json!({ "agents": agents })).lines(lines).lines(none));
+        match page.pointer("/pagination/next_cursor").and_then(Value::as_str) {
+            Some(next) => after = format!("&before={next}"),
+            None => {
+                let none = agents.is_empty().then(|| NONE.to_owned());
+                return Ok(Answer::yes(json!({ "agents": agents })).lines(lines).lines(none));
+            }
         }
     }
 }
