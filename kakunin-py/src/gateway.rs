@@ -1,14 +1,22 @@
 //! The receiving side: a request comes in as it was sent; a caller that may act goes out, or the answer that says no.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use kakunin_core::chain::CallContext;
-use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Network, Peer, ProofOfPossession, Refused};
+use kakunin_core::digest::Digest;
+use kakunin_core::time::UnixTime;
+use kakunin_gateway::{
+    Caller, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore, Peer,
+    ProofOfPossession, Refused,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyBool;
 
 use crate::agent::{self, NativeAgent};
 use crate::chain::{self, Place, Stay};
@@ -26,7 +34,7 @@ pub(crate) struct NativeGateway {
 #[pymethods]
 impl NativeGateway {
     #[new]
-    #[pyo3(signature = (agent, *, names, max_body, name_lists, tls, proxies, serials))]
+    #[pyo3(signature = (agent, *, names, max_body, name_lists, tls, proxies, serials, nonces))]
     #[expect(clippy::too_many_arguments, reason = "the options of a gateway, called from one place")]
     fn new(
         py: Python<'_>,
@@ -37,11 +45,13 @@ impl NativeGateway {
         tls: bool,
         proxies: Vec<String>,
         serials: Option<PathBuf>,
+        nonces: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let proxies: Result<Vec<Network>, _> = proxies.iter().map(|network| network.parse()).collect();
         let proxies = proxies.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let named = GatewayOptions::named(names);
-        let options = GatewayOptions { max_body, tls, proxies, lists: name_lists, serials, ..named };
+        let nonces = nonces.map(|remember| Arc::new(Remembering(remember)) as Arc<dyn NonceStore>);
+        let options = GatewayOptions { max_body, tls, proxies, lists: name_lists, serials, nonces, ..named };
         let gateway = Gateway::open(agent.guard().clone(), options);
         Ok(Self { gateway: gateway.map_err(|error| agent::error(py, &error.to_string()))? })
     }
@@ -195,6 +205,30 @@ impl NativeCaller {
                 Err(error)
             }
         }
+    }
+}
+
+/// A store of used proofs that the service brings: a callable that says whether a mark is new.
+struct Remembering(Py<PyAny>);
+
+impl NonceStore for Remembering {
+    fn remember(&self, mark: &Digest, created: UnixTime, now: UnixTime) -> Result<(), NonceError> {
+        let seconds = created.plus(KEPT_SECONDS).seconds() - now.seconds();
+        Python::attach(|py| {
+            let answer = self.0.bind(py).call1((mark.to_hex(), seconds));
+            // Nothing that is only like `True` says that a proof is new.
+            match answer.and_then(|answer| answer.cast_into::<PyBool>().map_err(PyErr::from)) {
+                Ok(new) if new.is_true() => Ok(()),
+                Ok(_) => Err(NonceError::Used),
+                Err(error) => Err(NonceError::Unavailable(error.to_string())),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Remembering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remembering")
     }
 }
 

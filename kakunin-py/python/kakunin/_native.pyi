@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from contextvars import ContextVar
 from os import PathLike
 from pathlib import Path
@@ -181,6 +182,7 @@ class NativeGateway:
         tls: bool,
         proxies: list[str],
         serials: str | PathLike[str] | None,
+        nonces: Callable[[str, int], bool] | None,
     ) -> Self: ...
     @property
     def max_body(self) -> int: ...

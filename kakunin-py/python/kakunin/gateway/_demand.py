@@ -65,6 +65,9 @@ class Demand:
     def check(self, caller: NativeCaller, asked: Asked) -> Running | None:
         """Lets the caller do it, or raises `Refused`: the action from here to its end."""
         amount, currency, counterparty, resource = (read(asked) for read in self._values)
+        if currency is UNREADABLE and amount is None:
+            # Nobody looks at the currency of no amount, and what cannot be read is never absent.
+            amount = UNREADABLE
         return caller.check(self._plan, amount, currency, counterparty, resource)
 
     def __repr__(self) -> str:

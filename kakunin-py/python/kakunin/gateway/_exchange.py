@@ -41,23 +41,29 @@ class Exchange:
         self._admitted: list[Running] = []
         self._tokens: list[Token[Caller | None]] = []
 
+    def identify(self, head: Head, body: bytes) -> None:
+        """Finds out who asks, or raises `Refused`. A proof is looked at once, whatever follows."""
+        if self._asked is not None:
+            return
+        proxy = self.gateway.is_proxy(head.address, head.fields)
+        native = self.gateway.identify(
+            head.method,
+            None,
+            head.path,
+            head.query,
+            head.fields,
+            body,
+            tls=head.tls,
+            proxy=proxy,
+            chain=os.urandom(16),
+        )
+        caller = Caller(native.agent_id, native.certificate_serial, native.possession, native.chain)
+        self._asked = native, head, body, caller
+
     def admit(self, demand: Demand, head: Head, body: bytes, path_params: Mapping[str, Any]) -> Caller:
-        """Lets the caller do what is demanded, or raises `Refused`. A proof is looked at once."""
-        if self._asked is None:
-            proxy = self.gateway.is_proxy(head.address, head.fields)
-            native = self.gateway.identify(
-                head.method,
-                None,
-                head.path,
-                head.query,
-                head.fields,
-                body,
-                tls=head.tls,
-                proxy=proxy,
-                chain=os.urandom(16),
-            )
-            caller = Caller(native.agent_id, native.certificate_serial, native.possession, native.chain)
-            self._asked = native, head, body, caller
+        """Lets the caller do what is demanded, or raises `Refused`."""
+        self.identify(head, body)
+        assert self._asked is not None
         native, head, body, caller = self._asked
         content_types = [value for name, value in head.fields if name.lower() == b"content-type"]
         asked = Asked(

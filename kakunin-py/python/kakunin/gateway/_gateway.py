@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from .. import _native
 from .._agent import Agent
@@ -27,7 +28,12 @@ class Gateway(_native.NativeGateway):
     every receipt says so.
 
     Which proofs were used is remembered in this process, so each of several workers takes a proof once. For
-    11 seconds after its start a gateway takes none that may have been used before it (503).
+    11 seconds after its start a gateway takes none that may have been used before it (503). `nonces` is a
+    store that workers share instead: `nonces(mark, seconds)` remembers the text `mark` for so many seconds,
+    and returns `True` if it was not remembered before, `False` if it was. What it raises, and any other
+    answer, is 503. It is asked in the thread that asks the gateway; ASGI does that in a thread of its own.
+
+    >>> Gateway(agent, names=names, nonces=lambda mark, s: bool(redis.set(mark, 1, nx=True, ex=s)))
 
     Raises `KakuninError` if what is named here cannot be used, `ValueError` for a network that is none.
     """
@@ -42,11 +48,14 @@ class Gateway(_native.NativeGateway):
         tls: bool = False,
         trusted_proxies: Iterable[str] = (),
         serials: str | os.PathLike[str] | None = None,
+        nonces: Callable[[str, int], bool] | None = None,
     ) -> Gateway:
         if not isinstance(agent, Agent):
             raise TypeError(f"agent is a kakunin.Agent, not {agent!r}")
         if isinstance(names, str) or isinstance(trusted_proxies, str):
             raise TypeError('names and trusted_proxies are lists, such as ["shop.example"]')
+        if nonces is not None and (not callable(nonces) or inspect.iscoroutinefunction(nonces)):
+            raise TypeError(f"nonces is a plain function of a mark and its seconds, not {nonces!r}")
         proxies = [*trusted_proxies]
         self = super().__new__(
             cls,
@@ -57,18 +66,26 @@ class Gateway(_native.NativeGateway):
             tls=bool(tls),
             proxies=proxies,
             serials=serials,
+            nonces=nonces,
         )
         self._agent = agent
         self._has_proxies = bool(proxies)
+        self._waits = nonces is not None
         return self
 
     _agent: Agent
     _has_proxies: bool
+    _waits: bool
 
     @property
     def agent(self) -> Agent:
         """The service's own agent."""
         return self._agent
+
+    @property
+    def waits(self) -> bool:
+        """Whether identifying a caller asks something that may take its time."""
+        return self._waits
 
     def is_proxy(self, address: str | None, fields: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether a connection from `address` is that of a proxy that was named.

@@ -9,6 +9,7 @@ possible below it. Put it next to the application, inside of whatever changes pa
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from ssl import PEM_cert_to_DER_cert
@@ -167,6 +168,9 @@ class AsgiExchange(Exchange):
                 head = head_of(self._scope)
             except _target.Unknowable as error:
                 raise self.gateway.malformed(str(error)) from None
+            if self.gateway.waits:
+                # The loop goes on while the store of used proofs is asked; the decision itself asks nobody.
+                await asyncio.to_thread(self.identify, head, body)
             return self.admit(demand, head, body, path_params)
         except Refused as refused:
             self._refused = refused

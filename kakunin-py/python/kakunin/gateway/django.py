@@ -10,6 +10,7 @@ The proof takes the place of the cookie that CSRF is about. Methods of class-bas
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,11 +23,12 @@ from django.http.request import RawPostDataException  # type: ignore[import-unty
 
 from . import _target
 from ._demand import AmountSelector, Demand, Selector
-from ._exchange import Exchange
+from ._exchange import Exchange, Head
 from ._gateway import Gateway
 from ._refused import Refused
 from .asgi import AsgiExchange, head_of
 from .wsgi import Watched, WsgiExchange
+from .wsgi import head_of as environ_head_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -64,6 +66,9 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
         async def asynchronous(request: Any, *args: Any, **kwargs: Any) -> Any:
             door = Door(gateway, request)
             try:
+                if gateway.waits:
+                    # The loop goes on while the store of used proofs is asked.
+                    await asyncio.to_thread(door.identify)
                 door.let_in(demand, kwargs)
                 response = await view(request, *args, **kwargs)
             except BaseException as error:
@@ -113,17 +118,21 @@ class Door:
         #: Whether nobody has given the request a context yet.
         self.is_first = self._own and self._scope is None
 
+    def identify(self) -> None:
+        """Finds out who asks, or raises `Refused`."""
+        self._exchange.identify(self._head(), self._body())
+
     def let_in(self, demand: Demand, path_params: Mapping[str, Any]) -> None:
         """Lets the caller do what is demanded, or raises `Refused`."""
-        body = self._body()
-        if isinstance(self._exchange, WsgiExchange):
-            self._exchange.let_in(demand, path_params, body=body)
-            return
+        self._exchange.admit(demand, self._head(), self._body(), path_params)
+
+    def _head(self) -> Head:
         try:
-            head = head_of(self._scope)
+            if self._scope is None:
+                return environ_head_of(self._request.environ)
+            return head_of(self._scope)
         except _target.Unknowable as error:
             raise self._gateway.malformed(str(error)) from None
-        self._exchange.admit(demand, head, body, path_params)
 
     def refuse(self, error: BaseException) -> Any:
         """The answer to a refusal; anything else is raised again."""

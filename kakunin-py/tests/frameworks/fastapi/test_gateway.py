@@ -262,7 +262,7 @@ def test_the_outcome_of_the_handler_is_recorded(kept):
     assert [decision["dec"] for decision in decisions] == ["allow"] * len(expected)
 
 
-def test_the_chain_goes_on_inside_the_handler(kept, caplog):
+def test_the_chain_goes_on_inside_the_handler(kept, cli):
     @verify_agent_scope("ledger:write", agent=kept.own)
     def note():
         return kakunin.chain_headers()
@@ -296,6 +296,14 @@ def test_the_chain_goes_on_inside_the_handler(kept, caplog):
     assert noted_then["par"] == [second["hash"]]
     assert "par" not in second
     assert entered["chn"] == noted["chn"] == asked["chn"]
+    # The receipt says who asked, and how that was proved; its own agent is who decided.
+    assert entered["sub"] == noted["sub"] == f"urn:kakunin:agent:{kept.own.agent_id}"
+    assert entered["cal"]["s"] == f"urn:kakunin:agent:{kept.agent.agent_id}"
+    assert entered["cal"]["p"] == "signature"
+    assert "cal" not in noted
+    kept.own.close()
+    verified = cli("verify", kept.ours, "--root", kept.ours / "ca.pem", "--replay", check=False)
+    assert verified.returncode == 3, verified.stdout + verified.stderr
     assert second["chn"] == noted_then["chn"] != asked["chn"]
     # Nothing of it is left behind.
     assert kakunin.chain_headers() == {}

@@ -90,6 +90,12 @@ def test_a_selector_that_finds_nothing_to_read_denies(shop, selectors, found):
         assert shop.ran == []
 
 
+def test_a_currency_that_cannot_be_read_denies_where_no_amount_is_either(shop):
+    app = pays(shop, action="reports:read", currency=raising)
+    status, _, body = asgi(app, signed(shop))
+    assert (status, json.loads(body)["code"], shop.ran) == (403, "request.amount_invalid", [])
+
+
 def test_a_selector_looks_at_what_was_proved(shop):
     seen = []
 

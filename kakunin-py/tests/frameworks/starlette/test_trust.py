@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -144,6 +145,50 @@ def identified(shop, gateway):
         request.method, None, request.path, "", fields, request.body, tls=[], proxy=False, chain=bytes(16)
     )
     return found.certificate_serial
+
+
+def test_a_store_of_used_proofs_is_shared_and_says_whether_one_is_new(shop, opened):
+    remembered, threads = {}, set()
+
+    def fresh(mark, seconds):
+        threads.add(threading.current_thread())
+        new = mark not in remembered
+        remembered[mark] = seconds
+        return new
+
+    one, other = opened(nonces=fresh), opened(nonces=fresh)
+    request = signed(shop)
+    assert one.ask(request) == 200
+    assert one.ask(request) == other.ask(request) == "possession.replayed"
+    assert other.ask(signed(shop)) == 200
+    assert {len(mark) for mark in remembered} == {64}
+    assert all(100 < seconds <= 180 for seconds in remembered.values())
+    # The event loop goes on meanwhile.
+    assert threading.main_thread() not in threads
+    # Only what was signed by a caller is asked for.
+    before = len(remembered)
+    assert one.ask(signed(shop).also(("kakunin-chain", "x"))).startswith("possession.")
+    assert one.ask(signed(shop, host="bank.example")) == "possession.authority"
+    assert len(remembered) == before
+
+
+@pytest.mark.parametrize("answer", [None, 1, "yes", 0, TimeoutError("the store is away")])
+def test_a_store_that_cannot_say_lets_nobody_in(shop, opened, answer):
+    def store(mark, seconds):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    asked = opened(nonces=store)
+    assert asked.ask(signed(shop)) == "internal"
+    assert shop.ran == []
+
+    async def later(mark, seconds):
+        return True
+
+    for wrong in (later, "redis://"):
+        with pytest.raises(TypeError):
+            Gateway(shop.own, names=[HOST], nonces=wrong)
 
 
 def test_what_cannot_be_used_is_refused_when_it_is_opened(shop, tmp_path):
