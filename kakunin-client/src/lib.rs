@@ -29,6 +29,8 @@ mod floor;
 mod gossip;
 mod follow;
 mod install;
+#[cfg(feature = "middleware")]
+pub mod middleware;
 mod papers;
 mod moving;
 mod place;

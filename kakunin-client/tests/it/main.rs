@@ -10,6 +10,7 @@ mod feed;
 mod forks;
 mod gossip;
 mod hostile;
+mod middleware;
 mod office;
 mod service;
 mod uploading;
