@@ -214,8 +214,8 @@ fn a_caller_or_a_gateway_that_the_list_revokes_allows_nothing() {
         journal.close(stamp(late * 1000 + 10)).unwrap();
         shop.code()
     };
-    let (caller, gateway): (fn(&House) -> &[u8], fn(&House) -> &[u8]) =
-        (|house| &house.namesake_revoked, |house| &house.revoked_on_24th);
+    let caller: fn(&House) -> &[u8] = |house| &house.namesake_revoked;
+    let gateway: fn(&House) -> &[u8] = |house| &house.revoked_on_24th;
     assert_eq!(revoked_on(caller, None), "receipt.standing");
     assert_eq!(revoked_on(caller, Some(DenialReason::CertificateRevoked)), "none");
     assert_eq!(revoked_on(gateway, None), "receipt.standing");
