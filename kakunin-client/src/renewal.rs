@@ -1,10 +1,12 @@
 //! Renewing the certificate while it is good, by a proof of its key.
 //!
 //! At two thirds of its life and some chance more, so that a thousand agents of one morning do not ask at once. What fails is tried
-//! again, sooner as the end comes near; and whoever renews the directory otherwise is noticed.
+//! again, sooner as the end comes near; and whoever renews the directory otherwise is noticed. A certificate of a week meets an
+//! authority that gives a day: it is asked again when that day would last longer.
 
 use std::time::Duration;
 
+use kakunin_core::certificate::AgentPath;
 use kakunin_core::guard::{Clock, SystemClock};
 use kakunin_core::home::FileVersion;
 use kakunin_core::time::UnixTime;
@@ -23,7 +25,8 @@ use crate::wait::share_of;
 
 /// Renews whenever it is time, until it is dropped.
 pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, slot: &Slot) {
-    let (mut told, mut turn, mut late) = (None::<String>, 0, share_of(Duration::from_secs(1)));
+    let soon = || Instant::now() + share_of(Duration::from_secs(1));
+    let (mut told, mut turn, mut again) = (None::<String>, 0, soon());
     // One draw for each certificate: drawn anew at each look, the earliest would win.
     let (mut share, mut of) = (share_of(WHOLE), slot.borrow().path().not_after());
     let mut watch = Watch::new(slot);
@@ -32,16 +35,16 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
         let place = slot.borrow().clone();
         let (due, end) = term(&place, share);
         if end != of {
-            (share, of, told) = (share_of(WHOLE), end, None);
+            (share, of, told, again) = (share_of(WHOLE), end, None, soon());
             continue;
         }
         let now = SystemClock.wall().to_seconds();
-        if now < due {
+        if now < due || Instant::now() < again {
             let left = Duration::from_secs(u64::try_from(due.seconds() - now.seconds()).unwrap_or(0));
+            let left = left.max(again.saturating_duration_since(Instant::now()));
             tokio::time::sleep(left.min(PEEK)).await;
             continue;
         }
-        tokio::time::sleep(late).await;
         let renewed = match now > end {
             // No proof counts any more.
             true => Err(Trouble::now(
@@ -56,7 +59,7 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
         match renewed {
             Ok(place) => {
                 of = place.path().not_after();
-                (told, share, late) = (None, share_of(WHOLE), share_of(Duration::from_secs(1)));
+                (told, share, again) = (None, share_of(WHOLE), soon());
                 put(shared, wakes, slot, place);
             }
             Err(trouble) => {
@@ -64,8 +67,10 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
                 // An address that is away is nothing to tell anybody of while there are others and hours.
                 let left = end.seconds() - now.seconds();
                 let is_late = left < (end.seconds() - due.seconds()) / 2;
-                // Nor is another process that renewed the directory first: its papers are taken up at the next look.
-                let is_usual = trouble.code.starts_with("transport") || trouble.code == "directory.moved";
+                // Nor is another process that renewed the directory first: its papers are taken up at the next look. Nor what
+                // comes by itself in time.
+                let is_usual = trouble.code.starts_with("transport")
+                    || ["directory.moved", EARLY, "renewal.enough"].contains(&trouble.code.as_str());
                 let matters = is_late || !is_usual;
                 if matters && told.as_deref() != Some(&trouble.code) {
                     told = Some(trouble.code.clone());
@@ -73,14 +78,39 @@ pub(crate) async fn keep(shared: &Shared, wakes: &Wakes, transport: &Transport, 
                     shared.board.alarm(AlarmKind::Renewal, text);
                 }
                 let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-                late = match trouble.wait {
-                    // A service that began a moment ago says when it believes proofs again.
-                    Some(wait) => wait.min(LOOK) + share_of(SOONEST),
-                    None => share_of((left / 10).clamp(SOONEST, LATEST)) + SOONEST,
-                };
+                again = Instant::now() + pause(trouble.wait, left);
             }
         }
     }
+}
+
+/// How long to wait after a failure, `left` before the end: as long as the authority says, but whatever anybody says, half of
+/// the time is left to ask again.
+fn pause(said: Option<Duration>, left: Duration) -> Duration {
+    match said {
+        Some(wait) => wait.min((left / 2).max(SOONEST)) + share_of(SOONEST),
+        None => share_of((left / 10).clamp(SOONEST, LATEST)) + SOONEST,
+    }
+}
+
+/// Whether the certificate of `new` takes the place of that of `old`.
+///
+/// One that was issued before it never does: it is good as well, and may allow what this one does not any more. One that says the
+/// same and ends sooner is no gain.
+fn allow(old: &AgentPath, new: &AgentPath) -> Result<(), Trouble> {
+    let begins = |path: &AgentPath| path.agent().decoded().validity().not_before;
+    if begins(new) <= begins(old) {
+        let (new, old) = (begins(new), begins(old));
+        let what = format!("the certificate that came was issued at {new}, and the one at hand at {old}");
+        return Err(Trouble::now("papers.refused", what));
+    }
+    let (ends, end) = (new.not_after(), old.not_after());
+    if ends > end || new.agent().scope().to_der() != old.agent().scope().to_der() {
+        return Ok(());
+    }
+    let sooner = u64::try_from(end.seconds() - ends.seconds()).unwrap_or(0);
+    let what = format!("a certificate of now would end at {ends}, and the one at hand is good until {end}");
+    Err(Trouble { wait: Some(Duration::from_secs(sooner)), ..Trouble::now(EARLY, what) })
 }
 
 /// When to renew, and when it ends. `share` is of [`WHOLE`].
@@ -171,9 +201,7 @@ async fn renew(shared: &Shared, transport: &Transport, place: &Place, turn: usiz
         without_feed: shared.options.without_feed,
     };
     let papers = NewPapers::judge(&bytes, &expected, SystemClock.wall().to_seconds())?;
-    if papers.path.not_after() <= place.path().not_after() {
-        return Err(Trouble::now("papers.refused", "the new certificate ends no later than the old one"));
-    }
+    allow(place.path(), &papers.path)?;
     let moves = papers.path.issuing().decoded().key() != place.path().issuing().decoded().key();
     if moves {
         moving::allow(&shared.options, place, &papers)?;
@@ -205,14 +233,17 @@ const PEEK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(30);
 const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(120);
+/// A renewal that would shorten the time.
+const EARLY: &str = "renewal.early";
 
 #[cfg(test)]
 mod tests {
-    use kakunin_authority::authority::OldIssuing;
+    use kakunin_authority::authority::{AnyAction, Budgets, Days, Hours, OldIssuing, Renew};
+    use kakunin_core::scope::DraftScope;
 
     use super::*;
     use crate::connect::ConnectOptions;
-    use crate::tested::Rotated;
+    use crate::tested::{Rotated, answer, certified, judged, now, with_authority};
 
     /// C188: whoever writes a directory by hand may put the certificate before what belongs to it.
     #[tokio::test]
@@ -242,6 +273,54 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(slot.borrow().issuer(), new.path.issuing().decoded().key().key_id());
+    }
+
+    /// C235: a certificate of a week, and an authority that gives a day; and whoever kept an old certificate shows it again.
+    #[test]
+    fn a_shorter_certificate_is_taken_for_what_it_says_and_an_older_one_never() {
+        with_authority(|folder, authority| {
+            let agent = certified(authority, folder, "billing");
+            let (dir, begin) = (folder.join("billing"), now());
+            let place = Place::open(&dir, begin).unwrap();
+            let mut at = |days: Days, seconds: i64| {
+                let now = begin.plus(seconds);
+                let papers = authority.renew_elsewhere(place.path().agent(), days, Hours::default(), now);
+                judged(&answer(&papers.unwrap()), &place).path
+            };
+            let (week, day) = (at(Days::WEEK, 2), at(Days::DAY, 4));
+            assert!(allow(place.path(), &week).is_ok());
+            let early = allow(&week, &day).unwrap_err();
+            let sooner = week.not_after().seconds() - day.not_after().seconds();
+            assert_eq!((early.code.as_str(), early.wait), (EARLY, Some(Duration::from_secs(sooner as u64))));
+            let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+            let scope = DraftScope::parse("actions = [\"pay:small\"]", &none).unwrap();
+            let order = Renew {
+                directory: Some(&dir),
+                days: Days::DAY,
+                scope: Some(&scope),
+                any: AnyAction::Refuse,
+                budgets: Budgets::Keep,
+            };
+            let _ = authority.renew(&agent, &order, Hours::default(), begin.plus(6)).unwrap();
+            let narrow = Place::open(&dir, now()).unwrap().path().clone();
+            assert!(allow(&week, &narrow).is_ok(), "the owner changed what it may do");
+            // The week is longer and allows more, and was issued before.
+            for (new, old) in [(&week, &narrow), (&week, &day), (&week, &week), (place.path(), &day)] {
+                assert_eq!(allow(old, new).unwrap_err().code, "papers.refused");
+            }
+        });
+    }
+
+    /// C235
+    #[test]
+    fn the_authority_says_when_to_come_again_and_half_of_the_time_is_left_whatever_it_says() {
+        let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(86_400));
+        for (said, left, least) in [(hour, day, hour), (day, day, day / 2), (day * 3_650, hour, hour / 2)] {
+            let pause = pause(Some(said), left);
+            assert!(least <= pause && pause <= least + SOONEST, "{pause:?}");
+        }
+        assert!(pause(Some(day), Duration::ZERO) <= SOONEST * 2);
+        assert!(pause(None, day) <= LATEST + SOONEST);
     }
 
     /// C203: two processes keep one directory, and both renew.
