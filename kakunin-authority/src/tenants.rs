@@ -3,6 +3,9 @@
 //! Whoever pins the issuing authority of one tenant believes no agent of another, and needs no list of another. An
 //! authority acts in the name of one tenant at a time: what it names, issues, lists and publishes is of that one.
 
+#[cfg(feature = "http")]
+use std::collections::BTreeMap;
+
 use kakunin_core::certificate::CaCertificate;
 use kakunin_core::time::UnixTime;
 
@@ -131,6 +134,17 @@ impl Authority<'_> {
     /// As [`Authority::renew_feed_keys`].
     pub(crate) fn first_feed_key(&mut self, tenant: &TenantId, now: UnixTime) -> Result<(), AuthorityError> {
         self.in_name_of(tenant, |authority| authority.renew_own_feed_keys(now))
+    }
+
+    /// Publishes for each tenant by itself, and gives what failed of whom: what is wrong with one is nothing to the others.
+    #[cfg(feature = "http")]
+    pub(crate) fn publish_each(&mut self, hours: Hours, now: UnixTime) -> BTreeMap<TenantId, AuthorityError> {
+        let tenants = self.tenants().into_iter();
+        let publish = |tenant: TenantId| {
+            let done = self.in_name_of(&tenant, |authority| authority.publish(hours, now));
+            done.err().map(|error| (tenant, error))
+        };
+        tenants.filter_map(publish).collect()
     }
 
     /// Publishes for every tenant, and answers what it published for the one in whose name it acts.

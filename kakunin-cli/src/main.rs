@@ -10,6 +10,8 @@ mod deed;
 mod judge;
 #[cfg(feature = "serve")]
 mod line;
+#[cfg(feature = "serve")]
+mod lines;
 mod progress;
 #[cfg(feature = "serve")]
 mod remote;

@@ -191,8 +191,14 @@ pub(crate) async fn gate(
     let caller = Caller { identity, address, repeat: None };
     let actor = caller.actor();
     // Records may know a tenant that has no issuing authority here; whoever is of that one is a stranger.
-    if !service.shown.has(caller.tenant()) {
+    if !service.shown.knows(caller.tenant()) {
         return Refused { actor: Some(actor), refusal: unknown() }.into_response();
+    }
+    // Nor is anything done for one whose lists could not be published: nobody would hear of it.
+    if !service.shown.has(caller.tenant()) {
+        let text = "the lists of this tenant could not be published yet, and the log tells why; try again";
+        return Refused { actor: Some(actor), refusal: Refusal::unavailable("starting", text) }
+            .into_response();
     }
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
@@ -292,7 +298,7 @@ async fn known_key(
     let kept = found.as_ref().map_or(Digest::from_bytes([0; 32]), |record| record.secret);
     let same = bool::from(kept.as_bytes().ct_eq(key.digest().as_bytes()));
     let now = (service.clock)();
-    match found.filter(|record| same && record.stands(now) && service.shown.has(&record.tenant)) {
+    match found.filter(|record| same && record.stands(now) && service.shown.knows(&record.tenant)) {
         Some(record) => {
             service.throttle.succeeded(&attempt);
             Ok(record)

@@ -1,73 +1,56 @@
-//! Exports on their way: who has one, and of the audit log a page of rows that is read when the one before was taken.
+//! Exports on their way: of the audit log a page of rows that is read when the one before was taken.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
 use hyper::body::Frame;
+use kakunin_core::time::UnixTime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::access::Caller;
 use super::error::Refusal;
+use super::places::{Kind, Place, Places};
 use super::sequencer::Lane;
 use super::service::Service;
 use crate::audit_export::{AuditExport, ROWS_AT_ONCE};
+use crate::store::{AuditRow, Store, StoreError};
 
-/// Who is exporting.
-#[derive(Default)]
-pub(crate) struct Exports(Arc<Mutex<BTreeSet<String>>>);
-
-/// A place for one export, free again when it is dropped.
-pub(crate) struct Exporting {
-    senders: Arc<Mutex<BTreeSet<String>>>,
-    who: String,
+/// Exports of the audit log: each reads the whole log.
+pub(crate) fn exports() -> Places {
+    Places::new(Kind {
+        most: PLACES,
+        each: 1,
+        yours: YOURS,
+        full: "too many exports are under way; try again",
+    })
 }
 
-impl Drop for Exporting {
-    fn drop(&mut self) {
-        lock(&self.senders).remove(&self.who);
-    }
+/// Bundles of evidence that are made or read.
+pub(crate) fn bundles() -> Places {
+    Places::new(Kind {
+        most: PLACES,
+        each: 1,
+        yours: YOURS,
+        full: "too many bundles are under way; try again",
+    })
 }
 
-impl Exports {
-    /// Takes a place for an export of `who`.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it has one already (429), or there is none (503).
-    pub(crate) fn enter(&self, who: String) -> Result<Exporting, Refusal> {
-        let mut senders = lock(&self.0);
-        if senders.contains(&who) {
-            let text = "an export of yours is under way; take it to its end first";
-            let busy = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", text);
-            return Err(Refusal { retry_after: Some(1), ..busy });
-        }
-        if senders.len() >= PLACES {
-            return Err(Refusal::unavailable("busy", "too many exports are under way; try again"));
-        }
-        senders.insert(who.clone());
-        Ok(Exporting { senders: Arc::clone(&self.0), who })
-    }
-}
-
-fn lock(senders: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
-    senders.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The body of an export. What cannot be read or signed ends it without its last line, and the connection with it: a file
-/// that is cut off is none that holds.
+/// The body of an export for `caller`. What cannot be read or signed ends it without its last line, and so does a key that
+/// does not stand any more, and the connection with it: a file that is cut off is none that holds.
 pub(crate) fn streamed(
     service: &Arc<Service>,
+    caller: Caller,
     export: AuditExport,
     first: Vec<u8>,
-    place: Exporting,
+    place: Place,
 ) -> Body {
     let (sender, pages) = channel(1);
     let service = Arc::clone(service);
     tokio::spawn(async move {
-        if let Err(refusal) = send(&service, export, first, &sender).await {
+        if let Err(refusal) = send(&service, caller, export, first, &sender).await {
             let cause = refusal.cause.as_deref().unwrap_or(&refusal.text);
             service.note("audit.export_ended", &cause);
             let _ = sender.send(Err(io::Error::other(refusal.code))).await;
@@ -79,6 +62,7 @@ pub(crate) fn streamed(
 
 async fn send(
     service: &Service,
+    caller: Caller,
     mut export: AuditExport,
     first: Vec<u8>,
     sender: &Sender<Page>,
@@ -86,20 +70,34 @@ async fn send(
     // Whoever goes away takes the receiver along, and nothing more is read for it.
     let mut more = sender.send(Ok(first.into())).await.is_ok();
     while more && let Some((after, last)) = export.wants() {
-        let rows = service.readers.read(move |store| store.audit_rows(after, last, ROWS_AT_ONCE)).await?;
+        let (caller, now) = (caller.clone(), (service.clock)());
+        let rows = service.readers.read(move |store| next(store, &caller, (after, last), now)).await??;
         let page = export.rows(&rows)?;
         more = page.is_empty() || sender.send(Ok(page.into())).await.is_ok();
     }
     if let Some(statement) = export.statement().filter(|_| more) {
-        let (signs, tenant) = (statement.clone(), export.tenant().clone());
+        let (signs, tenant, now) = (statement.clone(), export.tenant().clone(), (service.clock)());
         let signed = service.orders.give(Lane::Ordinary, move |authority| {
-            authority.act_for(&tenant)?;
-            authority.sign_audit(&signs)
+            caller.still_stands(authority.records(), now)?;
+            authority.act_for(&tenant).and_then(|()| authority.sign_audit(&signs)).map_err(Refusal::from)
         });
         let signed = signed.await??;
         let _ = sender.send(Ok(export.end(&statement, &signed).into())).await;
     }
     Ok(())
+}
+
+/// The next rows for `caller`, as long as it stands: an export that is read slowly lasts for hours.
+fn next(
+    store: &dyn Store,
+    caller: &Caller,
+    (after, last): (u64, u64),
+    now: UnixTime,
+) -> Result<Result<Vec<AuditRow>, Refusal>, StoreError> {
+    match caller.still_stands(store, now) {
+        Ok(()) => store.audit_rows(after, last, ROWS_AT_ONCE).map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    }
 }
 
 /// A body of pieces as they come; one that is an error breaks it off.
@@ -123,21 +121,50 @@ impl hyper::body::Body for Pages {
     }
 }
 
-/// Each reads the whole log.
 const PLACES: usize = 4;
+const YOURS: &str =
+    "you, or others of your tenant, have as many under way as they may; take them to their end first";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Actor, KeyPrefix, Role, TenantId};
+    use crate::store::{Access as _, ApiKeyRecord, AuditLog as _, AuditRecord, MemoryStore};
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
 
     #[test]
-    fn each_exports_once_at_a_time_and_places_are_given_back() {
-        let exports = Exports::default();
-        let mut places: Vec<_> =
-            (0..PLACES).map(|who| exports.enter(who.to_string()).ok().unwrap()).collect();
-        assert_eq!(exports.enter("0".into()).err().unwrap().status, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(exports.enter("new".into()).err().unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
-        places.pop();
-        assert!(exports.enter("new".into()).is_ok());
+    fn an_export_goes_on_as_long_as_its_key_stands() {
+        let (mut store, tenant) = (MemoryStore::default(), TenantId::default());
+        let key = ApiKeyRecord {
+            prefix: KeyPrefix::from_random([7; 8]),
+            secret: kakunin_core::digest::Digest::of(b"secret"),
+            role: Role::Auditor,
+            tenant: tenant.clone(),
+            agents: None,
+            label: String::new(),
+            created: NOW,
+            expires: Some(NOW.plus(3_600)),
+            revoked: None,
+        };
+        store.add_key(&key).unwrap();
+        let record = AuditRecord {
+            at: NOW,
+            actor: Actor::Local,
+            address: None,
+            tenant: tenant.clone(),
+            what: "agent.create".into(),
+            subject: "x".into(),
+            before: None,
+            after: None,
+            text: String::new(),
+        };
+        let _ = store.audit_intent(&record).unwrap();
+        let (prefix, caller) = (key.prefix.clone(), Caller::of_key(key));
+        let look = |store: &MemoryStore, at| next(store, &caller, (0, 1), at).unwrap();
+        assert_eq!(look(&store, NOW).unwrap().len(), 1);
+        assert_eq!(look(&store, NOW.plus(3_600)).unwrap_err().code, "access.key", "it ended");
+        store.revoke_key(&tenant, &prefix, NOW).unwrap();
+        assert_eq!(look(&store, NOW).unwrap_err().code, "access.key");
     }
 }

@@ -4,15 +4,13 @@
 //! read. So one that is slow costs a place and no memory, waits for nobody and keeps nobody waiting, and is dropped when
 //! it takes nothing for a while. Each look at the records asks first whether its key still stands.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
 use hyper::body::Frame;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -21,12 +19,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::access::Caller;
 use super::error::Refusal;
+use super::places::{Kind, Place, Places};
 use super::service::Service;
 use crate::store::{DeclaredEvent, DeclaredFilter, EventId, Store, StoreError};
 
 /// Who listens, and what wakes them.
 pub(crate) struct Happenings {
-    places: Arc<Mutex<BTreeMap<String, usize>>>,
+    pub(crate) places: Places,
     heard: watch::Sender<Heard>,
 }
 
@@ -39,51 +38,11 @@ struct Heard {
 
 impl Default for Happenings {
     fn default() -> Self {
-        Self { places: Arc::default(), heard: watch::Sender::new(Heard::default()) }
-    }
-}
-
-/// A place for one listener, free again when it is dropped.
-pub(crate) struct Listening {
-    places: Arc<Mutex<BTreeMap<String, usize>>>,
-    who: String,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        let mut places = lock(&self.places);
-        match places.get_mut(&self.who) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => drop(places.remove(&self.who)),
-        }
+        Self { places: Places::new(KIND), heard: watch::Sender::new(Heard::default()) }
     }
 }
 
 impl Happenings {
-    /// Takes a place for a listener of `who`.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it has as many as one may have (429), or there is none (503).
-    pub(crate) fn enter(&self, who: String) -> Result<Listening, Refusal> {
-        let mut places = lock(&self.places);
-        if places.values().sum::<usize>() >= PLACES {
-            return Err(Refusal::unavailable("busy", "too many streams are open; try again"));
-        }
-        let here = places.entry(who.clone()).or_default();
-        if *here >= PLACES_EACH {
-            let text = format!("{PLACES_EACH} streams of yours are open; end one of them first");
-            let busy = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", text);
-            return Err(Refusal { retry_after: Some(1), ..busy });
-        }
-        *here += 1;
-        Ok(Listening { places: Arc::clone(&self.places), who })
-    }
-
-    /// How many listen.
-    pub(crate) fn listeners(&self) -> usize {
-        lock(&self.places).values().sum()
-    }
-
     /// An event was kept.
     pub(crate) fn told(&self) {
         self.heard.send_modify(|heard| heard.kept = heard.kept.wrapping_add(1));
@@ -93,10 +52,6 @@ impl Happenings {
     pub(crate) fn end(&self) {
         self.heard.send_modify(|heard| heard.ended = true);
     }
-}
-
-fn lock(places: &Mutex<BTreeMap<String, usize>>) -> MutexGuard<'_, BTreeMap<String, usize>> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where a listener begins.
@@ -124,7 +79,7 @@ pub(crate) struct Listener {
 pub(crate) async fn listen(
     service: &Arc<Service>,
     listener: Listener,
-    place: Listening,
+    place: Place,
 ) -> Result<Body, Refusal> {
     let tenant = listener.caller.tenant().clone();
     let (after, first) = match listener.from {
@@ -267,8 +222,12 @@ impl hyper::body::Body for Events {
     }
 }
 
-const PLACES: usize = 256;
-const PLACES_EACH: usize = 16;
+const KIND: Kind = Kind {
+    most: 256,
+    each: 16,
+    yours: "you, or others of your tenant, have as many streams open as they may; end one of them first",
+    full: "too many streams are open; try again",
+};
 /// Each has 64 kB of details at most.
 const PAGE: u32 = 16;
 const LOOK: Duration = Duration::from_secs(1);
@@ -280,25 +239,6 @@ const LONGEST: Duration = Duration::from_secs(3_300);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_are_bounded_for_each_and_for_all_and_given_back() {
-        let happenings = Happenings::default();
-        let mut places = Vec::new();
-        for who in 0..PLACES / PLACES_EACH {
-            for _ in 0..PLACES_EACH {
-                places.push(happenings.enter(who.to_string()).ok().unwrap());
-            }
-            let refused = happenings.enter(who.to_string()).err().unwrap();
-            assert_eq!(refused.code, "busy");
-        }
-        assert_eq!(happenings.enter("new".into()).err().unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
-        places.pop();
-        let new = happenings.enter("new".into());
-        assert!(new.is_ok() && happenings.listeners() == PLACES);
-        drop((new, places));
-        assert_eq!(happenings.listeners(), 0);
-    }
 
     #[test]
     fn no_text_begins_an_event_of_its_own() {

@@ -15,13 +15,14 @@ use tokio::sync::Semaphore;
 
 use super::access::Caller;
 use super::error::Refusal;
+use super::places::{Kind, Places};
 use super::service::Service;
 use crate::ingest::{KnownCertificate, Part, Upload, UploadError, records};
 use crate::store::ReceiptRecord;
 
 /// What is under way, and what was learnt of certificates.
 pub(crate) struct Intake {
-    senders: Arc<Mutex<HashMap<String, usize>>>,
+    pub(crate) places: Places,
     threads: usize,
     workers: Semaphore,
     /// What a certificate says never changes, so what is known of one stays true. Unknown ones are not remembered.
@@ -31,56 +32,11 @@ pub(crate) struct Intake {
 impl Default for Intake {
     fn default() -> Self {
         let threads = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { senders: Arc::default(), threads, workers: Semaphore::new(threads), known: Mutex::default() }
-    }
-}
-
-/// A place for one upload, free again when it is dropped.
-pub(crate) struct Entered {
-    senders: Arc<Mutex<HashMap<String, usize>>>,
-    sender: String,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        match senders.get_mut(&self.sender) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => drop(senders.remove(&self.sender)),
-        }
+        Self { places: Places::new(KIND), threads, workers: Semaphore::new(threads), known: Mutex::default() }
     }
 }
 
 impl Intake {
-    /// Takes a place for an upload of `sender`.
-    ///
-    /// # Errors
-    /// [`Refusal`] when the sender has as many as one may have (429), or there is none (503).
-    pub(crate) fn enter(&self, sender: String) -> Result<Entered, Refusal> {
-        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        if senders.values().sum::<usize>() >= PLACES {
-            return Err(Refusal::unavailable("busy", "too much is being sent at once; try again"));
-        }
-        let here = senders.entry(sender.clone()).or_default();
-        if *here >= PLACES_EACH {
-            return Err(Refusal {
-                retry_after: Some(1),
-                ..Refusal::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "busy",
-                    format!("{PLACES_EACH} uploads of yours are under way; wait for one of them"),
-                )
-            });
-        }
-        *here += 1;
-        Ok(Entered { senders: Arc::clone(&self.senders), sender })
-    }
-
-    /// How many uploads have a place.
-    pub(crate) fn under_way(&self) -> usize {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
-    }
-
     fn known(&self) -> MutexGuard<'_, HashMap<Digest, KnownCertificate>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,32 +124,11 @@ impl From<UploadError> for Refusal {
 }
 
 /// Each holds a body of at most 1 MiB, and a few times that while it is checked.
-const PLACES: usize = 64;
-const PLACES_EACH: usize = 16;
+const KIND: Kind = Kind {
+    most: 64,
+    each: 16,
+    yours: "you, or others of your tenant, have as many uploads under way as they may; wait for one of them",
+    full: "too much is being sent at once; try again",
+};
 /// Certificates, each with its key: some hundred octets.
 const REMEMBERED: usize = 20_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_bounded_for_each_and_for_all_and_given_back() {
-        let intake = Intake::default();
-        let mut places = Vec::new();
-        let sender = |number: usize| format!("sender {number}");
-        for number in 0..PLACES / PLACES_EACH {
-            for _ in 0..PLACES_EACH {
-                assert!(intake.enter(sender(number)).map(|place| places.push(place)).is_ok());
-            }
-            let refused = intake.enter(sender(number)).err().unwrap();
-            assert!(refused.code == "busy" && refused.retry_after.is_some(), "{refused:?}");
-        }
-        let refused = intake.enter(sender(99)).err().unwrap();
-        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-        places.pop();
-        assert!(intake.enter(sender(99)).is_ok());
-        places.clear();
-        assert!(intake.senders.lock().unwrap().is_empty());
-    }
-}

@@ -24,6 +24,7 @@ mod openapi;
 mod pace;
 mod page;
 mod peer;
+mod places;
 mod proof;
 mod rate;
 mod readers;

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use super::deliver::reach::Reach;
 use super::deliver::{Deliveries, Post, SystemNames, sender};
 use super::door::{Counts, Door, Each, Places, Plane};
-use super::exports::Exports;
+use super::exports::{bundles, exports};
 use super::feed::{Acks, Hub};
 use super::happenings::Happenings;
 use super::intake::Intake;
@@ -179,8 +179,7 @@ impl Server {
         authority.store.confirm().map_err(AuthorityError::from)?;
         let room = Arc::new(Room::of(authority.home()));
         room.for_urgent();
-        let _ = authority.publish_all(hours, clock())?;
-        authority.renew_feed_keys(clock())?;
+        let missing = begin(authority, hours, clock())?;
         let service = Arc::new(Service {
             orders: Orders::default(),
             shown: Shown::default(),
@@ -194,8 +193,8 @@ impl Server {
             room,
             rates: Rates::default(),
             intake: Intake::default(),
-            exports: Exports::default(),
-            bundles: Exports::default(),
+            exports: exports(),
+            bundles: bundles(),
             logs,
             happenings: Happenings::default(),
             repeats: Repeats::default(),
@@ -208,6 +207,7 @@ impl Server {
             derivations: Semaphore::new(DERIVATIONS),
             log,
         });
+        missing.iter().for_each(|(event, cause)| service.note(event, cause));
         keep_room(&service);
         service.shown.take_up(authority);
         service.feeds.refresh(authority)?;
@@ -245,6 +245,36 @@ impl Server {
         }
         ended
     }
+}
+
+/// Publishes the first lists of each tenant and sees to the keys of its feed. Gives what failed, as the log tells it: one
+/// tenant that cannot be served is no reason to serve nobody, and what is due is tried again every second.
+fn begin(
+    authority: &mut Authority<'_>,
+    hours: Hours,
+    now: UnixTime,
+) -> Result<Vec<(&'static str, String)>, ServeError> {
+    let all = authority.tenants().len();
+    let failed = authority.publish_each(hours, now);
+    let (none, mut told) = (failed.len() == all, Vec::new());
+    for (tenant, error) in failed {
+        if none || ends_all(&error) {
+            return Err(error.into());
+        }
+        told.push(("lists.not_published", format!("tenant `{tenant}`: {error}")));
+    }
+    if let Err(error) = authority.renew_feed_keys(now) {
+        if all == 1 || ends_all(&error) {
+            return Err(error.into());
+        }
+        told.push(("feed.key_not_renewed", error.to_string()));
+    }
+    Ok(told)
+}
+
+/// Whether it is about the records, which are everybody's.
+const fn ends_all(error: &AuthorityError) -> bool {
+    error.is_loss() || matches!(error, AuthorityError::Store(StoreError::Fenced { .. }))
 }
 
 fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ServeError> {
@@ -395,7 +425,7 @@ fn renew(service: &Service, authority: &mut Authority<'_>, hours: Hours) {
         if due || authority.owes_of(&tenant) {
             service.room.for_urgent();
             if let Err(error) = authority.in_name_of(&tenant, |authority| authority.publish(hours, now)) {
-                service.note("lists.not_renewed", &error);
+                service.note("lists.not_renewed", &format!("tenant `{tenant}`: {error}"));
             }
             service.shown.take_up(authority);
         }

@@ -12,12 +12,12 @@ use super::answer::tame;
 use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
 use super::error::Refusal;
-use super::exports::Exports;
 use super::feed::{Acks, Hub};
 use super::happenings::Happenings;
 use super::intake::Intake;
 use super::logs::Logs;
 use super::once::Repeats;
+use super::places::Places;
 use super::proof::Proofs;
 use super::rate::Rates;
 use super::readers::Readers;
@@ -56,9 +56,9 @@ pub(crate) struct Service {
     pub(crate) room: Arc<Room>,
     pub(crate) rates: Rates,
     pub(crate) intake: Intake,
-    pub(crate) exports: Exports,
+    pub(crate) exports: Places,
     /// Bundles of evidence that are made or read.
-    pub(crate) bundles: Exports,
+    pub(crate) bundles: Places,
     /// Logs of receipts that are read here.
     pub(crate) logs: Logs,
     /// Who listens to declared events.

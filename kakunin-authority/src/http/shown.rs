@@ -3,7 +3,7 @@
 //! Each tenant has its own lists and its own issuing authority. Whoever names neither a tenant nor an issuing authority
 //! reads what is of the tenant `default`, as in a home that nobody divided.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use axum::extract::{FromRequestParts, Query};
@@ -56,6 +56,11 @@ impl Shown {
         self.read().of.contains_key(tenant)
     }
 
+    /// Whether there are several tenants.
+    pub(crate) fn is_divided(&self) -> bool {
+        self.read().of.len() > 1
+    }
+
     /// What was published for a tenant; `None` when this authority has no such tenant.
     pub(crate) fn newest(&self, tenant: &TenantId) -> Option<Arc<Published>> {
         self.of(tenant)?.newest()
@@ -71,10 +76,22 @@ impl Shown {
         self.read().whose.get(&issuer).cloned()
     }
 
-    /// Whether the list of some tenant has ended.
-    pub(crate) fn has_ended(&self, now: UnixTime) -> bool {
-        let newest = |shelf: &Arc<Shelf>| shelf.newest().is_some_and(|shown| shown.next_update() <= now);
-        self.read().of.values().any(newest)
+    /// How many tenants have no list that counts at `now`, and how many have one.
+    pub(crate) fn served(&self, now: UnixTime) -> (usize, usize) {
+        let state = self.read();
+        let counts = |tenant: &TenantId| {
+            let newest = state.of.get(tenant).and_then(|shelf| shelf.newest());
+            newest.is_some_and(|shown| now < shown.next_update())
+        };
+        let tenants: BTreeSet<_> = state.whose.values().collect();
+        let served = tenants.iter().filter(|tenant| counts(tenant)).count();
+        (tenants.len() - served, served)
+    }
+
+    /// Whether this authority has such a tenant, published or not.
+    pub(crate) fn knows(&self, tenant: &TenantId) -> bool {
+        let state = self.read();
+        state.of.contains_key(tenant) || state.whose.values().any(|known| known == tenant)
     }
 
     /// How many octets of lists are kept, for however many readers.

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, ask, now};
+use crate::lines::Lines;
 
 /// Serve the authority over HTTP
 ///
@@ -145,6 +146,11 @@ impl Serve {
         let url = format!("{scheme}://{}", server.address());
         let public = server.public_address().map(|address| format!("{scheme}://{address}"));
         let _mark = home.mark_served(&url)?;
+        let started = Lines::to(io::stderr());
+        let lines = started.map_err(|error| {
+            Failure::cannot(format!("cannot start the thread that writes the log: {error}"))
+        })?;
+        let _ending = lines.ending();
         let options = ServeOptions {
             clock: Arc::new(millis),
             hours,
@@ -153,8 +159,7 @@ impl Serve {
             feed: if self.without_feed { FeedMode::Off } else { FeedMode::On },
             webhooks,
             logs: self.log.clone(),
-            // Nobody to read the log is no reason to stop.
-            log: Arc::new(|line| drop(writeln!(io::stderr().lock(), "{line}"))),
+            log: Arc::new(move |line| lines.say(line)),
         };
         let mut authority = match home.place()? {
             #[cfg(feature = "postgres")]

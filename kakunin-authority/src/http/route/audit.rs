@@ -123,7 +123,7 @@ async fn export(
         what: wanted.event_type,
         kind: wanted.actor_type.as_deref().map(kind).transpose()?,
     };
-    let place = service.exports.enter(caller.actor().to_string())?;
+    let place = service.exports.enter(&caller, &service.shown)?;
     let look = {
         let (subject, text) = (selection.tenant.to_string(), format!("{name}, {selection:?}"));
         let intent = Intent { what: "audit.export", subject, before: None, after: None, text };
@@ -133,7 +133,7 @@ async fn export(
     let (head, now) = service.carry_out(&caller, Lane::Ordinary, look, act).await?;
     let head = head.ok_or_else(Refusal::internal)?;
     let (export, first) = AuditExport::begin(selection, format, head, now);
-    let mut response = typed(StatusCode::OK, media, streamed(&service, export, first, place));
+    let mut response = typed(StatusCode::OK, media, streamed(&service, caller, export, first, place));
     let attachment = format!("attachment; filename=\"{name}\"");
     if let Ok(value) = HeaderValue::from_str(&attachment) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);

@@ -226,7 +226,7 @@ async fn stream(
     };
     let wrong = |_| Refusal::invalid("`since` has to be an instant such as 2026-11-23T09:30:00Z");
     let since = begins.since.as_deref().map(UnixTime::parse_rfc3339).transpose().map_err(wrong)?;
-    let place = service.happenings.enter(caller.actor().to_string())?;
+    let place = service.happenings.places.enter(&caller, &service.shown)?;
     let from = match (last, since) {
         (Some(id), _) => Start::After(id),
         (None, Some(_)) => Start::Since,

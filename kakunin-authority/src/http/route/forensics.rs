@@ -24,8 +24,8 @@ use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, typed};
 use crate::http::deed::Intent;
 use crate::http::error::Refusal;
-use crate::http::exports::Exporting;
 use crate::http::filed::Filed;
+use crate::http::places::Place;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
@@ -93,7 +93,7 @@ async fn forensics(
         "action_type": asked.action_type, "min_risk": least.map(crate::http::score::shown), "from": asked.from,
         "to": asked.to, "chain": asked.chain, "limit": limit,
     });
-    let place = zip.then(|| service.bundles.enter(caller.actor().to_string())).transpose()?;
+    let place = zip.then(|| service.bundles.enter(&caller, &service.shown)).transpose()?;
     // Whoever takes evidence out leaves a trace first.
     let text = filters.to_string();
     let look = move |_: &Authority<'_>| {
@@ -165,7 +165,7 @@ async fn forensics(
 }
 
 /// A bundle that is read as it is taken. Its place is taken as long.
-fn attached(file: Filed<Exporting>) -> Response {
+fn attached(file: Filed<Place>) -> Response {
     let mut response = typed(StatusCode::OK, "application/zip", Body::new(file));
     let attached = HeaderValue::from_static("attachment; filename=\"incident.zip\"");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, attached);
@@ -230,14 +230,14 @@ const ASK: &[Named] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::exports::Exports;
+    use crate::http::exports::bundles;
     use crate::http::filed::tests::{next, run, unnamed};
 
     #[test]
     fn a_bundle_that_is_read_slowly_has_its_place_and_a_piece_in_memory() {
         run(async {
-            let bundles = Exports::default();
-            let place = |who: &str| bundles.enter(who.to_owned());
+            let bundles = bundles();
+            let place = |who: &str| bundles.enter_as(who);
             let made = |who: &str| Filed::new(unnamed(&[7; 300_000]), 300_000, place(who).ok().unwrap());
             let mut body = attached(made("slow")).into_body();
             assert_eq!(next(&mut body).await.unwrap().unwrap(), vec![7; 65_536]);

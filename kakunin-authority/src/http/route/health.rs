@@ -35,12 +35,12 @@ async fn health() -> Response {
 /// The lists are published and fresh, and the records can be read.
 async fn ready(State(service): State<Arc<Service>>) -> Response {
     let mut lacks = Vec::new();
-    match service.published() {
-        Ok(_) if service.shown.has_ended((service.clock)()) => {
-            lacks.push("the revocation list has ended");
-        }
-        Ok(_) => {}
-        Err(_) => lacks.push("no revocation list is published yet"),
+    let (unserved, served) = service.shown.served((service.clock)());
+    if served == 0 {
+        lacks.push(match unserved {
+            0 => "no revocation list is published yet",
+            _ => "the revocation list has ended, or could not be published; the log tells why",
+        });
     }
     if behind(&service) > CLOCK_TOLERANCE {
         lacks.push("the clock is behind the last revocation list, so no other is signed; set the clock");
@@ -48,15 +48,19 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     if service.readers.read_for_anyone(|store| store.issuers()).await.is_err() {
         lacks.push("the records cannot be read");
     }
-    // Not a reason to send it nothing: suspending and revoking goes on.
+    // Not a reason to send it nothing: suspending and revoking goes on, and so does everything of the other tenants.
     let short = service.room.is_short();
+    let some = unserved > 0 && served > 0;
     let (status, word) = match lacks.is_empty() {
-        true if short => (StatusCode::OK, "limited"),
+        true if short || some => (StatusCode::OK, "limited"),
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     if short {
         lacks.push("the disk is nearly full: only suspending and revoking goes on");
+    }
+    if some {
+        lacks.push("the lists of a tenant could not be published or have ended: the log tells whose and why");
     }
     json_text(status, json!({ "status": word, "lacks": lacks }).to_string())
 }
@@ -150,8 +154,14 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
          # HELP kakunin_uploads Uploads of receipts that are read, checked or wait to be kept.\n\
          # TYPE kakunin_uploads gauge\n\
          kakunin_uploads {}\n",
-        service.happenings.listeners(),
-        service.intake.under_way()
+        service.happenings.places.taken(),
+        service.intake.places.taken()
+    ));
+    text.push_str(&format!(
+        "# HELP kakunin_tenants_unserved Tenants whose revocation list could not be published, or has ended.\n\
+         # TYPE kakunin_tenants_unserved gauge\n\
+         kakunin_tenants_unserved {}\n",
+        service.shown.served((service.clock)()).0
     ));
     contradictions(&service, &mut text).await;
     webhooks(&service, &mut text).await;

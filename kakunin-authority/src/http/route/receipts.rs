@@ -30,7 +30,7 @@ async fn send(
 ) -> Result<Response, Refusal> {
     // A place first: what has none is not even read.
     service.room.for_others()?;
-    let place = service.intake.enter(caller.actor().to_string())?;
+    let place = service.intake.places.enter(&caller, &service.shown)?;
     let headers = request.headers().clone();
     let _ = repeat::key(&caller, "receipts", &headers)?;
     let body = whole(request.into_body()).await?;

@@ -34,4 +34,5 @@ mod streams;
 mod strings;
 mod tiles;
 mod web;
+mod unread;
 mod webhooks;

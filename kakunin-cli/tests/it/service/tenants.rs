@@ -159,6 +159,45 @@ fn numbers_of_a_tenant_are_shown_to_its_own_keys_and_to_nobody_else() {
     assert_eq!((refused.status, refused.json()["code"].clone()), (403, json!("access.bound")));
 }
 
+/// A tenant whose lists cannot be signed is refused and told of, and the others are served.
+#[test]
+fn one_tenant_that_cannot_be_served_keeps_nobody_else_from_it() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let acme = founded(&office, "acme");
+    let (own, owner) = (office.owner().to_owned(), text(&acme, "owner_key").to_owned());
+    let key = desk.path(".kakunin/issuing/2.key.pem");
+    office.end();
+    let kept = fs::read(&key).unwrap();
+    fs::write(&key, "no key\n").unwrap();
+    let office = Office::open(&desk);
+    let ours = json!({ "name": "ours", "scope": { "actions": ["read:*"] } });
+    assert_eq!(office.send(&Request::post("/v1/agents", &ours).bearer(&own)).status, 201);
+    let theirs = |office: &Office<'_>| office.send(&Request::get("/v1/agents").bearer(&owner));
+    let refused = theirs(&office);
+    assert_eq!((refused.status, refused.json()["code"].clone()), (503, json!("starting")));
+    assert_eq!(office.get("/v1/crl?tenant=acme").status, 404);
+    let ready = office.get("/ready");
+    assert_eq!((ready.status, ready.json()["status"].clone()), (200, json!("limited")), "{}", ready.text());
+    assert!(office.get("/metrics").text().contains("\nkakunin_tenants_unserved 1\n"));
+    let log = fs::read_to_string(desk.path("service.log")).unwrap();
+    assert!(log.contains("lists.not_published") && log.contains("tenant `acme`"), "{log}");
+    // It goes on by itself.
+    fs::write(&key, kept).unwrap();
+    let begun = std::time::Instant::now();
+    while theirs(&office).status != 200 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{}", theirs(&office).text());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(office.get("/ready").json()["status"], "ready");
+    office.end();
+    // Where nobody can be served, nothing is.
+    fs::write(desk.path(".kakunin/issuing/1.key.pem"), "no key\n").unwrap();
+    fs::write(&key, "no key\n").unwrap();
+    let ended = Office::try_open_by(&desk, Office::command(&desk, &[])).err().unwrap();
+    assert!(ended.contains("key"), "{ended}");
+}
+
 const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "gate"];
 
 #[test]
