@@ -63,7 +63,7 @@ async fn send(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     service.room.for_others()?;
-    let place = service.intake.enter(caller.actor().to_string())?;
+    let place = service.intake.places.enter(&caller, &service.shown)?;
     let now = (service.clock)();
     let mut members = Members::read(&body)?;
     let named = members.text(&["agent"], 64)?;
