@@ -33,6 +33,8 @@ for major in 20 22 24; do
   stage "node $major"             scripts/node.sh $major
 done
 stage "node: gateways"        scripts/gateways.sh 20
+stage "nine pairs"            scripts/pairs.sh
+stage "README: a service in Node" scripts/readme_gateway.sh
 stage "node: frameworks"      scripts/node_frameworks.sh
 
 stage "pkilint"               scripts/pkilint.sh

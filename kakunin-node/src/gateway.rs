@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use kakunin_core::chain::ChainLink;
-use kakunin_core::guard::ProofOfPossession;
+use kakunin_core::chain::{CallContext, ChainLink, TraceParent};
+use kakunin_core::guard::{Guard, ProofOfPossession};
 use kakunin_core::possession::Target;
 use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Network, Peer, Refused};
 use napi::bindgen_prelude::Buffer;
@@ -201,14 +201,23 @@ pub(crate) fn caller_admit(
         caller.ok_or_else(|| said("no such caller in this thread"))
     })?;
     let values = Values { shape, number, amount, currency, counterparty, resource };
+    // Of a caller that is in no chain, one begins here: what its handler calls belongs together.
+    let begin = || Guard::new_chain().ok_or_else(|| said("the system gives no randomness"));
+    let chain = caller.link().map_or_else(begin, |link| Ok(link.chain()))?;
+    let parents: Vec<_> = caller.link().map(ChainLink::from).into_iter().collect();
+    let trace = caller.trace().map(TraceParent::as_str);
+    let context = CallContext { chain: Some(chain), parents: &parents, trace };
     let begun = values.request(&action, literal.as_deref(), |request| {
-        caller.admit(request).and_then(|pass| pass.begin().map_err(Refused::from))
+        caller.admit_in(request, &context).and_then(|pass| pass.begin().map_err(Refused::from))
     });
     let running = match begun {
         Ok(running) => running,
         Err(refused) => return Ok(Admitted { running: None, place: None, refusal: Some(refused.into()) }),
     };
-    let place = running.link().map(Place::from);
+    let place = running.link().map(|link| match caller.trace() {
+        Some(trace) => Place::from(link.with_trace(trace.clone())),
+        None => Place::from(link),
+    });
     within(&env, |room| {
         if room.running.is_full() {
             running.not_executed();

@@ -19,7 +19,7 @@ use crate::time::UnixMillis;
 /// Leave to run one action, once. Dropped before [`Pass::begin`], what it reserved is room again.
 #[derive(Debug)]
 #[must_use = "a pass that is dropped lets nothing run"]
-pub struct Pass(Option<Box<Held>>);
+pub struct Pass(pub(super) Option<Box<Held>>);
 
 /// An action that is running. Dropped without an outcome, it counts as spent and its result as unknown.
 #[derive(Debug)]
@@ -271,7 +271,7 @@ impl Inner {
         reservation: Option<Reservation>,
     ) -> Pass {
         let (guard, runtime, action) = (Arc::clone(self), Arc::clone(runtime), ActionText::of(action));
-        Held { guard, action, runtime, recorded, reservation, caller: None }.pass()
+        Pass(Some(Box::new(Held { guard, action, runtime, recorded, reservation, caller: None })))
     }
 
     /// Whether the agent may still act, now that the body is about to run; `decided` is where the decision was recorded.
@@ -419,11 +419,6 @@ impl Drop for Running {
 }
 
 impl Held {
-    /// The one origin of passes: a decision that lets somebody in, after it was recorded.
-    pub(super) fn pass(self) -> Pass {
-        Pass(Some(Box::new(self)))
-    }
-
     /// Settles the budgets and records the outcome. The action is done: what fails here denies the next one.
     fn end(mut self, outcome: Outcome) {
         let _ = catch_unwind(AssertUnwindSafe(|| {

@@ -317,15 +317,14 @@ impl Inner {
             Decision::Deny(denial) => self.mode == Mode::Observe && is_waived(denial.reason()),
         };
         match (recorded, &decision) {
-            (Ok(Some(recorded)), _) if lets_in => Some(Ok(Held {
+            (Ok(Some(recorded)), _) if lets_in => Some(Ok(Pass(Some(Box::new(Held {
                 guard: Arc::clone(self),
                 action: ActionText::of(request.action),
                 runtime: Arc::clone(runtime),
                 recorded: Some(recorded),
                 reservation,
                 caller: Some(judged),
-            }
-            .pass())),
+            }))))),
             (Ok(Some(recorded)), Decision::Deny(denial)) => denied(*denial, Some(recorded.hash()), None),
             (recorded, decision) => {
                 if let Some(reservation) = reservation {

@@ -23,15 +23,22 @@ function requireAgent(action, selectors = {}, options = {}) {
   return function requireAgent(req, res, next) {
     // The whole target, also below a router that is mounted somewhere.
     const arrival = arrivalOf(req, res, { target: req.originalUrl, params: req.params });
-    ask(demand, arrival).then(({ refusal, unread, gone, running, caller, proven }) => {
-      if (gone) return;
-      if (refusal) return refuse(req, res, refusal, unread);
-      req.caller = caller;
-      req.rawBody = proven.raw;
-      if (proven.hasBody) req.body = proven.body;
-      follow(res, running);
-      running.inside(next);
-    });
+    ask(demand, arrival)
+      .then((answer) => {
+        if ("gone" in answer) return;
+        if ("refusal" in answer) return refuse(req, res, answer.refusal, answer.unread);
+        const { running, caller, proven } = answer;
+        req.caller = caller;
+        req.rawBody = proven.raw;
+        if (proven.hasBody) req.body = proven.body;
+        follow(res, running);
+        running.inside(next);
+      })
+      .catch((error) => {
+        // Nobody knows how far it came; nothing behind this may go on from here.
+        demand.tell(error);
+        res.destroy();
+      });
   };
 }
 

@@ -37,14 +37,21 @@ function requireAgent(action, selectors = {}, options = {}) {
       request,
     });
     if (payload !== raw) arrival.octets = changed;
-    ask(demand, arrival).then(({ refusal, unread, gone, running, caller, proven }) => {
-      if (gone) return;
-      if (refusal) return answer(reply, refusal, unread ? raw : undefined);
-      request.caller = caller;
-      request.rawBody = proven.raw;
-      follow(reply.raw, running);
-      running.inside(() => done(null, again(proven.raw)));
-    });
+    ask(demand, arrival)
+      .then((said) => {
+        if ("gone" in said) return;
+        if ("refusal" in said) return answer(reply, said.refusal, said.unread ? raw : undefined);
+        const { running, caller, proven } = said;
+        request.caller = caller;
+        request.rawBody = proven.raw;
+        follow(reply.raw, running);
+        running.inside(() => done(null, again(proven.raw)));
+      })
+      .catch((error) => {
+        // Nobody knows how far it came; nothing behind this may go on from here.
+        demand.tell(error);
+        reply.raw.destroy();
+      });
   };
 }
 
@@ -60,7 +67,7 @@ function answer(reply, refusal, unread) {
   const { status, fields, problem } = refusal;
   reply.code(status);
   for (const [name, value] of pairs(fields)) reply.header(name, value);
-  if (unread) {
+  if (unread && unread.httpVersionMajor < 2) {
     reply.header("connection", "close");
     unread.resume();
   }

@@ -1,6 +1,8 @@
 "use strict";
 
 const assert = require("node:assert/strict");
+const { once } = require("node:events");
+const http2 = require("node:http2");
 const { setTimeout: wait } = require("node:timers/promises");
 const { describe, test } = require("node:test");
 
@@ -8,7 +10,7 @@ const fastify = require("fastify");
 const { requireAgent } = require("kakunin-node/fastify");
 
 const { matrix, SELECTORS, CARELESS } = require("./matrix.js");
-const { PAYMENT, send, stand } = require("./stand.js");
+const { HOST, PAYMENT, proofOf, send, stand } = require("./stand.js");
 
 async function service(s, ran, prepare = () => {}) {
   const app = fastify();
@@ -91,5 +93,43 @@ describe("fastify and its hooks", () => {
     served.close();
     assert.equal(denied.status, 403, denied.text);
     assert.deepEqual(ran, []);
+  });
+
+  test("over_HTTP_2_the_authority_of_the_request_is_the_one_that_is_proven", async () => {
+    const [s, ran] = [stand(), []];
+    const app = fastify({ http2: true });
+    const preParsing = requireAgent("payments:send", SELECTORS, { gateway: s.gateway });
+    app.post("/pay", { preParsing }, async (request) => {
+      ran.push(request.body);
+      return { ok: true };
+    });
+    await app.listen({ port: 0, host: "127.0.0.1" });
+    const session = http2.connect(`http://127.0.0.1:${app.server.address().port}`);
+    const content = Buffer.from(JSON.stringify(PAYMENT));
+    const pay = async (authority, more = {}, signed = HOST) => {
+      const proof = proofOf(s.agent, { method: "POST", target: "/pay", authority: signed, content });
+      const head = {
+        ":method": "POST",
+        ":path": "/pay",
+        ":authority": authority,
+        "content-type": "application/json",
+      };
+      const stream = session.request({ ...head, ...Object.fromEntries(proof), ...more });
+      stream.end(content);
+      const [headers] = await once(stream, "response");
+      const parts = [];
+      for await (const part of stream) parts.push(part);
+      return { status: headers[":status"], text: Buffer.concat(parts).toString() };
+    };
+    assert.equal((await pay("else.example")).status, 401);
+    assert.equal((await pay(HOST, { host: "else.example" })).status, 401);
+    assert.equal((await pay(HOST, {}, "else.example")).status, 401);
+    assert.equal((await pay(HOST, { signature: "kakunin=:AAAA:" })).status, 401);
+    assert.deepEqual(ran, []);
+    const allowed = await pay(HOST);
+    session.close();
+    await app.close();
+    assert.equal(allowed.status, 200, allowed.text);
+    assert.deepEqual(ran, [PAYMENT]);
   });
 });

@@ -136,6 +136,12 @@ describe("signedFetch", () => {
     assert.equal(there.chain, id, "the handler runs in the chain of its caller");
   });
 
+  test("with_a_request_that_is_in_no_chain_one_begins", async () => {
+    const there = await (await signedFetch(s.agent)(`${base}/read`)).json();
+    assert.match(there.chain, /^[0-9a-f]{32}$/);
+    assert.equal(heard[0]["kakunin-chain"], undefined);
+  });
+
   test("an_aborted_call_is_an_abort", async () => {
     const control = new AbortController();
     control.abort();
