@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
 mod closed;
-mod identify;
 mod peers;
 mod probes;
 mod standing;
