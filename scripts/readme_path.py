@@ -1,8 +1,9 @@
-"""Run the five-minute path of the README exactly as a reader would paste it.
+"""Run the five-minute path of the README exactly as a reader would paste it, or its part about Node.
 
-Between the two `five minutes` comments, a block marked with a language and a file name becomes that file,
-each line of a `sh` block is run, and the command of a `crontab` line is run once. A line that ends in
-`# denied: CODE` must fail and print CODE; every other line must succeed.
+Between the two `five minutes` comments, or the two `node` comments with `node` as third argument, a block
+marked with a language and a file name becomes that file, each line of a `sh` block is run, and the command
+of a `crontab` line is run once. A line that ends in `# denied: CODE` must fail and print CODE; every other
+line must succeed.
 """
 
 import re
@@ -10,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-PATH = re.compile(r"<!-- five minutes -->(.*?)<!-- end of five minutes -->", re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)[ ]?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DENIED = re.compile(r"# denied: (\S+)$")
 
@@ -34,10 +34,10 @@ def run(line: str, folder: Path) -> None:
         sys.exit(f"this line should have worked; it ended with {done.returncode}")
 
 
-def main(readme: Path, folder: Path) -> None:
-    path = PATH.search(readme.read_text())
+def main(readme: Path, folder: Path, part: str = "five minutes") -> None:
+    path = re.search(f"<!-- {part} -->(.*?)<!-- end of {part} -->", readme.read_text(), re.DOTALL)
     if not path:
-        sys.exit(f"{readme} has no five-minute path")
+        sys.exit(f"{readme} has no part `{part}`")
     for language, name, text in BLOCK.findall(path[1]):
         if name:
             (folder / name).write_text(text)
@@ -51,4 +51,4 @@ def main(readme: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -31,6 +31,7 @@ done
 stage "node: types and lint"  scripts/node_lint.sh
 for major in 20 22 24; do
   stage "node $major"             scripts/node.sh $major
+  stage "node $major, packed"     scripts/node_pack.sh $major
 done
 stage "node: gateways"        scripts/gateways.sh 20
 stage "nine pairs"            scripts/pairs.sh

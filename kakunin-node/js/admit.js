@@ -47,10 +47,11 @@ function admit(plan, args) {
   try {
     const agent = plan.agent === 0 ? actingHandle() : plan.agent;
     const amount = compiled.amount(args);
-    const currency = compiled.currency(args);
-    const counterparty = compiled.counterparty(args);
-    const resource = compiled.resource(args);
+    const currency = compiled.currency === undefined ? undefined : compiled.currency(args);
+    const counterparty = compiled.counterparty === undefined ? undefined : compiled.counterparty(args);
+    const resource = compiled.resource === undefined ? undefined : compiled.resource(args);
     const place = currentPlace();
+    answer = ONE_BY_ONE;
     if (
       place === undefined &&
       writeNames(currency, counterparty, resource) &&
@@ -59,7 +60,8 @@ function admit(plan, args) {
       scratch[PLAN] = plan.handle;
       scratch[AGENT] = agent;
       answer = native.decide();
-    } else {
+    }
+    if (answer === ONE_BY_ONE) {
       const asked = values(compiled.kind, amount, currency, counterparty, resource);
       answer = native.check(
         plan.handle,
@@ -164,6 +166,7 @@ const HEAD = 8;
 const TEXT_ROOM = 24;
 const LONGEST_KEPT = 256;
 const DENIED = -1;
+const ONE_BY_ONE = -2;
 
 const scratch = new Float64Array(HEAD + TEXT_ROOM);
 native.setScratch(scratch);

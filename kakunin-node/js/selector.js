@@ -57,9 +57,9 @@ function asWritten(selector) {
  * @property {number} kind how the amount is given
  * @property {string | undefined} literal the currency, if it is fixed
  * @property {Read} amount
- * @property {Read} currency
- * @property {Read} counterparty
- * @property {Read} resource
+ * @property {Read | undefined} currency nothing to read where none is asked for
+ * @property {Read | undefined} counterparty
+ * @property {Read | undefined} resource
  * @property {(args: readonly unknown[]) => import("./values").Values} read all of them, as they cross
  */
 
@@ -89,9 +89,9 @@ function compile(rules, name) {
     kind,
     literal,
     amount: minor ? reader(name, "amountMinor", amountMinor) : reader(name, "amount", amount),
-    currency: reader(name, "currency", currency),
-    counterparty: reader(name, "counterparty", counterparty),
-    resource: reader(name, "resource", resource),
+    currency: absent(currency) ? undefined : reader(name, "currency", currency),
+    counterparty: absent(counterparty) ? undefined : reader(name, "counterparty", counterparty),
+    resource: absent(resource) ? undefined : reader(name, "resource", resource),
   };
   return {
     ...compiled,
@@ -99,9 +99,9 @@ function compile(rules, name) {
       values(
         kind,
         compiled.amount(args),
-        compiled.currency(args),
-        compiled.counterparty(args),
-        compiled.resource(args),
+        compiled.currency?.(args),
+        compiled.counterparty?.(args),
+        compiled.resource?.(args),
       ),
   };
 }

@@ -13,7 +13,7 @@ use napi_derive::napi;
 use crate::chain::{Place, Spot};
 use crate::denial::{self, Denial};
 use crate::request::{ABSENT, MINOR, NameValue, TEXT, Values, WRITTEN, minor};
-use crate::room::{Room, Table, within};
+use crate::room::{Room, Table, within, within_only};
 
 /// An action, with what is fixed about it.
 pub(crate) struct Plan {
@@ -99,10 +99,13 @@ pub(crate) fn check(
     })
 }
 
-/// The same for a call whose values stand in the scratch buffer.
+/// The same for a call whose values stand in the scratch buffer; -2 if they have to cross one by one.
+///
+/// It takes nothing, not even its environment: the macro of the binding keeps an account of arguments that costs as much as
+/// the decision.
 #[napi(catch_unwind)]
-pub(crate) fn decide(env: Env) -> Result<f64> {
-    within(&env, |room| {
+pub(crate) fn decide() -> Result<f64> {
+    let decided = within_only(|room| {
         let Some(asked) = room.scratch.as_ref().and_then(Asked::read) else {
             return Err(Error::from_reason("the scratch buffer is not set"));
         };
@@ -126,7 +129,8 @@ pub(crate) fn decide(env: Env) -> Result<f64> {
         (request.counterparties, request.resources) = (name(asked.counterparty), name(asked.resource));
         let passed = plan.put(room, asked.agent, |guard| guard.admit(&request));
         begin(room, passed)
-    })
+    })?;
+    Ok(decided.unwrap_or(ONE_BY_ONE))
 }
 
 /// Asks without acting: nothing, or why it would be denied. `at` is a time in Unix milliseconds.
@@ -258,6 +262,7 @@ impl Asked {
 }
 
 const DENIED: f64 = -1.0;
+const ONE_BY_ONE: f64 = -2.0;
 /// Numbers before the characters of the amount.
 const HEAD: usize = 8;
 /// Characters of an amount that cross as numbers; a longer one crosses as a text.

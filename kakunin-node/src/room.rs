@@ -46,11 +46,33 @@ thread_local! {
 pub(crate) fn within<T>(env: &Env, act: impl FnOnce(&mut Room) -> Result<T>) -> Result<T> {
     let acted = catch_unwind(AssertUnwindSafe(|| {
         let room = room(env)?;
-        let mut room =
-            room.try_borrow_mut().map_err(|_| Error::from_reason("the guard is in use already"))?;
-        act(&mut room)
+        enter(&room, act)
     }));
-    acted.unwrap_or_else(|_| Err(Error::from_reason("the guard failed in a way it does not know [internal]")))
+    acted.unwrap_or_else(|_| Err(failed()))
+}
+
+/// The same for the one room of this thread, which needs no question to Node; nothing if it has none or several, as
+/// threads of an embedder may.
+#[inline]
+pub(crate) fn within_only<T>(act: impl FnOnce(&mut Room) -> Result<T>) -> Result<Option<T>> {
+    let acted = catch_unwind(AssertUnwindSafe(|| {
+        ROOMS.with_borrow(|rooms| match rooms.as_slice() {
+            [(_, room)] => enter(room, act).map(Some),
+            _ => Ok(None),
+        })
+    }));
+    acted.unwrap_or_else(|_| Err(failed()))
+}
+
+#[inline]
+fn enter<T>(room: &RefCell<Room>, act: impl FnOnce(&mut Room) -> Result<T>) -> Result<T> {
+    let mut room = room.try_borrow_mut().map_err(|_| Error::from_reason("the guard is in use already"))?;
+    act(&mut room)
+}
+
+#[cold]
+fn failed() -> Error {
+    Error::from_reason("the guard failed in a way it does not know [internal]")
 }
 
 #[inline]

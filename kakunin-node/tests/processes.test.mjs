@@ -380,7 +380,7 @@ test("node_denies_as_internal_what_fails_in_the_guard_itself", () => {
       () => Number.NaN,
       () => "0",
       () => null,
-      () => -2,
+      () => -3,
       () => ({}),
     ],
     check: [
