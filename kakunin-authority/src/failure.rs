@@ -85,7 +85,9 @@ pub enum AuthorityError {
     #[error("every issuing authority is revoked; run `kakunin rotate`")]
     NoIssuer,
     /// The wall clock runs behind.
-    #[error("the clock says {now}, but the last list was signed at {last}; set the clock")]
+    #[error(
+        "the clock says {now}, but the last list was signed at {last}; set the clock, or, if it was ahead when it signed, wait until it says that time"
+    )]
     ClockBehind {
         /// What the clock says.
         now: UnixTime,

@@ -160,7 +160,10 @@ fn lists(home: &Home, store: &dyn Store, at: UnixTime, findings: &mut Findings) 
         if list.this_update > at.plus(120) {
             findings.say(
                 Level::Wrong,
-                format!("the clock is behind the list signed at {}; set it", list.this_update),
+                format!(
+                    "the clock is behind the list of {name}, which was signed at {}: nothing is signed until then; set it, or, if it was ahead when it signed, wait",
+                    list.this_update
+                ),
             );
         }
         let pem = der::pem::encode_string("X509 CRL", der::pem::LineEnding::LF, &list.der);
