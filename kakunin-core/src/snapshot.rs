@@ -13,6 +13,7 @@ use crate::leash::Leash;
 use crate::receipt::ListUse;
 use crate::request::ActionRequest;
 use crate::revocation::Standing;
+use crate::scope::ProvenNames;
 use crate::time::{UnixMillis, UnixTime};
 
 /// A view to decide by. It never changes; a newer one takes its place.
@@ -121,6 +122,19 @@ impl Snapshot {
         match self.denial(now) {
             Some(reason) => Decision::Deny(Denial::new(reason)),
             None => self.leash.decide(request, now),
+        }
+    }
+
+    /// As [`Snapshot::decide`], with what is `proven` of detached lists that are missing.
+    pub fn decide_proven(
+        &self,
+        request: &ActionRequest<'_>,
+        now: UnixMillis,
+        proven: &ProvenNames,
+    ) -> Decision {
+        match self.denial(now) {
+            Some(reason) => Decision::Deny(Denial::new(reason)),
+            None => self.leash.decide_proven(request, now, proven),
         }
     }
 

@@ -194,6 +194,10 @@ impl Gateway {
                 (judged, how, head.unsigned_link())
             }
         };
+        let judged = match head.proven_names()? {
+            Some(proven) => judged.with_names(proven),
+            None => judged,
+        };
         Ok(Caller::new(self.clone(), judged, how, Digest::of(body), (link, head.trace())))
     }
 }

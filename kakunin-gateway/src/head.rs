@@ -1,6 +1,7 @@
 //! The head of a request as it came, and what two readers could take for two different requests.
 
 use kakunin_core::chain::{ChainLink, TRACE_HEADER, TraceParent};
+use kakunin_core::scope::{NAMES_FIELD, ProvenNames};
 
 use crate::refused::Refused;
 
@@ -124,6 +125,13 @@ impl<'a> Head<'a> {
     /// The trace that the caller says it is in; nobody signs that, and one that is malformed is none.
     pub(crate) fn trace(&self) -> Option<TraceParent> {
         self.one(TRACE_HEADER).ok().flatten().and_then(TraceParent::parse)
+    }
+
+    /// What the caller proves of detached lists of names.
+    pub(crate) fn proven_names(&self) -> Result<Option<ProvenNames>, Refused> {
+        let Some(value) = self.one(NAMES_FIELD)? else { return Ok(None) };
+        let proven = ProvenNames::parse(value);
+        proven.map(Some).map_err(|error| Refused::malformed(error.to_string()))
     }
 
     /// The link of a call that signs none.

@@ -23,7 +23,7 @@ use crate::leash::Leash;
 use crate::receipt::{Mode, Outcome, ProofOfPossession};
 use crate::request::ActionRequest;
 use crate::revocation::Standing;
-use crate::scope::NameLists;
+use crate::scope::{NameLists, ProvenNames};
 use crate::snapshot::{Refusal, Snapshot};
 use crate::time::{UnixMillis, UnixTime};
 
@@ -62,6 +62,8 @@ pub struct Judged {
     snapshot: Arc<Snapshot>,
     /// What the guard decided by when it judged; with anything newer the caller is judged again.
     by: Arc<Snapshot>,
+    /// What it proved of lists that are not here.
+    proven: Option<Arc<ProvenNames>>,
 }
 
 impl Judged {
@@ -75,6 +77,20 @@ impl Judged {
     #[must_use]
     pub fn path(&self) -> &AgentPath {
         self.leashed.path()
+    }
+
+    /// The same caller with what it proved of the detached lists that its certificate names, for those that are not at hand here.
+    /// It is for one request: names that another one needs are not in it.
+    #[must_use]
+    pub fn with_names(self, proven: ProvenNames) -> Self {
+        Self { proven: Some(Arc::new(proven)), ..self }
+    }
+
+    fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
+        match &self.proven {
+            Some(proven) => self.snapshot.decide_proven(request, now, proven),
+            None => self.snapshot.decide(request, now),
+        }
     }
 
     /// How it stood when it was judged.
@@ -169,7 +185,7 @@ impl Guard {
 fn judge(caller: &Leashed, by: &Arc<Snapshot>, now: UnixTime) -> Result<Judged, Refusal> {
     let agent = stand(&caller.path, by, now)?;
     let snapshot = Arc::new(Snapshot::new(agent, Arc::clone(&caller.leash)));
-    Ok(Judged { leashed: caller.clone(), snapshot, by: Arc::clone(by) })
+    Ok(Judged { leashed: caller.clone(), snapshot, by: Arc::clone(by), proven: None })
 }
 
 /// How a caller stands by the lists and the feed that `by` has.
@@ -204,7 +220,7 @@ impl Judged {
         if Arc::ptr_eq(&self.by, by) {
             return Ok(self.clone());
         }
-        judge(&self.leashed, by, now)
+        Ok(Self { proven: self.proven.clone(), ..judge(&self.leashed, by, now)? })
     }
 }
 
@@ -288,7 +304,7 @@ impl Inner {
                 return denied(refusal.reason().into(), None, Some(Note::Said(refusal.what().to_owned())));
             }
         };
-        let mut decision = judged.snapshot.decide(request, now);
+        let mut decision = judged.decide(request, now);
         let mut reservation = None;
         if let Decision::Allow(permit) = &decision
             && judged.snapshot.leash().has_charges(permit)

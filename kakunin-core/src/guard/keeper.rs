@@ -23,6 +23,7 @@ use crate::home::Papers;
 use crate::leash::Leash;
 use crate::receipt::Control;
 use crate::revocation::Contradiction;
+use crate::scope::NameLists;
 use crate::snapshot::{self, Refusal, Snapshot};
 use crate::time::UnixTime;
 
@@ -75,6 +76,12 @@ impl Look {
 
     pub(super) const fn feed(&mut self) -> &mut FeedLook {
         &mut self.feed
+    }
+
+    /// The proven path, and the lists of names beside it.
+    pub(super) fn names(&self) -> Option<(AgentPath, NameLists)> {
+        let ((path, _), papers) = (self.proven.as_ref()?, self.papers.as_ref()?);
+        Some((path.clone(), papers.names.clone()))
     }
 
     /// The path that is decided for, and the list that is decided by.

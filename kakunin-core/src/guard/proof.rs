@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::keeper::PATIENCE;
 use super::open::{Guard, Inner, View};
 use crate::certificate::AgentPath;
 use crate::chain::ChainLink;
 use crate::decision::DenialReason;
 use crate::digest::Digest;
 use crate::possession::{Proof, ProveError, Prover, Target};
+use crate::scope::{ProvenNamesError, prove_names};
 use crate::snapshot::{Refusal, Snapshot};
 
 /// The prover of the certificate that it was made for.
@@ -48,6 +50,38 @@ impl Guard {
             proof => proof,
         }));
         proof.unwrap_or_else(|_| Err(refused(DenialReason::Internal, "the proof failed")))
+    }
+}
+
+impl Guard {
+    /// What a service needs to know of the detached lists of the agent's certificate to decide about a request of `action` with
+    /// these names: the value of the field [`NAMES_FIELD`](crate::scope::NAMES_FIELD), which goes with the request; `None` if no
+    /// such list has a say in it. Nobody signs it: each proof leads to a root in the certificate.
+    ///
+    /// Of each list the hashes are worked out once, 64 octets for a name; a million names take a second then.
+    ///
+    /// # Errors
+    /// [`NotProven::Names`] when a list is not here or the proofs are too many, [`NotProven::Agent`] when the agent has no papers.
+    pub fn prove_names(
+        &self,
+        action: &str,
+        counterparties: &[&str],
+        resources: &[&str],
+    ) -> Result<Option<String>, NotProven> {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let known = || self.0.turn(PATIENCE).and_then(|look| look.names());
+            let known = known().or_else(|| {
+                self.0.refresh();
+                known()
+            });
+            // Outside of the turn: nobody waits for hashes.
+            let (path, lists) = known.ok_or_else(|| match &self.0.current.load().view {
+                View::Refused(refusal) => NotProven::Agent((**refusal).clone()),
+                View::Ready(_) => refused(DenialReason::Internal, "another look at the papers does not end"),
+            })?;
+            Ok(prove_names(path.agent().scope(), &lists, action, counterparties, resources)?)
+        }));
+        made.unwrap_or_else(|_| Err(refused(DenialReason::Internal, "the proof failed")))
     }
 }
 
@@ -118,6 +152,9 @@ pub enum NotProven {
     /// No proof can be made for this request, or by this key.
     #[error(transparent)]
     Prove(#[from] ProveError),
+    /// The names of a request cannot be proven to be in the lists of the certificate.
+    #[error(transparent)]
+    Names(#[from] ProvenNamesError),
     /// Without chance there is no nonce.
     #[error("the system gives no randomness")]
     NoRandomness,
@@ -130,6 +167,7 @@ impl NotProven {
         match self {
             Self::Agent(refusal) => refusal.reason().code(),
             Self::Prove(error) => error.code(),
+            Self::Names(_) => DenialReason::ScopeNamesMissing.code(),
             Self::NoRandomness => DenialReason::Internal.code(),
         }
     }

@@ -8,10 +8,11 @@ use hashbrown::{HashMap, HashSet};
 
 use super::budget::{BudgetKey, Quota};
 use crate::certificate::{AgentPath, VerifiedAgent};
+use crate::digest::Digest;
 use crate::id::AgentId;
 use crate::money::{Currency, Money};
 use crate::scope::{
-    ActionName, LoadedZone, NameLists, NameRule, NameSet, Pattern, Scope, WeekMap, ZoneError,
+    ActionName, LoadedZone, NameLists, NameRule, NameSet, Pattern, ProvenNames, Scope, WeekMap, ZoneError,
 };
 use crate::time::Validity;
 
@@ -65,19 +66,23 @@ pub(super) enum CompiledSet {
         names: HashSet<Box<[u8]>>,
         prefixes: Box<[Box<[u8]>]>,
     },
-    /// The detached list is not there: nothing can be decided by it.
-    Missing,
+    /// The detached list is not there: nothing can be decided by it but what somebody proves of it.
+    Missing {
+        root: Digest,
+        count: u32,
+    },
 }
 
 impl CompiledSet {
-    /// Whether `name` is in the set; `None` if the set is missing.
-    pub(super) fn contains(&self, name: &[u8]) -> Option<bool> {
+    /// Whether `name` is in the set; `None` if the set is missing and nothing is `proven` of it.
+    #[inline]
+    pub(super) fn contains(&self, name: &[u8], proven: Option<&ProvenNames>) -> Option<bool> {
         match self {
             Self::Known { names, prefixes } => {
                 let covered = |prefix: &[u8]| name.len() > prefix.len() && name.starts_with(prefix);
                 Some(names.contains(name) || prefixes.iter().any(|prefix| covered(prefix)))
             }
-            Self::Missing => None,
+            Self::Missing { root, count } => proven?.contains(root, *count, name),
         }
     }
 }
@@ -246,7 +251,7 @@ fn compile_set(set: &NameSet, lists: &NameLists) -> CompiledSet {
                 names: list.names().iter().map(|name| Box::from(name.as_bytes())).collect(),
                 prefixes: Box::new([]),
             },
-            _ => CompiledSet::Missing,
+            _ => CompiledSet::Missing { root: *root, count: *count },
         },
     }
 }

@@ -8,7 +8,7 @@ use super::compile::{CompiledLimit, CompiledNames, Leash, Plan};
 use crate::decision::{Decision, Denial, DenialReason, Detail, Permit, Quantity, Spend};
 use crate::money::{Currency, Decimal, Money};
 use crate::request::{ActionRequest, Amount, Names};
-use crate::scope::CanonicalName;
+use crate::scope::{CanonicalName, ProvenNames};
 use crate::time::UnixMillis;
 
 impl Leash {
@@ -16,7 +16,20 @@ impl Leash {
     ///
     /// Nothing is allocated, locked or read on this path.
     pub fn decide(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Decision {
-        match self.judge(request, now) {
+        match self.judge(request, now, None) {
+            Ok(permit) => Decision::Allow(permit),
+            Err(denial) => Decision::Deny(denial),
+        }
+    }
+
+    /// As [`Leash::decide`]; where a detached list is missing, what is `proven` of it counts. A list that is here is asked itself.
+    pub fn decide_proven(
+        &self,
+        request: &ActionRequest<'_>,
+        now: UnixMillis,
+        proven: &ProvenNames,
+    ) -> Decision {
+        match self.judge(request, now, Some(proven)) {
             Ok(permit) => Decision::Allow(permit),
             Err(denial) => Decision::Deny(denial),
         }
@@ -57,14 +70,20 @@ impl Leash {
     }
 
     #[inline(always)]
-    fn judge(&self, request: &ActionRequest<'_>, now: UnixMillis) -> Result<Permit, Denial> {
+    fn judge(
+        &self,
+        request: &ActionRequest<'_>,
+        now: UnixMillis,
+        proven: Option<&ProvenNames>,
+    ) -> Result<Permit, Denial> {
         use DenialReason as Why;
         let number = self.plan_of(request.action).ok_or(Why::RequestActionInvalid)?;
         let plan = self.plans.get(number as usize).ok_or(Why::Internal)?;
 
         let money = self.money(plan, request)?;
-        let parties = names(&plan.parties, &self.parties, &request.counterparties, PARTY_REASONS)?;
-        let resources = names(&plan.resources, &self.resources, &request.resources, RESOURCE_REASONS)?;
+        let parties = names(&plan.parties, &self.parties, &request.counterparties, PARTY_REASONS, proven)?;
+        let resources =
+            names(&plan.resources, &self.resources, &request.resources, RESOURCE_REASONS, proven)?;
 
         refuse_unless(plan.allowed, Why::ScopeAction)?;
         refuse_unless(resources.inside, Why::ScopeResource)?;
@@ -192,13 +211,16 @@ fn names(
     rules: &[CompiledNames],
     asked: &Names<'_>,
     (missing, invalid): NameReasons,
+    proven: Option<&ProvenNames>,
 ) -> Result<NamesFinding, DenialReason> {
     let mut finding = NamesFinding { inside: true, decided: true };
     let rules = || applied.iter().filter_map(|index| rules.get(*index as usize));
     match *asked {
-        Names::One(name) => finding.take(name, rules(), invalid)?,
+        Names::One(name) => finding.take(name, rules(), invalid, proven)?,
         Names::Many([]) | Names::Absent => refuse_unless(rules().all(|rule| rule.optional), missing)?,
-        Names::Many(names) => names.iter().try_for_each(|name| finding.take(name, rules(), invalid))?,
+        Names::Many(names) => {
+            names.iter().try_for_each(|name| finding.take(name, rules(), invalid, proven))?
+        }
         Names::Unreadable => return Err(invalid),
     }
     Ok(finding)
@@ -211,20 +233,26 @@ impl NamesFinding {
         name: &str,
         rules: impl Iterator<Item = &'r CompiledNames>,
         invalid: DenialReason,
+        proven: Option<&ProvenNames>,
     ) -> Result<(), DenialReason> {
         if let Some(plain) = CanonicalName::plain(name) {
-            self.judge(plain.as_bytes(), rules);
+            self.judge(plain.as_bytes(), rules, proven);
             return Ok(());
         }
-        self.judge(CanonicalName::new(name).map_err(|_| invalid)?.as_bytes(), rules);
+        self.judge(CanonicalName::new(name).map_err(|_| invalid)?.as_bytes(), rules, proven);
         Ok(())
     }
 
     #[inline]
-    fn judge<'r>(&mut self, name: &[u8], rules: impl Iterator<Item = &'r CompiledNames>) {
+    fn judge<'r>(
+        &mut self,
+        name: &[u8],
+        rules: impl Iterator<Item = &'r CompiledNames>,
+        proven: Option<&ProvenNames>,
+    ) {
         for rule in rules {
-            let allowed = rule.allow.contains(name);
-            let denied = rule.deny.as_ref().map_or(Some(false), |deny| deny.contains(name));
+            let allowed = rule.allow.contains(name, proven);
+            let denied = rule.deny.as_ref().map_or(Some(false), |deny| deny.contains(name, proven));
             self.inside &= allowed != Some(false) && denied != Some(true);
             self.decided &= allowed.is_some() && denied.is_some();
         }

@@ -12,6 +12,7 @@ mod encompass;
 mod extension;
 mod limit;
 mod names;
+mod proven;
 mod schedule;
 mod words;
 
@@ -22,4 +23,5 @@ pub use encompass::Overclaim;
 pub use extension::{DecodeError, MAX_EXTENSION};
 pub use limit::{Limit, Rate, Window};
 pub use names::{CanonicalName, NameEntry, NameError, NameList, NameLists, NameRule, NameSet};
+pub use proven::{NAMES_FIELD, ProvenNames, ProvenNamesError, prove_names};
 pub use schedule::{LoadedZone, Schedule, Slot, WeekMap, Zone, ZoneError};

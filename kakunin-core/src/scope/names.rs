@@ -6,8 +6,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use super::action::Pattern;
+use super::proven;
 use crate::digest::Digest;
 use crate::tree;
 
@@ -174,11 +176,21 @@ pub struct NameRule {
 }
 
 /// A detached list: exact names, ascending, with the root a certificate refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct NameList {
     names: Vec<String>,
     root: Digest,
+    /// 64 octets for each name, once somebody asks for a proof.
+    subtrees: OnceLock<Vec<Vec<Digest>>>,
 }
+
+impl PartialEq for NameList {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names
+    }
+}
+
+impl Eq for NameList {}
 
 impl NameList {
     /// Reads a list file: UTF-8, one name a line, LF or CRLF, no comments.
@@ -225,7 +237,7 @@ impl NameList {
         }
         names.sort_unstable();
         let root = tree::root(names.iter().map(String::as_bytes));
-        Ok(Self { names, root })
+        Ok(Self { names, root, subtrees: OnceLock::new() })
     }
 
     /// Makes a list of entries; patterns have no place in it.
@@ -251,6 +263,11 @@ impl NameList {
         &self.names
     }
 
+    /// The hashes of the complete subtrees over the names, for proofs; worked out once.
+    pub(super) fn subtrees(&self) -> &[Vec<Digest>] {
+        self.subtrees.get_or_init(|| proven::subtrees(&self.names))
+    }
+
     /// The set a certificate carries in place of this list.
     #[must_use]
     pub fn to_set(&self) -> NameSet {
@@ -268,23 +285,23 @@ impl NameList {
 
 /// Detached lists by their root.
 #[derive(Clone, Debug, Default)]
-pub struct NameLists(HashMap<Digest, NameList>);
+pub struct NameLists(HashMap<Digest, Arc<NameList>>);
 
 impl NameLists {
     /// Adds a list under its own root: a list can never stand for another one.
     pub fn insert(&mut self, list: NameList) {
-        self.0.insert(list.root, list);
+        self.0.insert(list.root, Arc::new(list));
     }
 
     /// The list with this root.
     #[must_use]
     pub fn get(&self, root: &Digest) -> Option<&NameList> {
-        self.0.get(root)
+        self.0.get(root).map(Arc::as_ref)
     }
 
     /// All lists, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &NameList> {
-        self.0.values()
+        self.0.values().map(Arc::as_ref)
     }
 }
 
@@ -354,7 +371,7 @@ const fn is_printable(word: u64) -> bool {
 
 const HASHED: &str = "sha256:";
 const MAX_NAME: usize = 128;
-const MAX_DETACHED: usize = 1_000_000;
+pub(super) const MAX_DETACHED: usize = 1_000_000;
 
 #[cfg(test)]
 mod tests {

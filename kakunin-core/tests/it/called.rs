@@ -111,6 +111,9 @@ fn code(report: &Report) -> &'static str {
     }
 }
 
+/// One of the lists of a house.
+type List = fn(&House) -> &[u8];
+
 /// One call of the caller's, let in by its own scope and recorded as `by` says.
 fn served(shop: &Shop, by: Option<CallerUse<'_>>) {
     let journal = shop.open();
@@ -197,7 +200,7 @@ fn a_caller_of_another_root_is_nobody_here_whoever_believes_that_root() {
 
 #[test]
 fn a_caller_or_a_gateway_that_the_list_revokes_allows_nothing() {
-    let revoked_on = |list: fn(&House) -> &[u8], denies: Option<DenialReason>| {
+    let revoked_on = |list: List, denies: Option<DenialReason>| {
         let shop = Shop::new();
         let journal = shop.open();
         let list = shop.keep(&journal, list(&shop.house));

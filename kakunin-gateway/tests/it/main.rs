@@ -3,6 +3,7 @@
 
 mod closed;
 mod identify;
+mod names;
 mod peers;
 mod probes;
 mod standing;
