@@ -102,7 +102,15 @@ pub enum GivenNames<'a> {
 
 impl<'a> GivenNames<'a> {
     /// Adds a name; `None` is one that cannot be read.
+    #[inline]
     pub fn add(&mut self, name: Option<&'a str>) {
+        match (&*self, name) {
+            (Self::Absent, Some(name)) => *self = Self::One(name),
+            _ => self.add_to_others(name),
+        }
+    }
+
+    fn add_to_others(&mut self, name: Option<&'a str>) {
         *self = match (std::mem::take(self), name) {
             (Self::Absent, Some(name)) => Self::One(name),
             (Self::One(first), Some(name)) => Self::Many(vec![first, name]),
@@ -125,6 +133,7 @@ impl<'a> GivenNames<'a> {
 
     /// The names for a request.
     #[must_use]
+    #[inline]
     pub fn names(&self) -> Names<'_> {
         match self {
             Self::Absent => Names::Absent,

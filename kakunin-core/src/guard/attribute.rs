@@ -33,21 +33,21 @@ pub struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// Whether `action` may be done.
-    #[inline]
+    #[inline(always)]
     pub const fn new(action: &'a str) -> Self {
         let (counterparties, resources) = (GivenNames::Absent, GivenNames::Absent);
         Self { action, amount: Amount::Absent, number: None, currency: None, counterparties, resources }
     }
 
     /// Moving an amount in whole units.
-    #[inline]
+    #[inline(always)]
     pub fn amount<T: SelectedAmount + ?Sized>(mut self, amount: &'a T) -> Self {
         self.amount = amount.amount();
         self
     }
 
     /// Moving an amount in minor units.
-    #[inline]
+    #[inline(always)]
     pub fn amount_minor<T: SelectedMinor + ?Sized>(mut self, amount: &'a T) -> Self {
         self.amount = amount.minor();
         self
@@ -64,21 +64,21 @@ impl<'a> Question<'a> {
     }
 
     /// Of a currency.
-    #[inline]
+    #[inline(always)]
     pub fn currency<T: SelectedCurrency + ?Sized>(mut self, currency: &'a T) -> Self {
         self.currency = currency.currency();
         self
     }
 
     /// Towards counterparties, beside those that were given before.
-    #[inline]
+    #[inline(always)]
     pub fn counterparty<T: SelectedNames + ?Sized>(mut self, names: &'a T) -> Self {
         names.give(&mut self.counterparties);
         self
     }
 
     /// Touching resources, beside those that were given before.
-    #[inline]
+    #[inline(always)]
     pub fn resource<T: SelectedNames + ?Sized>(mut self, names: &'a T) -> Self {
         names.give(&mut self.resources);
         self
@@ -102,7 +102,7 @@ impl<'a> Question<'a> {
         self.put(agent.acts_as().ok_or(DenialReason::AgentMissing))
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&self, guard: Result<&Guard, DenialReason>) -> Result<Guarded, Denied> {
         let refuse = |reason: DenialReason| Denied::new(reason.into(), self.action, None, None);
         let guard = guard.map_err(refuse)?;

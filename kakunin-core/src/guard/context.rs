@@ -6,13 +6,24 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::thread::LocalKey;
 
 use pin_project_lite::pin_project;
 
-/// Where a thread keeps the value of the code that runs. It is borrowed only to be exchanged or copied.
-pub(super) type Slot<T> = LocalKey<RefCell<Option<T>>>;
+/// Where each thread keeps the value of the code that runs. It is borrowed only to be exchanged or copied.
+pub(super) struct Slot<T: 'static> {
+    held: &'static LocalKey<RefCell<Option<T>>>,
+    /// Until something was put into it once, on whichever thread, nothing is in it, and no thread has to be asked.
+    used: AtomicBool,
+}
+
+impl<T> Slot<T> {
+    pub(super) const fn new(held: &'static LocalKey<RefCell<Option<T>>>) -> Self {
+        Self { held, used: AtomicBool::new(false) }
+    }
+}
 
 /// The value stands in the slot while this lives, and what stood there before in `value`.
 pub(super) struct Entered<'a, T: 'static> {
@@ -23,6 +34,7 @@ pub(super) struct Entered<'a, T: 'static> {
 
 /// Puts `value` into the slot. A thread that ends has no slots any more, and [`read`] says so.
 pub(super) fn enter<'a, T>(slot: &'static Slot<T>, value: &'a mut Option<T>) -> Entered<'a, T> {
+    slot.used.store(true, Ordering::Relaxed);
     let entered = exchange(slot, value);
     Entered { slot, value, entered }
 }
@@ -30,8 +42,13 @@ pub(super) fn enter<'a, T>(slot: &'static Slot<T>, value: &'a mut Option<T>) -> 
 /// A copy of what stands in the slot; an error where there is no slot, because then nobody knows.
 #[inline]
 pub(super) fn read<T: Clone>(slot: &'static Slot<T>) -> Result<Option<T>, Unknown> {
-    slot.try_with(|held| held.try_borrow().map(|held| held.clone()).map_err(|_| Unknown))
-        .unwrap_or(Err(Unknown))
+    // Whoever put something into this thread's slot did so on this thread, before.
+    if slot.used.load(Ordering::Relaxed) { copy(slot) } else { Ok(None) }
+}
+
+fn copy<T: Clone>(slot: &'static Slot<T>) -> Result<Option<T>, Unknown> {
+    let copied = slot.held.try_with(|held| held.try_borrow().map(|held| held.clone()).map_err(|_| Unknown));
+    copied.unwrap_or(Err(Unknown))
 }
 
 /// Nobody can say what the code that runs belongs to.
@@ -42,7 +59,7 @@ fn exchange<T>(slot: &'static Slot<T>, value: &mut Option<T>) -> bool {
     let exchange = |held: &RefCell<Option<T>>| {
         held.try_borrow_mut().map(|mut held| std::mem::swap(&mut *held, value)).is_ok()
     };
-    slot.try_with(exchange).unwrap_or(false)
+    slot.held.try_with(exchange).unwrap_or(false)
 }
 
 impl<T: 'static> Drop for Entered<'_, T> {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use super::context::{Unknown, enter, read, within};
+use super::context::{Slot, Unknown, enter, read, within};
 use super::open::Guard;
 use crate::decision::DenialReason;
 use crate::environment;
@@ -138,6 +138,8 @@ enum Acting {
 /// The agent of the process.
 static DEFAULT: OnceLock<Guard> = OnceLock::new();
 
+static CURRENT: Slot<Acting> = Slot::new(&HELD);
+
 thread_local! {
-    static CURRENT: RefCell<Option<Acting>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<Acting>> = const { RefCell::new(None) };
 }

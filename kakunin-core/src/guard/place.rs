@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::context::{Entered, Unknown, enter, read, within};
+use super::context::{Entered, Slot, Unknown, enter, read, within};
 use super::open::Guard;
 use crate::chain::{CallContext, ChainLink, TraceParent};
 use crate::id::ChainId;
@@ -110,15 +110,19 @@ pub fn current_place() -> Option<Place> {
     read(&CURRENT).ok().flatten()
 }
 
+#[inline]
 pub(super) fn known_place() -> Result<Option<Place>, Unknown> {
     read(&CURRENT)
 }
 
 /// Goes to `place` for as long as what is given lives; nowhere else than before without one.
+#[inline]
 pub(super) fn stay(place: &mut Option<Place>) -> Option<Entered<'_, Place>> {
     place.is_some().then(|| enter(&CURRENT, place))
 }
 
+static CURRENT: Slot<Place> = Slot::new(&HELD);
+
 thread_local! {
-    static CURRENT: RefCell<Option<Place>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
