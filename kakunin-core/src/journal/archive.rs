@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::Digest;
 use crate::feed::MAX_ITEM;
@@ -181,8 +182,10 @@ impl Archive {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         modes::make_folders(&self.dir)?;
         modes::refuse_link(&self.dir)?;
-        // Two processes of one agent may keep the same list at once: each has its own temporary file.
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        // Two processes of one agent may keep the same list at once, and two threads of a gateway the same caller: each time it is
+        // a temporary file of its own.
+        let (process, turn) = (std::process::id(), TURNS.fetch_add(1, Ordering::Relaxed));
+        let temporary = path.with_extension(format!("{process}-{turn}.tmp"));
         let mut file = modes::make_file(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -203,6 +206,8 @@ const MOST_OCTETS_ERASED: u64 = 32 * MOST_ERASED as u64;
 /// What a list may have at most, wherever one is read.
 const MOST_OCTETS: u64 = 64 << 20;
 
+/// How many temporary files this process has begun.
+static TURNS: AtomicU64 = AtomicU64::new(0);
 const ERASED: &str = "erased";
 const ITEM: &str = "item";
 
@@ -232,6 +237,25 @@ mod tests {
         assert_eq!(archive.list(&name).as_deref(), Some(&b"list"[..]));
         let left = fs::read_dir(dir.path().join("archive")).unwrap().count();
         assert_eq!(left, 2, "no temporary file stays");
+    }
+
+    #[test]
+    fn threads_that_keep_one_thing_at_once_all_keep_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::of(dir.path());
+        for round in 0..20_u8 {
+            let together = std::sync::Barrier::new(8);
+            std::thread::scope(|threads| {
+                for _ in 0..8 {
+                    threads.spawn(|| {
+                        together.wait();
+                        archive.keep_certificate(&[round; 9]).unwrap();
+                    });
+                }
+            });
+        }
+        let left = fs::read_dir(dir.path().join("archive")).unwrap().count();
+        assert_eq!(left, 20, "no temporary file stays");
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Somebody else's agent at a guard: judged by what the guard accepted for its own, and let in by its own leash.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use kakunin_core::certificate::{AgentCertificate, AgentPath, TrustAnchors};
 use kakunin_core::chain::CallContext;
 use kakunin_core::feed::{Content, Follower};
-use kakunin_core::guard::{Clock, FeedSource, Guard, GuardOptions, JudgeError, Judged, ProofOfPossession};
+use kakunin_core::guard::{
+    Clock, FeedSource, Guard, GuardOptions, JudgeError, Judged, Pass, ProofOfPossession,
+};
 use kakunin_core::id::SerialNumber;
 use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::revocation::{FeedHead, Standing};
 use kakunin_core::scope::NameLists;
+use kakunin_core::snapshot::Snapshot;
+use kakunin_core::verify;
 use rcgen::{RevocationReason, date_time_ymd};
 
 use crate::authority::{Authority, By, SERIAL, entry, now, seeded_key};
@@ -51,6 +57,20 @@ fn asked(guard: &Guard, caller: &Judged) -> String {
     }
 }
 
+/// Changes something that the guard has to take up, and waits for that: on a busy machine a look in progress may take longer than
+/// another one waits for its turn.
+fn taken_up(guard: &Guard, change: impl FnOnce()) {
+    let (before, deadline) = (guard.snapshot().ok(), Instant::now() + Duration::from_secs(60));
+    change();
+    let same = |view: Option<Arc<Snapshot>>| match (&before, &view) {
+        (Some(before), Some(view)) => Arc::ptr_eq(before, view),
+        (before, view) => before.is_none() && view.is_none(),
+    };
+    while same(guard.snapshot().ok()) {
+        assert!(Instant::now() < deadline, "it was never taken up");
+    }
+}
+
 /// Publishes list `number`, which names these.
 fn publish(house: &House, number: u8, named: &[(&[u8], RevocationReason)]) {
     let list = house.authority.list(By::Issuing, |params| {
@@ -81,8 +101,7 @@ fn a_caller_is_let_in_by_its_own_leash_and_by_the_lists_of_the_guard() {
     ] {
         let before = guard.admit_caller(&caller, ProofOfPossession::Tls, &order(), &CallContext::default());
         let named: Vec<(&[u8], _)> = reason.into_iter().map(|reason| (CALLER.as_slice(), reason)).collect();
-        publish(&house, number, &named);
-        guard.refresh();
+        taken_up(&guard, || publish(&house, number, &named));
         assert_eq!(asked(&guard, &caller), expected, "judged before, asked now");
         assert_eq!(asked(&guard, &judge(&guard, &house.authority)), expected);
         if let (Ok(pass), true) = (before, expected != "ran") {
@@ -96,8 +115,7 @@ fn a_caller_is_let_in_by_its_own_leash_and_by_the_lists_of_the_guard() {
     let caller = judge(&guard, &house.authority);
     let pass =
         guard.admit_caller(&caller, ProofOfPossession::Tls, &order(), &CallContext::default()).unwrap();
-    publish(&house, 2, &[(&SERIAL, RevocationReason::CertificateHold)]);
-    guard.refresh();
+    taken_up(&guard, || publish(&house, 2, &[(&SERIAL, RevocationReason::CertificateHold)]));
     assert_eq!(asked(&guard, &caller), "certificate.held*");
     let denied = pass.begin().unwrap_err();
     assert_eq!((denied.code(), denied.is_of_guard()), ("certificate.held", true));
@@ -144,6 +162,80 @@ fn rates_of_callers_are_counted_apart_from_those_of_the_guards_agent() {
     assert_eq!(run(&caller), Ok(()));
 }
 
+/// The same authority by a renewed certificate: the list of the root is asked about the one that the caller came with.
+#[test]
+fn a_caller_by_another_certificate_of_the_same_authority_stands_as_that_certificate_does() {
+    let house = House::new();
+    let guard = house.guard();
+    let renewed = Authority::with(|_| {}, |params| params.serial_number = Some(vec![0x43; 16].into()));
+    assert_eq!(renewed.issuing_key(), house.authority.issuing_key());
+    let caller = judge(&guard, &renewed);
+    assert_eq!(asked(&guard, &caller), "ran");
+    let root = house.authority.list(By::Root, |params| {
+        params.crl_number = rcgen::SerialNumber::from(vec![2]);
+        params.revoked_certs = vec![entry(&[0x43; 16], Some(RevocationReason::CaCompromise))];
+    });
+    let lists = [house.authority.list(By::Issuing, |_| {}), root];
+    let text = lists.map(|list| pem("X509 CRL", &list)).concat();
+    taken_up(&guard, || replace(&house.temp.path().join("lists.pem"), &text));
+    assert_eq!(asked(&guard, &caller), "certificate.revoked");
+    assert_eq!(asked(&guard, &judge(&guard, &house.authority)), "ran", "by the certificate that stands");
+    assert_eq!(ask(&guard, &pay("1.00")), "allow");
+}
+
+/// Whoever asks while a revocation is taken up is answered by the one list or the other, and never by the older one after
+/// somebody was told of the newer.
+#[test]
+fn no_caller_is_let_in_after_its_revocation_was_taken_up() {
+    let house = House::new();
+    let guard = house.guard();
+    let read = "actions = [\"orders:read\"]\n";
+    let der = house.authority.agent_of_key(&House::scope(read).to_der(), &seeded_key(8), |params| {
+        params.serial_number = Some(CALLER.to_vec().into());
+    });
+    let anchors = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
+    let path = AgentCertificate::decode(&der).unwrap();
+    let path = path.verify_path([house.authority.issuing.as_slice()], &anchors, now()).unwrap();
+    let caller = guard.judge(&path, &NameLists::default()).unwrap();
+    let (known, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let request = ActionRequest::new("orders:read");
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let after = known.load(Ordering::SeqCst);
+                    let context = CallContext::default();
+                    let answer = guard.admit_caller(&caller, ProofOfPossession::Tls, &request, &context);
+                    match answer.map(Pass::begin) {
+                        Ok(Ok(running)) => {
+                            running.returned();
+                            assert!(!after, "let in by the list of before");
+                        }
+                        Ok(Err(denied)) | Err(denied) => {
+                            let codes = ["certificate.revoked", "journal.unsigned_backlog"];
+                            assert!(codes.contains(&denied.code()), "{denied}");
+                        }
+                    }
+                }
+            });
+        }
+        for number in 2..20 {
+            taken_up(&guard, || publish(&house, number, &[]));
+        }
+        taken_up(&guard, || publish(&house, 20, &[(&CALLER, RevocationReason::KeyCompromise)]));
+        known.store(true, Ordering::SeqCst);
+        for number in 21..30 {
+            taken_up(&guard, || publish(&house, number, &[(&CALLER, RevocationReason::KeyCompromise)]));
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    guard.close();
+    // And so it stands in the journal.
+    let anchors = TrustAnchors::new([house.authority.root.as_slice()]).unwrap();
+    let report = verify::journal(&house.dir(), &anchors).unwrap();
+    assert!(matches!(report.verdict(), verify::Verdict::AuthenticNotComplete(_)), "{:?}", report.verdict());
+}
+
 /// A deployer who observes sees what would be denied; who is revoked stays out all the same.
 #[test]
 fn observing_waives_what_the_scope_says_and_no_standing() {
@@ -152,8 +244,7 @@ fn observing_waives_what_the_scope_says_and_no_standing() {
     let caller = judge(&guard, &house.authority);
     let pass = guard.admit_caller(&caller, ProofOfPossession::Tls, &pay("1.00"), &CallContext::default());
     pass.unwrap().begin().unwrap().returned();
-    publish(&house, 2, &[(&CALLER, RevocationReason::KeyCompromise)]);
-    guard.refresh();
+    taken_up(&guard, || publish(&house, 2, &[(&CALLER, RevocationReason::KeyCompromise)]));
     assert_eq!(asked(&guard, &caller), "certificate.revoked");
 }
 
@@ -188,8 +279,7 @@ impl Place {
     }
 
     fn publish(&self, follower: &Follower) {
-        self.feed.publish(follower.clone());
-        self.guard.refresh();
+        taken_up(&self.guard, || self.feed.publish(follower.clone()));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kakunin_core::digest::Digest;
+use kakunin_core::guard::StateChoice;
 use kakunin_core::time::UnixTime;
 use kakunin_gateway::{GatewayOptions, NonceError, NonceStore};
 
@@ -61,4 +62,27 @@ fn a_gateway_in_the_child_of_a_fork_lets_nobody_in_if_its_state_was_in_memory() 
     assert_eq!(agent.order().answer(&gateway), (503, "gateway.not_good"));
     assert_eq!(caller.admit(&buy("1.00")).unwrap_err().code(), "gateway.not_good");
     assert!(pass.begin().is_err());
+}
+
+/// With files the child goes on in a stream of its own, and what its parent let in stays the parent's.
+#[test]
+fn a_gateway_with_files_goes_on_in_the_child_of_a_fork() {
+    let temp = tempfile::tempdir().unwrap();
+    let world = World::with(StateChoice::Path(temp.path().join("state")));
+    let (gateway, agent) = (world.gateway(), world.agent(SCOPE));
+    let used = agent.order();
+    assert_eq!(used.answer(&gateway), RAN);
+    let pass = agent.order().to(&gateway).unwrap().admit(&buy("1.00")).unwrap();
+    world.shop.guard.before_fork();
+    world.shop.guard.after_fork_in_child();
+    assert_eq!(pass.begin().unwrap_err().code(), "journal.unavailable");
+    assert_eq!(used.answer(&gateway), (401, "possession.replayed"), "what was used before the fork");
+    assert_eq!(agent.order().answer(&gateway), RAN);
+    let spent = agent.order().to(&gateway).unwrap().admit(&buy("100.00")).unwrap();
+    assert_eq!(
+        agent.order().answer_to(&gateway, &buy("40.00")),
+        (403, "budget.window"),
+        "what was spent before it"
+    );
+    drop(spent);
 }

@@ -6,7 +6,7 @@ use kakunin_core::guard::StateChoice;
 use kakunin_core::request::{ActionRequest, Amount, Names};
 use kakunin_gateway::{Gateway, GatewayOptions};
 
-use crate::world::{Agent, RAN, SHOP, World};
+use crate::world::{Agent, RAN, SHOP, World, refuses};
 
 const SCOPE: &str = r#"
 actions = ["payments:send"]
@@ -154,7 +154,7 @@ fn probes_of_lists_clocks_and_journals_let_nobody_in_at_a_gateway() {
     let sent = agent.order();
     let wall = kakunin_core::guard::Clock::wall(&*world.clock);
     world.clock.set_wall(wall.plus_millis(-86_400_000));
-    world.shop.guard.refresh();
+    refuses(&world.shop.guard);
     assert_eq!(sent.answer_to(&gateway, &request), (503, "clock.untrusted"));
     // The journal is taken away.
     let world = World::with(StateChoice::Path(folder.path().join("state")));
@@ -163,7 +163,7 @@ fn probes_of_lists_clocks_and_journals_let_nobody_in_at_a_gateway() {
     let caller = agent.order().to(&gateway).unwrap();
     let sent = agent.order();
     fs::rename(folder.path().join("state"), folder.path().join("elsewhere")).unwrap();
-    world.shop.guard.refresh();
+    refuses(&world.shop.guard);
     assert_eq!(sent.answer_to(&gateway, &request), (503, "journal.unavailable"));
     assert_eq!(caller.admit(&request).unwrap_err().code(), "journal.unavailable");
 }

@@ -1,6 +1,7 @@
 //! An authority, a shop that demands proof, and agents that call it; all in memory, on clocks that tests move.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kakunin_authority::memory::{Enrolled, MemoryAuthority};
 use kakunin_authority::standing::Order;
@@ -12,6 +13,7 @@ use kakunin_core::id::AgentId;
 use kakunin_core::possession::Target;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::scope::DraftScope;
+use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::UnixTime;
 use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Peer, Refused};
 
@@ -95,14 +97,35 @@ impl World {
 
     /// The agent has lists of now; the shop has what it had.
     pub(crate) fn tell(&self, agent: &Agent) {
-        agent.source.publish(self.authority.lists(self.now(), 24).unwrap().into_bytes());
-        agent.guard.refresh();
+        let lists = self.authority.lists(self.now(), 24).unwrap();
+        taken_up(&agent.guard, || agent.source.publish(lists.into_bytes()));
     }
 
     pub(crate) fn publish(&self) {
         let lists = self.authority.lists(self.now(), 24).unwrap();
-        self.shop.source.publish(lists.into_bytes());
-        self.shop.guard.refresh();
+        taken_up(&self.shop.guard, || self.shop.source.publish(lists.into_bytes()));
+    }
+}
+
+/// Changes something that the guard has to take up, and waits for that: on a busy machine a look in progress may take longer than
+/// another one waits for its turn.
+fn taken_up(guard: &Guard, change: impl FnOnce()) {
+    let (before, deadline) = (guard.snapshot().ok(), Instant::now() + Duration::from_secs(60));
+    change();
+    let same = |view: Option<Arc<Snapshot>>| match (&before, &view) {
+        (Some(before), Some(view)) => Arc::ptr_eq(before, view),
+        (before, view) => before.is_none() && view.is_none(),
+    };
+    while same(guard.snapshot().ok()) {
+        assert!(Instant::now() < deadline, "it was never taken up");
+    }
+}
+
+/// Waits until the guard has seen what it has to refuse everything for.
+pub(crate) fn refuses(guard: &Guard) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while guard.snapshot().is_ok() {
+        assert!(Instant::now() < deadline, "it was never seen");
     }
 }
 
