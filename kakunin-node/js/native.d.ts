@@ -109,6 +109,7 @@ export interface GatewaySettings {
   proxies?: string[];
   lists?: string;
   serials?: string;
+  shared?: boolean;
 }
 
 export interface Refusal {
@@ -124,6 +125,8 @@ export interface Identified {
   agent?: string;
   certificateSerial?: string;
   possession?: string;
+  mark?: string;
+  markSeconds?: number;
   refusal?: Refusal;
 }
 

@@ -4,11 +4,16 @@
 //! a running action, or a refusal with everything that its answer is made of.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
 use kakunin_core::chain::{CallContext, ChainLink, TraceParent};
+use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, ProofOfPossession};
-use kakunin_core::possession::Target;
-use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Network, Peer, Refused};
+use kakunin_core::possession::{PossessionError, Target};
+use kakunin_core::time::UnixTime;
+use kakunin_gateway::{
+    Caller, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore, Peer, Refused,
+};
 use napi::bindgen_prelude::Buffer;
 use napi::{Env, Result};
 use napi_derive::napi;
@@ -17,6 +22,43 @@ use crate::agent::{said, with_agent};
 use crate::chain::{Place, Spot};
 use crate::request::{NameValue, Values};
 use crate::room::within;
+
+/// A gateway, and what it hands to JavaScript where the service brings a store of used proofs.
+#[derive(Clone)]
+pub(crate) struct OpenGateway {
+    gateway: Gateway,
+    handed: Option<Arc<Handed>>,
+}
+
+/// Takes the mark of a proof that holds, for JavaScript to ask the store of the service about before it lets anybody in.
+#[derive(Debug, Default)]
+pub(crate) struct Handed(Mutex<Option<Mark>>);
+
+#[derive(Debug)]
+struct Mark {
+    name: String,
+    seconds: i64,
+}
+
+impl NonceStore for Handed {
+    fn remember(
+        &self,
+        mark: &Digest,
+        created: UnixTime,
+        now: UnixTime,
+    ) -> std::result::Result<(), NonceError> {
+        let seconds = created.plus(KEPT_SECONDS).seconds() - now.seconds();
+        let mut handed = self.0.lock().map_err(|_| NonceError::Unavailable("a mark was lost".to_owned()))?;
+        *handed = Some(Mark { name: mark.to_hex(), seconds });
+        Ok(())
+    }
+}
+
+impl Handed {
+    fn take(&self) -> Option<Mark> {
+        self.0.lock().ok()?.take()
+    }
+}
 
 /// How a gateway is opened.
 #[napi(object)]
@@ -33,6 +75,8 @@ pub(crate) struct GatewaySettings {
     pub lists: Option<String>,
     /// A folder of chains by serial number, for callers that prove nothing.
     pub serials: Option<String>,
+    /// Whether the service brings a store of used proofs.
+    pub shared: Option<bool>,
 }
 
 /// An answer that is no.
@@ -74,6 +118,10 @@ pub(crate) struct Identified {
     pub certificate_serial: Option<String>,
     /// How it proved that it has the key.
     pub possession: Option<String>,
+    /// What the store of the service has to know before anything else happens.
+    pub mark: Option<String>,
+    /// For how many seconds.
+    pub mark_seconds: Option<f64>,
     /// Why not.
     pub refusal: Option<Refusal>,
 }
@@ -103,14 +151,16 @@ pub(crate) fn gateway_open(env: Env, agent: f64, settings: GatewaySettings) -> R
     options.lists = settings.lists.map(Into::into);
     options.serials = settings.serials.map(Into::into);
     let guard = with_agent(&env, agent, |agent| Ok(agent.guard.clone()))?;
+    let handed = settings.shared.unwrap_or(false).then(Arc::<Handed>::default);
+    options.nonces = handed.clone().map(|handed| handed as Arc<dyn NonceStore>);
     let gateway = Gateway::open(guard, options).map_err(said)?;
-    within(&env, |room| room.gateways.keep(gateway))
+    within(&env, |room| room.gateways.keep(OpenGateway { gateway, handed }))
 }
 
 /// How many octets of content a gateway reads.
 #[napi(catch_unwind)]
 pub(crate) fn gateway_max_body(env: Env, gateway: f64) -> Result<f64> {
-    known(&env, gateway).map(|gateway| gateway.max_body() as f64)
+    known(&env, gateway).map(|open| open.gateway.max_body() as f64)
 }
 
 /// Forgets a gateway that nobody holds any more.
@@ -137,7 +187,7 @@ pub(crate) fn gateway_identify(
     chain: Option<Vec<Buffer>>,
     address: Option<String>,
 ) -> Result<Identified> {
-    let gateway = known(&env, gateway)?;
+    let OpenGateway { gateway, handed } = known(&env, gateway)?;
     // Node reads a field's octets as Latin-1.
     let octets: Vec<Vec<u8>> = fields.iter().map(|text| latin1(text)).collect();
     let names = fields.iter().step_by(2).map(String::as_str);
@@ -152,19 +202,26 @@ pub(crate) fn gateway_identify(
     };
     let head = Head::new(&method, &path).authority(authority.as_deref()).query(query.as_deref());
     match gateway.identify(&head.fields(&pairs).peer(peer), &body) {
-        Ok(caller) => Identified::of(&env, caller),
+        Ok(caller) => Identified::of(&env, caller, handed.as_deref()),
         Err(refused) => Ok(Identified {
             caller: None,
             agent: None,
             certificate_serial: None,
             possession: None,
+            mark: None,
+            mark_seconds: None,
             refusal: Some(refused.into()),
         }),
     }
 }
 
 impl Identified {
-    fn of(env: &Env, caller: Caller) -> Result<Self> {
+    fn of(env: &Env, caller: Caller, handed: Option<&Handed>) -> Result<Self> {
+        let mark = handed.and_then(Handed::take);
+        if handed.is_some() && mark.is_none() && caller.possession() == ProofOfPossession::Signature {
+            return Err(said("the mark of a proof was lost"));
+        }
+        let mark_seconds = mark.as_ref().map(|mark| mark.seconds as f64);
         let possession = match caller.possession() {
             ProofOfPossession::Signature => "signature",
             ProofOfPossession::Tls => "tls",
@@ -177,6 +234,8 @@ impl Identified {
             agent: Some(agent),
             certificate_serial: Some(serial),
             possession: Some(possession.to_owned()),
+            mark: mark.map(|mark| mark.name),
+            mark_seconds,
             refusal: None,
         })
     }
@@ -236,11 +295,13 @@ pub(crate) fn release_caller(env: Env, caller: f64) -> Result<()> {
     })
 }
 
-/// A refusal for which no proof was looked at: the content is `over` the limit, the service is `misconfigured`, or something failed.
+/// A refusal for which no proof was looked at: the content is `over` the limit, the store of the
+/// service says that the proof was `replayed`, the service is `misconfigured`, or something failed.
 #[napi(catch_unwind)]
 pub(crate) fn gateway_refuse(env: Env, gateway: f64, kind: String, detail: String) -> Result<Refusal> {
     Ok(match kind.as_str() {
-        "over" => Refused::too_large(known(&env, gateway)?.max_body()).into(),
+        "over" => Refused::too_large(known(&env, gateway)?.gateway.max_body()).into(),
+        "replayed" => Refused::from(PossessionError::Replayed).into(),
         "misconfigured" => Refused::misconfigured(detail).into(),
         _ => Refused::internal(detail).into(),
     })
@@ -285,7 +346,7 @@ pub(crate) fn prove(
     })
 }
 
-fn known(env: &Env, gateway: f64) -> Result<Gateway> {
+fn known(env: &Env, gateway: f64) -> Result<OpenGateway> {
     within(env, |room| {
         let gateway = room.gateways.get(gateway).cloned();
         gateway.ok_or_else(|| said("no such gateway in this thread"))

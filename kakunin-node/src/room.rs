@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kakunin_core::guard::{Denied, ManualClock, Running};
-use kakunin_gateway::{Caller, Gateway};
+use kakunin_gateway::Caller;
 use napi::bindgen_prelude::Float64Array;
 use napi::{Env, Error, Result};
 
 use crate::agent::OpenAgent;
+use crate::gateway::OpenGateway;
 use crate::plan::Plan;
 use crate::testing::{Authority, Judge};
 
@@ -23,7 +24,7 @@ pub(crate) struct Room {
     pub(crate) agents: Table<OpenAgent>,
     pub(crate) plans: Table<Plan>,
     pub(crate) running: Table<Running>,
-    pub(crate) gateways: Table<Gateway>,
+    pub(crate) gateways: Table<OpenGateway>,
     pub(crate) callers: Table<Caller>,
     pub(crate) clocks: Table<std::sync::Arc<ManualClock>>,
     pub(crate) authorities: Table<Authority>,

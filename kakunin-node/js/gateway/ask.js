@@ -135,7 +135,8 @@ async function prove(gateway, arrival, line) {
   const octets = await arrival.octets(gateway.maxBody);
   const [path, query] = split(arrival.target);
   const { method, authority, fields, socket } = arrival;
-  return { line, octets, ...gateway.identify({ method, authority, path, query, fields, socket }, octets) };
+  const found = await gateway.identify({ method, authority, path, query, fields, socket }, octets);
+  return { line, octets, ...found };
 }
 
 /**

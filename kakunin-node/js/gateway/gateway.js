@@ -23,16 +23,19 @@ const OPENED = Symbol("opened");
 class Gateway {
   #handle;
   #tls;
+  #nonces;
 
   /**
    * @param {symbol} key
    * @param {number} handle
    * @param {boolean} tls
+   * @param {import("./types").GatewayOptions["nonces"]} nonces
    */
-  constructor(key, handle, tls) {
+  constructor(key, handle, tls, nonces) {
     if (key !== OPENED) throw new TypeError("a gateway is opened by Gateway.open(agent, { names: [..] })");
     this.#handle = handle;
     this.#tls = tls;
+    this.#nonces = nonces;
     /** How many octets of content are read of a request. */
     this.maxBody = native.gatewayMaxBody(handle);
     Object.freeze(this);
@@ -45,8 +48,16 @@ class Gateway {
    */
   static open(agent, options) {
     const handle = handleOf(agent, "what Gateway.open takes first");
-    onlyKnown("Gateway.open", options, ["names", "maxBody", "nameLists", "tls", "trustedProxies", "serials"]);
-    const { names, maxBody, nameLists, tls = false, trustedProxies = [], serials } = options;
+    onlyKnown("Gateway.open", options, [
+      "names",
+      "maxBody",
+      "nameLists",
+      "tls",
+      "trustedProxies",
+      "serials",
+      "nonces",
+    ]);
+    const { names, maxBody, nameLists, tls = false, trustedProxies = [], serials, nonces } = options;
     if (!texts(names))
       throw new TypeError('`names` is a list of authorities: ["shop.example", "10.0.0.7:8443"]');
     if (!texts(trustedProxies)) throw new TypeError("`trustedProxies` is a list of addresses and networks");
@@ -54,9 +65,15 @@ class Gateway {
     if (maxBody !== undefined && !(Number.isSafeInteger(maxBody) && maxBody >= 0)) {
       throw new TypeError("`maxBody` is a number of octets");
     }
-    const settings = { names, maxBody, tls, proxies: trustedProxies, lists: nameLists, serials };
+    if (nonces !== undefined && typeof nonces !== "function") {
+      throw new TypeError(
+        "`nonces` is a function that remembers a mark for some seconds and says whether it is new",
+      );
+    }
+    const shared = nonces !== undefined;
+    const settings = { names, maxBody, tls, proxies: trustedProxies, lists: nameLists, serials, shared };
     try {
-      return new Gateway(OPENED, native.gatewayOpen(handle, settings), tls);
+      return new Gateway(OPENED, native.gatewayOpen(handle, settings), tls, nonces);
     } catch (error) {
       throw new KakuninError(error instanceof Error ? error.message : String(error));
     }
@@ -67,9 +84,9 @@ class Gateway {
    *
    * @param {import("./types").Line} line
    * @param {Buffer} octets
-   * @returns {{ caller: Caller, refusal?: undefined } | { refusal: Refusal, caller?: undefined }}
+   * @returns {Promise<{ caller: Caller, refusal?: undefined } | { refusal: Refusal, caller?: undefined }>}
    */
-  identify({ method, authority, path, query, fields, socket }, octets) {
+  async identify({ method, authority, path, query, fields, socket }, octets) {
     const chain = this.#tls ? chainOf(socket) : undefined;
     const address = socket?.remoteAddress;
     const found = native.gatewayIdentify(
@@ -83,7 +100,15 @@ class Gateway {
       chain,
       address,
     );
-    return found.refusal ? { refusal: found.refusal } : { caller: new Caller(OPENED, found) };
+    if (found.refusal) return { refusal: found.refusal };
+    const caller = new Caller(OPENED, found);
+    if (this.#nonces !== undefined && found.mark !== undefined) {
+      const isNew = await this.#nonces(found.mark, found.markSeconds ?? 0);
+      if (isNew === false) return { refusal: native.gatewayRefuse(this.#handle, "replayed", "") };
+      // Nothing that is only like `true` says that a proof is new.
+      if (isNew !== true) throw new TypeError("`nonces` answered neither true nor false");
+    }
+    return { caller };
   }
 
   /**

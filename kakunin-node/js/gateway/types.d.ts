@@ -23,11 +23,17 @@ export interface GatewayOptions {
    * proof, and every receipt says so. For migrations in closed networks.
    */
   serials?: string;
+  /**
+   * A store of used proofs that several workers share: it remembers `mark` for so many seconds, and answers `true` if it did not
+   * know it and `false` if it did. What it answers otherwise, or throws, refuses the request. Without it each thread remembers for
+   * itself, and takes no proof that may have been used before it began.
+   */
+  nonces?: (mark: string, seconds: number) => boolean | Promise<boolean>;
 }
 
 /**
  * A service's own agent, by whose lists and feed callers are judged and in whose journal they are recorded, and the names under
- * which requests reach it. Which proofs were used is remembered by this thread alone: of several workers each remembers its own.
+ * which requests reach it.
  */
 export class Gateway {
   private constructor();

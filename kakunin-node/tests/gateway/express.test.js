@@ -6,10 +6,11 @@ const { describe, test } = require("node:test");
 
 const methodOverride = require("method-override");
 const multer = require("multer");
+const { Gateway } = require("kakunin-node");
 const { requireAgent } = require("kakunin-node/express");
 
 const { CARELESS, SELECTORS, matrix } = require("./matrix.js");
-const { PAYMENT, send, stand } = require("./stand.js");
+const { HOST, PAYMENT, send, stand, written } = require("./stand.js");
 
 function handler(ran) {
   return (req, res) => {
@@ -208,6 +209,66 @@ for (const version of ["express4", "express"]) {
       ));
   });
 }
+
+describe("a store of used proofs that workers share", () => {
+  const express = require("express");
+  const worker = async (s, ran, nonces) => {
+    const gateway = Gateway.open(s.desk, { names: [HOST], nonces });
+    const app = express();
+    const demand = requireAgent("payments:send", SELECTORS, { gateway, onError() {} });
+    app.post("/pay", demand, handler(ran));
+    return listen(app);
+  };
+
+  test("a_proof_counts_once_with_all_workers_that_share_a_store", async () => {
+    const [s, ran, known] = [stand(), [], new Map()];
+    const nonces = async (mark, seconds) => {
+      const isNew = !known.has(mark);
+      known.set(mark, seconds);
+      return isNew;
+    };
+    // Such a store knows what was used before a worker began, so there is nothing to wait for.
+    const [one, other] = [await worker(s, ran, nonces), await worker(s, ran, nonces)];
+    const octets = written({ agent: s.agent, json: PAYMENT });
+    assert.equal((await send(one.port, octets)).status, 200);
+    assert.equal((await send(other.port, octets)).json.code, "possession.replayed");
+    assert.equal((await send(one.port, octets)).json.code, "possession.replayed");
+    assert.equal((await send(other.port, { agent: s.agent, json: PAYMENT })).status, 200);
+    assert.equal((await send(other.port, { agent: null, json: PAYMENT })).json.code, "possession.missing");
+    one.close();
+    other.close();
+    assert.equal(ran.length, 2);
+    assert.equal(known.size, 2);
+    for (const [mark, seconds] of known) {
+      assert.match(mark, /^[0-9a-f]{64}$/);
+      assert.ok(seconds > 60 && seconds <= 180, `${seconds}`);
+    }
+  });
+
+  test("a_store_that_cannot_say_lets_nobody_in", async () => {
+    const [s, ran] = [stand(), []];
+    const failing = () => {
+      throw new Error("the store is away");
+    };
+    for (const nonces of [
+      failing,
+      async () => failing(),
+      () => 1,
+      () => undefined,
+      async () => "OK",
+      () => null,
+    ]) {
+      const served = await worker(s, ran, nonces);
+      const answer = await send(served.port, { agent: s.agent, json: PAYMENT });
+      served.close();
+      assert.equal(answer.status, 503, String(nonces));
+      assert.ok(!answer.text.includes("away"), answer.text);
+      assert.ok(Number(answer.headers["retry-after"]) > 0);
+    }
+    assert.throws(() => Gateway.open(s.desk, { names: [HOST], nonces: {} }), TypeError);
+    assert.deepEqual(ran, []);
+  });
+});
 
 describe("a demand that cannot be right", () => {
   test("is_a_type_error_when_the_service_starts", () => {

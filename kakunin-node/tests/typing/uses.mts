@@ -8,7 +8,9 @@ import kakunin, {
   chainHeaders,
   const_,
   currentAgent,
+  type Caller,
   type Decision,
+  Gateway,
   guard,
   guarded,
   guardTools,
@@ -20,6 +22,9 @@ import kakunin, {
   use,
   verifyAgentScope,
 } from "kakunin-node";
+import { type ProvenRequest, requireAgent } from "kakunin-node/express";
+import { NotProven, prove, signedFetch } from "kakunin-node/fetch";
+import { requireAgent as inNext } from "kakunin-node/next";
 import { assertDenied, FakeClock, MemoryAuthority, noAgent, openAgent } from "kakunin-node/testing";
 
 interface Order {
@@ -167,3 +172,39 @@ export {
   value,
   wrong,
 };
+
+// Gateways.
+const gateway: Gateway = Gateway.open(agent, {
+  names: ["shop.example"],
+  trustedProxies: ["10.0.0.0/8"],
+  nonces: async (mark: string, seconds: number) => mark.length > seconds,
+});
+// @ts-expect-error A gateway is reached by some name.
+Gateway.open(agent, {});
+// @ts-expect-error Gateways are opened.
+new Gateway();
+const payment = {
+  amount: "amount",
+  currency: "EUR",
+  counterparty: (asked: ProvenRequest) => asked.body.iban,
+};
+const middleware: (req: object, res: object, next: (error?: unknown) => void) => void = requireAgent(
+  "payments:send",
+  payment,
+  { gateway, onError: (error: unknown) => console.error(error) },
+);
+void middleware;
+// @ts-expect-error A demand needs a gateway.
+requireAgent("payments:send", payment, {});
+// @ts-expect-error There is no such selector.
+requireAgent("payments:send", { amont: "amount" }, { gateway });
+export const POST = inNext("payments:send", payment, { gateway })(
+  async (request: Request, context: { params: Promise<{ id: string }>; caller: Caller }) =>
+    Response.json({ id: (await context.params).id, by: context.caller.agentId, with: request.method }),
+);
+const signed: typeof fetch = signedFetch(agent);
+void signed(new URL("https://shop.example/pay"), { method: "POST" }).catch((error: unknown) =>
+  error instanceof NotProven ? error.code : undefined,
+);
+const fields: [string, string][] = prove(agent, { method: "GET", authority: "shop.example", path: "/" });
+void fields;
