@@ -154,6 +154,14 @@ impl Caller {
         }
     }
 
+    /// Whether it is a key of this role, or an owner's.
+    pub(crate) fn is(&self, role: Role) -> bool {
+        match &self.identity {
+            Identity::Key(key) => key.role == Role::Owner || key.role == role,
+            Identity::Agent(_) | Identity::Token(_) => false,
+        }
+    }
+
     /// Whether it is bound to certain agents.
     pub(crate) fn is_bound(&self) -> bool {
         self.bound_to().is_some()

@@ -112,9 +112,11 @@ impl From<AuthorityError> for Refusal {
             }
             AuthorityError::TooManyHooks { .. } => unprocessable("webhook.too_many"),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
-            AuthorityError::Store(StoreError::UnknownChain { .. } | StoreError::UnknownEvent { .. }) => {
-                Self::missing()
-            }
+            AuthorityError::Store(
+                StoreError::UnknownChain { .. }
+                | StoreError::UnknownEvent { .. }
+                | StoreError::UnknownReceipt { .. },
+            ) => Self::missing(),
             AuthorityError::Store(StoreError::ChainClosed { .. }) => conflict("chain.closed"),
             AuthorityError::Standing(_) => conflict("agent.standing"),
             AuthorityError::Store(StoreError::TokenUsed { .. })

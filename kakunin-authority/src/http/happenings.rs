@@ -1,4 +1,4 @@
-//! Declared events as they come, for whoever listens: `text/event-stream`, from the records and from nowhere else.
+//! Declared events, and receipts as they are kept, as they come, for whoever listens: `text/event-stream`, from the records and from nowhere else.
 //!
 //! A listener has a place in the records and no queue: it is sent a few events, and when it took those the next ones are
 //! read. So one that is slow costs a place and no memory, waits for nobody and keeps nobody waiting, and is dropped when
@@ -21,7 +21,7 @@ use super::access::Caller;
 use super::error::Refusal;
 use super::places::{Kind, Place, Places};
 use super::service::Service;
-use crate::store::{DeclaredEvent, DeclaredFilter, EventId, Store, StoreError};
+use crate::store::{DeclaredEvent, DeclaredFilter, EventId, ReceiptPlace, ReceiptRecord, Store, StoreError};
 
 /// Who listens, and what wakes them.
 pub(crate) struct Happenings {
@@ -70,6 +70,26 @@ pub(crate) struct Listener {
     pub(crate) filter: DeclaredFilter,
     pub(crate) from: Start,
     pub(crate) shown: fn(&DeclaredEvent) -> Value,
+    /// Receipts as well, and where they begin.
+    pub(crate) receipts: Option<Receipts>,
+}
+
+/// The receipts of a listener.
+pub(crate) struct Receipts {
+    /// Behind which one; with what comes from now on, if nobody says.
+    pub(crate) after: Option<ReceiptPlace>,
+    pub(crate) shown: fn(&ReceiptRecord) -> Value,
+}
+
+/// Behind what a listener goes on, as it stands in `id` and `Last-Event-ID`: an event, or `EVENT/RECEIPT` for who hears
+/// receipts, each `-` before the first one.
+pub(crate) fn place(text: &str) -> Option<(Option<EventId>, Option<ReceiptPlace>)> {
+    let Some((event, receipt)) = text.split_once('/') else {
+        return Some((Some(EventId::parse(text)?), None));
+    };
+    let event = if event == NONE { None } else { Some(EventId::parse(event)?) };
+    let receipt = if receipt == NONE { None } else { Some(ReceiptPlace::parse(receipt)?) };
+    Some((event, receipt))
 }
 
 /// The body of a stream that begins.
@@ -98,6 +118,16 @@ pub(crate) async fn listen(
             (newest.await?.first().map(|kept| kept.event.id), false)
         }
     };
+    let mut listener = listener;
+    if let Some(receipts) = &mut listener.receipts {
+        let (tenant, after) = (listener.caller.tenant().clone(), receipts.after.clone());
+        let look = move |store: &dyn Store| match after {
+            // Nobody goes on from a receipt that is not there.
+            Some(after) => store.receipts_after(&tenant, None, Some(&after), 1).map(|_| Some(after)),
+            None => store.last_receipt(&tenant),
+        };
+        receipts.after = service.readers.read(look).await?;
+    }
     let (sender, events) = channel(1);
     let service = Arc::clone(service);
     let heard = service.happenings.heard.subscribe();
@@ -171,25 +201,64 @@ impl Stream {
         let now = (self.service.clock)();
         let (caller, filter, after) =
             (self.listener.caller.clone(), self.listener.filter.clone(), self.after);
+        let behind = self.listener.receipts.as_ref().map(|receipts| receipts.after.clone());
         let found = self.service.readers.read(move |store| {
             let stands = caller.still_stands(store, now);
             let all = DeclaredFilter::default();
             // The newest one of all first: what comes in between is behind it and found the next time.
             let newest = store.declared(caller.tenant(), &all, 1)?.first().map(|kept| kept.event.id);
             let events = store.declared_after(caller.tenant(), &filter, after, PAGE)?;
-            Ok::<_, StoreError>((stands, newest, events))
+            let receipts = match &behind {
+                None => None,
+                Some(behind) => {
+                    let last = store.last_receipt(caller.tenant())?;
+                    let agents = filter.agents.as_deref();
+                    Some((last, store.receipts_after(caller.tenant(), agents, behind.as_ref(), PAGE)?))
+                }
+            };
+            Ok::<_, StoreError>((stands, newest, events, receipts))
         });
-        let (stands, newest, events) = found.await?;
+        let (stands, newest, events, receipts) = found.await?;
         stands?;
         let mut page = String::new();
         for kept in &events {
-            page.push_str(&text("behavior_event", Some(kept.event.id), &(self.listener.shown)(kept)));
+            self.after = Some(kept.event.id);
+            page.push_str(&text("behavior_event", Some(&self.id()), &(self.listener.shown)(kept)));
         }
-        match events.last() {
-            Some(last) => self.after = Some(last.event.id),
-            None => self.after = newest.or(self.after),
+        if events.is_empty() {
+            self.after = newest.or(self.after);
         }
-        Ok((page, events.len() == PAGE as usize))
+        let mut more = events.len() == PAGE as usize;
+        if let Some((last, kept)) = receipts {
+            more |= kept.len() == PAGE as usize;
+            for receipt in &kept {
+                self.go_behind(Some(ReceiptPlace::of(receipt)));
+                let shown = self.listener.receipts.as_ref().map(|receipts| (receipts.shown)(receipt));
+                page.push_str(&text("receipt", Some(&self.id()), &shown.unwrap_or_default()));
+            }
+            if kept.is_empty() {
+                self.go_behind(last);
+            }
+        }
+        Ok((page, more))
+    }
+
+    fn go_behind(&mut self, place: Option<ReceiptPlace>) {
+        if let (Some(receipts), Some(place)) = (&mut self.listener.receipts, place) {
+            receipts.after = Some(place);
+        }
+    }
+
+    /// What whoever heard everything until here comes again with.
+    fn id(&self) -> String {
+        let event = self.after.map_or(NONE.to_owned(), |id| id.to_string());
+        match &self.listener.receipts {
+            None => event,
+            Some(receipts) => {
+                let receipt = receipts.after.as_ref().map_or(NONE.to_owned(), ToString::to_string);
+                format!("{event}/{receipt}")
+            }
+        }
     }
 
     /// Whether it was taken in time.
@@ -198,12 +267,12 @@ impl Stream {
     }
 }
 
-fn event(name: &str, id: Option<EventId>, data: &Value) -> Bytes {
+fn event(name: &str, id: Option<&str>, data: &Value) -> Bytes {
     text(name, id, data).into()
 }
 
 /// JSON has no line breaks, whatever texts are in it.
-fn text(name: &str, id: Option<EventId>, data: &Value) -> String {
+fn text(name: &str, id: Option<&str>, data: &Value) -> String {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     format!("event: {name}\n{id}data: {data}\n\n")
 }
@@ -222,6 +291,8 @@ impl hyper::body::Body for Events {
     }
 }
 
+/// In the place of an event or a receipt before the first one.
+const NONE: &str = "-";
 const KIND: Kind = Kind {
     most: 256,
     each: 16,
@@ -243,8 +314,7 @@ mod tests {
     #[test]
     fn no_text_begins_an_event_of_its_own() {
         let hostile = "x\n\nevent: behavior_event\ndata: {}\r\n\u{2028}";
-        let written =
-            text("behavior_event", Some(EventId::from_bytes([7; 16])), &json!({ hostile: hostile }));
+        let written = text("behavior_event", Some(&"07".repeat(16)), &json!({ hostile: hostile }));
         assert_eq!(written.lines().count(), 4, "{written}");
         assert!(!written.contains('\r'));
     }

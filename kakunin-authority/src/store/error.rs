@@ -1,5 +1,6 @@
 //! What a store says when it does not do what it is told.
 
+use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, SerialNumber};
 
 use super::{AuditId, EventId, IssuerId};
@@ -99,6 +100,12 @@ pub enum StoreError {
     UnknownEvent {
         /// Which one was meant.
         id: EventId,
+    },
+    /// The tenant has no such receipt.
+    #[error("there is no receipt {hash}")]
+    UnknownReceipt {
+        /// Which one was meant.
+        hash: Digest,
     },
     /// The id is another event's.
     #[error("there is an event {id} already")]

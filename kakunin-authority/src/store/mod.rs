@@ -53,7 +53,7 @@ pub use memory::MemoryStore;
 pub use place::Place;
 #[cfg(feature = "postgres")]
 pub use postgres::{Address, Looked, PostgresStore, Standby};
-pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts};
+pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Receipts};
 pub use requests::{Answer, Begun, Requests};
 pub use sqlite::{Rehearsal, SqliteStore};
 pub use tokens::{Redemption, TokenRecord, Tokens};

@@ -3,6 +3,8 @@
 //! Whoever keeps one has checked its signature ([`crate::ingest`]). What is taken out of a receipt beside its line is
 //! there to find it by; what it says is in the line.
 
+use std::fmt;
+
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
 use kakunin_core::time::UnixTime;
@@ -66,6 +68,63 @@ pub trait Receipts {
         after: Option<(u64, Digest)>,
         limit: u32,
     ) -> Result<Vec<ReceiptRecord>, StoreError>;
+
+    /// Receipts of a tenant in the order in which they came, of `agents` or of all: at most `limit`, behind the one at `after`
+    /// or from the first on.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownReceipt`] when there is none at `after`.
+    fn receipts_after(
+        &self,
+        tenant: &TenantId,
+        agents: Option<&[AgentId]>,
+        after: Option<&ReceiptPlace>,
+        limit: u32,
+    ) -> Result<Vec<ReceiptRecord>, StoreError>;
+
+    /// The receipt of a tenant that came last.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn last_receipt(&self, tenant: &TenantId) -> Result<Option<ReceiptPlace>, StoreError>;
+}
+
+/// What makes a receipt one of its kind within a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptPlace {
+    /// Whose it is.
+    pub agent: AgentId,
+    /// The stream it stands in.
+    pub stream: StreamId,
+    /// Its number there.
+    pub sequence: u64,
+    /// SHA-256 of its signing input.
+    pub hash: Digest,
+}
+
+impl ReceiptPlace {
+    /// The place of a receipt.
+    #[must_use]
+    pub const fn of(receipt: &ReceiptRecord) -> Self {
+        let ReceiptRecord { agent, stream, sequence, hash, .. } = receipt;
+        Self { agent: *agent, stream: *stream, sequence: *sequence, hash: *hash }
+    }
+
+    /// Reads what [`fmt::Display`] writes; any other spelling is `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (agent, stream) = (AgentId::parse(parts.next()?)?, StreamId::parse(parts.next()?)?);
+        let (sequence, hash) = (parts.next()?.parse().ok()?, Digest::from_hex(parts.next()?)?);
+        let place = Self { agent, stream, sequence, hash };
+        (parts.next().is_none() && place.to_string() == text).then_some(place)
+    }
+}
+
+impl fmt::Display for ReceiptPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}.{}", self.agent, self.stream, self.sequence, self.hash.to_hex())
+    }
 }
 
 /// A receipt.

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::agents::seen;
+use super::forensics;
 use crate::access::Role;
 use crate::agent::Who;
 use crate::http::access::{Caller, Open};
@@ -25,14 +26,14 @@ use crate::http::alert;
 use crate::http::answer::{json_text, tame, typed};
 use crate::http::body::Members;
 use crate::http::error::Refusal;
-use crate::http::happenings::{Listener, Start, listen};
+use crate::http::happenings::{self, Listener, Receipts, Start, listen};
 use crate::http::repeat::{Repeat, reply};
 use crate::http::score::{self, Band};
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::http::{page, shape};
 use crate::standing::Standing;
-use crate::store::{Answer, Declaration, DeclaredEvent, DeclaredFilter, EventId, StoreError};
+use crate::store::{Answer, Declaration, DeclaredEvent, DeclaredFilter, EventId, ReceiptRecord, StoreError};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -186,6 +187,7 @@ pub(crate) fn shown(kept: &DeclaredEvent) -> Value {
 #[serde(deny_unknown_fields)]
 struct Begins {
     since: Option<String>,
+    receipts: Option<String>,
 }
 
 type Beginning = Result<Query<Begins>, QueryRejection>;
@@ -220,9 +222,19 @@ async fn stream(
     begins: Begins,
 ) -> Result<Response, Refusal> {
     let wrong = || Refusal::invalid("`Last-Event-ID` has to be the `id` of an event");
-    let last = match headers.get("last-event-id") {
-        None => None,
-        Some(id) => Some(id.to_str().ok().and_then(EventId::parse).ok_or_else(wrong)?),
+    let (last, receipt) = match headers.get("last-event-id") {
+        None => (None, None),
+        Some(id) => id.to_str().ok().and_then(happenings::place).ok_or_else(wrong)?,
+    };
+    let receipts = match begins.receipts.as_deref() {
+        None | Some("false") => None,
+        // What receipts say is for whoever audits.
+        Some("true") if !caller.is(Role::Auditor) => {
+            let text = "receipts are heard with a key of the role auditor";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "access.role", text));
+        }
+        Some("true") => Some(Receipts { after: receipt, shown: heard }),
+        Some(_) => return Err(Refusal::invalid("`receipts` has to be true or false")),
     };
     let wrong = |_| Refusal::invalid("`since` has to be an instant such as 2026-11-23T09:30:00Z");
     let since = begins.since.as_deref().map(UnixTime::parse_rfc3339).transpose().map_err(wrong)?;
@@ -233,8 +245,17 @@ async fn stream(
         (None, None) => Start::Now,
     };
     let filter = DeclaredFilter { agents, since, ..DeclaredFilter::default() };
-    let body = listen(service, Listener { caller, filter, from, shown }, place).await?;
+    let body = listen(service, Listener { caller, filter, from, shown, receipts }, place).await?;
     Ok(typed(StatusCode::OK, "text/event-stream", body))
+}
+
+/// A receipt as listeners read it, with whose it is.
+fn heard(receipt: &ReceiptRecord) -> Value {
+    let mut row = forensics::shown(receipt);
+    if let Some(row) = row.as_object_mut() {
+        row.insert("agent_id".into(), receipt.agent.to_string().into());
+    }
+    row
 }
 
 #[derive(Deserialize)]
@@ -313,8 +334,10 @@ const DECLARE: &[Named] = &[
     Named::new("occurred_at", "string", "When it happened, RFC 3339; `occurredAt`"),
     Named::new("details", "object", "Anything else"),
 ];
-const STREAM: &[Named] =
-    &[Named::new("since", "string", "Begin with what came at or after this instant; else with what comes")];
+const STREAM: &[Named] = &[
+    Named::new("since", "string", "Begin with what came at or after this instant; else with what comes"),
+    Named::new("receipts", "boolean", "Receipts as well, as they are kept: for owners and auditors"),
+];
 const LIST: &[Named] = &[
     Named::new("agent_id", "string", "Of this agent"),
     Named::new("band", "string", "low, medium or high"),

@@ -173,7 +173,7 @@ fn attached(file: Filed<Place>) -> Response {
 }
 
 /// A receipt as clients read it. What it says is in its line.
-fn shown(receipt: &ReceiptRecord) -> Value {
+pub(crate) fn shown(receipt: &ReceiptRecord) -> Value {
     json!({
         "id": receipt.hash.to_hex(),
         "stream": receipt.stream.to_string(),

@@ -7,7 +7,7 @@ use kakunin_core::id::{AgentId, StreamId};
 
 use super::{MemoryStore, most};
 use crate::access::TenantId;
-use crate::store::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts, StoreError};
+use crate::store::{ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Receipts, StoreError};
 
 impl Receipts for MemoryStore {
     fn keep_receipts(&mut self, receipts: &[ReceiptRecord]) -> Result<u64, StoreError> {
@@ -80,6 +80,30 @@ impl Receipts for MemoryStore {
         found.retain(|receipt| after.is_none_or(|after| (receipt.sequence, receipt.hash) > after));
         found.truncate(most(limit));
         Ok(found)
+    }
+
+    fn receipts_after(
+        &self,
+        tenant: &TenantId,
+        agents: Option<&[AgentId]>,
+        after: Option<&ReceiptPlace>,
+        limit: u32,
+    ) -> Result<Vec<ReceiptRecord>, StoreError> {
+        let of_tenant = || self.now.receipts.iter().filter(|receipt| receipt.tenant == *tenant);
+        let behind = match after {
+            None => 0,
+            Some(after) => {
+                let at = of_tenant().position(|receipt| ReceiptPlace::of(receipt) == *after);
+                at.ok_or(StoreError::UnknownReceipt { hash: after.hash })? + 1
+            }
+        };
+        let wanted = |receipt: &&ReceiptRecord| agents.is_none_or(|agents| agents.contains(&receipt.agent));
+        Ok(of_tenant().skip(behind).filter(wanted).take(most(limit)).cloned().collect())
+    }
+
+    fn last_receipt(&self, tenant: &TenantId) -> Result<Option<ReceiptPlace>, StoreError> {
+        let mut of_tenant = self.now.receipts.iter().filter(|receipt| receipt.tenant == *tenant);
+        Ok(of_tenant.next_back().map(ReceiptPlace::of))
     }
 }
 

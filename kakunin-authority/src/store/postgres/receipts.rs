@@ -12,7 +12,7 @@ use super::values::{
     agent_id, bytes, count, damaged, digest, maybe_words, sixteen, tenant as tenant_of, time, words,
 };
 use crate::access::TenantId;
-use crate::store::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts, StoreError};
+use crate::store::{ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Receipts, StoreError};
 
 impl Receipts for PostgresStore {
     fn keep_receipts(&mut self, receipts: &[ReceiptRecord]) -> Result<u64, StoreError> {
@@ -100,6 +100,51 @@ impl Receipts for PostgresStore {
                 ],
             )?;
             rows.iter().map(receipt).collect()
+        })
+    }
+
+    fn receipts_after(
+        &self,
+        tenant: &TenantId,
+        agents: Option<&[AgentId]>,
+        after: Option<&ReceiptPlace>,
+        limit: u32,
+    ) -> Result<Vec<ReceiptRecord>, StoreError> {
+        let agents: Option<Vec<&[u8]>> =
+            agents.map(|agents| agents.iter().map(|agent| &agent.as_bytes()[..]).collect());
+        self.read(|session| {
+            let behind: i64 = match after {
+                None => -1,
+                Some(after) => {
+                    let sql = "SELECT number FROM receipts
+                               WHERE tenant = $1 AND agent = $2 AND stream = $3 AND sequence = $4 AND hash = $5";
+                    let row = session.row(
+                        sql,
+                        &[
+                            &tenant.as_str(),
+                            &&after.agent.as_bytes()[..],
+                            &&after.stream.as_bytes()[..],
+                            &i64::try_from(after.sequence).unwrap_or(-1),
+                            &&after.hash.as_bytes()[..],
+                        ],
+                    )?;
+                    row.ok_or(StoreError::UnknownReceipt { hash: after.hash })?.try_get(0)?
+                }
+            };
+            let sql = format!(
+                "{RECEIPTS} WHERE tenant = $1 AND number > $2 AND ($3::bytea[] IS NULL OR agent = ANY ($3))
+                 ORDER BY number LIMIT $4"
+            );
+            let rows = session.rows(&sql, &[&tenant.as_str(), &behind, &agents, &i64::from(limit)])?;
+            rows.iter().map(receipt).collect()
+        })
+    }
+
+    fn last_receipt(&self, tenant: &TenantId) -> Result<Option<ReceiptPlace>, StoreError> {
+        self.read(|session| {
+            let sql = format!("{RECEIPTS} WHERE tenant = $1 ORDER BY number DESC LIMIT 1");
+            let row = session.row(&sql, &[&tenant.as_str()])?;
+            row.map(|row| Ok(ReceiptPlace::of(&receipt(&row)?))).transpose()
         })
     }
 }

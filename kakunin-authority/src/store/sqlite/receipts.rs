@@ -3,15 +3,17 @@
 //! What makes a receipt one of its kind begins with agent, stream and number, so that a stream that is sent on
 //! writes to the end of each index and not all over it.
 
-use kakunin_core::digest::Digest;
+use std::fmt::Write as _;
+
+use kakunin_core::digest::{Digest, hex};
 use kakunin_core::id::{AgentId, ChainId, StreamId};
 use kakunin_core::time::UnixTime;
 use rusqlite::types::Type;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Broken, SqliteStore, damaged, tenant};
 use crate::access::TenantId;
-use crate::store::{ReceiptFilter, ReceiptKind, ReceiptRecord, Receipts, StoreError};
+use crate::store::{ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Receipts, StoreError};
 
 /// What stands for the places of [`FILTER`].
 macro_rules! through {
@@ -124,6 +126,50 @@ impl Receipts for SqliteStore {
             params![tenant.as_str(), agent.as_bytes(), stream.as_bytes(), sequence, hash.as_bytes(), limit];
         let rows = statement.query_map(place, receipt)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn receipts_after(
+        &self,
+        tenant: &TenantId,
+        agents: Option<&[AgentId]>,
+        after: Option<&ReceiptPlace>,
+        limit: u32,
+    ) -> Result<Vec<ReceiptRecord>, StoreError> {
+        let behind: i64 = match after {
+            None => -1,
+            Some(after) => {
+                let sql = "SELECT number FROM receipts
+                           WHERE tenant = ?1 AND agent = ?2 AND stream = ?3 AND sequence = ?4 AND hash = ?5";
+                let mut statement = self.connection.prepare_cached(sql)?;
+                let place = params![
+                    tenant.as_str(),
+                    after.agent.as_bytes(),
+                    after.stream.as_bytes(),
+                    i64::try_from(after.sequence).unwrap_or(-1),
+                    after.hash.as_bytes(),
+                ];
+                let found = statement.query_row(place, |row| row.get(0)).optional()?;
+                found.ok_or(StoreError::UnknownReceipt { hash: after.hash })?
+            }
+        };
+        let mut sql = format!("{RECEIPTS} WHERE tenant = ?1 AND number > ?2");
+        if let Some(agents) = agents {
+            // Octets as hexadecimal digits are nothing that a statement could be made of.
+            let list: Vec<String> =
+                agents.iter().map(|agent| format!("x'{}'", hex(agent.as_bytes()))).collect();
+            let _ = write!(sql, " AND agent IN ({})", list.join(", "));
+        }
+        let _ = write!(sql, " ORDER BY number LIMIT {limit}");
+        let mut statement = self.connection.prepare(&sql)?;
+        let rows = statement.query_map(params![tenant.as_str(), behind], receipt)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn last_receipt(&self, tenant: &TenantId) -> Result<Option<ReceiptPlace>, StoreError> {
+        let sql = format!("{RECEIPTS} WHERE tenant = ?1 ORDER BY number DESC LIMIT 1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_row([tenant.as_str()], receipt).optional()?;
+        Ok(found.as_ref().map(ReceiptPlace::of))
     }
 }
 

@@ -9,7 +9,7 @@ use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
     AuditRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome, ReceiptFilter, ReceiptKind,
-    ReceiptRecord, Reservation, StandingChange, Store, StoreError, TokenRecord,
+    ReceiptPlace, ReceiptRecord, Reservation, StandingChange, Store, StoreError, TokenRecord,
 };
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
@@ -476,6 +476,13 @@ pub(super) fn all_of(store: &dyn Store) -> String {
                 line("rest of stream", said(store.stream_receipts(whose, id, stream, after, 2)));
             }
         }
+        line("last receipt", said(store.last_receipt(whose)));
+        let came = store.receipts_after(whose, None, None, 9).unwrap();
+        for after in came.iter().map(ReceiptPlace::of).map(Some).chain([None, Some(nowhere())]) {
+            for agents in [None, Some(&[agent(0), agent(2)][..]), Some(&[])] {
+                line("came after", said(store.receipts_after(whose, agents, after.as_ref(), 3)));
+            }
+        }
         line("hooks", said(store.hooks(whose)));
         for id in (0..3).map(hook) {
             line("hook", said(store.hook(whose, id)));
@@ -550,6 +557,11 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     out.extend(content);
     out
+}
+
+/// The place of no receipt.
+fn nowhere() -> ReceiptPlace {
+    ReceiptPlace { agent: agent(0), stream: stream(0), sequence: u64::MAX, hash: Digest::of(b"none") }
 }
 
 /// The same place at another time is another receipt: a fork.

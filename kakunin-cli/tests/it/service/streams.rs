@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use kakunin_core::journal::Sealing;
 use serde_json::{Value, json};
 
+use super::ingest::{request, work};
 use super::office::Office;
 use super::web::Request;
 use crate::desk::Desk;
@@ -160,4 +162,64 @@ fn who_does_not_read_holds_nobody_up_and_the_end_of_the_service_ends_all() {
     let mut rest = Vec::new();
     let _ = deaf.0.into_inner().read_to_end(&mut rest);
     assert!(rest.len() < made.len() * 60_000);
+}
+
+#[test]
+fn receipts_are_heard_as_they_are_kept_by_whoever_audits_and_each_once() {
+    let desk = Desk::with_billing();
+    let lines = work(&desk, "billing", 40, Sealing::Each);
+    let office = Office::open(&desk);
+    let key = |order: Value| office.key(&order);
+    let (ingest, auditor, gate) =
+        (key(json!({ "role": "ingest" })), key(json!({ "role": "auditor" })), key(json!({ "role": "gate" })));
+    let send = |lines: &[String]| {
+        let reply = office.send(&request(&ingest, lines));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    let (first, rest) = lines.split_at(5);
+    let (some, others) = rest.split_at(40);
+    send(first);
+    let path = "/v1/agents/billing/events/stream?receipts=true";
+    let mut all = Listener::open(&office, path, &auditor, None);
+    // Who asks for events hears events alone.
+    let mut events = Listener::open(&office, "/v1/events/stream", &gate, None);
+    let event = declare(&office, "billing", &json!({}));
+    assert_eq!(events.id(), event);
+    let (name, place, _) = all.next().unwrap();
+    assert_eq!(name, "behavior_event");
+    assert!(place.starts_with(&event), "{place}");
+    send(some);
+    let mut heard = Vec::new();
+    let mut last = place.clone();
+    for _ in some {
+        let (name, id, data) = all.next().unwrap();
+        assert_eq!(name, "receipt");
+        heard.push(data.get("line").and_then(Value::as_str).unwrap().to_owned());
+        last = id;
+    }
+    assert_eq!(heard, some, "in the order in which they were kept");
+    drop(all);
+    send(others);
+    // From where it was: each once, and what is sent again is no new one.
+    send(&lines);
+    let again = declare(&office, "billing", &json!({ "n": 2 }));
+    let mut all = Listener::open(&office, path, &auditor, Some(&last));
+    let (mut heard, mut told) = (Vec::new(), Vec::new());
+    while heard.len() < others.len() || told.is_empty() {
+        let (name, id, data) = all.next().unwrap();
+        match name.as_str() {
+            "receipt" => heard.push(data.get("line").and_then(Value::as_str).unwrap().to_owned()),
+            _ => told.push(id),
+        }
+    }
+    assert_eq!(heard, others);
+    assert!(told.len() == 1 && told.iter().all(|id| id.starts_with(&again)), "{told:?}");
+    let asked = |path: &str, key: &str, last: &str| {
+        office.send(&Request::get(path).bearer(key).header("Last-Event-ID", last)).status
+    };
+    assert_eq!(asked(path, &gate, &last), 403);
+    assert_eq!(asked(&path.replace("true", "yes"), &auditor, &last), 400);
+    assert_eq!(asked(path, &auditor, "-/x"), 400);
+    let strange = last.rsplit_once('.').unwrap().0.to_owned() + "." + &"0".repeat(64);
+    assert_eq!(asked(path, &auditor, &strange), 404);
 }

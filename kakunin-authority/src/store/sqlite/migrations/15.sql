@@ -1,0 +1,1 @@
+CREATE INDEX receipts_in_order ON receipts (tenant, number);
