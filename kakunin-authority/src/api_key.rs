@@ -78,6 +78,8 @@ pub struct KeyOrder {
     pub tenant: TenantId,
     /// The only agents it may be used for; `None` is all of them.
     pub agents: Option<Vec<AgentId>>,
+    /// The only networks it may be used from; `None` is from anywhere.
+    pub networks: Option<Vec<String>>,
     /// What its owner calls it.
     pub label: String,
     /// From when on it is no good.
@@ -88,7 +90,7 @@ impl KeyOrder {
     /// A key as it is ordered, with its record; nothing of it is recorded yet.
     pub(crate) fn new_key(&self, now: UnixTime) -> Result<(ApiKeyRecord, ApiKey), AuthorityError> {
         let key = ApiKey::generate()?;
-        let Self { role, tenant, agents, label, expires } = self.clone();
+        let Self { role, tenant, agents, networks, label, expires } = self.clone();
         let (prefix, secret) = (key.prefix.clone(), key.digest());
         let record = ApiKeyRecord {
             prefix,
@@ -96,6 +98,7 @@ impl KeyOrder {
             role,
             tenant,
             agents,
+            networks,
             label,
             created: now,
             expires,
@@ -148,7 +151,8 @@ impl Authority<'_> {
             text: label.clone(),
         };
         let id = self.store.audit_intent(&intent)?;
-        let order = KeyOrder { role: Role::Owner, tenant, agents: None, label, expires: None };
+        let order =
+            KeyOrder { role: Role::Owner, tenant, agents: None, networks: None, label, expires: None };
         let (_, key) = self.make_key(&order, now)?;
         self.store.audit_outcome(id, &Outcome::Done, now)?;
         Ok(Some(key))

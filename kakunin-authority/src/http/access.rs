@@ -18,7 +18,7 @@ use kakunin_core::time::UnixTime;
 use subtle::ConstantTimeEq;
 
 use super::error::Refusal;
-use super::peer::{Origin, Peer};
+use super::peer::{Network, Origin, Peer};
 use super::proof::{self, Proven};
 use super::service::Service;
 use crate::access::{Actor, KeyPrefix, Role, TenantId};
@@ -162,6 +162,14 @@ impl Caller {
         }
     }
 
+    /// The only networks it may ask from.
+    pub(crate) fn networks(&self) -> Option<&[String]> {
+        match &self.identity {
+            Identity::Key(key) => key.networks.as_deref(),
+            Identity::Agent(_) | Identity::Token(_) => None,
+        }
+    }
+
     /// Whether it is bound to certain agents.
     pub(crate) fn is_bound(&self) -> bool {
         self.bound_to().is_some()
@@ -192,7 +200,7 @@ pub(crate) async fn gate(
         };
     }
     let address = peer.map(|peer| peer.to_string());
-    let (identity, mut request) = match identify(&service, open, origin, request, most).await {
+    let (identity, mut request) = match identify(&service, open, peer, request, most).await {
         Ok(identified) => identified,
         Err(refused) => return refused.into_response(),
     };
@@ -239,10 +247,11 @@ impl IntoResponse for Refused {
 async fn identify(
     service: &Arc<Service>,
     open: Open,
-    origin: Option<Origin>,
+    peer: Option<Peer>,
     request: Request,
     most: usize,
 ) -> Result<(Identity, Request), Refused> {
+    let origin = peer.and_then(|peer| peer.origin());
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     let (bears, proves) = (headers.contains_key(header::AUTHORIZATION), proof::is_there(headers));
@@ -275,6 +284,14 @@ async fn identify(
     let key = known_key(service, headers, origin).await?;
     let actor = Actor::Key(key.prefix.clone());
     let refused = |refusal| Refused { actor: Some(actor.clone()), refusal };
+    if let Some(networks) = &key.networks
+        && !is_within(networks, peer)
+    {
+        // Only whoever has the key hears of its networks, and not which they are.
+        let from = peer.map_or("an unknown address".to_owned(), |peer| peer.client().to_string());
+        let text = format!("this key may not be used from {from}; its owner knows from where");
+        return Err(refused(Refusal::new(StatusCode::FORBIDDEN, "access.network", text)));
+    }
     if open == Open::Agent {
         let text = "this is the agent's own: it proves that it has its key, and no API key does";
         return Err(refused(Refusal::new(StatusCode::FORBIDDEN, "access.role", text)));
@@ -285,6 +302,13 @@ async fn identify(
     }
     service.rates.admit(&actor).map_err(refused)?;
     Ok((Identity::Key(Arc::new(key)), Request::from_parts(parts, body)))
+}
+
+/// Whether it comes from one of these networks. What is no network contains nobody.
+fn is_within(networks: &[String], peer: Option<Peer>) -> bool {
+    let Some(peer) = peer else { return false };
+    let within = |text: &String| text.parse::<Network>().is_ok_and(|network| network.contains(peer.client()));
+    networks.iter().any(within)
 }
 
 async fn known_key(

@@ -57,6 +57,11 @@ impl Peer {
         Self { socket, client: proxies.client(socket.ip(), headers) }
     }
 
+    /// From which address it came, by the word of our proxies where there are some in between.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client.unwrap_or(self.socket.ip()).to_canonical()
+    }
+
     /// What its limits are counted by. This machine itself has none: whoever is here can do worse.
     pub(crate) fn origin(&self) -> Option<Origin> {
         match self.client {
@@ -156,6 +161,11 @@ impl Network {
         Self { address, bits }
     }
 
+    /// Whether every address of `other` is in it.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(ours), IpAddr::V4(other)) => {
@@ -164,6 +174,12 @@ impl Network {
             (IpAddr::V6(ours), IpAddr::V6(other)) => same(ours.to_bits(), other.to_bits(), self.bits),
             _ => false,
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
     }
 }
 

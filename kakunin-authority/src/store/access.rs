@@ -72,6 +72,8 @@ pub struct ApiKeyRecord {
     pub tenant: TenantId,
     /// The only agents it may be used for; `None` is all of the tenant, an empty list is none.
     pub agents: Option<Vec<AgentId>>,
+    /// The only networks it may be used from, such as `10.0.0.0/8`; `None` is from anywhere, an empty list is from nowhere.
+    pub networks: Option<Vec<String>>,
     /// What its owner calls it.
     pub label: String,
     /// When it was made.
@@ -89,10 +91,10 @@ impl ApiKeyRecord {
         self.revoked.is_none() && self.expires.is_none_or(|expires| now < expires)
     }
 
-    /// Whether it may be used for everything at `now`: an owner's, of no certain agents.
+    /// Whether it may be used for everything at `now`: an owner's, of no certain agents and from anywhere.
     #[must_use]
     pub fn is_whole_owner(&self, now: UnixTime) -> bool {
-        self.role == Role::Owner && self.agents.is_none() && self.stands(now)
+        self.role == Role::Owner && self.agents.is_none() && self.networks.is_none() && self.stands(now)
     }
 
     /// Whether it may be used for this agent, as far as it is bound to agents.

@@ -19,6 +19,7 @@ use crate::http::body::Members;
 use crate::http::deed::Intent;
 use crate::http::error::Refusal;
 use crate::http::once::Makes;
+use crate::http::peer::Network;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
@@ -54,8 +55,11 @@ async fn make(State(service): State<Arc<Service>>, caller: Caller, body: Bytes) 
     let label = members.text(&["label"], 255)?.unwrap_or_default();
     let expires = members.time("expires_at")?;
     let agents = members.take(&["agents"])?.map(|value| agents(&value)).transpose()?;
+    let networks = members.take(&["networks"])?.map(|value| networks(&value)).transpose()?;
     members.end()?;
-    let order = KeyOrder { role, tenant: caller.tenant().clone(), agents, label: label.clone(), expires };
+    let networks = narrowed(&caller, networks)?;
+    let tenant = caller.tenant().clone();
+    let order = KeyOrder { role, tenant, agents, networks, label: label.clone(), expires };
     let look = move |_: &Authority<'_>| {
         let after = Some(role.word().into());
         Ok((Intent { what: "key.create", subject: role.word().into(), before: None, after, text: label }, ()))
@@ -119,12 +123,37 @@ fn agents(value: &Value) -> Result<Vec<AgentId>, Refusal> {
     ids.collect()
 }
 
+fn networks(value: &Value) -> Result<Vec<Network>, Refusal> {
+    let wrong = |why: &str| Refusal::invalid(format!("`networks` has to be a list of networks: {why}"));
+    let most = format!("{MAX_NETWORKS} at most");
+    let list = value.as_array().filter(|list| list.len() <= MAX_NETWORKS).ok_or_else(|| wrong(&most))?;
+    let read = |text: &Value| {
+        let text = text.as_str().ok_or_else(|| wrong("each is a text"))?;
+        text.parse::<Network>().map_err(|error| wrong(&error.to_string()))
+    };
+    list.iter().map(read).collect()
+}
+
+/// What a key may be bound to that is made by this one: whoever may ask from a few networks makes no key for others.
+fn narrowed(caller: &Caller, asked: Option<Vec<Network>>) -> Result<Option<Vec<String>>, Refusal> {
+    let texts = |asked: Vec<Network>| asked.iter().map(ToString::to_string).collect();
+    let Some(own) = caller.networks() else { return Ok(asked.map(texts)) };
+    let Some(asked) = asked else { return Ok(Some(own.to_vec())) };
+    let own: Vec<Network> = own.iter().filter_map(|text| text.parse().ok()).collect();
+    if asked.iter().all(|network| own.iter().any(|own| own.covers(network))) {
+        return Ok(Some(texts(asked)));
+    }
+    let text = "a key bound to networks makes none for others";
+    Err(Refusal::new(StatusCode::FORBIDDEN, "access.network", text))
+}
+
 fn row(key: &ApiKeyRecord) -> Value {
     json!({
         "prefix": key.prefix.as_str(),
         "role": key.role.word(),
         "tenant_id": key.tenant.as_str(),
         "agents": key.agents.as_ref().map(|ids| ids.iter().map(AgentId::to_string).collect::<Vec<_>>()),
+        "networks": key.networks,
         "label": key.label,
         "created_at": key.created.to_string(),
         "expires_at": key.expires.map(|at| at.to_string()),
@@ -135,9 +164,15 @@ fn row(key: &ApiKeyRecord) -> Value {
 const OWNERS: Open = Open::Roles(&[]);
 /// A body of 64 kB holds no more.
 const MAX_AGENTS: usize = 1000;
+const MAX_NETWORKS: usize = 64;
 const MAKE: &[Named] = &[
     Named::new("role", "string", "owner, issuer, revoker, ingest, auditor or gate"),
     Named::new("label", "string", "What you call it"),
     Named::new("agents", "array", "Ids of the only agents it may be used for"),
+    Named::new(
+        "networks",
+        "array",
+        "The only networks it may be used from, such as 10.0.0.0/8 or one address; 64 at most",
+    ),
     Named::new("expires_at", "string", "From when on it is no good, RFC 3339"),
 ];

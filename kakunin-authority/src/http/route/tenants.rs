@@ -75,6 +75,7 @@ async fn make(State(service): State<Arc<Service>>, caller: Caller, body: Bytes) 
             role: Role::Owner,
             tenant: tenant.clone(),
             agents: None,
+            networks: None,
             label: "made with the tenant".to_owned(),
             expires: None,
         };

@@ -46,8 +46,8 @@ impl Access for PostgresStore {
                 return Err(StoreError::UnknownTenant { tenant: key.tenant.clone() });
             }
             let sql = "INSERT INTO api_keys
-                       (prefix, tenant, secret, role, agents, label, created, expires, revoked)
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                       (prefix, tenant, secret, role, agents, label, created, expires, revoked, networks)
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
             session.execute(
                 sql,
                 &[
@@ -60,6 +60,7 @@ impl Access for PostgresStore {
                     &key.created.seconds(),
                     &key.expires.map(UnixTime::seconds),
                     &key.revoked.map(UnixTime::seconds),
+                    &key.networks.as_ref().map(|networks| networks.join(" ")),
                 ],
             )?;
             Ok(())
@@ -68,7 +69,8 @@ impl Access for PostgresStore {
 
     fn key(&self, prefix: &KeyPrefix) -> Result<Option<ApiKeyRecord>, StoreError> {
         self.read(|session| {
-            let sql = "SELECT prefix, tenant, secret, role, agents, label, created, expires, revoked
+            let sql =
+                "SELECT prefix, tenant, secret, role, agents, label, created, expires, revoked, networks
                        FROM api_keys WHERE prefix = $1";
             session.row(sql, &[&prefix.as_str()])?.as_ref().map(key).transpose()
         })
@@ -76,7 +78,8 @@ impl Access for PostgresStore {
 
     fn keys(&self, tenant: &TenantId) -> Result<Vec<ApiKeyRecord>, StoreError> {
         self.read(|session| {
-            let sql = "SELECT prefix, tenant, secret, role, agents, label, created, expires, revoked
+            let sql =
+                "SELECT prefix, tenant, secret, role, agents, label, created, expires, revoked, networks
                        FROM api_keys WHERE tenant = $1 ORDER BY created, number";
             session.rows(sql, &[&tenant.as_str()])?.iter().map(key).collect()
         })
@@ -103,6 +106,7 @@ pub(super) fn is_tenant(session: &mut Session, tenant: &TenantId) -> Result<bool
 
 fn key(row: &Row) -> Result<ApiKeyRecord, StoreError> {
     let agents: Option<&[u8]> = row.try_get(4)?;
+    let networks: Option<&str> = row.try_get(9)?;
     Ok(ApiKeyRecord {
         prefix: KeyPrefix::parse(row.try_get(0)?).ok_or(damaged("key"))?,
         tenant: tenant_of(row, 1)?,
@@ -113,6 +117,7 @@ fn key(row: &Row) -> Result<ApiKeyRecord, StoreError> {
         created: time(row, 6)?,
         expires: maybe_time(row, 7)?,
         revoked: maybe_time(row, 8)?,
+        networks: networks.map(|text| text.split_whitespace().map(str::to_owned).collect()),
     })
 }
 

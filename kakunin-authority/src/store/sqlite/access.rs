@@ -39,8 +39,8 @@ impl Access for SqliteStore {
             key.agents.as_ref().map(|agents| agents.iter().flat_map(|agent| *agent.as_bytes()).collect());
         self.write(|connection| {
             let sql = "INSERT INTO api_keys
-                       (prefix, tenant, secret, role, agents, label, created, expires, revoked)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                       (prefix, tenant, secret, role, agents, label, created, expires, revoked, networks)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
             let row = params![
                 key.prefix.as_str(),
                 key.tenant.as_str(),
@@ -51,6 +51,7 @@ impl Access for SqliteStore {
                 key.created.seconds(),
                 key.expires.map(UnixTime::seconds),
                 key.revoked.map(UnixTime::seconds),
+                key.networks.as_ref().map(|networks| networks.join(" ")),
             ];
             let added = connection.execute(sql, row);
             match Broken::rule(&added) {
@@ -94,6 +95,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
     let prefix: String = row.get(0)?;
     let role: String = row.get(3)?;
     let agents: Option<Vec<u8>> = row.get(4)?;
+    let networks: Option<String> = row.get(9)?;
     Ok(ApiKeyRecord {
         prefix: KeyPrefix::parse(&prefix).ok_or_else(|| damaged(0, Type::Text))?,
         tenant: tenant(row, 1)?,
@@ -104,6 +106,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
         created: UnixTime::from_seconds(row.get(6)?),
         expires: row.get::<_, Option<i64>>(7)?.map(UnixTime::from_seconds),
         revoked: row.get::<_, Option<i64>>(8)?.map(UnixTime::from_seconds),
+        networks: networks.map(|text| text.split_whitespace().map(str::to_owned).collect()),
     })
 }
 
@@ -113,4 +116,4 @@ fn bound_to(bytes: &[u8]) -> rusqlite::Result<Vec<AgentId>> {
 }
 
 const KEYS: &str =
-    "SELECT prefix, tenant, secret, role, agents, label, created, expires, revoked FROM api_keys";
+    "SELECT prefix, tenant, secret, role, agents, label, created, expires, revoked, networks FROM api_keys";

@@ -91,6 +91,7 @@ fn key(number: u8) -> ApiKeyRecord {
         role: Role::Owner,
         tenant: ours(),
         agents: None,
+        networks: Some(vec!["10.0.0.0/8".into(), "2001:db8::/32".into()]),
         label: "robots; DROP TABLE api_keys \u{1b}[31m\0".into(),
         created: at(100),
         expires: Some(at(1000)),

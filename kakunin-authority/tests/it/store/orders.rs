@@ -336,6 +336,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
                 role: Role::ALL[*role],
                 tenant: tenant(*whose),
                 agents: agents.as_ref().map(|ids| ids.iter().map(|id| agent(*id)).collect()),
+                networks: (*second % 3 != 0).then(|| vec!["192.0.2.1/32".to_owned(); usize::from(*number)]),
                 label: "label".into(),
                 created: at(*second),
                 expires: (*second > 20).then(|| at(second + 9)),

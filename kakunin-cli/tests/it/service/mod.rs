@@ -13,6 +13,7 @@ mod hosted;
 mod hostile;
 mod ingest;
 mod listener;
+mod networks;
 mod losses;
 #[cfg(feature = "postgres")]
 mod nodes;
