@@ -15,6 +15,7 @@ const parameters = (text) => text.split(/,(?![^<[(]*[>\])])/).map((part) => part
 
 const exported = new Map();
 for (const file of readdirSync(path.join(PACKAGE, "src"))) {
+  if (file === "bench.rs") continue;
   const text = readFileSync(path.join(PACKAGE, "src", file), "utf8");
   for (const [, before, name, list] of text.matchAll(FUNCTION)) {
     if (before.includes("null-journal")) continue;

@@ -3,7 +3,8 @@
  *
  * Usage: guard.mjs KAKUNIN BENCHES OTHERS, the binaries of the command line and of the Rust benches, and the folder where the
  * packages of scripts/pins/node_bench are installed. Runs beside the package of a release build whose null journal only
- * benches can ask for. All subjects take turns in every round; medians of the ratios of a round are compared.
+ * benches can ask for. All subjects take turns in every round; medians of the ratios of a round are compared. Time is the
+ * thread's own processor time, so that a busy machine does not speak.
  */
 
 import { execFileSync } from "node:child_process";
@@ -52,9 +53,9 @@ async function interleave(subjects, { each = CALLS, rounds = ROUNDS, pause = 0 }
     for (let turn = 0; turn < names.length; turn += 1) {
       const name = names[(round + 3 + turn) % names.length];
       const subject = subjects[name];
-      const begun = process.hrtime.bigint();
+      const begun = native.threadNanos();
       for (let call = 0; call < each; call += 1) subject(order);
-      const took = Number(process.hrtime.bigint() - begun) / each;
+      const took = (native.threadNanos() - begun) / each;
       if (round >= 0) nanos[name].push(took);
       if (pause > 0) await sleep(pause);
     }

@@ -2,6 +2,7 @@
 "use strict";
 
 const native = require("./native");
+const { inOwnWords } = require("./errors");
 const { DECIMAL, MINOR, values } = require("./values");
 
 /**
@@ -15,7 +16,7 @@ function decision(action, denial) {
   if (denial === null || denial === undefined) {
     return { allowed: true, action, code: null, limit: null, actual: null, fix: null, message: null };
   }
-  const { code, limit = null, actual = null, fix, message } = denial;
+  const { code, limit = null, actual = null, fix, message } = inOwnWords(denial);
   return { allowed: false, action: denial.action, code, limit, actual, fix, message };
 }
 

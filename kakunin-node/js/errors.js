@@ -113,6 +113,29 @@ const GROUPS = {
   internal: InternalDenied,
 };
 
+/** @type {Record<string, string>} What helps, in the words of this language; the core's table speaks of Python's. */
+const FIXES = {
+  "agent.missing": "call use(Agent.fromDir(..)) at start, or runAs(agent, fn)",
+  "request.amount_invalid":
+    "pass a decimal string with no more decimals than the limit, or minor units through amountMinor",
+  "request.amount_missing": "name the property that holds the amount",
+  "request.counterparty_missing": "name the property that holds the counterparty",
+  "request.resource_missing": "name the property that holds the resource",
+};
+
+/**
+ * The same denial in the words of this language.
+ *
+ * @param {import("./native").Denial} denial
+ * @returns {import("./native").Denial}
+ */
+function inOwnWords(denial) {
+  const fix = FIXES[denial.code];
+  return fix === undefined
+    ? denial
+    : { ...denial, fix, message: denial.message.replace(denial.fix, () => fix) };
+}
+
 /**
  * The error for a denial of the native half; without one, nobody could decide.
  *
@@ -121,7 +144,8 @@ const GROUPS = {
  */
 function denied(denial) {
   if (denial === null || denial === undefined) return internal(undefined);
-  return published(new (GROUPS[denial.group] ?? ScopeDenied)(denial.message, denial));
+  const said = inOwnWords(denial);
+  return published(new (GROUPS[said.group] ?? ScopeDenied)(said.message, said));
 }
 
 /**
@@ -154,4 +178,4 @@ function published(error) {
   return error;
 }
 
-module.exports = { ...CLASSES, denied, internal };
+module.exports = { ...CLASSES, denied, internal, inOwnWords };

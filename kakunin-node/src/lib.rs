@@ -7,6 +7,8 @@
 //! Everything is a free function on numeric handles: methods of classes cost five times as much as the decision.
 
 mod agent;
+#[cfg(feature = "null-journal")]
+mod bench;
 mod chain;
 mod denial;
 mod gateway;

@@ -181,19 +181,6 @@ pub(crate) fn keep_name(env: Env, text: String) -> Result<u32> {
     })
 }
 
-/// As many arguments as a plain check, and nothing done with them: the floor of the bench.
-#[cfg(feature = "null-journal")]
-#[napi(catch_unwind)]
-pub(crate) fn only_convert(
-    _env: Env,
-    _handle: f64,
-    _number: f64,
-    amount: String,
-    counterparty: String,
-) -> f64 {
-    (amount.len() + counterparty.len()) as f64
-}
-
 impl Room {
     #[inline]
     fn name(&self, id: f64) -> Option<&str> {

@@ -637,3 +637,23 @@ test("node_answers_a_dry_check_without_running", () => {
   assert.throws(() => agent.check("payments:send", { amuont: "1" }), TypeError);
   assert.equal(body.ran, 0);
 });
+
+test("node_says_how_to_help_in_its_own_words", () => {
+  const { acting, body, agent } = setting();
+  const pay = guard("payments:send", PAY, body);
+  const cases = [
+    [() => noAgent(() => pay(much)), "agent.missing", /runAs\(agent, fn\)/],
+    [() => acting(() => pay({ ...much, total: 5 })), "request.amount_invalid", /amountMinor/],
+    [() => acting(() => pay({ supplier: "acme" })), "request.amount_missing", /name the property/],
+    [() => acting(() => pay({ total: "1.00" })), "request.counterparty_missing", /name the property/],
+  ];
+  for (const [call, code, words] of cases) {
+    const denied = assertDenied(code, call);
+    assert.match(denied.fix, words);
+    assert.ok(denied.message.includes(denied.fix), denied.message);
+    assert.doesNotMatch(denied.message + denied.fix, /from_dir|Decimal|parameter|amount_minor|agent_context/);
+  }
+  const dry = agent.check("payments:send", { currency: "EUR", counterparty: "acme" });
+  assert.match(dry.fix, /name the property/);
+  assert.equal(body.ran, 0);
+});
