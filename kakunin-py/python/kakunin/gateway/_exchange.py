@@ -26,6 +26,8 @@ class Head:
     path: str
     query: str
     fields: list[tuple[bytes, bytes]]
+    #: The authority of the target, where it is said apart from `host`.
+    authority: str | None = None
     #: The address that the connection came from.
     address: str | None = None
     #: The certificates that the client of this connection showed, DER, its own first.
@@ -48,7 +50,7 @@ class Exchange:
         proxy = self.gateway.is_proxy(head.address, head.fields)
         native = self.gateway.identify(
             head.method,
-            None,
+            head.authority,
             head.path,
             head.query,
             head.fields,

@@ -252,11 +252,17 @@ def head_of(scope: Scope) -> Head:
         path = _target.rebuilt(seen, "use a server that fills `raw_path`, such as uvicorn or hypercorn")
     client = scope.get("client")
     tls = (scope.get("extensions") or {}).get("tls") or {}
+    fields = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+    # Servers of HTTP/2 say it as `host`; one that hands it on as it came says it here.
+    authorities = [value for name, value in fields if name == b":authority"]
+    if len(authorities) > 1:
+        raise _target.Unknowable("the request says `:authority` twice")
     return Head(
         method=scope["method"],
+        authority=authorities[0].decode("latin-1") if authorities else None,
         path=path,
         query=scope.get("query_string", b"").decode("latin-1"),
-        fields=[(bytes(name), bytes(value)) for name, value in scope["headers"]],
+        fields=[pair for pair in fields if not pair[0].startswith(b":")],
         address=client[0] if client else None,
         tls=[PEM_cert_to_DER_cert(pem) for pem in tls.get("client_cert_chain") or ()],
     )

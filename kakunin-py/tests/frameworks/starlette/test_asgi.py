@@ -309,6 +309,27 @@ def test_the_path_that_is_proved_is_the_one_that_was_sent(shop, path, scope, fou
         assert shop.ran == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ([(":authority", HOST)], None),
+        ([(":authority", HOST.upper())], None),
+        ([(":authority", HOST), ("host", HOST)], None),
+        ([(":authority", HOST), ("host", "bank.example")], "possession.malformed"),
+        ([(":authority", "bank.example"), ("host", HOST)], "possession.malformed"),
+        ([(":authority", "bank.example")], "possession.authority"),
+        ([(":authority", HOST), (":authority", HOST)], "possession.malformed"),
+        ([(":method", "POST"), ("host", HOST)], None),
+    ],
+)
+def test_an_authority_of_http_2_is_the_one_that_was_signed(shop, fields, found):
+    status, _, body = asgi(pays(shop), signed(shop).without("host").also(*fields))
+    if found is None:
+        assert status == 200, body
+    else:
+        assert (status, json.loads(body)["code"], shop.ran) == (401, found, [])
+
+
 def test_doors_behind_each_other_look_at_a_proof_once(shop):
     async def app(scope, receive, send):
         shop.ran.append(scope["type"])
