@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class MemoryAuthority:
     def __init__(self, *, clock: FakeClock | None = None) -> None:
         self._native = _native.NativeAuthority(None if clock is None else clock._native)
         self._names: dict[str, tuple[str, str]] = {}
+        self._issued: weakref.WeakSet[Agent] = weakref.WeakSet()
 
     def issue(
         self, scope: Scope, *, name: str = "agent", days: int = 7, hours: int = 168, mode: Mode = "enforce"
@@ -34,6 +36,7 @@ class MemoryAuthority:
         text = _text(scope)
         agent = Agent(self._native.certify(name, text, days, hours, mode))
         self._names[agent.agent_id] = (name, text)
+        self._issued.add(agent)
         return agent
 
     def renew(self, agent: Agent, *, scope: Scope | None = None, days: int = 7) -> None:
@@ -47,15 +50,21 @@ class MemoryAuthority:
 
     def suspend(self, agent: Agent, *, reason: str = "") -> None:
         """Until `resume`, everything the agent does is denied."""
-        self._native.order(agent, "suspend", reason, 168)
+        self._order(agent, "suspend", reason)
 
     def resume(self, agent: Agent) -> None:
         """Lifts a suspension."""
-        self._native.order(agent, "resume", "", 168)
+        self._order(agent, "resume", "")
 
     def revoke(self, agent: Agent, *, reason: str = "") -> None:
         """Ends the agent's certificate for good."""
-        self._native.order(agent, "revoke", reason, 168)
+        self._order(agent, "revoke", reason)
+
+    def _order(self, agent: Agent, order: str, reason: str) -> None:
+        self._native.order(agent, order, reason, 168)
+        # An agent's standing is also decided by others: a gateway among them has seen it, too.
+        for other in list(self._issued):
+            other.refresh()
 
     def lists(self, *, hours: int = 168) -> str:
         """The current revocation lists as PEM, signed anew."""
