@@ -37,6 +37,8 @@ pub(crate) struct Follow<'a> {
     pub(super) lists_due: Instant,
     /// When they were asked for last.
     pub(super) lists_asked: Option<Instant>,
+    /// Whether they are to be loaded because of how much came after them.
+    pub(super) is_heavy: bool,
     /// What was told as an alarm, until something is taken up.
     pub(super) alarmed: Option<String>,
     /// The last item that was taken up, as it came: a heartbeat may have announced what is contradicted later.
@@ -74,6 +76,7 @@ impl<'a> Follow<'a> {
             follower: None,
             lists_due: Instant::now(),
             lists_asked: None,
+            is_heavy: false,
             alarmed: None,
             last_item: None,
             vain: 0,
@@ -224,12 +227,23 @@ impl<'a> Follow<'a> {
         let jitter = share_of(Duration::from_secs(life / 10));
         let due = Duration::from_secs(life / 2) + jitter;
         let left = due.saturating_sub(Duration::from_secs(age)).max(RELOAD + share_of(RELOAD));
-        self.lists_due = Instant::now() + left;
+        (self.lists_due, self.is_heavy) = (Instant::now() + left, false);
         self.shared.board.write(|status| status.lists_until = Some(end));
+    }
+
+    /// Has lists loaded soon when much came after those at hand: a change takes several times the memory that it takes in a
+    /// list, in every process. A mass revocation is much for all of them at once, so they come spread out.
+    fn lighten(&mut self) {
+        let Some(follower) = self.follower.as_ref().filter(|_| !self.is_heavy) else { return };
+        let octets: usize = follower.changes().map(|item| item.token().len()).sum();
+        if octets > MUCH {
+            (self.is_heavy, self.lists_due) = (true, self.lists_due.min(Instant::now() + share_of(LIGHTEN)));
+        }
     }
 
     /// Hands what is known to guards.
     pub(super) fn publish(&mut self) {
+        self.lighten();
         let Some(follower) = &self.follower else { return };
         self.shared.feed.publish(follower.clone());
         self.shared.board.heard(follower);
@@ -245,6 +259,79 @@ impl<'a> Follow<'a> {
 
 const PAUSE: Duration = Duration::from_millis(500);
 const SPREAD: Duration = Duration::from_millis(200);
+/// Changes of some ten thousand certificates, as they came.
+const MUCH: usize = 1 << 20;
+const LIGHTEN: Duration = Duration::from_secs(600);
 const MINUTE: Duration = Duration::from_secs(60);
 /// Between two attempts to find newer lists.
 const RELOAD: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use kakunin_authority::MemoryAuthority;
+    use kakunin_authority::feed::entry;
+    use kakunin_authority::standing::Reason;
+    use kakunin_core::certificate::{CaCertificate, CaRole};
+    use kakunin_core::id::SerialNumber;
+    use kakunin_core::revocation::{FeedHead, ListPolicy};
+    use kakunin_core::scope::DraftScope;
+
+    use super::*;
+    use crate::connect::ConnectOptions;
+    use crate::tested::{certified, now, with_authority};
+
+    /// C236
+    #[test]
+    fn after_a_mass_revocation_lists_are_loaded_within_minutes_and_once() {
+        with_authority(|folder, authority| {
+            let _ = certified(authority, folder, "billing");
+            let place = Place::open(&folder.join("billing"), now()).unwrap();
+            let shared = Shared::new(ConnectOptions::new("billing"), Vec::new(), place.agent());
+            let (wakes, transport) = (Wakes::default(), Connections::new(&[], None).unwrap());
+            let slot = Slot::new(place);
+            let mut follow = Follow::new(&shared, &wakes, &transport, &slot);
+            let house = MemoryAuthority::new(now()).unwrap();
+            let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+            let scope = DraftScope::parse("actions = [\"pay\"]", &none).unwrap();
+            let papers = house.certify("other", &scope, now(), 1).unwrap().papers;
+            let issuing = CaCertificate::decode(&papers.chain[0], CaRole::Issuing).unwrap();
+            let policy = ListPolicy::new(60, FeedHead::START).unwrap();
+            let pem = house.lists_with_feed(now(), 24, policy).unwrap();
+            let list = der::pem::decode_vec(
+                pem.split_inclusive("-----END X509 CRL-----\n").next().unwrap().as_bytes(),
+            );
+            let key = house.feed_key(now()).unwrap();
+            let mono = SystemClock.boot_millis();
+            let mut follower = Follower::new(&issuing, &list.unwrap().1).unwrap();
+            follower.certify(key.certificate().decoded().der(), now(), mono).unwrap();
+            follower.begin([1; 16], mono);
+            let first = key.heartbeat(FeedHead::START, Some([1; 16]), SystemClock.wall()).unwrap();
+            follower.take(&first, mono).unwrap();
+            let revoke = |follower: &mut Follower, serials: std::ops::Range<u32>| {
+                let named = serials.map(|number| {
+                    let mut random = [0; 16];
+                    random[..4].copy_from_slice(&number.to_be_bytes());
+                    entry(SerialNumber::from_random(random), Some(Reason::Unspecified), now())
+                });
+                let named = named.collect();
+                for change in key.sign_changes(follower.head(), named, SystemClock.wall()).unwrap() {
+                    follower.take(&change.line, SystemClock.boot_millis()).unwrap();
+                }
+            };
+            let late = Instant::now() + Duration::from_secs(40_000);
+            follow.lists_due = late;
+            revoke(&mut follower, 0..100);
+            follow.follower = Some(follower.clone());
+            follow.publish();
+            assert_eq!((follow.is_heavy, follow.lists_due), (false, late), "a hundred are few");
+            revoke(&mut follower, 100..30_000);
+            follow.follower = Some(follower);
+            follow.publish();
+            let due = follow.lists_due;
+            assert!(follow.is_heavy && due <= Instant::now() + LIGHTEN, "and thirty thousand are many");
+            // One draw: drawn anew with each word, the earliest would win.
+            (0..5).for_each(|_| follow.publish());
+            assert_eq!(follow.lists_due, due);
+        });
+    }
+}
