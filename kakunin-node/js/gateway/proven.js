@@ -34,7 +34,7 @@ class ProvenRequest {
     return this.#octets;
   }
 
-  /** The parsed content; `undefined` when it is no JSON. Throws when it says that it is, and is not, or has a name twice. */
+  /** The parsed content. Throws when it is no JSON, does not say that it is, or has a name twice. */
   get body() {
     this.#json ??= this.#parsed();
     if (this.#json.error) throw this.#json.error;
@@ -48,8 +48,10 @@ class ProvenRequest {
   }
 
   #parsed() {
-    // Encoded content is for whoever decodes it.
-    if (!isJson(this.#contentType) || this.#octets.length === 0) return { value: undefined };
+    // Nobody signs the type. An amount that is not read because of it must not count as one that is not there.
+    if (!isJson(this.#contentType) || this.#octets.length === 0) {
+      return { error: new TypeError("the content is no JSON") };
+    }
     try {
       return { value: parseJson(this.#octets) };
     } catch (error) {

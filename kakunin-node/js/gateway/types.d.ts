@@ -59,7 +59,7 @@ export class ProvenRequest {
   readonly query: Record<string, string | string[]>;
   /** What the route's pattern took out of the path. */
   readonly params: Record<string, any>;
-  /** The parsed JSON; `undefined` when the content is none. Throws when it says that it is and is not, or has a name twice. */
+  /** The parsed JSON. Throws when the content is none, does not say that it is, or has a name twice. */
   readonly body: any;
   /** The content as it was sent. */
   readonly raw: Buffer;
