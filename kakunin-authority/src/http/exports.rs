@@ -142,6 +142,7 @@ mod tests {
             role: Role::Auditor,
             tenant: tenant.clone(),
             agents: None,
+            networks: None,
             label: String::new(),
             created: NOW,
             expires: Some(NOW.plus(3_600)),
