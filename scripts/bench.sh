@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bench.sh [--readme | PART...]: the benchmark tables; every ratio and its floor are measured in the same run.
-# With --readme the tables also take the place of those in README.md. With parts (decision, macro, chain, receipts, sealed, durable,
+# With --readme the tables also take the place of those in README.md. With parts (decision, macro, chain, gateway, receipts, sealed, durable,
 # verified, log, journal, records, python, node; ingest, service, scale) only their rows are printed.
 source "$(dirname "$0")/env.sh"
 
@@ -35,7 +35,7 @@ table() {
   for name in "$@"; do part "$name"; done
 }
 
-guard=(decision macro chain receipts sealed durable verified log journal records python node)
+guard=(decision macro chain gateway receipts sealed durable verified log journal records python node)
 service=(ingest service scale)
 
 case "${1:-}" in

@@ -1,6 +1,6 @@
 //! `make bench`: what a decision, a chain and a receipt cost, each beside a hand-written floor of the same work.
 //!
-//! `kakunin-benches [decision|macro|chain|receipts|sealed|durable|verified|log|journal|records|ingest|service|scale]` prints rows of one markdown table and nothing else, `kakunin-benches
+//! `kakunin-benches [decision|macro|chain|gateway|receipts|sealed|durable|verified|log|journal|records|ingest|service|scale]` prints rows of one markdown table and nothing else, `kakunin-benches
 //! bare-write` the nanoseconds of a floor that other languages share, `kakunin-benches sample DIR RECEIPTS [sealed]` makes
 //! something large to look at, `kakunin-benches peak DIR` verifies its bundle and prints the most memory that took, `kakunin-benches large DIR` makes a large authority, `kakunin-benches scale DIR` prints the rows of that part for it, `kakunin-benches guard DIR URL` is one guard. `scripts/bench.sh` adds the head and the rows of the other languages.
 
@@ -11,6 +11,7 @@ mod crowd;
 mod decision;
 mod desk;
 mod floor;
+mod gateway;
 mod harness;
 mod ingest;
 mod many;
@@ -68,10 +69,11 @@ fn main() -> Outcome<()> {
     {
         return scale::served(&agent, Path::new(folder));
     }
-    let rows: [Row; 13] = [
+    let rows: [Row; 14] = [
         ("decision", decision::rows),
         ("macro", attribute::rows),
         ("chain", chain::rows),
+        ("gateway", gateway::rows),
         ("receipts", receipts::rows),
         ("sealed", paper_trail::sealed),
         ("durable", paper_trail::durable),
