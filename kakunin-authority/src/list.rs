@@ -7,6 +7,7 @@ use der::asn1::{OctetString, Uint};
 use der::oid::AssociatedOid;
 use der::{Encode, Length};
 use kakunin_core::certificate::{CaCertificate, oids};
+#[cfg(feature = "home")]
 use kakunin_core::id::SerialNumber;
 use kakunin_core::key::{SignError, Signer};
 use kakunin_core::revocation::ListPolicy;
@@ -57,6 +58,7 @@ impl ListWriter {
     }
 
     /// Takes a certificate off and leaves the others in their order; false when it is not there.
+    #[cfg(feature = "home")]
     pub(crate) fn remove(&mut self, serial: &SerialNumber) -> bool {
         let mut head = Vec::new();
         if element(&mut head, INTEGER, &serial.to_der_content()).is_err() {
@@ -76,11 +78,13 @@ impl ListWriter {
     }
 
     /// Adds an entry of another list as it is.
+    #[cfg(feature = "home")]
     pub(crate) fn push_entry(&mut self, entry: &[u8]) {
         self.entries.extend_from_slice(entry);
     }
 
     /// Adds that a certificate is not listed any more, for delta lists. `serial` is its number in DER.
+    #[cfg(feature = "home")]
     pub(crate) fn push_removal(&mut self, serial: &[u8], at: UnixTime) -> Result<(), ListError> {
         let mut entry = serial.to_vec();
         encode_time(at)?.encode_to_vec(&mut entry)?;
@@ -91,6 +95,7 @@ impl ListWriter {
     }
 
     /// How many octets its entries have.
+    #[cfg(feature = "home")]
     pub(crate) const fn len(&self) -> usize {
         self.entries.len()
     }
@@ -197,6 +202,7 @@ pub enum ListError {
 }
 
 /// The reason with which an entry of a delta list says that there is none any more.
+#[cfg(feature = "home")]
 const REMOVE_FROM_CRL: u8 = 8;
 const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
@@ -206,7 +212,7 @@ const EXTENSIONS: u8 = 0xa0;
 const REASON_EXTENSIONS: [u8; 14] =
     [0x30, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x1d, 0x15, 0x04, 0x03, 0x0a, 0x01, 0x00];
 
-#[cfg(test)]
+#[cfg(all(test, feature = "home"))]
 mod tests {
     use super::*;
 
