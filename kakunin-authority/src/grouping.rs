@@ -11,7 +11,6 @@ use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError};
 use crate::publish::{Publication, refuse_past};
 use crate::store::IssuerId;
-#[cfg(feature = "http")]
 use crate::store::{AuditId, Outcome};
 use crate::term::Hours;
 
@@ -28,7 +27,6 @@ pub(crate) struct Group {
     asking: u64,
     numbers: HashMap<IssuerId, u64>,
     /// Orders that are recorded and done once their list is published, and when they were given.
-    #[cfg(feature = "http")]
     recorded: Vec<(TenantId, AuditId, UnixTime)>,
 }
 
@@ -51,7 +49,6 @@ impl Group {
 impl Authority<'_> {
     /// From here on orders about standing are published together by [`Authority::end_group`]. Whoever begins a group gives
     /// no answer before that.
-    #[cfg(feature = "http")]
     pub(crate) const fn begin_group(&mut self) {
         self.group.is_open = true;
     }
@@ -64,7 +61,6 @@ impl Authority<'_> {
 
     /// An order of the group is recorded. What came of it stands in the audit log when the group has ended: what is not
     /// published is not done.
-    #[cfg(feature = "http")]
     pub(crate) fn done_with_group(&mut self, id: AuditId, at: UnixTime) {
         self.group.recorded.push((self.tenant.clone(), id, at));
     }
@@ -83,7 +79,6 @@ impl Authority<'_> {
 
     /// Publishes what the orders of the group changed, and says what could not be published, of which tenants: none of
     /// their orders may be answered as done.
-    #[cfg(feature = "http")]
     pub(crate) fn end_group(&mut self) -> BTreeMap<TenantId, AuthorityError> {
         self.group.is_open = false;
         self.group.asking = 0;

@@ -71,6 +71,8 @@ pub mod standing;
 #[cfg(feature = "home")]
 pub mod store;
 #[cfg(feature = "home")]
+pub mod sweep;
+#[cfg(feature = "home")]
 mod tenants;
 #[cfg(feature = "home")]
 mod term;

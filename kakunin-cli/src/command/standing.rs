@@ -18,23 +18,36 @@ use crate::remote::{Remote, Service};
 pub(super) struct StandingOrder {
     /// The agent's id or name
     #[arg(value_name = "ID|NAME")]
-    who: Who,
+    pub(super) who: Who,
+    #[command(flatten)]
+    pub(super) why: Why,
+}
+
+/// Why, until when the list counts, and who carries it out.
+#[derive(Args)]
+pub(super) struct Why {
     /// Why, for the records
     #[arg(long, value_name = "TEXT")]
-    reason: String,
+    pub(super) reason: String,
     /// For how many hours the list may be used, 168 if not said; a service has hours of its own
     #[arg(long)]
-    hours: Option<u16>,
+    pub(super) hours: Option<u16>,
     #[cfg(feature = "serve")]
     #[command(flatten)]
-    remote: Remote,
+    pub(super) remote: Remote,
 }
 
 impl StandingOrder {
     pub(super) fn give(&self, order: Order, common: &Common) -> Result<Answer, Failure> {
+        self.why.give(&self.who, order, common)
+    }
+}
+
+impl Why {
+    pub(super) fn give(&self, who: &Who, order: Order, common: &Common) -> Result<Answer, Failure> {
         #[cfg(feature = "serve")]
         if let Some(service) = self.remote.service(common)? {
-            return self.send(order, &service);
+            return self.send(who, order, &service);
         }
         let hours = self.hours.map_or(Ok(Hours::default()), Hours::new)?;
         let own = common.home().passphrase();
@@ -45,11 +58,11 @@ impl StandingOrder {
             Order::Revoke => "agent.revoke",
             Order::Halt => "agent.halt",
         };
-        let to = order.applied_to(authority.find(&self.who)?.standing).ok().map(|to| to.word().into());
-        let deed = deed::about(&authority, &self.who, what, to, self.reason.as_str())?;
+        let to = order.applied_to(authority.find(who)?.standing).ok().map(|to| to.word().into());
+        let deed = deed::about(&authority, who, what, to, self.reason.as_str())?;
         let now = now();
         let ordered = authority
-            .locally(deed, now, |authority| authority.order(&self.who, order, &self.reason, hours, now))?;
+            .locally(deed, now, |authority| authority.order(who, order, &self.reason, hours, now))?;
         let (agent, published) = (&ordered.agent, &ordered.publication);
         let already = if ordered.before == agent.standing { "already " } else { "" };
         let did = match order {
@@ -79,7 +92,7 @@ impl StandingOrder {
     }
 
     #[cfg(feature = "serve")]
-    fn send(&self, order: Order, service: &Service) -> Result<Answer, Failure> {
+    fn send(&self, who: &Who, order: Order, service: &Service) -> Result<Answer, Failure> {
         if self.hours.is_some() {
             return Err(Failure::usage("--hours is the service's own when --url is given; leave it out"));
         }
@@ -89,8 +102,7 @@ impl StandingOrder {
             Order::Revoke => "revoke",
             Order::Halt => "halt",
         };
-        let answer =
-            service.post(&format!("/agents/{}/{verb}", self.who), &json!({ "reason": self.reason }))?;
+        let answer = service.post(&format!("/agents/{}/{verb}", who), &json!({ "reason": self.reason }))?;
         let text = |name: &str| answer.pointer(&format!("/data/{name}")).cloned().unwrap_or_default();
         let (name, id, standing) = (text("name"), text("id"), text("standing"));
         let already = if text("before") == standing { "already " } else { "" };

@@ -197,3 +197,55 @@ fn renewing_shows_the_difference_and_finds_its_directories_again() {
     assert_eq!(renewed["scope_diff"].as_array().unwrap().len(), 2);
     assert_eq!(renewed["missing"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_sweep_revokes_whom_it_listed_by_one_list_and_nobody_when_they_are_not_so_many() {
+    let desk = Desk::with_billing();
+    for name in ["billing-eu", "billing-us", "other"] {
+        let out = format!("agents/{name}");
+        desk.yes(&["agent", "create", name, "--scope", "scope.toml", "--out", &out]);
+    }
+    let sweep = |more: &[&'static str]| {
+        [&["revoke", "--where", "name=billing-*", "--reason", "drill"], more].concat()
+    };
+    let names = |answer: &serde_json::Value| -> Vec<String> {
+        let agents = answer["agents"].as_array().unwrap();
+        agents.iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let standing = |name: &str| desk.yes(&["agent", "show", name])["standing"].as_str().unwrap().to_owned();
+    let listed = desk.yes(&sweep(&["--dry-run"]));
+    assert_eq!(names(&listed), ["billing-eu", "billing-us"]);
+    // A number that is not theirs, or none, revokes nobody.
+    desk.answer(&sweep(&["--expect", "3"]), 1);
+    for wrong in [
+        sweep(&[]),
+        sweep(&["--dry-run", "--expect", "2"]),
+        vec!["revoke", "billing", "--where", "name=*", "--expect", "4", "--reason", "x"],
+        vec!["revoke", "--where", "tenant=acme", "--expect", "1", "--reason", "x"],
+        vec!["revoke", "--reason", "x"],
+    ] {
+        assert_eq!(desk.run(&wrong).status.code(), Some(64), "{wrong:?}");
+    }
+    assert_eq!([standing("billing-eu"), standing("billing-us")], ["good", "good"]);
+    let before = desk.yes(&["suspend", "other", "--reason", "x"])["list_number"].as_u64().unwrap();
+    let done = desk.yes(&sweep(&["--expect", "2"]));
+    assert_eq!((done["revoked"].as_bool(), done["list_number"].as_u64()), (Some(true), Some(before + 1)));
+    assert_eq!(
+        ["billing", "billing-eu", "billing-us", "other"].map(standing),
+        ["good", "revoked", "revoked", "held"]
+    );
+    // Each is an order of its own in the audit log, done when the list was published.
+    desk.yes(&["audit", "export", "--out", "audit.jsonl"]);
+    let log = fs::read_to_string(desk.path("audit.jsonl")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("agent.revoke")).count(), 2, "{log}");
+    assert_eq!(names(&desk.yes(&sweep(&["--dry-run"]))), Vec::<String>::new());
+    // By the key of a certificate.
+    let der =
+        kakunin_core::home::AgentHome::open(&desk.path("agents/other"), None).unwrap().certificate().unwrap();
+    let certificate = kakunin_core::certificate::AgentCertificate::decode(&der).unwrap();
+    let key = format!("key={}", certificate.decoded().key().key_id().to_hex());
+    let found = desk.yes(&["revoke", "--where", &key, "--where", "name=*", "--dry-run", "--reason", "x"]);
+    assert_eq!(names(&found), ["other"]);
+    let none = desk.yes(&["revoke", "--where", &key, "--where", "name=b*", "--dry-run", "--reason", "x"]);
+    assert_eq!(names(&none), Vec::<String>::new());
+}
