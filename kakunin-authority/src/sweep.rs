@@ -1,4 +1,4 @@
-//! Many agents at once: which of them a sweep is about, and their revocation by one list.
+//! Many agents at once: which of them a sweep is about, and their revocation by two lists at most: the first order of a process has its own.
 //!
 //! After a mistake, a name pattern or a key says better than a list of ids who has to go. Who that is is looked up first and
 //! said; the order names how many there are, so that a pattern that fits too much revokes nobody.
@@ -110,8 +110,8 @@ impl Authority<'_> {
         Ok(found)
     }
 
-    /// Revokes agents by order of the local operator, each in the audit log before it happens, by one list for all of
-    /// them. Whom an error leaves standing is not in the answer.
+    /// Revokes agents by order of the local operator, each in the audit log before it happens, by two lists at most: the first order of a
+    /// process has its own, and one says all the others. Whom an error leaves standing is not in the answer.
     ///
     /// # Errors
     /// [`AuthorityError`]: the first order that could not be carried out, after those before it were published; or what
