@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kakunin_core::certificate::request_pem;
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
@@ -71,8 +72,16 @@ impl Robot {
         self.prove_for(request, &self.address, now())
     }
 
+    /// Sends it with a proof. Where the key was certified in the very second in which the service began, that may be a proof of
+    /// before, and another one is made as the answer asks for.
     pub(super) fn send(&self, request: Request) -> Reply {
-        self.prove(request).send(&self.address)
+        loop {
+            let reply = self.prove(request.clone()).send(&self.address);
+            if reply.status != 503 || !reply.text().contains("possession.starting") {
+                return reply;
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
     }
 }
 
