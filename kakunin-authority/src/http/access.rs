@@ -288,7 +288,8 @@ async fn identify(
         && !is_within(networks, peer)
     {
         // Only whoever has the key hears of its networks, and not which they are.
-        let from = peer.map_or("an unknown address".to_owned(), |peer| peer.client().to_string());
+        let from = peer.and_then(|peer| peer.client());
+        let from = from.map_or("an address that is not known".to_owned(), |client| client.to_string());
         let text = format!("this key may not be used from {from}; its owner knows from where");
         return Err(refused(Refusal::new(StatusCode::FORBIDDEN, "access.network", text)));
     }
@@ -304,10 +305,10 @@ async fn identify(
     Ok((Identity::Key(Arc::new(key)), Request::from_parts(parts, body)))
 }
 
-/// Whether it comes from one of these networks. What is no network contains nobody.
+/// Whether it comes from one of these networks. What is no network contains nobody, and whoever is not known is nowhere.
 fn is_within(networks: &[String], peer: Option<Peer>) -> bool {
-    let Some(peer) = peer else { return false };
-    let within = |text: &String| text.parse::<Network>().is_ok_and(|network| network.contains(peer.client()));
+    let Some(client) = peer.and_then(|peer| peer.client()) else { return false };
+    let within = |text: &String| text.parse::<Network>().is_ok_and(|network| network.contains(client));
     networks.iter().any(within)
 }
 

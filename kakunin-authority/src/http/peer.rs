@@ -10,8 +10,18 @@ use axum::http::{HeaderMap, HeaderName, header};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     socket: SocketAddr,
+    client: Client,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// Whoever is at the other end: no proxy of ours.
+    Itself,
     /// Whom a trusted proxy asks for.
-    client: Option<IpAddr>,
+    Told(IpAddr),
+    /// Somebody: the trusted proxy here, the last one known, does not tell for whom it asks.
+    Untold(IpAddr),
 }
 
 /// What limits by address are counted by: one address, or a network that one customer may have.
@@ -57,16 +67,24 @@ impl Peer {
         Self { socket, client: proxies.client(socket.ip(), headers) }
     }
 
-    /// From which address it came, by the word of our proxies where there are some in between.
-    pub(crate) fn client(&self) -> IpAddr {
-        self.client.unwrap_or(self.socket.ip()).to_canonical()
+    /// From which address it came, by the word of our proxies where there are some in between. A proxy of ours is nobody's
+    /// address: whoever could make it say nothing would be let in as the proxy.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        match self.client {
+            Client::Itself => Some(self.socket.ip().to_canonical()),
+            Client::Told(client) => Some(client),
+            Client::Untold(_) => None,
+        }
     }
 
-    /// What its limits are counted by. This machine itself has none: whoever is here can do worse.
+    /// What its limits are counted by. This machine itself has none, whoever is here can do worse; but not a proxy on it,
+    /// behind which anybody may be.
     pub(crate) fn origin(&self) -> Option<Origin> {
         match self.client {
-            Some(client) => Some(Origin::of(client)),
-            None => Some(self.socket.ip().to_canonical()).filter(|ip| !ip.is_loopback()).map(Origin::of),
+            Client::Itself => {
+                Some(self.socket.ip().to_canonical()).filter(|ip| !ip.is_loopback()).map(Origin::of)
+            }
+            Client::Told(address) | Client::Untold(address) => Some(Origin::of(address)),
         }
     }
 }
@@ -75,8 +93,9 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.client {
-            Some(client) => write!(f, "{client} by {}", self.socket),
-            None => write!(f, "{}", self.socket),
+            Client::Itself => write!(f, "{}", self.socket),
+            Client::Told(client) => write!(f, "{client} by {}", self.socket),
+            Client::Untold(_) => write!(f, "unknown by {}", self.socket),
         }
     }
 }
@@ -105,39 +124,52 @@ impl Proxies {
         self.networks.iter().any(|network| network.contains(address))
     }
 
-    /// The last address before our proxies, read from the right: further left stands what clients wrote themselves.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    /// The last address before our proxies, read from the right: further left stands what clients wrote themselves, which
+    /// need not even be text.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
         if !self.trust(peer) {
-            return None;
+            return Client::Itself;
         }
         let name = match self.header {
             ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
             ProxyHeader::Forwarded => header::FORWARDED,
         };
-        let mut client = None;
-        for value in headers.get_all(name).iter().rev() {
-            for hop in value.to_str().ok()?.rsplit(',') {
-                let address = match self.header {
-                    ProxyHeader::XForwardedFor => address(hop.trim()),
-                    ProxyHeader::Forwarded => for_of(hop).and_then(address),
-                };
-                // A hop without an address: whoever said so is the last one known.
-                let Some(address) = address else { return client };
-                client = Some(address);
-                if !self.trust(address) {
-                    return client;
-                }
-            }
+        let values = headers.get_all(name).iter().rev();
+        let hops = values.flat_map(|value| value.as_bytes().rsplit(|octet| *octet == b','));
+        let mut client = Client::Untold(peer.to_canonical());
+        for hop in hops {
+            let address = str::from_utf8(hop).ok().and_then(|hop| match self.header {
+                ProxyHeader::XForwardedFor => address(hop.trim()),
+                ProxyHeader::Forwarded => for_of(hop).and_then(address),
+            });
+            client = match (address, client) {
+                (Some(address), _) if self.trust(address) => Client::Told(address),
+                (Some(address), _) => return Client::Told(address),
+                // A hop without an address: one of ours was asked by somebody of whom it tells nothing.
+                (None, Client::Told(proxy)) => return Client::Untold(proxy),
+                (None, untold) => return untold,
+            };
         }
         client
     }
 }
 
-/// The node of `for=` in one element.
+/// The node of `for=` in one element. None where a quoted text may have been cut at its commas and semicolons: a proxy
+/// writes in `host` what a client says.
 fn for_of(element: &str) -> Option<&str> {
-    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    Some(node.trim().trim_matches('"'))
+    let mut node = None;
+    for pair in element.split(';').filter(|pair| !pair.trim().is_empty()) {
+        let (name, value) = pair.split_once('=')?;
+        let value = value.trim();
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        if value.contains(['"', '\\']) {
+            return None;
+        }
+        if name.trim().eq_ignore_ascii_case("for") && node.replace(value).is_some() {
+            return None;
+        }
+    }
+    node
 }
 
 /// An address, with or without brackets and port.
@@ -220,7 +252,8 @@ impl FromStr for Network {
 mod tests {
     use super::*;
 
-    fn client(peer: &str, header: ProxyHeader, values: &[&str]) -> Option<String> {
+    /// Whom it is asked for, `-` in front of the last proxy known where that is not told.
+    fn client(peer: &str, header: ProxyHeader, values: &[&[u8]]) -> Option<String> {
         let networks = ["10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"].map(|text| text.parse().unwrap());
         let proxies = Proxies { networks: networks.into(), header };
         let mut headers = HeaderMap::new();
@@ -229,41 +262,68 @@ mod tests {
                 ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
                 ProxyHeader::Forwarded => header::FORWARDED,
             };
-            headers.append(name, value.parse().unwrap());
+            headers.append(name, axum::http::HeaderValue::from_bytes(value).unwrap());
         }
         // What the proxies here do not write, a client did.
         headers.insert(if header == ProxyHeader::Forwarded { "x-forwarded-for" } else { "forwarded" }, {
             axum::http::HeaderValue::from_static("for=203.0.113.66")
         });
-        proxies.client(peer.parse().unwrap(), &headers).map(|ip| ip.to_string())
+        match proxies.client(peer.parse().unwrap(), &headers) {
+            Client::Itself => None,
+            Client::Told(client) => Some(client.to_string()),
+            Client::Untold(proxy) => Some(format!("-{proxy}")),
+        }
     }
 
     #[test]
     fn only_the_proxies_own_word_about_a_client_is_taken() {
-        let xff = |peer: &str, values: &[&str]| client(peer, ProxyHeader::XForwardedFor, values);
+        let octets =
+            |values: &[&'static str]| values.iter().map(|value| value.as_bytes()).collect::<Vec<_>>();
+        let xff =
+            |peer: &str, values: &[&'static str]| client(peer, ProxyHeader::XForwardedFor, &octets(values));
         let said = |text: &str| Some(text.to_owned());
         // A stranger says what he likes.
         assert_eq!(xff("203.0.113.5", &["198.51.100.1"]), None);
         assert_eq!(xff("192.0.2.2", &["198.51.100.1"]), None);
-        assert_eq!(xff("10.1.2.3", &[]), None);
         // The rightmost one that is no proxy of ours, over several lines.
         assert_eq!(xff("10.1.2.3", &["1.1.1.1, 198.51.100.1"]), said("198.51.100.1"));
         assert_eq!(xff("10.1.2.3", &["1.1.1.1, 198.51.100.1,10.9.9.9", "192.0.2.1"]), said("198.51.100.1"));
         assert_eq!(xff("2001:db8:1::7", &["198.51.100.1:4711"]), said("198.51.100.1"));
         assert_eq!(xff("::ffff:10.1.2.3", &["[2001:db8:2::1]:80"]), said("2001:db8:2::1"));
         assert_eq!(xff("10.1.2.3", &["::ffff:198.51.100.1"]), said("198.51.100.1"));
-        // A hop that is no address ends what is known.
-        assert_eq!(xff("10.1.2.3", &["198.51.100.1, unknown, 10.4.4.4"]), said("10.4.4.4"));
-        assert_eq!(xff("10.1.2.3", &["198.51.100.1, unknown"]), None);
+        // One of ours that asks for itself.
+        assert_eq!(xff("10.1.2.3", &["10.4.4.4"]), said("10.4.4.4"));
+        // A hop that is no address ends what is known, and what is not known is not the proxy.
+        assert_eq!(xff("10.1.2.3", &["198.51.100.1, unknown, 10.4.4.4"]), said("-10.4.4.4"));
+        assert_eq!(xff("10.1.2.3", &["198.51.100.1, unknown"]), said("-10.1.2.3"));
+        assert_eq!(xff("10.1.2.3", &["198.51.100.1,"]), said("-10.1.2.3"));
+        assert_eq!(xff("10.1.2.3", &[]), said("-10.1.2.3"));
+        // What a client wrote and is no text hides nothing that stands to its right.
+        let raw = |values: &[&[u8]]| client("10.1.2.3", ProxyHeader::XForwardedFor, values);
+        assert_eq!(raw(&[b"\xff, 203.0.113.5"]), said("203.0.113.5"));
+        assert_eq!(raw(&[b"\xff", b"203.0.113.5, 10.4.4.4"]), said("203.0.113.5"));
+        assert_eq!(raw(&[b"203.0.113.5, \xff"]), said("-10.1.2.3"));
 
-        let forwarded = |values: &[&str]| client("10.1.2.3", ProxyHeader::Forwarded, values);
+        let forwarded = |values: &[&'static str]| client("10.1.2.3", ProxyHeader::Forwarded, &octets(values));
         assert_eq!(
             forwarded(&["for=1.1.1.1, For=\"[2001:db8:2::1]:4711\";proto=https"]),
             said("2001:db8:2::1")
         );
         assert_eq!(forwarded(&["for=198.51.100.1;by=10.0.0.1, for=10.2.2.2"]), said("198.51.100.1"));
-        assert_eq!(forwarded(&["for=198.51.100.1, for=_hidden"]), None);
-        assert_eq!(forwarded(&["proto=https"]), None);
+        for untold in
+            ["for=198.51.100.1, for=_hidden", "for=unknown", "proto=https", "for=10.2.2.2;for=10.3.3.3"]
+        {
+            assert_eq!(forwarded(&[untold]), said("-10.1.2.3"), "{untold}");
+        }
+        assert_eq!(forwarded(&["for=\"x, for=198.51.100.1;host=\"a.example\";"]), said("198.51.100.1"));
+        // The `host` of the proxy's own element is a client's word, and no address is read out of it.
+        for cut in [
+            r#"for=198.51.100.1;host="a,for=10.9.9.9""#,
+            r#"for=198.51.100.1;host="a,for=10.9.9.9;b=\"""#,
+            r#"host="a;for=10.9.9.9;b";for=198.51.100.1"#,
+        ] {
+            assert_eq!(forwarded(&[cut]), said("-10.1.2.3"), "{cut}");
+        }
     }
 
     #[test]
@@ -296,8 +356,11 @@ mod tests {
         let first = networks("2001:db8:1::1");
         assert!(first[0].0 != first[1].0 && first[1].0 != first[2].0);
         assert_eq!(networks("203.0.113.1"), [(origin("203.0.113.1"), 1)]);
-        let from = |socket: &str| Peer { socket: socket.parse().unwrap(), client: None }.origin();
+        let from = |socket: &str| Peer { socket: socket.parse().unwrap(), client: Client::Itself }.origin();
         assert_eq!((from("127.0.0.1:1"), from("[::1]:1"), from("[::ffff:127.0.0.1]:1")), (None, None, None));
         assert!(from("203.0.113.1:1").is_some());
+        let proxies = Proxies { networks: vec!["127.0.0.1".parse().unwrap()], ..Proxies::default() };
+        let behind = Peer::new("127.0.0.1:1".parse().unwrap(), &HeaderMap::new(), &proxies);
+        assert_eq!((behind.client(), behind.origin()), (None, Some(origin("127.0.0.1"))));
     }
 }

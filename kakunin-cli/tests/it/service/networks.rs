@@ -77,3 +77,24 @@ fn a_key_bound_to_networks_is_judged_by_whom_a_trusted_proxy_asks_for() {
     }
     assert_eq!(said(&office.send(&Request::get("/v1/agents").bearer(&key))), (NO.0, NO.1.into()));
 }
+
+#[test]
+fn whoever_makes_a_trusted_proxy_say_nothing_is_not_taken_for_the_proxy() {
+    let desk = Desk::with_billing();
+    let office = Office::open_with(&desk, &["--trust-proxy", "127.0.0.1"]);
+    // The networks of the proxy itself are among those of the key.
+    let key = office.key(&json!({ "role": "auditor", "networks": ["127.0.0.0/8"] }));
+    let ask = |from: Option<&str>| {
+        let request = Request::get("/v1/agents").bearer(&key);
+        let request = from.into_iter().fold(request, |request, from| request.header("X-Forwarded-For", from));
+        said(&office.send(&request))
+    };
+    // The octets of a letter beyond ASCII are no text of a field, and a client may write them.
+    for from in [None, Some("unknown"), Some(""), Some("é, 203.0.113.5"), Some("é"), Some("203.0.113.5, é")]
+    {
+        assert_eq!(ask(from), (NO.0, NO.1.into()), "{from:?}");
+    }
+    assert_eq!(ask(Some("é, 127.0.0.5")).0, 200);
+    let told = office.log();
+    assert!(told.contains("203.0.113.5 by 127.0.0.1") && told.contains("unknown by 127.0.0.1"), "{told}");
+}
