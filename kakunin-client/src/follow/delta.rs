@@ -1,7 +1,8 @@
-//! Whether new lists say anything new of this agent: asked of the delta list, which is short where lists are long.
+//! Whether new lists say anything new: asked of the delta list, which is short where lists are long.
 //!
 //! Guards decide by the lists that are signed whole and nothing else is written, so a delta list frees nobody. All it can do
-//! is spare loading lists that say of this agent what those in the directory say; whatever is unclear about it loads them.
+//! is spare loading lists that say of every agent what those in the directory say; whatever is unclear about it loads them.
+//! Of every agent, not of this one alone: a gateway judges whoever calls by the lists of its own agent.
 //! Of the root's list it says nothing. That one changes when an issuing authority is revoked, and another one's delta list is
 //! served from then on, which spares nobody; otherwise it comes with the others, at half of their time.
 
@@ -43,8 +44,8 @@ impl Newest {
 }
 
 impl Follow<'_> {
-    /// Whether the authority proves that, since the lists at hand, nothing changed for this agent.
-    pub(super) async fn is_unchanged_for_us(&mut self, turn: usize) -> bool {
+    /// Whether the authority proves that, since the lists at hand, nothing changed for any agent.
+    pub(super) async fn is_unchanged(&mut self, turn: usize) -> bool {
         // With a feed, lists are loaded when they are due, and then they are wanted whole.
         if self.follower.is_some() {
             return false;
@@ -80,8 +81,8 @@ impl Follow<'_> {
         (self.lists, self.compared) = (lists, Some(there));
     }
 
-    /// Whether `delta` says at `now` nothing new of the certificate that is the agent's at this moment: it may have been
-    /// renewed since the lists were loaded, also while the answer was on its way.
+    /// Whether `delta` says nothing new at `now`. It has to be of the authority that is the agent's at this moment: papers may
+    /// have been renewed while the answer was on its way.
     fn is_spared_by(&mut self, delta: &[u8], now: UnixTime) -> bool {
         let Some(lists) = &self.lists else { return false };
         let place = self.present();
@@ -91,7 +92,7 @@ impl Follow<'_> {
         if self.newest_delta.as_ref().is_some_and(|newest| !newest.allows(updated.number(), digest)) {
             return false;
         }
-        let is_nothing_new = says_nothing_new(&updated, lists, place.path(), now);
+        let is_nothing_new = says_nothing_new(&updated, now);
         self.newest_delta = Some(Newest { number: updated.number().clone(), digest });
         is_nothing_new
     }
@@ -105,13 +106,11 @@ fn joined(delta: &[u8], lists: &PathLists, path: &AgentPath) -> Result<UpdatedLi
     UnverifiedDelta::decode(delta)?.apply(lists.issuing(), &path.issuing().list_issuer())
 }
 
-/// Whether what a delta list and `lists` say together is of now, and says of the agent of `path` what `lists` say.
-fn says_nothing_new(updated: &UpdatedList, lists: &PathLists, path: &AgentPath, now: UnixTime) -> bool {
+/// Whether what a delta list and the lists at hand say together is of now, and is what those lists say.
+fn says_nothing_new(updated: &UpdatedList, now: UnixTime) -> bool {
     let is_of_now = updated.this_update() <= now.plus(TOLERANCE) && now < updated.next_update();
-    let serial = path.agent().decoded().serial();
-    let is_same = updated.standing(&serial) == lists.issuing().standing(&serial);
     // An authority that began a feed is followed from its next list on.
-    is_of_now && is_same && updated.policy().is_none()
+    is_of_now && updated.is_nothing_new() && updated.policy().is_none()
 }
 
 /// Lists are loaded whole in good time before they end, however little changed.
@@ -137,6 +136,7 @@ mod tests {
     use kakunin_authority::authority::{Days, FeedMode, Hours, OldIssuing};
     use kakunin_authority::standing::Order;
     use kakunin_core::home::AgentHome;
+    use kakunin_core::revocation::Standing;
 
     use super::*;
     use crate::client::{Shared, Slot, Wakes};
@@ -146,7 +146,7 @@ mod tests {
     use crate::transport::{Address, Transport};
 
     #[test]
-    fn lists_are_spared_only_where_the_delta_proves_that_nothing_changed_for_the_agent() {
+    fn lists_are_spared_only_where_the_delta_proves_that_nothing_changed() {
         with_authority(|folder, authority| {
             let agents = ["billing", "support"].map(|name| certified(authority, folder, name));
             let home = AgentHome::open(&folder.join("billing"), None).unwrap();
@@ -154,19 +154,24 @@ mod tests {
             let lists = PathLists::from_pem(&home.lists().unwrap(), &path).unwrap();
             let spared = |authority: &Authority<'_>, at| {
                 let delta = authority.published().unwrap().delta().unwrap().der.clone();
-                joined(&delta, &lists, &path).map(|updated| says_nothing_new(&updated, &lists, &path, at))
+                joined(&delta, &lists, &path).map(|updated| says_nothing_new(&updated, at))
             };
             let order = |authority: &mut Authority<'_>, who: usize, order| {
                 authority.order(&agents[who], order, "a drill", Hours::default(), now()).unwrap();
             };
-            order(authority, 1, Order::Revoke);
-            assert_eq!(spared(authority, now()), Ok(true), "another agent was revoked");
+            // C288: a gateway judges this one by the lists of its own agent.
+            order(authority, 1, Order::Suspend);
+            assert_eq!(spared(authority, now()), Ok(false), "another agent is held");
+            order(authority, 1, Order::Resume);
+            assert_eq!(spared(authority, now()), Ok(true), "nobody is another than before");
             assert_eq!(spared(authority, now().plus(400 * 3600)), Ok(false), "it has ended");
             assert_eq!(spared(authority, now().plus(-3600)), Ok(false), "it is of a time to come");
             order(authority, 0, Order::Suspend);
             assert_eq!(spared(authority, now()), Ok(false), "the agent is held");
             order(authority, 0, Order::Resume);
             assert_eq!(spared(authority, now()), Ok(true), "and good again");
+            order(authority, 1, Order::Revoke);
+            assert_eq!(spared(authority, now()), Ok(false), "another agent was revoked");
             let full = authority.current_list().unwrap().der;
             assert_eq!(joined(&full, &lists, &path).unwrap_err(), DeltaError::Full);
             let mut forged = authority.published().unwrap().delta().unwrap().der.clone();
@@ -186,7 +191,7 @@ mod tests {
         });
     }
 
-    /// C200: nobody lists a certificate that has ended, so whoever asked about that one would hear for ever that it is good.
+    /// C200: nobody lists a certificate that has ended, so whoever asked about the first one would hear for ever that it is good.
     #[test]
     fn a_delta_is_asked_about_the_certificate_that_the_agent_has_now() {
         with_authority(|folder, authority| {
@@ -213,17 +218,20 @@ mod tests {
                 authority.published().unwrap().delta().unwrap().der.clone()
             };
             order(1, Order::Suspend, later);
+            order(1, Order::Resume, later.plus(1));
             let lists = std::fs::read(&published).unwrap();
             follow.lists = Some(PathLists::from_pem(&lists, place.path()).unwrap());
-            let delta = order(1, Order::Resume, later.plus(1));
-            assert!(follow.is_spared_by(&delta, later.plus(1)), "nothing that is about it");
-            let delta = order(0, Order::Revoke, later.plus(2));
-            assert!(!follow.is_spared_by(&delta, later.plus(2)), "it is revoked");
-            let lists = follow.lists.as_ref().unwrap();
-            let updated = joined(&delta, lists, place.path()).unwrap();
-            assert!(
-                says_nothing_new(&updated, lists, place.path(), later.plus(2)),
-                "and the certificate of before is named nowhere"
+            order(1, Order::Suspend, later.plus(2));
+            let delta = order(1, Order::Resume, later.plus(3));
+            assert!(follow.is_spared_by(&delta, later.plus(3)), "nobody is another than before");
+            let delta = order(0, Order::Revoke, later.plus(4));
+            assert!(!follow.is_spared_by(&delta, later.plus(4)), "it is revoked");
+            let updated = joined(&delta, follow.lists.as_ref().unwrap(), place.path()).unwrap();
+            let first = place.path().agent().decoded().serial();
+            assert_eq!(
+                updated.standing(&first),
+                Standing::Good,
+                "and its first certificate is named nowhere"
             );
         });
     }
@@ -260,8 +268,10 @@ mod tests {
     fn a_delta_that_was_kept_and_is_shown_again_spares_nothing_nor_do_older_lists_come_after_it() {
         following(|follow, order, published| {
             let old = std::fs::read(published).unwrap();
-            let first = order(1, Order::Suspend);
+            let _ = order(1, Order::Suspend);
+            let first = order(1, Order::Resume);
             assert!(follow.is_spared_by(&first, now()) && follow.is_spared_by(&first, now()));
+            let _ = order(1, Order::Suspend);
             let second = order(1, Order::Resume);
             assert!(follow.is_spared_by(&second, now()));
             assert!(!follow.is_spared_by(&first, now()), "it says nothing of what came after it");
@@ -298,10 +308,11 @@ mod tests {
         });
         following_at(vec![address], |follow, order, _| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let delta = order(1, Order::Revoke);
+            let _ = order(1, Order::Suspend);
+            let delta = order(1, Order::Resume);
             let mut ask = |bytes: Vec<u8>| {
                 say.send(bytes).unwrap();
-                (runtime.block_on(follow.is_unchanged_for_us(0)), asked.recv().unwrap())
+                (runtime.block_on(follow.is_unchanged(0)), asked.recv().unwrap())
             };
             let (spared, head) = ask(answer("200 OK", delta.len(), &delta));
             assert!(spared);
@@ -325,7 +336,7 @@ mod tests {
             }
             assert!(ask(answer("200 OK", delta.len(), &delta)).0, "and it goes on");
             // There is no second address, and none is asked.
-            assert!(!runtime.block_on(follow.is_unchanged_for_us(1)));
+            assert!(!runtime.block_on(follow.is_unchanged(1)));
         });
     }
 

@@ -142,7 +142,7 @@ impl<'a> Follow<'a> {
         if self.lists.is_none() {
             self.load_lists(turn).await?;
         } else if Instant::now() >= self.lists_due
-            && !self.is_unchanged_for_us(turn).await
+            && !self.is_unchanged(turn).await
             && let Err(trouble) = self.load_lists(turn).await
         {
             // Those at hand are good for a while; the feed is worth more meanwhile.

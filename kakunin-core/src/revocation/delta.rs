@@ -134,6 +134,12 @@ impl UpdatedList {
         }
     }
 
+    /// Whether both together say of every certificate what the full list says alone.
+    #[must_use]
+    pub fn is_nothing_new(&self) -> bool {
+        self.words.keys().all(|serial| self.standing(serial) == self.list.standing(serial))
+    }
+
     /// How many certificates the delta speaks of.
     #[must_use]
     pub fn changes(&self) -> usize {
