@@ -16,6 +16,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, JudgeError, Judged, Leashed, Pass, ProofOfPossession};
 use kakunin_core::possession::{PossessionError, Presented, Target};
 use kakunin_core::request::ActionRequest;
+use kakunin_core::revocation::Standing;
 use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::UnixTime;
 
@@ -24,7 +25,7 @@ use crate::head::{Head, Peer};
 use crate::known::{ChainKey, KnownChains};
 use crate::names::NameFolder;
 use crate::networks::Network;
-use crate::nonces::{MemoryNonces, NonceStore};
+use crate::nonces::{KEPT_SECONDS, MemoryNonces, NonceStore};
 use crate::options::{GatewayOptions, OpenError};
 use crate::refused::Refused;
 use crate::{forwarded, serials};
@@ -39,6 +40,8 @@ struct Inner {
     names: Vec<String>,
     max_body: usize,
     nonces: Arc<dyn NonceStore>,
+    /// What is taken of agents that are held or revoked: little, whatever room `nonces` has.
+    of_denied: MemoryNonces,
     tls: bool,
     proxies: Vec<Network>,
     lists: NameFolder,
@@ -78,7 +81,7 @@ impl OfProcess {
 pub struct Counts {
     /// Callers that were identified.
     pub identified: u64,
-    /// Requests that proved nothing (401, 413).
+    /// Requests that proved nothing (401, 413), or came of agents that are held or revoked when enough of those was recorded (403).
     pub unproven: u64,
     /// Requests about which nobody could say (503).
     pub unavailable: u64,
@@ -99,12 +102,15 @@ impl Gateway {
             // Of what a process before this one took nothing is known.
             Arc::new(MemoryNonces::new(guard.now().to_seconds(), ROOM))
         });
+        // Whether a proof was used before this process began is the other store's to say.
+        let of_denied = MemoryNonces::new(guard.now().to_seconds().plus(-KEPT_SECONDS), ROOM_OF_DENIED);
         let known = ArcSwap::from_pointee(OfProcess::new(std::process::id()));
         Ok(Self(Arc::new(Inner {
             guard,
             names,
             max_body,
             nonces,
+            of_denied,
             tls,
             proxies,
             lists: NameFolder::new(lists),
@@ -120,7 +126,8 @@ impl Gateway {
     /// Finds out who sent a request, which has the whole `body`.
     ///
     /// # Errors
-    /// [`Refused`]: whoever it is proved nothing (401), sent too much (413), or nobody can say (503). Nothing may be done.
+    /// [`Refused`]: whoever it is proved nothing (401), sent too much (413), or nobody can say (503); or it is held or
+    /// revoked, and enough of such agents was recorded (403). Nothing may be done.
     pub fn identify(&self, head: &Head<'_>, body: &[u8]) -> Result<Caller, Refused> {
         // Our own code only, and whatever store of nonces the deployer has.
         let found = catch_unwind(AssertUnwindSafe(|| self.find(head, body)));
@@ -236,8 +243,15 @@ impl Inner {
             None => self.leashed(request.path(), key, &known.chains)?,
         };
         let judged = self.judge(&caller)?;
+        let (mark, created) = (request.mark(), request.created());
+        // Whoever is denied whatever it asks still signs: what it takes is bounded apart from what others need.
+        let standing = judged.standing();
+        if standing != Standing::Good {
+            let bounded = self.of_denied.remember(&mark, created, now);
+            bounded.map_err(|error| Refused::of_denied(error, standing))?;
+        }
         // The last question: nobody but the agent itself uses up a proof or the room for it.
-        self.nonces.remember(&request.mark(), request.created(), now).map_err(Refused::nonce)?;
+        self.nonces.remember(&mark, created, now).map_err(Refused::nonce)?;
         Ok((judged, request.link().cloned()))
     }
 
@@ -369,3 +383,5 @@ fn prove(
 
 /// Proofs that are remembered of each 90 s: about 1,100 requests a second, of 40 octets each.
 const ROOM: usize = 100_000;
+/// Of agents that are held or revoked, all together.
+const ROOM_OF_DENIED: usize = 1_000;

@@ -8,6 +8,7 @@ use std::fmt;
 use kakunin_core::guard::{Denied, JudgeError};
 use kakunin_core::possession::PossessionError;
 use kakunin_core::reason::DenialReason;
+use kakunin_core::revocation::Standing;
 use kakunin_core::snapshot::Refusal;
 use serde_json::{Map, Value};
 
@@ -233,6 +234,19 @@ impl Refused {
             }
             NonceError::Unavailable(cause) => Self::internal(cause),
         }
+    }
+
+    /// A proof of an agent that is held or revoked, and is not taken: there is room for few of those.
+    pub(crate) fn of_denied(error: NonceError, standing: Standing) -> Self {
+        if error != NonceError::Full {
+            return Self::nonce(error);
+        }
+        let reason = match standing {
+            Standing::Held => DenialReason::CertificateHeld,
+            _ => DenialReason::CertificateRevoked,
+        };
+        let cause = "more proofs came of agents that are held or revoked than are recorded in 90 s";
+        Self { cause: Some(cause.to_owned()), ..Self::new(Kind::Denied, reason.code(), reason.what()) }
     }
 }
 

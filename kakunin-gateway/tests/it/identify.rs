@@ -1,12 +1,18 @@
 //! Who calls: what a signature proves here, and what proves nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use kakunin_authority::standing::Order;
 use kakunin_core::chain::ChainLink;
+use kakunin_core::digest::Digest;
 use kakunin_core::guard::Guard;
 use kakunin_core::id::SerialNumber;
 use kakunin_core::request::ActionRequest;
-use kakunin_gateway::{Gateway, GatewayOptions, MemoryNonces, OpenError, ProofOfPossession};
+use kakunin_core::time::UnixTime;
+use kakunin_gateway::{
+    Gateway, GatewayOptions, MemoryNonces, NonceError, NonceStore, OpenError, ProofOfPossession,
+};
 use serde_json::Value;
 
 use crate::world::{BODY, RAN, SCOPE, SHOP, World, buy, now, plain};
@@ -130,6 +136,56 @@ fn a_store_without_room_takes_nothing() {
         }
     };
     assert_eq!(refused.retry_after(), Some(60));
+}
+
+/// Counts what it is given, and has room for everything.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl NonceStore for Counting {
+    fn remember(&self, _: &Digest, _: UnixTime, _: UnixTime) -> Result<(), NonceError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// C289: denied whatever they ask, they would take the room that the proofs of others need, and the disk.
+#[test]
+fn agents_that_are_held_or_revoked_take_little_of_the_room_for_proofs() {
+    let world = World::new();
+    let nonces = Arc::new(Counting::default());
+    let options = GatewayOptions {
+        nonces: Some(Arc::clone(&nonces) as Arc<dyn NonceStore>),
+        ..GatewayOptions::named([SHOP])
+    };
+    let (gateway, other) = (world.gateway_with(options), world.agent(SCOPE));
+    let agents = [Order::Suspend, Order::Revoke].map(|order| {
+        let agent = world.agent(SCOPE);
+        world.order(&agent, order);
+        agent
+    });
+    let (mut recorded, mut refused) = (0, 0);
+    for turn in 0..1_600 {
+        let (agent, code) =
+            agents.iter().zip(["certificate.held", "certificate.revoked"]).nth(turn % 2).unwrap();
+        match agent.order().to(&gateway) {
+            Ok(_) => recorded += 1,
+            Err(error) => {
+                assert_eq!((error.status(), error.code(), error.decision_id()), (403, code, None));
+                assert!(error.cause().unwrap().contains("90 s"));
+                refused += 1;
+            }
+        }
+    }
+    let most = 63 * 16;
+    assert!(recorded <= most && refused >= 1_600 - most, "{recorded} and {refused}");
+    assert_eq!(nonces.0.load(Ordering::Relaxed), recorded, "nothing else reached the store");
+    assert_eq!(gateway.counts().unproven, refused as u64);
+    assert_eq!(other.order().answer(&gateway), RAN);
+    // Time gives room again.
+    world.clock.advance(180_000);
+    world.tell(&other);
+    assert!(agents.iter().all(|agent| agent.order().to(&gateway).is_ok()));
 }
 
 #[test]
