@@ -55,7 +55,7 @@ impl Offer {
         if key.kind() != KeyKind::Log {
             return Err(OfferError::NotALog);
         }
-        let opened = SignedNote::parse(shown.note.as_bytes())?.open(&key)?;
+        let opened = bare(SignedNote::parse(shown.note.as_bytes())?.open(&key)?);
         let size = opened.size();
         if size > MOST_ENTRIES {
             return Err(OfferError::TooLarge { size });
@@ -153,6 +153,17 @@ impl Offer {
             received: self.received,
         })
     }
+}
+
+/// The same with one line alone, by which its log signed it: nobody here has verified what others wrote below, and it
+/// would be kept, and make one note as many as whoever sends it likes.
+fn bare(opened: OpenedCheckpoint) -> OpenedCheckpoint {
+    let (note, log) = (opened.note(), opened.log());
+    let by_log = note.signatures().iter().filter(|signature| signature.name() == log.name());
+    let alone =
+        |line| SignedNote::parse(format!("{}\n{line}\n", note.text()).as_bytes()).ok()?.open(log).ok();
+    let found = by_log.map(ToString::to_string).find_map(alone);
+    found.unwrap_or(opened)
 }
 
 /// What an offer means.

@@ -14,6 +14,7 @@ use kakunin_core::id::AgentId;
 use tokio::sync::Semaphore;
 
 use super::access::Caller;
+use super::deliver::Count;
 use super::error::Refusal;
 use super::places::{Kind, Places};
 use super::service::Service;
@@ -27,12 +28,20 @@ pub(crate) struct Intake {
     workers: Semaphore,
     /// What a certificate says never changes, so what is known of one stays true. Unknown ones are not remembered.
     known: Mutex<HashMap<Digest, KnownCertificate>>,
+    /// Contradictions of logs beyond those that are kept of an agent.
+    pub(crate) contradictions_not_kept: Count,
 }
 
 impl Default for Intake {
     fn default() -> Self {
         let threads = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { places: Places::new(KIND), threads, workers: Semaphore::new(threads), known: Mutex::default() }
+        Self {
+            places: Places::new(KIND),
+            threads,
+            workers: Semaphore::new(threads),
+            known: Mutex::default(),
+            contradictions_not_kept: Count::default(),
+        }
     }
 }
 

@@ -80,12 +80,15 @@ async fn send(
     let shown = Shown { log: &log, note: &note, proof };
     let offer = Arc::new(Offer::read(caller.tenant(), agent, shown, now)?);
     let repeat = Repeat::of(&caller, "checkpoints", &headers, &body)?;
+    // A key that brings what agents say names no log for them: every checkpoint of the real one would be accused.
+    let names_a_log = caller.agent().is_some() || caller.is(Role::Issuer);
     let kept = {
         let offer = Arc::clone(&offer);
         service.orders.give_part(1, move |store| {
             let mut against = None;
             let answer = repeat.once(store, now, |store| {
                 Ok(match offer.judge(store)? {
+                    Judged::Fits { is_first: true, .. } if !names_a_log => Err(no_log()),
                     Judged::Fits { record, is_first } => Ok(keep(store, &record, is_first)?),
                     Judged::Contradicts(found) => {
                         let refusal = refusal(&found);
@@ -119,7 +122,8 @@ fn keep(store: &mut dyn Store, record: &CheckpointRecord, is_first: bool) -> Res
     Ok(Answer { status: 200, body: body.to_string().into_bytes() })
 }
 
-/// Keeps both notes and tells of them, once: whoever sends the same again is refused without another word about it.
+/// Keeps both notes and tells of them, once: whoever sends the same again is refused without another word about it. What
+/// finds no place is told by the log and a number.
 async fn accuse(
     service: &Arc<Service>,
     caller: &Caller,
@@ -133,9 +137,15 @@ async fn accuse(
     let same = |known: &ContradictionRecord| {
         (known.kind, &known.log, &known.offered) == (found.kind, &found.log, &found.offered)
     };
-    if before.len() >= MOST_EACH as usize || before.iter().any(|(_, known)| same(known)) {
+    if before.iter().any(|(_, known)| same(known)) {
         return Ok(());
     }
+    // Other logs have their places together, and a log that is the agent's now has its own beside one that was.
+    let alike = |known: &ContradictionRecord| {
+        known.kind == found.kind && (known.kind == ContradictionKind::OtherKey || known.log == found.log)
+    };
+    let kept = before.len() < MOST_EACH as usize
+        && before.iter().filter(|(_, known)| alike(known)).count() < places(found.kind);
     let line = json!({
         "at": found.received.to_string(),
         "event": "log.contradiction",
@@ -144,8 +154,13 @@ async fn accuse(
         "agent": agent.to_string(),
         "origin": offer.origin(),
         "size": offer.size(),
+        "kept": kept,
     });
     (service.log)(&tame(line.to_string()));
+    if !kept {
+        service.intake.contradictions_not_kept.add();
+        return Ok(());
+    }
     let text = format!("{} at {} entries: {}", offer.origin(), offer.size(), words(found.kind));
     let intent = Intent {
         what: "log.contradiction",
@@ -190,6 +205,16 @@ fn notice(found: &ContradictionRecord, named: Option<String>, origin: &str, size
     }
 }
 
+/// How many of one kind are kept of one agent and its log: enough to see what it is, and whoever makes more of them fills no disk with
+/// it. Anybody has another key, but two trees of one log have the signatures of that log: what is cheap takes no place of
+/// what is not.
+const fn places(kind: ContradictionKind) -> usize {
+    match kind {
+        ContradictionKind::OtherKey => 8,
+        ContradictionKind::Fork | ContradictionKind::Shrunk | ContradictionKind::Inconsistent => 64,
+    }
+}
+
 const fn words(kind: ContradictionKind) -> &'static str {
     match kind {
         ContradictionKind::Fork => "the log signed two trees of one size",
@@ -207,6 +232,12 @@ fn refusal(found: &ContradictionRecord) -> Refusal {
         _ => "; both notes are kept as evidence: GET /checkpoints/contradictions",
     };
     Refusal::new(StatusCode::CONFLICT, found.kind.code(), format!("{}{way}", words(found.kind)))
+}
+
+fn no_log() -> Refusal {
+    let text = "this agent has no log yet, and an ingest key names none: name it (PUT /agents/ID/log), or let the agent \
+                itself show its first checkpoint";
+    Refusal::new(StatusCode::CONFLICT, "checkpoint.no_log", text)
 }
 
 impl From<OfferError> for Refusal {
@@ -366,8 +397,8 @@ const AUDITORS: Open = Open::Roles(&[Role::Auditor]);
 const ISSUERS: Open = Open::Roles(&[Role::Issuer]);
 /// A note with some twenty cosignatures has less.
 const MOST_NOTE: usize = 32 * 1024;
-/// Of one agent. Enough to see what it is; whoever makes more of them fills no disk with it.
-const MOST_EACH: u32 = 64;
+/// Of all kinds and logs of one agent.
+const MOST_EACH: u32 = 512;
 const SEND: &[Named] = &[
     Named::new("log", "string", "The verifier key of the log (C2SP signed-note): NAME+HEX+base64"),
     Named::new("checkpoint", "string", "The signed note, with its line feeds; 32,768 characters at most"),

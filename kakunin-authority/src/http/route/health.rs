@@ -174,7 +174,11 @@ async fn contradictions(service: &Arc<Service>, text: &mut String) {
     let Ok(count) = service.readers.read(|store| store.count_contradictions()).await else { return };
     text.push_str(&format!(
         "# HELP kakunin_log_contradictions Checkpoints that agents were shown and that cannot be true beside another one.\n\
-         # TYPE kakunin_log_contradictions gauge\nkakunin_log_contradictions {count}\n"
+         # TYPE kakunin_log_contradictions gauge\nkakunin_log_contradictions {count}\n\
+         # HELP kakunin_log_contradictions_not_kept_total Such beyond those that are kept of one agent, since the service began.\n\
+         # TYPE kakunin_log_contradictions_not_kept_total counter\n\
+         kakunin_log_contradictions_not_kept_total {}\n",
+        service.intake.contradictions_not_kept.read()
     ));
 }
 

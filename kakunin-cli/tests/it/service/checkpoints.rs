@@ -245,3 +245,72 @@ fn what_is_no_checkpoint_of_its_log_is_refused_and_nobody_accused() {
     let listed = theirs(Request::get("/v1/checkpoints")).json()["data"].clone();
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["checkpoint"]), (1, &json!(log.other_five)));
 }
+
+#[test]
+fn cheap_contradictions_take_no_place_of_real_ones() {
+    let (desk, receiver) = (Desk::with_billing(), Receiver::new());
+    let log = Forked::new(&desk.path("logs"), "log.example/owner");
+    let foreign = Forked::new(&desk.path("foreign"), "log.example/foreign");
+    let office = Office::open_with(&desk, &["--webhooks-to-loopback"]);
+    let robot = Robot::certified(&office, "billing");
+    let show = |body: &Value| robot.send(Request::post("/v1/checkpoints", body));
+    // Whatever a stranger writes below a note is not kept, and makes no other one of it.
+    let below = |note: &str, number: usize| {
+        let line = Base64::encode_string(format!("stranger {number}").as_bytes());
+        format!("{note}— log.example/witness {line}\n— log.example/foreign {line}\n")
+    };
+    for (number, known) in [false, true].into_iter().enumerate() {
+        assert_eq!(show(&log.body(&below(&log.five, number))).json()["data"]["known"], json!(known));
+    }
+    assert_eq!(rows(&office, "/v1/checkpoints")[0]["checkpoint"], json!(log.five));
+    for number in 0..3 {
+        let refused = show(&foreign.body(&below(&foreign.five, number)));
+        assert_eq!(said(&refused), (409, "checkpoint.other_key".into()));
+    }
+    let against = "/v1/checkpoints/contradictions";
+    let told = rows(&office, against);
+    assert_eq!((told.len(), &told[0]["offered"]), (1, &json!(foreign.five)));
+    // Signed ones of another log are as cheap: a key of one's own is all that it takes.
+    let (_, secret) = SoftKey::generate(Algorithm::Ed25519).unwrap();
+    let key = LogKey::new("log.example/own", Signer::soft(SoftKey::from_pkcs8(&secret).unwrap())).unwrap();
+    let vkey = key.verifier().to_string();
+    let mut own = Log::create(&desk.path("own"), key).unwrap();
+    for _ in 0..12 {
+        let note = own.append(&["entry"]).unwrap().note().to_string();
+        let body = json!({ "log": vkey, "checkpoint": note });
+        assert_eq!(said(&show(&body)), (409, "checkpoint.other_key".into()));
+    }
+    assert_eq!((rows(&office, against).len(), metric(&office).as_str()), (8, "8"));
+    let text = office.get("/metrics").text();
+    assert!(text.contains("\nkakunin_log_contradictions_not_kept_total 5\n"), "{text}");
+    wait("the log", || {
+        let text = office.log();
+        (text.lines().filter(|line| line.contains("\"kept\":false")).count() == 5).then_some(())
+    });
+    // The second tree of its own log is heard.
+    let hook = json!({ "url": receiver.url(), "events": ["log.contradiction"] });
+    assert_eq!(office.post("/v1/webhooks", &hook).status, 201);
+    assert_eq!(said(&show(&log.body(&log.other_five))), (409, "checkpoint.fork".into()));
+    assert_eq!(rows(&office, against)[0]["code"], json!("checkpoint.fork"));
+    assert_eq!(receiver.wait_for(1)[0].body["data"]["code"], json!("checkpoint.fork"));
+}
+
+#[test]
+fn an_ingest_key_names_no_log_of_an_agent() {
+    let desk = Desk::with_billing();
+    let log = Forked::new(&desk.path("logs"), "log.example/owner");
+    let foreign = Forked::new(&desk.path("foreign"), "log.example/foreign");
+    let office = Office::open(&desk);
+    let robot = Robot::certified(&office, "billing");
+    let ingest = office.key(&json!({ "role": "ingest" }));
+    let bring = |log: &Forked, key: &str| {
+        let body = with(log.body(&log.five), "agent", "billing");
+        office.send(&Request::post("/v1/checkpoints", &body).bearer(key))
+    };
+    assert_eq!(said(&bring(&foreign, &ingest)), (409, "checkpoint.no_log".into()));
+    let shown = robot.send(Request::post("/v1/checkpoints", &log.body(&log.five)));
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    assert_eq!(bring(&log, &ingest).json()["data"]["known"], json!(true));
+    assert_eq!(said(&bring(&foreign, office.owner())), (409, "checkpoint.other_key".into()));
+    assert_eq!(rows(&office, "/v1/checkpoints").len(), 1);
+}
