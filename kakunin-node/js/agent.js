@@ -8,7 +8,7 @@ const native = require("./native");
 const { KakuninError } = require("./errors");
 const { warnOfIgnoredVariables } = require("./environment");
 const { dryDecision } = require("./decision");
-const { onlyKnown } = require("./options");
+const { onlyKnown, own } = require("./options");
 
 /** @typedef {{ levels?: Record<string, string>, sealed?: boolean }} Journal */
 
@@ -51,17 +51,17 @@ class Agent {
    * @param {{ lists?: string, state?: string, mode?: "enforce" | "observe", journal?: Journal }} [options]
    */
   static fromDir(directory, options = {}) {
-    onlyKnown("Agent.fromDir", options, ["lists", "state", "mode", "journal"]);
+    const known = onlyKnown("Agent.fromDir", options, ["lists", "state", "mode", "journal"]);
     warnOfIgnoredVariables();
     if (typeof directory !== "string") throw new TypeError("Agent.fromDir takes the path of a directory");
-    const { lists, state, mode = "enforce", journal } = options;
+    const { lists, state, mode = "enforce", journal } = known;
     const key = realPath(directory);
-    const kept = { mode, state, ...journalOptions(journal) };
+    const kept = own({ mode, state, ...journalOptions(journal) });
     const asked = JSON.stringify([lists ?? null, kept]);
-    const known = byDirectory.get(key);
-    if (known !== undefined) {
-      if (known.asked !== asked) throw new KakuninError(`\`${key}\` is open already, with other options`);
-      return known.agent;
+    const open = byDirectory.get(key);
+    if (open !== undefined) {
+      if (open.asked !== asked) throw new KakuninError(`\`${key}\` is open already, with other options`);
+      return open.agent;
     }
     const handle = failing(() => native.openDirectory(key, lists, kept));
     const agent = new Agent(OPENED, handle, `Agent.fromDir(${JSON.stringify(directory)})`);
@@ -76,12 +76,12 @@ class Agent {
    * @param {{ journal?: Journal }} [options]
    */
   static fromEnv(options = {}) {
-    onlyKnown("Agent.fromEnv", options, ["journal"]);
+    const known = onlyKnown("Agent.fromEnv", options, ["journal"]);
     const directory = process.env.KAKUNIN_AGENT_DIR;
     if (!directory) throw new KakuninError("KAKUNIN_AGENT_DIR is not set; it names the agent's directory");
     const state = process.env.KAKUNIN_STATE_DIR;
     // A path in any case: only code can choose to have no state.
-    return Agent.fromDir(directory, { ...options, ...(state ? { state: path.resolve(state) } : {}) });
+    return Agent.fromDir(directory, { ...known, ...(state ? { state: path.resolve(state) } : {}) });
   }
 
   /**
@@ -92,19 +92,29 @@ class Agent {
    *   issuer?: string, names?: string[], mode?: "enforce" | "observe", journal?: Journal }} papers
    */
   static fromPem(certificate, papers) {
-    onlyKnown("Agent.fromPem", papers, ["key", "chain", "ca", "lists", "issuer", "names", "mode", "journal"]);
+    const known = ["key", "chain", "ca", "lists", "issuer", "names", "mode", "journal"];
+    const {
+      key,
+      chain,
+      ca,
+      lists,
+      issuer,
+      names = [],
+      mode = "enforce",
+      journal,
+    } = onlyKnown("Agent.fromPem", papers, known);
     warnOfIgnoredVariables();
-    const { issuer, names = [], mode = "enforce", journal } = papers;
-    const texts = {
+    const texts = own({
       certificate: pem("certificate", certificate),
-      key: pem("key", papers.key),
-      chain: pem("chain", papers.chain),
-      ca: pem("ca", papers.ca),
-      lists: pem("lists", papers.lists),
+      key: pem("key", key),
+      chain: pem("chain", chain),
+      ca: pem("ca", ca),
+      lists: pem("lists", lists),
       issuer,
       names,
-    };
-    const handle = failing(() => native.openPem(texts, { mode, ...journalOptions(journal) }));
+    });
+    const kept = own({ mode, ...journalOptions(journal) });
+    const handle = failing(() => native.openPem(texts, kept));
     return new Agent(OPENED, handle, "Agent.fromPem(..)");
   }
 
@@ -115,15 +125,8 @@ class Agent {
    * @param {import("./index").Request} [request]
    */
   check(action, request = {}) {
-    onlyKnown("agent.check", request, [
-      "amount",
-      "amountMinor",
-      "currency",
-      "counterparty",
-      "resource",
-      "at",
-    ]);
-    return dryDecision(action, this.#handle, request);
+    const known = ["amount", "amountMinor", "currency", "counterparty", "resource", "at"];
+    return dryDecision(action, this.#handle, onlyKnown("agent.check", request, known));
   }
 
   /**
@@ -233,8 +236,7 @@ function failing(act) {
 /** @param {Journal | undefined} journal */
 function journalOptions(journal) {
   if (journal === undefined) return { levels: [], sealed: undefined };
-  onlyKnown("journal", journal, ["levels", "sealed"]);
-  const { levels = {}, sealed } = journal;
+  const { levels = {}, sealed } = onlyKnown("journal", journal, ["levels", "sealed"]);
   if (typeof levels !== "object" || levels === null) {
     throw new TypeError('journal.levels is an object of patterns and levels: { "payments:*": "sync" }');
   }

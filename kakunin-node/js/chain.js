@@ -27,9 +27,9 @@ const MEMBER = "kakunin/chain";
  */
 function chain(first, second) {
   const [options, fn] = typeof first === "function" ? [{}, first] : [first, second];
-  onlyKnown("chain", options, ["traceparent"]);
+  const { traceparent } = onlyKnown("chain", options, ["traceparent"]);
   if (typeof fn !== "function") throw new TypeError("chain takes a function: chain(() => ..)");
-  return context.inPlace(begin(options.traceparent), fn);
+  return context.inPlace(begin(traceparent), fn);
 }
 
 /**
@@ -70,9 +70,9 @@ chain.id = function id() {
  * @returns {string}
  */
 chain.join = function join(links, options = {}) {
-  onlyKnown("chain.join", options, ["agent"]);
+  const { agent } = onlyKnown("chain.join", options, ["agent"]);
   const place = context.currentPlace();
-  const acting = options.agent ?? context.currentAgent();
+  const acting = agent ?? context.currentAgent();
   if (place === undefined || acting === undefined) {
     throw new KakuninError("a join needs a chain and an agent that records it");
   }

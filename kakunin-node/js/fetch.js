@@ -43,9 +43,8 @@ Object.defineProperty(NotProven.prototype, "name", {
  * @returns {typeof globalThis.fetch}
  */
 function signedFetch(agent, options = {}) {
-  const fixed = agent === undefined ? undefined : handleOf(agent, "what signedFetch takes first");
-  onlyKnown("signedFetch", options, ["fetch"]);
-  const { fetch = globalThis.fetch } = options;
+  if (agent !== undefined) handleOf(agent, "what signedFetch takes first");
+  const { fetch = globalThis.fetch } = onlyKnown("signedFetch", options, ["fetch"]);
   if (typeof fetch !== "function") throw new TypeError("`fetch` is a function like the global one");
   return async function signedFetch(input, init) {
     if (init?.redirect === "follow") {
@@ -55,7 +54,8 @@ function signedFetch(agent, options = {}) {
     }
     const request = new Request(input, init);
     const content = Buffer.from(await request.arrayBuffer());
-    const handle = fixed ?? actingHandle();
+    // The agent is held and not only its handle: one that nobody holds is closed.
+    const handle = agent === undefined ? actingHandle() : handleOf(agent);
     const headers = new Headers(request.headers);
     for (const name of OURS) headers.delete(name);
     for (const [name, value] of proof(handle, request.method, new URL(request.url), content))
@@ -81,8 +81,8 @@ function signedFetch(agent, options = {}) {
  * @returns {[string, string][]}
  */
 function prove(agent, request) {
-  onlyKnown("prove", request, ["method", "authority", "path", "query", "content"]);
-  const { method, authority, path, query, content = new Uint8Array() } = request;
+  const known = ["method", "authority", "path", "query", "content"];
+  const { method, authority, path, query, content = new Uint8Array() } = onlyKnown("prove", request, known);
   return signed(
     handleOf(agent, "what prove takes first"),
     method,

@@ -44,8 +44,7 @@ function guard(action, rules, fn) {
   }
   const name = fn.name || "the function";
   if (isClass(fn)) throw new TypeError(`\`${name}\` is a class; guard the methods that act`);
-  const { agent, agentId, promise = false, ...selectors } = rules ?? {};
-  onlyKnown(`guard of ${name}`, rules ?? {}, RULES);
+  const { agent, agentId, promise = false, ...selectors } = onlyKnown(`guard of ${name}`, rules ?? {}, RULES);
   if (agentId !== undefined && typeof agentId !== "string") {
     throw new TypeError(`${name}: \`agentId\` is the id of an agent, a string`);
   }

@@ -208,7 +208,10 @@ export interface ToolOptions {
   agent?: Agent;
 }
 
-/** The same tools, guarded. A tool without a rule is a `TypeError`; `null` leaves one unguarded. */
+/**
+ * The same tools, guarded. A tool without a rule is a `TypeError`; `null` leaves one unguarded. Objects are guarded where they are
+ * and given back; of a function comes another one.
+ */
 export function guardTools<T extends Record<string, any>>(
   tools: T,
   map: { [K in keyof T]: ToolRule },

@@ -2,11 +2,12 @@
 "use strict";
 
 /**
- * A `TypeError` for what is no object of these names.
+ * The options themselves, and nothing that some code put on `Object.prototype`; a `TypeError` for what is no object of these names.
  *
  * @param {string} what
  * @param {unknown} options
  * @param {string[]} known
+ * @returns {any}
  */
 function onlyKnown(what, options, known) {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
@@ -16,6 +17,17 @@ function onlyKnown(what, options, known) {
   if (unknown !== undefined) {
     throw new TypeError(`${what} knows no \`${unknown}\`; it knows ${known.join(", ")}`);
   }
+  return own(options);
 }
 
-module.exports = { onlyKnown };
+/**
+ * What an object has of its own, in one that inherits nothing.
+ *
+ * @param {object} object
+ * @returns {any}
+ */
+function own(object) {
+  return Object.assign(Object.create(null), object);
+}
+
+module.exports = { onlyKnown, own };

@@ -213,38 +213,37 @@ function at(place, act) {
 }
 
 /**
- * Something with a `then` of its own, which may begin only when that is called: the same, with an eye on how it ends.
+ * Something with a `then` of its own, which may begin only when that is called: the same, with an eye on how it ends. It was let
+ * in once, so it begins once: whoever asks again gets the first settlement.
  *
  * @param {number} running
  * @param {any} inner
  */
 function likeness(running, inner) {
+  /** @type {Promise<any> | undefined} */
+  let settled;
+  const settle = () => {
+    settled ??= followPromise(
+      running,
+      new Promise((resolve, reject) => Reflect.apply(inner.then, inner, [resolve, reject])),
+    );
+    return settled;
+  };
   /** @type {any} */
   const outer = new Proxy(inner, {
     get(target, name) {
       const value = Reflect.get(target, name, target);
       if (typeof value !== "function" || name === "constructor") return value;
-      if (name !== "then") {
-        return function (/** @type {any[]} */ ...args) {
-          // @ts-expect-error Whatever it is called on.
-          const self = this === outer ? target : this;
-          const answer = Reflect.apply(value, self, args);
-          // Builders hand back themselves.
-          return answer === target ? outer : answer;
-        };
+      if (name === "then" || name === "catch" || name === "finally") {
+        return (/** @type {any[]} */ ...args) => Reflect.apply(Promise.prototype[name], settle(), args);
       }
-      return (/** @type {any} */ onValue, /** @type {any} */ onError) =>
-        Reflect.apply(value, target, [
-          (/** @type {any} */ result) => {
-            finish(running, RETURNED);
-            return typeof onValue === "function" ? onValue(result) : result;
-          },
-          (/** @type {unknown} */ error) => {
-            conclude(running, error);
-            if (typeof onError === "function") return onError(error);
-            throw error;
-          },
-        ]);
+      return function (/** @type {any[]} */ ...args) {
+        // @ts-expect-error Whatever it is called on.
+        const self = this === outer ? target : this;
+        const answer = Reflect.apply(value, self, args);
+        // Builders hand back themselves.
+        return answer === target ? outer : answer;
+      };
     },
   });
   return outer;

@@ -8,6 +8,7 @@
 
 const { types } = require("node:util");
 
+const { own } = require("./options");
 const { UNREADABLE, DECIMAL, WRITTEN, MINOR, absent, itemsOf, values } = require("./values");
 
 /** A `currency` of this form is the currency itself; anything else is a property path. */
@@ -69,8 +70,8 @@ function asWritten(selector) {
  * @returns {Compiled}
  */
 function compile(rules, name) {
-  const { amount, amountMinor, counterparty, resource } = rules;
-  let { currency } = /** @type {{ currency?: unknown }} */ (rules);
+  const { amount, amountMinor, counterparty, resource, currency: unit } = own(rules);
+  let currency = /** @type {unknown} */ (unit);
   if (!absent(amount) && !absent(amountMinor)) {
     throw new TypeError(`${name}: amount and amountMinor are two ways to say the same; give one`);
   }

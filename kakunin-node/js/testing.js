@@ -13,7 +13,7 @@ const native = require("./native");
 const { handleOf, openedBy } = require("./agent");
 const { runAsNobody } = require("./context");
 const { KakuninError, ScopeDenied } = require("./errors");
-const { onlyKnown } = require("./options");
+const { onlyKnown, own } = require("./options");
 
 /** @typedef {import("./agent").Agent} Agent */
 
@@ -82,8 +82,8 @@ class MemoryAuthority {
 
   /** @param {{ clock?: FakeClock }} [options] */
   constructor(options = {}) {
-    onlyKnown("MemoryAuthority", options, ["clock"]);
-    this.#handle = native.authorityNew(FakeClock.handleOf(options.clock));
+    const { clock } = onlyKnown("MemoryAuthority", options, ["clock"]);
+    this.#handle = native.authorityNew(FakeClock.handleOf(clock));
   }
 
   /**
@@ -93,8 +93,13 @@ class MemoryAuthority {
    * @param {{ name?: string, days?: number, hours?: number, mode?: "enforce" | "observe" }} [options]
    */
   issue(scope, options = {}) {
-    onlyKnown("issue", options, ["name", "days", "hours", "mode"]);
-    const { name = "agent", days = DAYS, hours = HOURS, mode = "enforce" } = options;
+    const known = ["name", "days", "hours", "mode"];
+    const {
+      name = "agent",
+      days = DAYS,
+      hours = HOURS,
+      mode = "enforce",
+    } = onlyKnown("issue", options, known);
     const text = textOf(scope);
     const open = () => native.authorityCertify(this.#handle, name, text, days, hours, mode);
     const agent = openedBy(open, "MemoryAuthority.issue(..)");
@@ -109,11 +114,11 @@ class MemoryAuthority {
    * @param {{ scope?: string | object, days?: number }} [options]
    */
   renew(agent, options = {}) {
-    onlyKnown("renew", options, ["scope", "days"]);
+    const asked = onlyKnown("renew", options, ["scope", "days"]);
     const known = this.#names.get(agent.agentId);
     if (known === undefined) throw new KakuninError("this authority certified no such agent");
-    const scope = options.scope === undefined ? known.scope : textOf(options.scope);
-    native.authorityRecertify(this.#handle, handleOf(agent), known.name, scope, options.days ?? DAYS);
+    const scope = asked.scope === undefined ? known.scope : textOf(asked.scope);
+    native.authorityRecertify(this.#handle, handleOf(agent), known.name, scope, asked.days ?? DAYS);
     this.#names.set(agent.agentId, { name: known.name, scope });
   }
 
@@ -152,7 +157,7 @@ class MemoryAuthority {
    * @param {{ hours?: number }} [options]
    */
   lists(options = {}) {
-    return native.authorityLists(this.#handle, options.hours ?? HOURS);
+    return native.authorityLists(this.#handle, own(options).hours ?? HOURS);
   }
 
   /**
@@ -202,9 +207,8 @@ function assertDenied(code, fn) {
  * @param {{ clock?: FakeClock, lists?: string, state?: string }} [options]
  */
 function openAgent(directory, options = {}) {
-  onlyKnown("openAgent", options, ["clock", "lists", "state"]);
-  const { clock, lists, state } = options;
-  const kept = { mode: "enforce", state, levels: [], clock: FakeClock.handleOf(clock) };
+  const { clock, lists, state } = onlyKnown("openAgent", options, ["clock", "lists", "state"]);
+  const kept = own({ mode: "enforce", state, levels: [], clock: FakeClock.handleOf(clock) });
   return openedBy(() => native.openDirectory(directory, lists, kept), "openAgent(..)");
 }
 

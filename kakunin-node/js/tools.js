@@ -1,14 +1,16 @@
 /**
  * `guardTools`: puts the guard behind every door of the tools of an agent.
  *
- * A tool is a function, or an object whose body is one of its properties: `execute` (Vercel's `ai`, Mastra), `func`
- * (LangChain), `callback` or `handler`. What a model reads of a denial names no limit.
+ * A tool is a function, or an object whose bodies are properties of it: `execute` (Vercel's `ai`, Mastra), `func` (LangChain),
+ * `callback` or `handler` (MCP). What a model reads of a denial names no limit.
  */
 "use strict";
 
+const { types } = require("node:util");
+
 const { ScopeDenied } = require("./errors");
 const { guard } = require("./guard");
-const { onlyKnown } = require("./options");
+const { onlyKnown, own } = require("./options");
 
 /** @typedef {InstanceType<typeof ScopeDenied>} Denied */
 
@@ -31,7 +33,7 @@ Object.defineProperty(ToolDenied.prototype, "name", {
 });
 
 /**
- * The same tools, guarded by the rules of `map`. A tool without a rule is a `TypeError`; `null` leaves one unguarded.
+ * The same tools, guarded by the rules of `map`: objects are changed where they are, functions come back in another one. A tool without a rule is a `TypeError`; `null` leaves one unguarded.
  *
  * @param {any} tools an object of tools, or an array of tools that have a `name`
  * @param {Record<string, string | null | { action: string }>} map
@@ -39,8 +41,7 @@ Object.defineProperty(ToolDenied.prototype, "name", {
  * @returns {any}
  */
 function guardTools(tools, map, options = {}) {
-  onlyKnown("guardTools", options, ["onDeny", "agent"]);
-  const { onDeny = "throw", agent } = options;
+  const { onDeny = "throw", agent } = onlyKnown("guardTools", options, ["onDeny", "agent"]);
   if (onDeny !== "throw" && onDeny !== "return" && typeof onDeny !== "function") {
     throw new TypeError('guardTools: onDeny is "throw", "return" or a function of the denial');
   }
@@ -64,37 +65,63 @@ function guardTools(tools, map, options = {}) {
       `guardTools: a rule names the tool \`${stray}\`; the tools are ${[...names].join(", ") || "none"}`,
     );
   }
-  const guarded = named.map(([name, tool]) => {
+  // All rules are looked at before the first tool is changed.
+  const made = named.map(([name, tool]) => {
     const rule = map[name];
-    return [name, rule === null || rule === undefined ? tool : guardTool(name, tool, rule, agent, onDeny)];
+    const bodies = rule === null || rule === undefined ? [] : bodiesOf(name, tool, rule, agent, onDeny);
+    return { name, tool, bodies };
+  });
+  const guarded = made.map(({ name, tool, bodies }) => {
+    if (typeof bodies === "function") return [name, bodies];
+    for (const [property, body] of bodies) put(name, tool, property, body);
+    return [name, tool];
   });
   return Array.isArray(tools) ? guarded.map(([, tool]) => tool) : Object.fromEntries(guarded);
 }
 
 /**
+ * The guarded body of a tool that is a function, or those of one that is an object by their properties.
+ *
  * @param {string} name
  * @param {any} tool
  * @param {string | { action: string }} rule
  * @param {import("./agent").Agent | undefined} agent
  * @param {"throw" | "return" | ((denied: Denied) => unknown)} onDeny
+ * @returns {Function | [string, Function][]}
  */
-function guardTool(name, tool, rule, agent, onDeny) {
-  const { action, ...given } = typeof rule === "string" ? { action: rule } : rule;
+function bodiesOf(name, tool, rule, agent, onDeny) {
+  const { action, ...given } = own(typeof rule === "string" ? { action: rule } : rule);
   const selectors = agent === undefined ? given : { agent, ...given };
   const body = (/** @type {any} */ fn) => answering(guard(action, selectors, fn), onDeny);
   if (typeof tool === "function") return body(tool);
-  const where = BODIES.find((property) => typeof tool?.[property] === "function");
-  if (where === undefined) {
+  const found = BODIES.filter((property) => typeof tool?.[property] === "function");
+  if (found.length === 0) {
     throw new TypeError(
       `guardTools: \`${name}\` is no function and has none of ${BODIES.join(", ")}; it can be run in ways nobody sees:` +
         " guard the function that it was made of",
     );
   }
-  // Every other door of the tool leads to its body, by way of the object that it is called on.
-  return Object.create(Object.getPrototypeOf(tool), {
-    ...Object.getOwnPropertyDescriptors(tool),
-    [where]: { value: body(tool[where]), enumerable: true, writable: false, configurable: false },
-  });
+  return found.map((property) => [property, body(tool[property])]);
+}
+
+/**
+ * Puts a guarded body into the tool itself and not into a copy: a server that knows the tool already, and a method that is bound
+ * to it, lead there too. Nobody can put another body in its place.
+ *
+ * @param {string} name
+ * @param {any} tool
+ * @param {string} property
+ * @param {Function} body
+ */
+function put(name, tool, property, body) {
+  const { enumerable = true } = Object.getOwnPropertyDescriptor(tool, property) ?? {};
+  const is = { value: body, enumerable, writable: false, configurable: false };
+  if (!Reflect.defineProperty(tool, property, is) || tool[property] !== body) {
+    throw new TypeError(
+      `guardTools: \`${property}\` of \`${name}\` cannot be replaced; it is frozen, or guarded already:` +
+        " guard the function that it was made of",
+    );
+  }
 }
 
 /**
@@ -116,6 +143,10 @@ function answering(fn, onDeny) {
       } catch (error) {
         return answer(error);
       }
+      if (types.isGeneratorObject(result)) {
+        const isAsync = typeof (/** @type {any} */ (result)[Symbol.asyncIterator]) === "function";
+        return isAsync ? answeringAsyncSteps(result, answer) : answeringSteps(result, answer);
+      }
       return result instanceof Promise ? result.catch(answer) : result;
     },
   }.answered;
@@ -123,6 +154,38 @@ function answering(fn, onDeny) {
   Object.defineProperty(answered, "length", { value: fn.length, configurable: true });
   Object.defineProperty(answered, "guarded", { value: fn.guarded });
   return answered;
+}
+
+/**
+ * A generator whose denial is answered: as its last step, and as what it returns.
+ *
+ * @param {any} inner
+ * @param {(error: unknown) => unknown} answer
+ * @returns {Generator<any, any, any>}
+ */
+function* answeringSteps(inner, answer) {
+  try {
+    return yield* inner;
+  } catch (error) {
+    const told = answer(error);
+    yield told;
+    return told;
+  }
+}
+
+/**
+ * @param {any} inner
+ * @param {(error: unknown) => unknown} answer
+ * @returns {AsyncGenerator<any, any, any>}
+ */
+async function* answeringAsyncSteps(inner, answer) {
+  try {
+    return yield* inner;
+  } catch (error) {
+    const told = await answer(error);
+    yield told;
+    return told;
+  }
 }
 
 /** @param {any} tool */

@@ -13,7 +13,7 @@ use napi_derive::napi;
 use crate::chain::{Place, Spot};
 use crate::denial::{self, Denial};
 use crate::request::{ABSENT, MINOR, NameValue, TEXT, Values, WRITTEN, minor};
-use crate::room::{Room, Table, within, within_only};
+use crate::room::{Room, Scratch, Table, within, within_only};
 
 /// An action, with what is fixed about it.
 pub(crate) struct Plan {
@@ -106,7 +106,12 @@ pub(crate) fn check(
 #[napi(catch_unwind)]
 pub(crate) fn decide() -> Result<f64> {
     let decided = within_only(|room| {
-        let Some(asked) = room.scratch.as_ref().and_then(Asked::read) else {
+        let asked = match &room.scratch {
+            Scratch::One(buffer) => Asked::read(buffer),
+            Scratch::Several => return Ok(ONE_BY_ONE),
+            Scratch::Unset => None,
+        };
+        let Some(asked) = asked else {
             return Err(Error::from_reason("the scratch buffer is not set"));
         };
         let plan = known(&room.plans, asked.plan)?;
@@ -157,14 +162,18 @@ pub(crate) fn dry(
     })
 }
 
-/// Sets the buffer that `decide` reads: numbers in the order of [`Asked`].
+/// Sets the buffer that `decide` reads: numbers in the order of [`Asked`]. A second one ends this way of crossing, for the
+/// first one too.
 #[napi(catch_unwind)]
 pub(crate) fn set_scratch(env: Env, scratch: Float64Array) -> Result<()> {
     within(&env, |room| {
         if scratch.len() < HEAD + TEXT_ROOM {
             return Err(Error::from_reason("the scratch buffer is too short"));
         }
-        room.scratch = Some(scratch);
+        room.scratch = match room.scratch {
+            Scratch::Unset => Scratch::One(scratch),
+            Scratch::One(_) | Scratch::Several => Scratch::Several,
+        };
         Ok(())
     })
 }

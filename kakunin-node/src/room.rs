@@ -32,9 +32,20 @@ pub(crate) struct Room {
     /// Texts that JavaScript names by number, counted from 1.
     pub(crate) names: Vec<Box<str>>,
     /// The numbers that cross without a conversion.
-    pub(crate) scratch: Option<Float64Array>,
+    pub(crate) scratch: Scratch,
     /// The last denial, until it is asked for.
     pub(crate) denied: Option<Denied>,
+}
+
+/// The buffer by which a call crosses as numbers. It has one writer: where the JavaScript of the package is evaluated twice in
+/// one environment, a copy would be answered by what the other one wrote.
+#[derive(Default)]
+pub(crate) enum Scratch {
+    #[default]
+    Unset,
+    One(Float64Array),
+    /// There are several writers, and all calls cross one by one.
+    Several,
 }
 
 thread_local! {

@@ -155,6 +155,26 @@ test("node_ends_a_thenable_when_it_settles_and_begins_it_when_it_is_asked", asyn
   assert.equal(spent(), false);
 });
 
+test("node_begins_a_thenable_once_however_often_it_is_asked", async () => {
+  const { pay } = desk();
+  let begun = 0;
+  const inner = {
+    then(onValue) {
+      begun += 1;
+      onValue(begun);
+    },
+    catch() {
+      return this.then(() => {});
+    },
+  };
+  const query = pay(() => inner)(order);
+  assert.equal(begun, 0);
+  assert.deepEqual(await Promise.all([query, query, query.catch(() => {})]), [1, 1, 1]);
+  assert.equal(await query, 1);
+  assert.equal(await query.then((value) => value + 1), 2);
+  assert.equal(begun, 1);
+});
+
 test("node_ends_a_generator_when_it_is_exhausted_or_left", () => {
   const counting = function* (input) {
     try {

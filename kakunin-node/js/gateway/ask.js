@@ -6,6 +6,7 @@
 
 const { onlyKnown } = require("../options");
 const { asWritten, compile, isCurrency, isWritten } = require("../selector");
+const { DECIMAL, UNREADABLE, values } = require("../values");
 const { NoBody } = require("./body");
 const { Gateway, admit } = require("./gateway");
 const { ProvenRequest, split } = require("./proven");
@@ -29,9 +30,9 @@ class Demand {
     if (typeof action !== "string" || action === "") {
       throw new TypeError('requireAgent takes an action first, such as "payments:send"');
     }
-    onlyKnown("requireAgent", selectors, ["amount", "amountMinor", "currency", "counterparty", "resource"]);
-    onlyKnown("requireAgent", options, ["gateway", "onError"]);
-    const { gateway, onError = warn } = options;
+    const roles = ["amount", "amountMinor", "currency", "counterparty", "resource"];
+    const wanted = onlyKnown("requireAgent", selectors, roles);
+    const { gateway, onError = warn } = onlyKnown("requireAgent", options, ["gateway", "onError"]);
     if (!(gateway instanceof Gateway)) {
       throw new TypeError("requireAgent takes { gateway }, which Gateway.open(agent, { names: [..] }) opens");
     }
@@ -39,7 +40,7 @@ class Demand {
       throw new TypeError("`onError` is a function that is told what failed");
     this.action = action;
     this.gateway = gateway;
-    this.selectors = compile(ofContent(selectors), `requireAgent(${JSON.stringify(action)})`);
+    this.selectors = compile(ofContent(wanted), `requireAgent(${JSON.stringify(action)})`);
     this.onError = onError;
   }
 
@@ -89,7 +90,8 @@ async function ask(demand, arrival) {
     const found = await identify(gateway, arrival);
     if (found.refusal) return { refusal: told(demand, found.refusal) };
     const proven = new ProvenRequest(arrival, found.octets, found.caller);
-    const asked = selectors.read([proven]);
+    // Whatever the selectors say of it: a parser of the service may find another content in the same octets.
+    const asked = proven.isAmbiguous ? UNREADABLE_VALUES : selectors.read([proven]);
     // A caller that went away while its content came cannot be told what was done.
     if (arrival.isGone()) return { gone: true };
     const { refusal, running } = admit(found.caller, action, selectors.literal, asked);
@@ -157,6 +159,9 @@ function warn(error) {
     "KakuninWarning",
   );
 }
+
+/** What is denied with `request.amount_invalid`, and recorded. */
+const UNREADABLE_VALUES = values(DECIMAL, UNREADABLE, undefined, undefined, undefined);
 
 /** @type {WeakMap<object, Map<Gateway, Promise<any>>>} */
 const identified = new WeakMap();

@@ -2,7 +2,7 @@
 "use strict";
 
 const { Demand, ask } = require("./ask");
-const { arrivalOf, follow, refuse } = require("./server");
+const { arrivalOf, follow, handOnQuery, refuse } = require("./server");
 
 /**
  * Middleware that lets a request on whose sender proves to be an agent that may do this.
@@ -31,6 +31,7 @@ function requireAgent(action, selectors = {}, options = {}) {
         req.caller = caller;
         req.rawBody = proven.raw;
         if (proven.hasBody) req.body = proven.body;
+        handOnQuery(req, proven);
         follow(res, running);
         running.inside(next);
       })

@@ -7,7 +7,7 @@ const native = require("../native");
 const { handleOf } = require("../agent");
 const { inPlace } = require("../context");
 const { KakuninError } = require("../errors");
-const { onlyKnown } = require("../options");
+const { onlyKnown, own } = require("../options");
 const { CANCELLED, RAISED, RETURNED, UNKNOWN, finish } = require("../outcome");
 
 /** @typedef {import("../native").Refusal} Refusal */
@@ -28,14 +28,17 @@ class Gateway {
   /**
    * @param {symbol} key
    * @param {number} handle
+   * @param {import("../agent").Agent} agent
    * @param {boolean} tls
    * @param {import("./types").GatewayOptions["nonces"]} nonces
    */
-  constructor(key, handle, tls, nonces) {
+  constructor(key, handle, agent, tls, nonces) {
     if (key !== OPENED) throw new TypeError("a gateway is opened by Gateway.open(agent, { names: [..] })");
     this.#handle = handle;
     this.#tls = tls;
     this.#nonces = nonces;
+    /** The service's own agent, which is open as long as this is. */
+    this.agent = agent;
     /** How many octets of content are read of a request. */
     this.maxBody = native.gatewayMaxBody(handle);
     Object.freeze(this);
@@ -48,16 +51,16 @@ class Gateway {
    */
   static open(agent, options) {
     const handle = handleOf(agent, "what Gateway.open takes first");
-    onlyKnown("Gateway.open", options, [
-      "names",
-      "maxBody",
-      "nameLists",
-      "tls",
-      "trustedProxies",
-      "serials",
-      "nonces",
-    ]);
-    const { names, maxBody, nameLists, tls = false, trustedProxies = [], serials, nonces } = options;
+    const known = ["names", "maxBody", "nameLists", "tls", "trustedProxies", "serials", "nonces"];
+    const {
+      names,
+      maxBody,
+      nameLists,
+      tls = false,
+      trustedProxies = [],
+      serials,
+      nonces,
+    } = onlyKnown("Gateway.open", options, known);
     if (!texts(names))
       throw new TypeError('`names` is a list of authorities: ["shop.example", "10.0.0.7:8443"]');
     if (!texts(trustedProxies)) throw new TypeError("`trustedProxies` is a list of addresses and networks");
@@ -71,9 +74,9 @@ class Gateway {
       );
     }
     const shared = nonces !== undefined;
-    const settings = { names, maxBody, tls, proxies: trustedProxies, lists: nameLists, serials, shared };
+    const settings = own({ names, maxBody, tls, proxies: trustedProxies, lists: nameLists, serials, shared });
     try {
-      return new Gateway(OPENED, native.gatewayOpen(handle, settings), tls, nonces);
+      return new Gateway(OPENED, native.gatewayOpen(handle, settings), agent, tls, nonces);
     } catch (error) {
       throw new KakuninError(error instanceof Error ? error.message : String(error));
     }

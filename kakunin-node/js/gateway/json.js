@@ -62,19 +62,24 @@ function isName(text, after) {
 }
 
 /**
- * Whether a content type is JSON in UTF-8, which has no other encoding.
+ * Whether a content type is JSON in UTF-8, which has no other encoding. It is matched whole: of parameters that are written in any
+ * other way, a parser behind the gateway could read another encoding, and with it another content than the one that was proven.
  *
  * @param {string | null | undefined} contentType
  */
 function isJson(contentType) {
-  const [type = "", ...parameters] = String(contentType ?? "")
-    .toLowerCase()
-    .split(";")
-    .map((part) => part.trim());
-  const charset = parameters.find((parameter) => parameter.startsWith("charset="));
-  const named =
-    charset === undefined || ["charset=utf-8", 'charset="utf-8"', "charset=utf8"].includes(charset);
-  return named && /^[\w.-]+\/(?:[\w.-]+\+)?json$/.test(type);
+  return JSON_IN_UTF_8.test(contentType ?? "");
 }
 
-module.exports = { parseJson, isJson };
+/**
+ * Whether somebody could take a content for JSON, by its type.
+ *
+ * @param {string | null | undefined} contentType
+ */
+function isLikeJson(contentType) {
+  return /json/i.test(contentType ?? "");
+}
+
+const JSON_IN_UTF_8 = /^[\w.-]+\/(?:[\w.-]+\+)?json(?:[ \t]*;[ \t]*charset=(?:utf-?8|"utf-8"))?[ \t]*$/i;
+
+module.exports = { parseJson, isJson, isLikeJson };

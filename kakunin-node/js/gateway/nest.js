@@ -5,7 +5,7 @@
 "use strict";
 
 const { Demand, ask } = require("./ask");
-const { arrivalOf, follow, pairs } = require("./server");
+const { arrivalOf, follow, handOnQuery, pairs } = require("./server");
 
 /**
  * A guard and an interceptor in one, for `@UseGuards(agent) @UseInterceptors(agent)`. The guard decides; the interceptor only keeps the
@@ -40,6 +40,7 @@ function requireAgent(action, selectors = {}, options = {}) {
       }
       request.caller = caller;
       if (proven.hasBody) request.body = proven.body;
+      handOnQuery(request, proven);
       follow(res, running);
       runs.set(request, running);
       return true;

@@ -1,7 +1,7 @@
 /** What selectors see of a request: only what the proof covers, in one form for every framework. */
 "use strict";
 
-const { isJson, parseJson } = require("./json");
+const { isJson, isLikeJson, parseJson } = require("./json");
 
 /** A request whose proof holds. Header fields are not covered, so there are none here. */
 class ProvenRequest {
@@ -9,17 +9,20 @@ class ProvenRequest {
   #json;
   #octets;
   #contentType;
+  #isEncoded;
+  #queryText;
+  /** @type {ReturnType<typeof parameters> | undefined} */
+  #query;
 
   /**
    * @param {import("./types").Arrival} arrival
    * @param {Buffer} octets
    * @param {import("./gateway").Caller} caller
    */
-  constructor({ method, target, params, contentType, request }, octets, caller) {
+  constructor({ method, target, params, contentType, fields, request }, octets, caller) {
     const [path, query] = split(target);
     this.method = method;
     this.path = path;
-    this.query = parameters(query);
     /** What the route's pattern took out of the path. */
     this.params = params ?? {};
     this.caller = caller;
@@ -27,6 +30,19 @@ class ProvenRequest {
     this.request = request;
     this.#octets = octets;
     this.#contentType = contentType;
+    this.#isEncoded = isEncoded(fields);
+    this.#queryText = query;
+  }
+
+  /** The query's texts by their names. Throws when another reader could find other ones; so does a name that is there twice. */
+  get query() {
+    this.#query ??= parameters(this.#queryText);
+    return this.#query.judged;
+  }
+
+  /** What a handler gets as its query, if selectors read it: a name that is there twice has all its texts. */
+  get readQuery() {
+    return this.#query?.all;
   }
 
   /** The content as it was sent. */
@@ -47,9 +63,15 @@ class ProvenRequest {
     return this.#json.error === undefined && this.#json.value !== undefined;
   }
 
+  /** Whether a parser behind this could read another JSON out of the content than the one that `body` is. */
+  get isAmbiguous() {
+    if (this.#octets.length === 0 || !isLikeJson(this.#contentType)) return false;
+    return this.#isEncoded || !isJson(this.#contentType);
+  }
+
   #parsed() {
     // Nobody signs the type. An amount that is not read because of it must not count as one that is not there.
-    if (!isJson(this.#contentType) || this.#octets.length === 0) {
+    if (!isJson(this.#contentType) || this.#isEncoded || this.#octets.length === 0) {
       return { error: new TypeError("the content is no JSON") };
     }
     try {
@@ -72,18 +94,50 @@ function split(target) {
 }
 
 /**
- * A name that is there once has a text, one that is there more often has all of them.
+ * Whether the octets are no text yet: a parser that inflates them first reads something else.
+ *
+ * @param {readonly string[]} fields
+ */
+function isEncoded(fields) {
+  return fields.some(
+    (name, at) =>
+      at % 2 === 0 &&
+      name.toLowerCase() === "content-encoding" &&
+      fields[at + 1]?.trim().toLowerCase() !== "identity",
+  );
+}
+
+/**
+ * The parameters of a query in the two forms in which they are read: `all`, and `judged`, where a name that is there twice cannot
+ * be read. Frameworks read brackets as structure, stop after a thousand parameters, or end a query at a `#`; what they would find
+ * in such a query nobody here knows.
  *
  * @param {string | undefined} query
  */
-function parameters(query) {
-  /** @type {Record<string, string | string[]>} */
-  const found = Object.create(null);
-  for (const [name, value] of new URLSearchParams(query ?? "")) {
-    const before = found[name];
-    found[name] = before === undefined ? value : [before, value].flat();
+function parameters(query = "") {
+  const pairs = [...new URLSearchParams(query)];
+  if (query.includes("#") || query.split("&").length > MOST_PARAMETERS) {
+    throw new TypeError(`the query has a \`#\`, or more than ${MOST_PARAMETERS} parameters`);
   }
-  return found;
+  /** @type {Record<string, string | string[]>} */
+  const all = Object.create(null);
+  for (const [name, value] of pairs) {
+    if (/[[\]]/.test(name)) throw new TypeError("a name in the query has brackets");
+    const before = all[name];
+    all[name] = before === undefined ? value : [before, value].flat();
+  }
+  /** @type {Record<string, string>} */
+  const judged = Object.create(null);
+  for (const [name, value] of Object.entries(all)) {
+    const get = () => {
+      if (typeof value === "string") return value;
+      throw new TypeError(`\`${name}\` is in the query ${value.length} times`);
+    };
+    Object.defineProperty(judged, name, { get, enumerable: true });
+  }
+  return { all, judged };
 }
+
+const MOST_PARAMETERS = 1000;
 
 module.exports = { ProvenRequest, split };

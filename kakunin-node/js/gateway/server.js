@@ -65,6 +65,18 @@ function refuse(req, res, refusal, unread) {
 }
 
 /**
+ * Gives a handler the query that was judged, where selectors read it; a framework's own reading may find others.
+ *
+ * @param {any} req
+ * @param {import("./proven").ProvenRequest} proven
+ */
+function handOnQuery(req, proven) {
+  const value = proven.readQuery;
+  if (value === undefined) return;
+  Object.defineProperty(req, "query", { value, writable: true, enumerable: true, configurable: true });
+}
+
+/**
  * Names and values that come in turn, in pairs.
  *
  * @param {string[]} fields
@@ -84,9 +96,14 @@ function pairs(fields) {
  * @param {import("./gateway").Running} running
  */
 function follow(res, running) {
-  res.once("finish", () => (res.statusCode >= 500 ? running.raised() : running.returned()));
+  res.once("finish", () => {
+    // HTTP/2 says of a stream that was reset that it is finished.
+    if (res.stream?.aborted || res.stream?.rstCode) running.cancelled();
+    else if (res.statusCode >= 500) running.raised();
+    else running.returned();
+  });
   res.once("close", () => running.cancelled());
   if (res.destroyed) running.cancelled();
 }
 
-module.exports = { arrivalOf, follow, pairs, refuse };
+module.exports = { arrivalOf, follow, handOnQuery, pairs, refuse };

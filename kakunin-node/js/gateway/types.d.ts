@@ -39,6 +39,8 @@ export class Gateway {
   private constructor();
   static open(agent: Agent, options: GatewayOptions): Gateway;
   readonly maxBody: number;
+  /** The service's own agent. */
+  readonly agent: Agent;
 }
 
 /** The agent that a request is from. */
@@ -56,10 +58,14 @@ export class ProvenRequest {
   private constructor();
   readonly method: string;
   readonly path: string;
-  readonly query: Record<string, string | string[]>;
+  /**
+   * The texts of the query by their names. Reading it throws, and so denies, when another reader could find other ones: names with
+   * brackets, more than 1,000 parameters, a `#`. So does reading a name that is there twice.
+   */
+  readonly query: Record<string, string>;
   /** What the route's pattern took out of the path. */
   readonly params: Record<string, any>;
-  /** The parsed JSON. Throws when the content is none, does not say that it is, or has a name twice. */
+  /** The parsed JSON. Throws when the content is none, is encoded, does not say plainly that it is, or has a name twice. */
   readonly body: any;
   /** The content as it was sent. */
   readonly raw: Buffer;

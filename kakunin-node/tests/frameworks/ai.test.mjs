@@ -66,7 +66,7 @@ function model(...inputs) {
 
 test("node_ai_tools_are_guarded_when_a_model_calls_them", async () => {
   const { body, guarded, pay } = tools();
-  assert.notEqual(guarded.pay, pay);
+  assert.equal(guarded.pay, pay);
   assert.equal(guarded.pay.inputSchema, pay.inputSchema);
   const ran = await generateText({
     model: model(...DENIED),

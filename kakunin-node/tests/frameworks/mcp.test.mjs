@@ -54,6 +54,29 @@ test("node_mcp_handlers_are_guarded_and_tell_a_client_no_limit", async () => {
   }
 });
 
+test("node_mcp_tools_that_a_server_knows_already_are_guarded_in_it", async () => {
+  const { agent, body } = setting();
+  const server = new McpServer({ name: "billing", version: "1.0.0" });
+  const inputSchema = { supplier: z.string(), total: z.string() };
+  const answer = () => ({ content: [{ type: "text", text: body() }] });
+  const registered = server.registerTool("pay", { description: "Pays a supplier.", inputSchema }, answer);
+  const { pay } = guardTools({ pay: registered }, { pay: RULE }, { agent });
+  assert.equal(pay, registered);
+  const client = new Client({ name: "test", version: "1.0.0" });
+  const [one, two] = InMemoryTransport.createLinkedPair();
+  await Promise.all([server.connect(one), client.connect(two)]);
+  for (const [input, code] of DENIED) {
+    const told = await client.callTool({ name: "pay", arguments: input });
+    assert.equal(told.isError, true);
+    assert.match(told.content[0].text, code);
+  }
+  assert.throws(() => registered.update({ callback: answer }), TypeError);
+  assert.equal(body.ran, 0);
+  const done = await client.callTool({ name: "pay", arguments: { supplier: "acme", total: "1.00" } });
+  assert.equal(done.content[0].text, "ran");
+  await client.close();
+});
+
 test("node_mcp_requests_carry_the_chain_of_their_caller", async () => {
   const { agent } = setting();
   const { pay } = guardTools(

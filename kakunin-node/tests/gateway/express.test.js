@@ -148,6 +148,114 @@ for (const version of ["express4", "express"]) {
         },
       ));
 
+    test("a_content_that_a_parser_behind_could_read_in_another_way_is_refused", () =>
+      serving(
+        (app, s, ran) => {
+          const kept = (req, res) => {
+            ran.push(req.body);
+            res.json({});
+          };
+          app.post(
+            "/judged",
+            requireAgent("payments:send", SELECTORS, { gateway: s.gateway }),
+            express.json(),
+            kept,
+          );
+          const fixed = { ...SELECTORS, amount: () => "1.00", counterparty: () => "acme" };
+          const demand = requireAgent("payments:send", fixed, { gateway: s.gateway });
+          app.post("/fixed", demand, express.json(), kept);
+        },
+        async (pay, ran) => {
+          // As UTF-7 it has another amount, behind the one that is judged.
+          const body = Buffer.from(
+            '{"amount":"1.00","to":"acme","x":"+ACIALA-+ACI-amount+ACIAOgAi-999999.00"}',
+          );
+          const plain = [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON;Charset=UTF-8",
+            'application/json ; charset="utf-8" ',
+          ];
+          for (const type of plain) {
+            const answer = await pay({ target: "/judged", body, fields: [["content-type", type]] });
+            assert.equal(answer.status, 200, `${type}: ${answer.text}`);
+            assert.equal(ran.pop().amount, "1.00");
+          }
+          const others = [
+            "application/json; charset = utf-7",
+            "application/json; charset=utf-7",
+            'application/json;x=";charset=utf-8;";charset=utf-7',
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; charset='utf-8'",
+            "application/json; charset*=utf-7",
+            "application/json; charset=utf-16le",
+            "application/json; version=1",
+          ].map((type) => [["content-type", type]]);
+          const encoded = ["br", "gzip", "deflate", "x-gzip", "identity, br"].map((encoding) => [
+            ["content-type", "application/json"],
+            ["content-encoding", encoding],
+          ]);
+          for (const target of ["/judged", "/fixed"]) {
+            for (const fields of [...others, ...encoded]) {
+              const answer = await pay({ target, body, fields });
+              assert.equal(answer.json.code, "request.amount_invalid", `${target} ${fields}`);
+            }
+          }
+          assert.deepEqual(ran, []);
+          const same = [
+            ["content-type", "application/json"],
+            ["content-encoding", "Identity"],
+          ];
+          assert.equal((await pay({ target: "/judged", fields: same })).status, 200);
+        },
+      ));
+
+    test("the_query_that_was_judged_is_the_one_that_the_handler_gets", () =>
+      serving(
+        (app, s, ran) => {
+          app.set("query parser", "extended");
+          const kept = (req, res) => {
+            ran.push({ ...req.query });
+            res.json({});
+          };
+          const { gateway } = s;
+          const selectors = {
+            amount: (r) => r.query.amount,
+            currency: "EUR",
+            counterparty: (r) => r.query.to,
+          };
+          app.post("/query", requireAgent("payments:send", selectors, { gateway }), kept);
+          app.post("/free", requireAgent("read:invoices", {}, { gateway }), kept);
+        },
+        async (pay, ran) => {
+          const many = "&a".repeat(998);
+          const others = [
+            "[amount]=9999.00&amount=1.00&to=acme",
+            "amount=1.00&to=acme&%5Bamount%5D=9999.00",
+            `[amount]=9999.00&[to]=mallory${many}&amount=1.00&to=acme`,
+            `x=1&y=1&z=1${many}&amount=1.00&to=acme`,
+            "amount=1.00&amount=9999.00&to=acme",
+            "amount=1.00&to=acme&am%6Funt=9999.00",
+            "amount=1.00&to=acme&to=mallory",
+            "amount=1.00&to=acme#",
+          ];
+          for (const query of others) {
+            const answer = await pay({ target: `/query?${query}` });
+            assert.ok(
+              ["request.amount_invalid", "request.counterparty_invalid"].includes(answer.json.code),
+              `${query}: ${answer.text}`,
+            );
+          }
+          assert.deepEqual(ran, []);
+          const judged = await pay({ target: "/query?amount=1.00&to=acme&tag=a&tag=b&x.y=%ff" });
+          assert.equal(judged.status, 200, judged.text);
+          assert.deepEqual(ran.splice(0), [{ amount: "1.00", to: "acme", tag: ["a", "b"], "x.y": "\ufffd" }]);
+          // Where no selector reads it, it is the service's own.
+          assert.equal((await pay({ target: "/free?a[b]=1" })).status, 200);
+          assert.deepEqual(ran, [{ a: { b: "1" } }]);
+        },
+      ));
+
     test("a_part_of_the_service_and_its_route_may_both_demand", () =>
       serving(
         (app, s, ran) => {

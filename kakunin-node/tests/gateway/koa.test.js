@@ -2,6 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { once } = require("node:events");
+const http2 = require("node:http2");
 const { describe, test } = require("node:test");
 
 const { bodyParser } = require("@koa/bodyparser");
@@ -11,7 +12,8 @@ const mount = require("koa-mount");
 const { requireAgent } = require("kakunin-node/koa");
 
 const { CARELESS, SELECTORS, matrix } = require("./matrix.js");
-const { PAYMENT, send, stand } = require("./stand.js");
+const { Running } = require("../../js/gateway/gateway.js");
+const { HOST, PAYMENT, proofOf, send, stand } = require("./stand.js");
 
 async function service(s, ran, prepare = () => {}) {
   const { gateway } = s;
@@ -80,5 +82,59 @@ describe("koa and its parsers", () => {
     served.close();
     assert.equal(answer.json.code, "gateway.misconfigured", answer.text);
     assert.deepEqual(ran, []);
+  });
+});
+
+describe("koa over HTTP/2", () => {
+  test("a_stream_that_is_reset_is_cancelled_and_one_that_was_answered_returned", async (t) => {
+    const s = stand();
+    const words = [];
+    for (const word of ["returned", "raised", "cancelled"]) {
+      t.mock.method(Running.prototype, word, () => words.push(word));
+    }
+    let begun;
+    const app = new Koa();
+    app.silent = true;
+    app.use(requireAgent("payments:send", SELECTORS, { gateway: s.gateway }));
+    app.use((ctx) => begun(ctx));
+    const server = http2.createServer(app.callback()).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+    const content = Buffer.from(JSON.stringify(PAYMENT));
+    const pay = () => {
+      const proof = proofOf(s.agent, { method: "POST", target: "/pay", authority: HOST, content });
+      const stream = client.request({
+        ":method": "POST",
+        ":path": "/pay",
+        ":authority": HOST,
+        "content-type": "application/json",
+        ...Object.fromEntries(proof),
+      });
+      stream.on("error", () => {});
+      stream.end(content);
+      return stream;
+    };
+    try {
+      begun = (ctx) => {
+        ctx.body = "done";
+      };
+      const answered = pay().resume();
+      const [head] = await once(answered, "response");
+      assert.equal(head[":status"], 200);
+      await once(answered, "close");
+      const running = new Promise((resolve) => {
+        begun = (ctx) => new Promise(() => resolve(ctx));
+      });
+      const reset = pay();
+      const { res } = await running;
+      assert.equal(words.splice(0)[0], "returned");
+      const gone = once(res, "close");
+      reset.close(http2.constants.NGHTTP2_CANCEL);
+      await gone;
+      assert.equal(words[0], "cancelled");
+    } finally {
+      client.destroy();
+      server.close();
+    }
   });
 });
