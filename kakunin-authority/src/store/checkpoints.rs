@@ -32,6 +32,9 @@ pub trait Checkpoints {
 
     /// Keeps a checkpoint, and says whether it is new. One that its agent showed before stays as it came first.
     ///
+    /// Of what an agent showed of one log the first, the largest and the newest 1,024 stay, and a new one puts the others
+    /// out: an agent makes as many as it likes, by a key of its own.
+    ///
     /// # Errors
     /// [`StoreError::UnknownAgent`] when the tenant has no such agent.
     fn keep_checkpoint(&mut self, checkpoint: &CheckpointRecord) -> Result<bool, StoreError>;
@@ -177,6 +180,9 @@ pub struct ShownFilter {
     /// With a smaller number than this.
     pub below: Option<u64>,
 }
+
+/// How many of the newest checkpoints that an agent showed of a log stay.
+pub(crate) const NEWEST: u32 = 1_024;
 
 /// SHA-256 of what one contradiction is told once by.
 pub(crate) fn mark_of(contradiction: &ContradictionRecord) -> Digest {

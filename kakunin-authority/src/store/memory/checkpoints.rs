@@ -1,11 +1,13 @@
 //! What agents were shown of logs, in memory.
 
+use std::collections::BTreeSet;
+
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
-use super::{MemoryStore, most};
+use super::{MemoryStore, State, most};
 use crate::access::TenantId;
-use crate::store::checkpoints::{kept_size, mark_of};
+use crate::store::checkpoints::{NEWEST, kept_size, mark_of};
 use crate::store::{CheckpointRecord, Checkpoints, ContradictionRecord, ShownFilter, StoreError};
 
 impl Checkpoints for MemoryStore {
@@ -32,9 +34,13 @@ impl Checkpoints for MemoryStore {
             let CheckpointRecord { tenant, agent, log, size, root, .. } = known;
             (tenant.clone(), *agent, log.clone(), *size, *root)
         };
-        let is_known = self.now.checkpoints.iter().any(|known| shown(known) == shown(checkpoint));
+        let is_known = self.now.checkpoints.iter().any(|(_, known)| shown(known) == shown(checkpoint));
         if !is_known {
-            self.now.checkpoints.push(checkpoint.clone());
+            let CheckpointRecord { tenant, agent, log, .. } = checkpoint;
+            let numbers = self.now.checkpoints.iter().filter(|(_, known)| known.tenant == *tenant);
+            let number = numbers.map(|(number, _)| number + 1).max().unwrap_or(1);
+            self.now.checkpoints.push((number, checkpoint.clone()));
+            self.put_out(tenant, *agent, log);
         }
         Ok(!is_known)
     }
@@ -45,13 +51,7 @@ impl Checkpoints for MemoryStore {
         agent: AgentId,
         log: &str,
     ) -> Result<Option<CheckpointRecord>, StoreError> {
-        let shown = self
-            .now
-            .checkpoints
-            .iter()
-            .filter(|known| known.tenant == *tenant && known.agent == agent && known.log == log);
-        // Of one size the first that came: `max_by_key` gives the last.
-        Ok(shown.rev().max_by_key(|known| known.size).cloned())
+        Ok(self.now.largest(tenant, agent, log).map(|(_, record)| record.clone()))
     }
 
     fn checkpoint_of_size(
@@ -67,7 +67,7 @@ impl Checkpoints for MemoryStore {
                 && known.log == log
                 && known.size == size
         };
-        Ok(self.now.checkpoints.iter().find(of_size).cloned())
+        Ok(self.now.checkpoints.iter().map(|(_, known)| known).find(of_size).cloned())
     }
 
     fn checkpoints(
@@ -76,8 +76,8 @@ impl Checkpoints for MemoryStore {
         filter: &ShownFilter,
         limit: u32,
     ) -> Result<Vec<(u64, CheckpointRecord)>, StoreError> {
-        let all = self.now.checkpoints.iter().filter(|known| known.tenant == *tenant);
-        Ok(page((1..).zip(all.cloned()), filter, limit, |known| known.agent))
+        let all = self.now.checkpoints.iter().filter(|(_, known)| known.tenant == *tenant);
+        Ok(page(all.cloned(), filter, limit, |known| known.agent))
     }
 
     fn keep_contradiction(&mut self, contradiction: &ContradictionRecord) -> Result<bool, StoreError> {
@@ -111,6 +111,40 @@ impl Checkpoints for MemoryStore {
 impl MemoryStore {
     fn has_agent(&self, tenant: &TenantId, agent: AgentId) -> Result<(), StoreError> {
         self.now.agent(tenant, agent).map(drop).ok_or(StoreError::UnknownAgent { id: agent })
+    }
+
+    /// Of what an agent showed of a log all but the first, the largest and the newest.
+    fn put_out(&mut self, tenant: &TenantId, agent: AgentId, log: &str) {
+        let numbers: Vec<_> = self.now.shown_of(tenant, agent, log).map(|(number, _)| *number).collect();
+        let largest = self.now.largest(tenant, agent, log).map(|(number, _)| *number);
+        let older = numbers.len().saturating_sub(most(NEWEST));
+        let out: BTreeSet<_> =
+            numbers.into_iter().take(older).skip(1).filter(|number| Some(*number) != largest).collect();
+        self.now.checkpoints.retain(|(number, known)| known.tenant != *tenant || !out.contains(number));
+    }
+}
+
+impl State {
+    fn shown_of<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        agent: AgentId,
+        log: &'a str,
+    ) -> impl DoubleEndedIterator<Item = &'a (u64, CheckpointRecord)> {
+        let is_of = move |known: &CheckpointRecord| {
+            known.tenant == *tenant && known.agent == agent && known.log == log
+        };
+        self.checkpoints.iter().filter(move |(_, known)| is_of(known))
+    }
+
+    /// Of one size the first that came: `max_by_key` gives the last.
+    fn largest<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        agent: AgentId,
+        log: &'a str,
+    ) -> Option<&'a (u64, CheckpointRecord)> {
+        self.shown_of(tenant, agent, log).rev().max_by_key(|(_, known)| known.size)
     }
 }
 

@@ -61,7 +61,8 @@ struct State {
     chains: Vec<ChainRecord>,
     declared: Vec<DeclaredEvent>,
     log_pins: BTreeMap<(TenantId, AgentId), (String, UnixTime)>,
-    checkpoints: Vec<CheckpointRecord>,
+    /// Each with its number, in their order.
+    checkpoints: Vec<(u64, CheckpointRecord)>,
     contradictions: Vec<ContradictionRecord>,
 }
 

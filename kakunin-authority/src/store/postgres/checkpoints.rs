@@ -8,7 +8,7 @@ use super::PostgresStore;
 use super::session::Session;
 use super::values::{agent_id, bytes, count, damaged, digest, maybe_words, tenant as tenant_of, time, words};
 use crate::access::TenantId;
-use crate::store::checkpoints::{kept_size, mark_of};
+use crate::store::checkpoints::{NEWEST, kept_size, mark_of};
 use crate::store::{
     CheckpointRecord, Checkpoints, ContradictionKind, ContradictionRecord, ShownFilter, StoreError,
 };
@@ -62,6 +62,11 @@ impl Checkpoints for PostgresStore {
                     &checkpoint.received.seconds(),
                 ],
             )?;
+            if added > 0 {
+                let CheckpointRecord { tenant, agent, log, .. } = checkpoint;
+                let (agent, newest) = (&agent.as_bytes()[..], i64::from(NEWEST) - 1);
+                session.execute(PUT_OUT, &[&tenant.as_str(), &agent, &log.as_bytes(), &newest])?;
+            }
             Ok(added > 0)
         })
     }
@@ -216,3 +221,10 @@ const CHECKPOINTS: &str =
     "SELECT number, tenant, agent, log, size, root, note, proven, received FROM checkpoints";
 const CONTRADICTIONS: &str =
     "SELECT number, tenant, agent, kind, log, known, offered, received FROM contradictions";
+/// Nothing where there are no more than the newest: a number is smaller than none.
+const PUT_OUT: &str = "DELETE FROM checkpoints WHERE tenant = $1 AND agent = $2 AND log = $3
+    AND number < (SELECT number FROM checkpoints WHERE tenant = $1 AND agent = $2 AND log = $3
+                  ORDER BY number DESC LIMIT 1 OFFSET $4)
+    AND number > (SELECT min(number) FROM checkpoints WHERE tenant = $1 AND agent = $2 AND log = $3)
+    AND number <> (SELECT number FROM checkpoints WHERE tenant = $1 AND agent = $2 AND log = $3
+                   ORDER BY size DESC, number LIMIT 1)";

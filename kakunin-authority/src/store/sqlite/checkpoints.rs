@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Broken, SqliteStore, damaged, tenant};
 use crate::access::TenantId;
-use crate::store::checkpoints::{kept_size, mark_of};
+use crate::store::checkpoints::{NEWEST, kept_size, mark_of};
 use crate::store::{
     CheckpointRecord, Checkpoints, ContradictionKind, ContradictionRecord, ShownFilter, StoreError,
 };
@@ -58,7 +58,13 @@ impl Checkpoints for SqliteStore {
                 proven,
                 checkpoint.received.seconds(),
             ];
-            Ok(known(connection.execute(sql, row), checkpoint.agent)? > 0)
+            let is_new = known(connection.execute(sql, row), checkpoint.agent)? > 0;
+            if is_new {
+                let CheckpointRecord { tenant, agent, log, .. } = checkpoint;
+                let of = params![tenant.as_str(), agent.as_bytes(), log, NEWEST - 1];
+                connection.execute(PUT_OUT, of)?;
+            }
+            Ok(is_new)
         })
     }
 
@@ -209,3 +215,10 @@ const CHECKPOINTS: &str =
     "SELECT number, tenant, agent, log, size, root, note, proven, received FROM checkpoints";
 const CONTRADICTIONS: &str =
     "SELECT number, tenant, agent, kind, log, known, offered, received FROM contradictions";
+/// Nothing where there are no more than the newest: a number is smaller than none.
+const PUT_OUT: &str = "DELETE FROM checkpoints WHERE tenant = ?1 AND agent = ?2 AND log = ?3
+    AND number < (SELECT number FROM checkpoints WHERE tenant = ?1 AND agent = ?2 AND log = ?3
+                  ORDER BY number DESC LIMIT 1 OFFSET ?4)
+    AND number > (SELECT min(number) FROM checkpoints WHERE tenant = ?1 AND agent = ?2 AND log = ?3)
+    AND number <> (SELECT number FROM checkpoints WHERE tenant = ?1 AND agent = ?2 AND log = ?3
+                   ORDER BY size DESC, number LIMIT 1)";

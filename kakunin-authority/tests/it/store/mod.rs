@@ -17,6 +17,7 @@ mod lists;
 mod old;
 mod orders;
 mod requests;
+mod shown;
 mod tokens;
 #[cfg(feature = "postgres")]
 pub(crate) mod server;
