@@ -293,6 +293,10 @@ _CASES = [
     ("UTF-16", _body(json.dumps(PAYMENT).encode("utf-16")), 403, INVALID),
     ("a BOM", _body(b"\xef\xbb\xbf" + json.dumps(PAYMENT).encode()), 403, INVALID),
     ("a form", _body(b'{"amount":"1.00","iban":"acme","x":"&amount=99.00&"}', FORM), 403, INVALID),
+    *((f"the content type {kind}", _body(PAYMENT, kind), 403, INVALID)
+      for kind in (f"{FORM}=+json; x", f"{FORM};+json", "application/json=", "text/json",
+                   "application/json; charset=utf-7", 'application/json; x=";charset=utf-8"',
+                   "application/json; charset=utf-8; charset=utf-7")),
     ("no content type", lambda s: signed(s).without("content-type"), 403, INVALID),
     # Nobody can say.
     ("the gateway is held", _own("suspend"), 503, "gateway.not_good"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -56,9 +57,10 @@ class Asked:
         """The body as JSON, parsed once. Raises `ValueError` for what two readers could read differently.
 
         That is a name twice in one object, NaN and the infinities, text that is not UTF-8, and a content
-        type that is missing or is not JSON: a handler might read a form where a selector read JSON.
+        type that is missing or is more than `application/json`, or `+json`, perhaps with `charset=utf-8`: a
+        handler might read a form, or other letters, where a selector read JSON.
         """
-        if len(self._content_types) != 1 or not _is_json(self._content_types[0]):
+        if len(self._content_types) != 1 or not JSON.fullmatch(self._content_types[0]):
             raise ValueError("the content type is not application/json, so nobody should read JSON here")
         return json.loads(self.body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
 
@@ -72,11 +74,6 @@ class Asked:
         return f"<Asked {self.method} {self.path} by {self.caller.agent_id}>"
 
 
-def _is_json(content_type: bytes) -> bool:
-    kind = content_type.split(b";")[0].strip().lower()
-    return kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -86,3 +83,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+#: A content type that everybody reads as JSON of UTF-8, whatever parser of headers they have.
+JSON = re.compile(
+    rb"application/(?:[a-z0-9!#$&^_.-]+\+)?json(?:[ \t]*;[ \t]*charset=(?:utf-?8|\"utf-?8\"))?", re.IGNORECASE
+)

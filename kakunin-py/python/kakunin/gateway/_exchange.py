@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from ._asked import Asked
 from ._caller import Caller, current
 from ._demand import Demand
 from ._gateway import Gateway
+from ._refused import Refused
+from ._target import Unknowable
 
 if TYPE_CHECKING:
     from .._native import NativeCaller, Running
@@ -39,6 +41,8 @@ class Exchange:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        #: Whether somebody sees how it ends: whoever began it, until then.
+        self.watched = False
         self._asked: tuple[NativeCaller, Head, bytes, Caller] | None = None
         self._admitted: list[Running] = []
         self._tokens: list[Token[Caller | None]] = []
@@ -63,10 +67,15 @@ class Exchange:
         self._asked = native, head, body, caller
 
     def admit(self, demand: Demand, head: Head, body: bytes, path_params: Mapping[str, Any]) -> Caller:
-        """Lets the caller do what is demanded, or raises `Refused`."""
+        """Lets the caller do what is demanded, or raises `Refused`.
+
+        `head` and `body` are the request as it is at this door. What was proved at one before has to be that.
+        """
         self.identify(head, body)
         assert self._asked is not None
-        native, head, body, caller = self._asked
+        native, proved, content, caller = self._asked
+        if (head.method, head.path, head.query, body) != (proved.method, proved.path, proved.query, content):
+            raise self.changed()
         content_types = [value for name, value in head.fields if name.lower() == b"content-type"]
         asked = Asked(
             head.method,
@@ -83,11 +92,26 @@ class Exchange:
         self._tokens.append(current.set(caller))
         return caller
 
+    def head(self, of: Callable[[], Head]) -> Head:
+        """The head at a door, or `Refused` where it cannot be known."""
+        try:
+            return of()
+        except Unknowable as error:
+            raise (self.gateway.malformed(str(error)) if self._asked is None else self.changed()) from None
+
+    def changed(self) -> Refused:
+        """The refusal of a request that became another one after it was proved."""
+        return self.gateway.misconfigured(
+            "the method, path, query or body that reached this handler is not the one that was proved;"
+            " put the gateway inside of what changes requests, or do not change them"
+        )
+
     def conclude(self, error: BaseException | None, status: int | None = None, *, gone: bool = False) -> None:
         """It is over: by an exception, or by an answer; `gone` if its caller did not wait for it.
 
         The first word counts. The last action ends first: in a chain each follows from the one before.
         """
+        self.watched = False
         admitted, self._admitted = self._admitted, []
         for running in reversed(admitted):
             if error is None and status is not None and status >= 500:

@@ -10,6 +10,7 @@ possible below it. Put it next to the application, inside of whatever changes pa
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from ssl import PEM_cert_to_DER_cert
@@ -88,7 +89,11 @@ class RequireAgent:
             if outer is None:
                 await AsgiExchange(self._gateway, scope, receive, send).serve(self._app, self._demand)
             else:
-                await outer.let_in(self._demand, {})
+                read = None
+                if receive != outer.receive:
+                    content = Content(self._gateway, receive)
+                    read, receive = functools.partial(content.whole, scope), content.receive
+                await outer.let_in(self._demand, {}, scope, read)
                 await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             # Before it is accepted, this is an answer of 403.
@@ -98,16 +103,14 @@ class RequireAgent:
 
 
 class AsgiExchange(Exchange):
-    """An exchange in ASGI. The application reads what was sent, as it was sent, whoever read it before."""
+    """An exchange in ASGI."""
 
     def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(gateway)
-        self._scope, self._receive, self._send = scope, receive, send
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._whole = self._gone = False
-        #: What was read of the connection and not yet by the application.
-        self._ahead: deque[Message] = deque()
+        self._scope, self._send = scope, send
+        self.content = Content(gateway, receive)
+        #: What the application is to read next.
+        self.receive = self.content.receive
         self._status: int | None = None
         self._answered = False
         #: What the answer is, whatever the application makes of it.
@@ -126,9 +129,10 @@ class AsgiExchange(Exchange):
     async def serve(self, app: App, demand: Demand | None = None) -> None:
         """Runs the application, once the caller may do what is demanded, and records how it ended."""
         scope = {**self._scope, KEY: self}
+        self.watched = True
         try:
             if demand is not None:
-                await self.let_in(demand, {})
+                await self.let_in(demand, {}, self._scope)
             await app(scope, self.receive, self.send)
         except Disconnected:
             # Nobody is there to be answered, and nothing ran.
@@ -150,7 +154,7 @@ class AsgiExchange(Exchange):
 
     def fail(self, error: BaseException) -> None:
         """The application has raised."""
-        self.conclude(error, gone=self._gone)
+        self.conclude(error, gone=self.content.gone)
 
     def over(self) -> None:
         """The application has returned."""
@@ -158,29 +162,37 @@ class AsgiExchange(Exchange):
             self.conclude(None, self._status)
         else:
             # Half an answer, or none: it failed, unless nobody was there any more.
-            self.conclude(None, None if self._gone else 500, gone=self._gone)
+            gone = self.content.gone
+            self.conclude(None, None if gone else 500, gone=gone)
 
-    async def let_in(self, demand: Demand, path_params: Mapping[str, Any]) -> Caller:
-        """Lets the caller do what is demanded, or raises `Refused`."""
+    async def let_in(
+        self,
+        demand: Demand,
+        path_params: Mapping[str, Any],
+        scope: Scope,
+        read: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> Caller:
+        """Lets the caller do what is demanded, or raises `Refused`.
+
+        What is proved is what came from the server. `scope` is what has reached the door that asks, and
+        `read` reads the body there, if that may be another one.
+        """
         try:
-            body = await self._body()
-            try:
-                head = head_of(self._scope)
-            except _target.Unknowable as error:
-                raise self.gateway.malformed(str(error)) from None
+            body = await self.content.whole(self._scope)
+            head = self.head(lambda: head_of(self._scope))
             if self.gateway.waits:
                 # The loop goes on while the store of used proofs is asked; the decision itself asks nobody.
                 await asyncio.to_thread(self.identify, head, body)
+            else:
+                self.identify(head, body)
+            if scope is not self._scope:
+                head = self.head(lambda: head_of(scope))
+            if read is not None:
+                body = await read()
             return self.admit(demand, head, body, path_params)
         except Refused as refused:
             self._refused = refused
             raise
-
-    async def receive(self) -> Message:
-        """What the application is to read next."""
-        if self._ahead:
-            return self._ahead.popleft()
-        return self._note(await self._receive())
 
     async def send(self, message: Message) -> None:
         """Sends what the application answers; after a refusal that is the answer, whoever caught it."""
@@ -193,7 +205,7 @@ class AsgiExchange(Exchange):
         try:
             await self._send(message)
         except OSError:
-            self._gone = True
+            self.content.gone = True
             raise
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._answered = True
@@ -203,29 +215,50 @@ class AsgiExchange(Exchange):
             self._status, self._answered = self._refused.status, True
             await answer(self._refused, self._send)
 
+
+class Content:
+    """The body of a request. Whoever reads after this reads what was sent, as it was sent."""
+
+    def __init__(self, gateway: Gateway, receive: Receive) -> None:
+        self._gateway, self._receive = gateway, receive
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._whole = False
+        #: Whether the caller went away.
+        self.gone = False
+        #: What was read of the connection and not yet by the application.
+        self._ahead: deque[Message] = deque()
+
+    async def receive(self) -> Message:
+        """What the application is to read next."""
+        if self._ahead:
+            return self._ahead.popleft()
+        return self._note(await self._receive())
+
     def _note(self, message: Message) -> Message:
         if message["type"] == "http.disconnect":
-            self._gone = True
+            self.gone = True
         elif message["type"] == "http.request" and not self._whole:
             chunk = message.get("body", b"")
             self._size += len(chunk)
-            if self._size > self.gateway.max_body:
+            if self._size > self._gateway.max_body:
                 self._chunks.clear()
             else:
                 self._chunks.append(bytes(chunk))
             self._whole = not message.get("more_body", False)
         return message
 
-    async def _body(self) -> bytes:
-        declared = [value for name, value in self._scope["headers"] if name == b"content-length"]
-        if any(value.isdigit() and int(value[:20]) > self.gateway.max_body for value in declared):
-            raise self.gateway.too_large()
-        while not self._whole and self._size <= self.gateway.max_body:
-            if self._gone:
+    async def whole(self, scope: Scope) -> bytes:
+        """All of it, or `Refused` if that is too much."""
+        declared = [value for name, value in scope["headers"] if name == b"content-length"]
+        if any(value.isdigit() and int(value[:20]) > self._gateway.max_body for value in declared):
+            raise self._gateway.too_large()
+        while not self._whole and self._size <= self._gateway.max_body:
+            if self.gone:
                 raise Disconnected
             self._ahead.append(self._note(await self._receive()))
-        if self._size > self.gateway.max_body:
-            raise self.gateway.too_large()
+        if self._size > self._gateway.max_body:
+            raise self._gateway.too_large()
         self._chunks = [b"".join(self._chunks)]
         return self._chunks[0]
 

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
+import io
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import RequestDataTooBig  # type: ignore[import-untyped]
+from django.core.handlers.asgi import ASGIRequest  # type: ignore[import-untyped]
 from django.http import HttpResponse  # type: ignore[import-untyped]
 from django.http.request import RawPostDataException  # type: ignore[import-untyped]
 
-from . import _target
 from ._demand import AmountSelector, Demand, Selector
 from ._exchange import Exchange, Head
 from ._gateway import Gateway
@@ -60,7 +61,7 @@ def require_agent(
 
 
 def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
-    if inspect.iscoroutinefunction(view):
+    if iscoroutinefunction(view):
 
         @functools.wraps(view)
         async def asynchronous(request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -70,28 +71,26 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
                     # The loop goes on while the store of used proofs is asked.
                     await asyncio.to_thread(door.identify)
                 door.let_in(demand, kwargs)
-                response = await view(request, *args, **kwargs)
+                return door.watch(await view(request, *args, **kwargs))
             except BaseException as error:
                 return door.refuse(error)
-            return door.watch(response)
 
         return asynchronous
 
     @functools.wraps(view)
     def protected(request: Any, *args: Any, **kwargs: Any) -> Any:
-        door = Door(gateway, request)
-        if door.is_first:
+        if getattr(request, "scope", None) is None:
             # A context of its own: the thread serves somebody else next.
-            return copy_context().run(serve, door, request, *args, **kwargs)
-        return serve(door, request, *args, **kwargs)
+            return copy_context().run(serve, request, *args, **kwargs)
+        return serve(request, *args, **kwargs)
 
-    def serve(door: Door, request: Any, *args: Any, **kwargs: Any) -> Any:
+    def serve(request: Any, *args: Any, **kwargs: Any) -> Any:
+        door = Door(gateway, request)
         try:
             door.let_in(demand, kwargs)
-            response = view(request, *args, **kwargs)
+            return door.watch(view(request, *args, **kwargs))
         except BaseException as error:
             return door.refuse(error)
-        return door.watch(response)
 
     return protected
 
@@ -103,9 +102,7 @@ class Door:
         self._gateway = gateway
         self._request = request
         self._scope: Any = getattr(request, "scope", None)
-        known: Exchange | None
         if self._scope is None:
-            known = WsgiExchange.behind(request.environ)
             self._exchange: Exchange = WsgiExchange.of(request.environ, gateway)
         else:
             known = AsgiExchange.of(self._scope, gateway) or getattr(request, KEY, None)
@@ -114,9 +111,7 @@ class Door:
                 raise RuntimeError("two gateways are in front of this view; a proof is for one")
             setattr(request, KEY, self._exchange)
         #: Whether nobody else will see how it ends.
-        self._own = known is None
-        #: Whether nobody has given the request a context yet.
-        self.is_first = self._own and self._scope is None
+        self._own, self._exchange.watched = not self._exchange.watched, True
 
     def identify(self) -> None:
         """Finds out who asks, or raises `Refused`."""
@@ -127,12 +122,21 @@ class Door:
         self._exchange.admit(demand, self._head(), self._body(), path_params)
 
     def _head(self) -> Head:
-        try:
-            if self._scope is None:
-                return environ_head_of(self._request.environ)
-            return head_of(self._scope)
-        except _target.Unknowable as error:
-            raise self._gateway.malformed(str(error)) from None
+        request, scope = self._request, self._scope
+        if scope is None:
+            head = self._exchange.head(lambda: environ_head_of(request.environ))
+            # Django has written there what it made of them.
+            root, below = request.environ["SCRIPT_NAME"], request.environ["PATH_INFO"]
+            asked = request.environ["REQUEST_METHOD"], f"{root.rstrip('/')}/{below.removeprefix('/')}", below
+        else:
+            head = self._exchange.head(lambda: head_of(scope))
+            anew = ASGIRequest(scope, io.BytesIO())
+            asked = scope["method"], anew.path, anew.path_info
+        method, *paths = asked
+        if [request.method, request.path, request.path_info] != [method.upper(), *paths]:
+            # Routes and views are chosen by these, and middleware can set them.
+            raise self._exchange.changed()
+        return head
 
     def refuse(self, error: BaseException) -> Any:
         """The answer to a refusal; anything else is raised again."""

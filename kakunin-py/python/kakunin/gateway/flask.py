@@ -51,27 +51,33 @@ def require_agent(
 def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
     @functools.wraps(view)
     def protected(*args: Any, **kwargs: Any) -> flask.Response:
-        outer = WsgiExchange.behind(flask.request.environ)
-        if outer is None:
-            # A context of its own: the thread serves somebody else next.
-            return copy_context().run(serve, outer, *args, **kwargs)
-        return serve(outer, *args, **kwargs)
+        # A context of its own: the thread serves somebody else next.
+        return copy_context().run(serve, *args, **kwargs)
 
-    def serve(outer: WsgiExchange | None, *args: Any, **kwargs: Any) -> flask.Response:
+    def serve(*args: Any, **kwargs: Any) -> flask.Response:
         request = flask.request
         exchange = WsgiExchange.of(request.environ, gateway)
+        own, exchange.watched = not exchange.watched, True
         try:
-            exchange.let_in(demand, dict(request.view_args or {}), body=_read_before(gateway, request))
+            if _asks_for(request) != _asks_for(flask.Request(request.environ, populate_request=False)):
+                # Views choose what they do by these, and hooks can set them.
+                raise exchange.changed()
+            exchange.let_in(
+                demand,
+                dict(request.view_args or {}),
+                request.environ,
+                body=_read_before(gateway, request),
+            )
             response = flask.make_response(flask.current_app.ensure_sync(view)(*args, **kwargs))
         except Refused as refused:
-            if not outer:
+            if own:
                 exchange.conclude(refused)
             return flask.Response(refused.problem, refused.status, refused.headers)
         except BaseException as error:
-            if not outer:
+            if own:
                 exchange.conclude(error)
             raise
-        if outer:
+        if not own:
             # Who was there before sees how it ends.
             return response
         if response.is_streamed:
@@ -82,6 +88,10 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
         return response
 
     return protected
+
+
+def _asks_for(request: flask.Request) -> tuple[object, ...]:
+    return request.method, request.root_path, request.path, request.query_string
 
 
 def _read_before(gateway: Gateway, request: flask.Request) -> bytes | None:

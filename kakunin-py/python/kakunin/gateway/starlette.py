@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -71,7 +71,8 @@ def _protect(demand: Demand, gateway: Gateway, endpoint: Endpoint) -> Endpoint:
                 raise RuntimeError("somebody read the body before the gateway; put AgentMiddleware outside")
             exchange, own = AsgiExchange(gateway, request.scope, request.receive, _unsent), True
         try:
-            await exchange.let_in(demand, request.path_params)
+            read = None if own else reader(exchange, request)
+            await exchange.let_in(demand, request.path_params, request.scope, read)
             if own:
                 scope = {**request.scope, KEY: exchange}
                 request = Request(scope, exchange.receive, request._send)
@@ -97,6 +98,23 @@ def _protect(demand: Demand, gateway: Gateway, endpoint: Endpoint) -> Endpoint:
         return Watched(response, exchange) if own else response
 
     return protected
+
+
+def reader(exchange: AsgiExchange, request: Request) -> Callable[[], Awaitable[bytes]] | None:
+    """What reads the body that an endpoint will see; nothing where that is the one which the gateway read."""
+    if request.receive == exchange.receive:
+        return None
+
+    async def read() -> bytes:
+        try:
+            return await request.body()
+        except RuntimeError:
+            raise exchange.gateway.misconfigured(
+                "the body was read as a form, behind a middleware that may have changed it; put the gateway"
+                " inside of that one"
+            ) from None
+
+    return read
 
 
 class Answer(Response):

@@ -62,10 +62,10 @@ class RequireAgent:
         return copy_context().run(self._serve, environ, start_response)
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        own = WsgiExchange.behind(environ) is None
         exchange = WsgiExchange.of(environ, self._gateway)
+        own, exchange.watched = not exchange.watched, True
         try:
-            exchange.let_in(self._demand, {})
+            exchange.let_in(self._demand, {}, environ)
         except Refused as refused:
             if own:
                 exchange.conclude(refused)
@@ -90,10 +90,10 @@ class RequireAgent:
 class WsgiExchange(Exchange):
     """An exchange in WSGI. The application reads what was read here, from the beginning."""
 
-    def __init__(self, gateway: Gateway, environ: Environ) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
-        self._environ = environ
-        self._read: tuple[Head, bytes] | None = None
+        #: What was read, and what it was put back as.
+        self._read: tuple[bytes, io.BytesIO] | None = None
 
     @classmethod
     def behind(cls, environ: Environ) -> WsgiExchange | None:
@@ -106,29 +106,36 @@ class WsgiExchange(Exchange):
         """The exchange of a request: one for each, however many doors it passes."""
         found = cls.behind(environ)
         if found is None:
-            found = environ[KEY] = cls(gateway, environ)
+            found = environ[KEY] = cls(gateway)
         elif found.gateway is not gateway:
             raise RuntimeError("two gateways are in front of this application; a proof is for one")
         return found
 
-    def let_in(self, demand: Demand, path_params: Mapping[str, Any], *, body: bytes | None = None) -> None:
-        """Lets the caller do what is demanded, or raises `Refused`. `body` is what was read before."""
-        if self._read is None:
-            try:
-                head = head_of(self._environ)
-            except _target.Unknowable as error:
-                raise self.gateway.malformed(str(error)) from None
-            self._read = head, self._body() if body is None else self._given(body)
-        self.admit(demand, *self._read, path_params)
+    def let_in(
+        self,
+        demand: Demand,
+        path_params: Mapping[str, Any],
+        environ: Environ,
+        *,
+        body: bytes | None = None,
+    ) -> None:
+        """Lets the caller do what is demanded, or raises `Refused`.
+
+        `environ` is what has reached the door that asks, and `body` what was read there before.
+        """
+        head = self.head(lambda: head_of(environ))
+        self.admit(demand, head, self._body(environ) if body is None else self._given(body), path_params)
 
     def _given(self, body: bytes) -> bytes:
         if len(body) > self.gateway.max_body:
             raise self.gateway.too_large()
         return body
 
-    def _body(self) -> bytes:
+    def _body(self, environ: Environ) -> bytes:
         """Reads the body and puts it back, with its length, however it was framed."""
-        environ, most = self._environ, self.gateway.max_body
+        if self._read is not None and environ["wsgi.input"] is self._read[1]:
+            return self._put(environ, self._read[0])
+        most = self.gateway.max_body
         declared, coded = environ.get("CONTENT_LENGTH") or "", environ.get("HTTP_TRANSFER_ENCODING")
         if environ.get("wsgi.input_terminated"):
             # The server ends the stream where the body ends, chunks included.
@@ -150,7 +157,11 @@ class WsgiExchange(Exchange):
             raise self.gateway.too_large()
         if declared and declared != str(len(body)):
             raise self.gateway.malformed("the body is not as long as `content-length` says")
-        environ["wsgi.input"] = io.BytesIO(body)
+        return self._put(environ, body)
+
+    def _put(self, environ: Environ, body: bytes) -> bytes:
+        stream = environ["wsgi.input"] = io.BytesIO(body)
+        self._read = body, stream
         environ["wsgi.input_terminated"] = True
         environ["CONTENT_LENGTH"] = str(len(body))
         environ.pop("HTTP_TRANSFER_ENCODING", None)

@@ -287,3 +287,66 @@ def test_the_chain_goes_on_inside_the_view(kept, server):
     entered, noted = kept.journal.decisions()
     assert (entered["par"], noted["par"]) == ([asked["hash"]], [entered["hash"]])
     assert entered["chn"] == noted["chn"] == asked["chn"]
+
+
+def by_middleware(change):
+    """What Django answers behind a middleware that does this to each request."""
+
+    def changes(get_response):
+        def middle(request):
+            change(request)
+            return get_response(request)
+
+        return middle
+
+    globals()["changes"] = changes
+    settings.MIDDLEWARE.insert(0, f"{__name__}.changes")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_view_is_not_run_as_a_middleware_says(shop, server):
+    serve(shop)
+    changes = [{"method": "DELETE"}, {"path_info": "/inner/pay"}, {"path": "/free"}]
+    change = {}
+    by_middleware(lambda request: vars(request).update(change))
+    try:
+        for path in ("/pay", "/later"):
+            change = {}
+            assert SERVERS[server](shop, signed(shop, path=path))[0] == 200
+            for change in changes:  # noqa: B007
+                status, _, body = SERVERS[server](shop, signed(shop, path=path))
+                assert (status, json.loads(body)["code"]) == (500, "gateway.misconfigured")
+    finally:
+        settings.MIDDLEWARE.pop(0)
+    assert len(shop.ran) == 2
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_nothing_is_left_in_a_thread_by_a_view_that_calls_several(kept, server):
+    protect = require_agent("payments:send", **SELECTORS, gateway=kept.gateway)
+
+    def both(request):
+        # Each is an action of its own, with an end of its own.
+        protect(lambda request: HttpResponse(b"one"))(request)
+        return protect(lambda request: HttpResponse(b"two"))(request)
+
+    routed(path("both", csrf_exempt(both)))
+    assert SERVERS[server](kept, signed(kept, path="/both"))[2] == b"two"
+    assert kept.outcomes(2) == ["returned", "returned"]
+    assert kakunin.chain_headers() == {}
+    with pytest.raises(kakunin.KakuninError):
+        caller()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_view_that_is_a_class_of_coroutines_is_one(shop, server):
+    class Later(View):
+        async def post(self, request):
+            shop.ran.append(caller().agent_id)
+            return HttpResponse(b"later")
+
+    protect = require_agent("payments:send", **SELECTORS, gateway=shop.gateway)
+    routed(path("pay", csrf_exempt(protect(Later.as_view()))))
+    assert SERVERS[server](shop, signed(shop))[2] == b"later"
+    over = signed(shop, {**PAYMENT, "amount": "100.01"})
+    assert (SERVERS[server](shop, over)[0], len(shop.ran)) == (403, 1)

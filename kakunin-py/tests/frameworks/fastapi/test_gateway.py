@@ -8,7 +8,16 @@ import kakunin
 import pytest
 import refusals
 from asking import HOST, PAYMENT
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+)
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from kakunin import verify_agent_scope
@@ -16,7 +25,7 @@ from kakunin.gateway import Caller, caller
 from kakunin.gateway.fastapi import AgentMiddleware, require_agent
 from kakunin.httpx import AgentAuth
 from pydantic import BaseModel
-from refusals import asgi
+from refusals import asgi, signed
 
 SELECTORS = {"amount": "amount", "currency": "EUR", "counterparty": "iban"}
 
@@ -324,3 +333,62 @@ def test_nobody_is_let_in_by_a_websocket(shop):
     with pytest.raises(Exception), TestClient(app).websocket_connect("/live"):  # noqa: B017
         pass
     assert shop.ran == []
+
+
+CHANGES = {
+    "method": {"method": "DELETE"},
+    "path": {"path": "/free", "raw_path": b"/free"},
+    "decoded path": {"path": "/free"},
+    "query": {"query_string": b"to=me"},
+    "body": {},
+}
+
+
+class Changing:
+    """Something between two doors that makes another request of the one it is given."""
+
+    def __init__(self, app, change):
+        self._app, self._change = app, change
+
+    async def __call__(self, scope, receive, send):
+        async def other():
+            message = await receive()
+            return {**message, "body": message["body"].replace(b"12.50", b"99.00")}
+
+        scope.update(CHANGES[self._change])
+        await self._app(scope, other if self._change == "body" else receive, send)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_between_two_doors_is_not_what_was_proved(shop, change):
+    app = FastAPI()
+    protect = require_agent("payments:send", **SELECTORS)
+
+    @app.api_route("/pay", methods=["POST", "DELETE"], dependencies=[Depends(protect)])
+    @app.api_route("/free", methods=["POST", "DELETE"], dependencies=[Depends(protect)])
+    async def pay(order: Order):
+        shop.ran.append(order.amount)
+
+    app.add_middleware(Changing, change=change)
+    app.add_middleware(AgentMiddleware, gateway=shop.gateway)
+    status, _, body = asgi(app, signed(shop))
+    assert (status, json.loads(body)["code"], shop.ran) == (500, "gateway.misconfigured", [])
+
+
+def test_a_form_is_judged_where_nobody_can_have_changed_it(shop):
+    app = FastAPI()
+
+    async def form(request: Request):
+        # As FastAPI reads a form, before any dependency.
+        shop.ran.append(b"".join([part async for part in request.stream()]))
+
+    @app.post("/form", dependencies=[Depends(form), Depends(require_agent("reports:read"))])
+    async def read():
+        shop.ran.append("read")
+
+    assert asgi(AgentMiddleware(app, shop.gateway), signed(shop, b"a=1", path="/form"))[0] == 200
+    assert shop.ran == [b"a=1", "read"]
+    behind = AgentMiddleware(Changing(app, "body"), shop.gateway)
+    status, _, body = asgi(behind, signed(shop, b"a=1", path="/form"))
+    assert (status, json.loads(body)["code"]) == (500, "gateway.misconfigured")
+    assert shop.ran == [b"a=1", "read", b"a=1"]

@@ -352,3 +352,60 @@ def test_the_chain_goes_on_inside_the_view(kept):
     assert noted["par"] == [entered["hash"]]
     assert entered["chn"] == noted["chn"] == asked["chn"]
     assert kakunin.chain_headers() == {}
+
+
+CHANGES = {
+    "method": {"REQUEST_METHOD": "DELETE"},
+    "path": {"PATH_INFO": "/free", "RAW_URI": "/free"},
+    "decoded path": {"PATH_INFO": "/free"},
+    "query": {"QUERY_STRING": "to=me", "RAW_URI": "/pay?to=me"},
+    "body": {"CONTENT_LENGTH": "35"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("inner", ["Flask", "WSGI"])
+def test_what_changes_between_two_doors_is_not_what_was_proved(shop, inner, change):
+    flasks = Flask(__name__)
+    protect = require_agent("payments:send", **SELECTORS, gateway=shop.gateway)
+    run = protect(lambda: shop.ran.append(1) or "ran")
+    for path in ("/pay", "/free"):
+        flasks.add_url_rule(path, path, run, methods=["POST", "DELETE"])
+    app = flasks.wsgi_app if inner == "Flask" else whole(shop)
+
+    def rewriting(environ, start_response):
+        environ.update(CHANGES[change])
+        if change == "body":
+            environ["wsgi.input"] = io.BytesIO(b'{"amount": "99.00", "iban": "acme"}')
+        return app(environ, start_response)
+
+    status, _, body = wsgi(RequireAgent(rewriting, shop.gateway, "reports:read"), signed(shop))
+    assert (status, json.loads(body)["code"], shop.ran) == (500, "gateway.misconfigured", [])
+
+
+def test_a_view_is_not_run_as_a_hook_says(shop):
+    app, change = Flask(__name__), {}
+    protect = require_agent("payments:send", **SELECTORS, gateway=shop.gateway)
+    app.add_url_rule("/pay", "pay", protect(lambda: shop.ran.append(1) or "ran"), methods=["POST", "DELETE"])
+    app.before_request(lambda: vars(request._get_current_object()).update(change))
+    assert (wsgi(app, signed(shop))[0], shop.ran) == (200, [1])
+    for change in ({"method": "DELETE"}, {"path": "/free"}, {"query_string": b"to=me"}):  # noqa: B007
+        status, _, body = wsgi(app, signed(shop))
+        assert (status, json.loads(body)["code"], shop.ran) == (500, "gateway.misconfigured", [1])
+
+
+def test_nothing_is_left_in_a_thread_by_a_view_that_calls_several(kept):
+    app = Flask(__name__)
+    protect = require_agent("payments:send", **SELECTORS, gateway=kept.gateway)
+
+    @app.post("/both")
+    def both():
+        # Each is an action of its own, with an end of its own.
+        protect(lambda: "one")()
+        return protect(lambda: Response(iter([b"two"])))()
+
+    assert wsgi(app, signed(kept, path="/both"))[2] == b"two"
+    assert kept.outcomes(2) == ["returned", "returned"]
+    assert kakunin.chain_headers() == {}
+    with pytest.raises(kakunin.KakuninError):
+        caller()

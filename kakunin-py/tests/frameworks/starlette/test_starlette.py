@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import refusals
 from asking import HOST, PAYMENT
@@ -231,3 +233,46 @@ def test_an_answer_below_500_is_one_that_was_returned(kept):
     client = TestClient(Starlette(routes=routes, middleware=[demand]), base_url=f"http://{HOST}")
     assert client.post("/", json=PAYMENT, auth=AgentAuth(kept.agent)).status_code == 409
     assert kept.outcomes() == ["returned"]
+
+
+CHANGES = {
+    "method": {"method": "DELETE"},
+    "path": {"path": "/free", "raw_path": b"/free"},
+    "decoded path": {"path": "/free"},
+    "query": {"query_string": b"to=me"},
+    "body": {},
+}
+
+
+class Changing:
+    """Something between two doors that makes another request of the one it is given."""
+
+    def __init__(self, app, change):
+        self._app, self._change = app, change
+
+    async def __call__(self, scope, receive, send):
+        async def other():
+            message = await receive()
+            return {**message, "body": message["body"].replace(b"12.50", b"99.00")}
+
+        scope.update(CHANGES[self._change])
+        await self._app(scope, other if self._change == "body" else receive, send)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("outer", [None, "reports:read"])
+@pytest.mark.parametrize("inner", ["endpoint", "application"])
+def test_what_changes_between_two_doors_is_not_what_was_proved(shop, inner, outer, change):
+    def pay(request):
+        shop.ran.append(1)
+        return Response(b"paid")
+
+    if inner == "endpoint":
+        pay = require_agent("payments:send", **SELECTORS, gateway=shop.gateway)(pay)
+    app = Starlette(routes=[Route(path, pay, methods=["POST", "DELETE"]) for path in ("/pay", "/free")])
+    if inner == "application":
+        app = RequireAgent(app, shop.gateway, "payments:send", **SELECTORS)
+    app = Changing(app, change)
+    app = RequireAgent(app, shop.gateway, outer) if outer else AgentMiddleware(app, shop.gateway)
+    status, _, body = asgi(app, signed(shop))
+    assert (status, json.loads(body)["code"], shop.ran) == (500, "gateway.misconfigured", [])
