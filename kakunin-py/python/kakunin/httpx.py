@@ -24,7 +24,10 @@ class AgentAuth(httpx.Auth):
     too. The body is read into memory. An agent that may do nothing sends nothing: `NotProven`.
 
     A proof is for one address. Where the client follows a redirect, the request is signed again for the new
-    one, if it is of the same origin; elsewhere the agent signs nothing that its caller did not ask for.
+    one, if it is of the same origin and no other one was in between; elsewhere the agent signs nothing that
+    its caller did not ask for. httpx copies all fields but `authorization` into a redirected request, so
+    another origin is shown the used proof and the certificates, which say whose agent this is. Where that
+    must not be, do not follow redirects.
     """
 
     requires_request_body = True
@@ -39,7 +42,9 @@ class AgentAuth(httpx.Auth):
         self._sign(request)
         response = yield request
         landed = response.request
-        if response.status_code == 401 and landed.url != request.url and _origin(landed) == _origin(request):
+        # Whoever redirected last named the address: it has to be of the origin that was asked, as all before.
+        hops = {_origin(hop.request) for hop in (*response.history, response)}
+        if response.status_code == 401 and landed.url != request.url and hops == {_origin(request)}:
             landed.read()
             self._sign(landed)
             yield landed

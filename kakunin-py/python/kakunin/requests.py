@@ -26,7 +26,8 @@ class AgentAuth(requests.auth.AuthBase):
     too. A body has to be text, octets or an open file, not a generator. An agent that may do nothing sends
     nothing: `NotProven`.
 
-    A proof is for one address: what a redirect asks for is not signed, and a gateway there refuses it.
+    A proof is for one address: what a redirect asks for is not signed, and a gateway there refuses it. The
+    proof and the certificates are not sent there either.
     """
 
     def __init__(self, agent: Agent | None = None) -> None:
@@ -54,6 +55,7 @@ class AgentAuth(requests.auth.AuthBase):
             request.headers.pop("kakunin-chain", None),
         )
         request.headers.update(proof)
+        request.register_hook("response", _unprove)
         return request
 
     def _content(self, request: requests.PreparedRequest) -> bytes:
@@ -67,3 +69,21 @@ class AgentAuth(requests.auth.AuthBase):
         if not isinstance(body, bytes):
             raise NotProven("the body is made while it is sent; give it as octets", "possession.content")
         return body
+
+
+def _unprove(response: requests.Response, **_: object) -> None:
+    """Takes the proof off a request that was answered: what a redirect makes of it begins with these fields."""
+    if response.is_redirect:
+        for field in FIELDS:
+            response.request.headers.pop(field, None)
+
+
+#: What a proof consists of, and what is sent beside it.
+FIELDS = (
+    "content-digest",
+    "kakunin-certificate-chain",
+    "kakunin-chain",
+    "kakunin-names",
+    "signature",
+    "signature-input",
+)

@@ -176,6 +176,44 @@ def test_a_redirect_is_signed_again_for_the_same_origin_and_no_other(desk, agent
     other.server.server_close()
 
 
+def test_a_redirect_by_way_of_another_origin_is_not_signed(agent):
+    """Whoever is asked in between would name the address, and the agent would sign it."""
+
+    def answer(request):
+        asked.append((str(request.url), request.headers["signature"]))
+        moved = {
+            "https://shop.example/partner": "https://other.example/x",
+            "https://other.example/x": "https://shop.example/transfer?to=other",
+        }.get(str(request.url))
+        return httpx.Response(307, headers={"location": moved}) if moved else httpx.Response(401)
+
+    asked = []
+    transport = httpx.MockTransport(answer)
+    with httpx.Client(transport=transport, auth=AgentAuth(agent), follow_redirects=True) as client:
+        assert client.post("https://shop.example/partner", content=b"1.00").status_code == 401
+    assert [url for url, _ in asked][2:] == ["https://shop.example/transfer?to=other"]
+    assert len({signature for _, signature in asked}) == 1
+
+
+def test_requests_sends_no_proof_and_no_certificates_where_it_is_redirected(desk, agent):
+    other = Desk()
+    try:
+        for url in (f"{desk.url}/moved", f"{desk.url}/moved-away"):
+            desk.elsewhere[0] = f"{other.url}/elsewhere"
+            fields = {"kakunin-names": "x", "x-own": "1"}
+            requests.post(url, data=b"1.00", auth=RequestsAuth(agent), headers=fields, timeout=30)
+    finally:
+        other.server.shutdown()
+        other.server.server_close()
+    first, here, again = desk.heard
+    assert verified(desk, first) and verified(desk, again)
+    for redirected in (here, *other.heard):
+        names = {name.lower() for name in redirected.headers}
+        assert "x-own" in names
+        assert not {name for name in names if name.startswith(("kakunin-", "signature", "content-digest"))}
+    assert len(other.heard) == 1
+
+
 def test_inside_a_chain_the_link_is_signed_too(desk, agent):
     @verify_agent_scope("payments:send", agent=agent)
     def pay(auth, post):
