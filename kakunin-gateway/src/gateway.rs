@@ -15,6 +15,7 @@ use kakunin_core::chain::CallContext;
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, JudgeError, Judged, Leashed, Pass, ProofOfPossession};
 use kakunin_core::possession::{PossessionError, Presented, Target};
+use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::revocation::Standing;
 use kakunin_core::snapshot::Snapshot;
@@ -91,8 +92,11 @@ impl Gateway {
     /// Opens a gateway whose own agent is that of `guard`. It trusts the issuing authority of that agent, and no other.
     ///
     /// # Errors
-    /// [`OpenError`] for names that no request can be addressed to, and folders that are none.
+    /// [`OpenError`] for a guard that only observes, names that no request can be addressed to, and folders that are none.
     pub fn open(guard: Guard, options: GatewayOptions) -> Result<Self, OpenError> {
+        if guard.mode() == Mode::Observe {
+            return Err(OpenError::Observes);
+        }
         let names = options.checked_names()?;
         let GatewayOptions { names: _, max_body, nonces, tls, proxies, lists, serials } = options;
         if let Some(folder) = [&lists, &serials].into_iter().flatten().find(|folder| !folder.is_dir()) {

@@ -74,6 +74,11 @@ pub enum OpenError {
     /// A name that no request is addressed to.
     #[error("`{0}` is no authority; write a host, or a host and a port, without scheme and path")]
     Name(String),
+    /// A guard that observes would let in whoever its answer denies.
+    #[error(
+        "the gateway's own agent is in observe mode, in which denied callers are let in; open it in enforce mode"
+    )]
+    Observes,
     /// A folder that is none.
     #[error("`{0}` is no folder that can be read")]
     Folder(PathBuf),

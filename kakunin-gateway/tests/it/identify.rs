@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kakunin_authority::standing::Order;
 use kakunin_core::chain::ChainLink;
 use kakunin_core::digest::Digest;
-use kakunin_core::guard::Guard;
+use kakunin_core::guard::{Guard, GuardOptions, StateChoice};
 use kakunin_core::id::SerialNumber;
+use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::time::UnixTime;
 use kakunin_gateway::{
@@ -289,6 +290,17 @@ fn a_certificate_of_another_authority_or_another_issuer_proves_nothing() {
     other.clock.advance(11_000);
     let stranger = other.agent(SCOPE);
     assert_eq!(stranger.order().answer(&gateway), (401, "certificate.untrusted"));
+}
+
+/// Observing waives what a scope denies, also the scope of a caller.
+#[test]
+fn a_guard_that_only_observes_is_no_gateway() {
+    let world = World::new();
+    let options = GuardOptions { mode: Mode::Observe, state: StateChoice::Memory, ..GuardOptions::default() };
+    let guard = Guard::in_memory(Arc::clone(&world.shop.source), options).unwrap();
+    let refused = Gateway::open(guard, GatewayOptions::named([SHOP])).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenError::Observes), "{refused}");
+    assert!(refused.to_string().contains("enforce"), "{refused}");
 }
 
 #[test]

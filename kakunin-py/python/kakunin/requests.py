@@ -72,7 +72,7 @@ class AgentAuth(requests.auth.AuthBase):
 
 
 def _unprove(response: requests.Response, **_: object) -> None:
-    """Takes the proof off a request that was answered: what a redirect makes of it begins with these fields."""
+    """Takes the proof off a request that is redirected: the next one begins with the fields of this one."""
     if response.is_redirect:
         for field in FIELDS:
             response.request.headers.pop(field, None)
