@@ -30,6 +30,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+#: The messages that may be the last of an answer; with the extension `pathsend` the server sends the file.
+ENDING = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
 #: Where a request's exchange is found.
 KEY = "kakunin.gateway"
 
@@ -207,7 +209,7 @@ class AsgiExchange(Exchange):
         except OSError:
             self.content.gone = True
             raise
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if message["type"] in ENDING and not message.get("more_body", False):
             self._answered = True
 
     async def _refuse(self) -> None:

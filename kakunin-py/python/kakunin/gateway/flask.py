@@ -80,7 +80,7 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
         if not own:
             # Who was there before sees how it ends.
             return response
-        if response.is_streamed:
+        if response.is_streamed and request.method != "HEAD" and response.status_code not in (204, 304):
             watched = Watched(response.iter_encoded(), exchange, lambda: response.status_code)
             response.response = watched
         else:

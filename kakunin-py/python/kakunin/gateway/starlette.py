@@ -132,7 +132,9 @@ class Watched(Response):
     """A response whose end is that of its request."""
 
     def __init__(self, inner: Response, exchange: AsgiExchange) -> None:
-        super().__init__(status_code=inner.status_code)
+        super().__init__(status_code=inner.status_code, background=inner.background)
+        # One list: what is added to this answer later is sent.
+        self.raw_headers = inner.raw_headers
         self._inner, self._exchange = inner, exchange
 
     def __getattr__(self, name: str) -> Any:
@@ -140,6 +142,7 @@ class Watched(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._exchange
+        self._inner.status_code, self._inner.background = self.status_code, self.background
         exchange.answers(send)
         try:
             await self._inner(scope, exchange.receive, exchange.send)

@@ -409,3 +409,12 @@ def test_nothing_is_left_in_a_thread_by_a_view_that_calls_several(kept):
     assert kakunin.chain_headers() == {}
     with pytest.raises(kakunin.KakuninError):
         caller()
+
+
+def test_a_stream_that_nobody_asked_to_see_was_returned(kept):
+    app = Flask(__name__)
+    protect = require_agent("payments:send", **SELECTORS, gateway=kept.gateway)
+    streams = protect(lambda: Response(iter([b"a", b"b"])))
+    app.add_url_rule("/stream", "stream", streams, methods=["HEAD"])
+    assert wsgi(app, signed(kept, method="HEAD", path="/stream"))[0] == 200
+    assert kept.outcomes() == ["returned"]

@@ -19,7 +19,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
@@ -276,3 +276,34 @@ def test_what_changes_between_two_doors_is_not_what_was_proved(shop, inner, oute
     app = RequireAgent(app, shop.gateway, outer) if outer else AgentMiddleware(app, shop.gateway)
     status, _, body = asgi(app, signed(shop))
     assert (status, json.loads(body)["code"], shop.ran) == (500, "gateway.misconfigured", [])
+
+
+def test_what_is_added_to_an_answer_later_is_sent(shop):
+    @require_agent("payments:send", **SELECTORS, gateway=shop.gateway)
+    async def pay(request):
+        return Response(b"paid")
+
+    async def outer(request):
+        response = await pay(request)
+        response.headers["x-later"] = "1"
+        response.set_cookie("later", "1")
+        response.status_code = 201
+        response.background = BackgroundTask(shop.ran.append, "later")
+        return response
+
+    status, fields, body = asgi(Starlette(routes=[Route("/pay", outer, methods=["POST"])]), signed(shop))
+    assert (status, fields["x-later"], "later=1" in fields["set-cookie"], body) == (201, "1", True, b"paid")
+    assert shop.ran == ["later"]
+
+
+@pytest.mark.parametrize("around", ["alone", "behind a middleware"])
+def test_a_file_that_the_server_sends_was_returned(kept, tmp_path, around):
+    (tmp_path / "file").write_bytes(b"file")
+
+    @require_agent("payments:send", **SELECTORS, gateway=kept.gateway)
+    async def pay(request):
+        return FileResponse(tmp_path / "file")
+
+    app = Starlette(routes=[Route("/pay", pay, methods=["POST"])], middleware=AROUND[around](kept.gateway))
+    assert asgi(app, signed(kept), extensions={"http.response.pathsend": {}})[0] == 200
+    assert kept.outcomes() == ["returned"]
