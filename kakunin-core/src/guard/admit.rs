@@ -153,6 +153,7 @@ impl Inner {
             if let Answered::Yes(answer) = self.answer(request, context, refused) {
                 return answer;
             }
+            self.wait_for_look();
         }
         refused.note = Some(said("lists change faster than decisions are written"));
         None
@@ -225,7 +226,8 @@ impl Inner {
             trace: context.trace,
             stamp: self.times.stamp(wall, mono),
         };
-        let still = || Arc::ptr_eq(&current, &self.current.load());
+        let still =
+            |signs_as: &[u8]| Arc::ptr_eq(&current, &self.current.load()) && current.is_signed_as(signs_as);
         let recorded = match runtime.journal.decision_if(&entry, still) {
             Ok(Some(recorded)) => Ok(recorded),
             Ok(None) => {

@@ -267,6 +267,7 @@ impl Inner {
             if let Some(answer) = self.answer_caller(caller, how, request, context) {
                 return answer;
             }
+            self.wait_for_look();
         }
         let what = "lists change faster than decisions are written";
         Err(own(DenialReason::Internal, what, request.action))
@@ -326,7 +327,8 @@ impl Inner {
             trace: context.trace,
             stamp: self.times.stamp(wall, mono),
         };
-        let still = || Arc::ptr_eq(&current, &self.current.load());
+        let still =
+            |signs_as: &[u8]| Arc::ptr_eq(&current, &self.current.load()) && current.is_signed_as(signs_as);
         let recorded = runtime.journal.decision_if(&entry, still);
         let lets_in = match &decision {
             Decision::Allow(_) => true,

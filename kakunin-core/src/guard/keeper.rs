@@ -107,6 +107,11 @@ impl Inner {
         self.look.take(patience, Look::begin_again)
     }
 
+    /// Waits until a look in progress has stored what it saw.
+    pub(super) fn wait_for_look(&self) {
+        drop(self.turn(PATIENCE));
+    }
+
     /// Looks, and starts whatever a decision needs: the journal, the ledger, the keeper's thread.
     pub(super) fn prepare(self: &Arc<Self>) -> bool {
         if self.is_forked() {

@@ -110,6 +110,17 @@ pub(super) struct Current {
     pub(super) runtime: Option<Arc<Runtime>>,
 }
 
+impl Current {
+    /// Whether what is decided by this view may be signed under `certificate`. In a renewal the journal is the first to go on
+    /// under the new one, and a receipt under it that names a list or a scope of before would be one that nobody verifies.
+    pub(super) fn is_signed_as(&self, certificate: &[u8]) -> bool {
+        match &self.view {
+            View::Ready(snapshot) => snapshot.agent().path().agent().decoded().der() == certificate,
+            View::Refused(_) => true,
+        }
+    }
+}
+
 /// What there is to decide by.
 #[derive(Clone, Debug)]
 pub(super) enum View {

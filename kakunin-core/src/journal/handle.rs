@@ -245,15 +245,16 @@ impl Journal {
     /// The denial that takes the decision's place: another process, a journal that cannot be written, a signer too
     /// far behind.
     pub fn decision(&self, entry: &DecisionEntry<'_>) -> Result<Recorded, DenialReason> {
-        self.decision_if(entry, || true)?.ok_or(DenialReason::Internal)
+        self.decision_if(entry, |_| true)?.ok_or(DenialReason::Internal)
     }
 
-    /// As [`Journal::decision`], if `still` holds when it is this decision's turn to be written. Decisions come from many
+    /// As [`Journal::decision`], if `still` holds of the certificate that it would be signed under, when it is this
+    /// decision's turn to be written. Decisions come from many
     /// threads; one that was made by an older list must not stand behind one that was made by a newer.
     pub(crate) fn decision_if(
         &self,
         entry: &DecisionEntry<'_>,
-        still: impl FnOnce() -> bool,
+        still: impl FnOnce(&[u8]) -> bool,
     ) -> Result<Option<Recorded>, DenialReason> {
         let parents = Parents::of(entry.parents).ok_or(DenialReason::Internal)?;
         let Some(shared) = &self.shared else {
@@ -267,7 +268,7 @@ impl Journal {
         let writer = self.enter(shared)?;
         let mut writer = shared.wait_for_room(writer, entry.stamp.mono_nanos)?;
         writer.usable()?;
-        if !still() {
+        if !still(&writer.pen.certificate) {
             return Ok(None);
         }
         let recorded = writer.write_decision(entry, parents, level);

@@ -19,6 +19,8 @@ pub(super) struct Pen {
     /// What the next receipt names as the one before.
     pub(super) previous: Digest,
     pub(super) signer: Arc<Signer>,
+    /// Under which certificate it writes, DER.
+    pub(super) certificate: Vec<u8>,
     /// The checkpoint that receipts name as having been there before them.
     pub(super) anchor: Option<Anchor>,
     prefix: Vec<u8>,
@@ -53,6 +55,7 @@ impl Pen {
             sequence,
             previous,
             signer: Arc::clone(&identity.signer),
+            certificate: Vec::new(),
             anchor: None,
             prefix: Vec::new(),
             subject: String::new(),
@@ -66,6 +69,7 @@ impl Pen {
     /// Writes under another certificate from now on.
     pub(super) fn take_identity(&mut self, identity: &Identity) {
         self.signer = Arc::clone(&identity.signer);
+        self.certificate.clone_from(&identity.certificate);
         self.prefix = header_prefix(identity.signer.algorithm(), &Digest::of(&identity.certificate));
         self.subject = identity.agent.to_urn();
     }

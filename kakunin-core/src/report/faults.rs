@@ -42,7 +42,7 @@ const WORDS: &[(&str, &str)] = &[
     ("log.inclusion", "a path that does not lead from the receipt to the checkpoint"),
     (
         "receipt.caller",
-        "the certificate of the agent that asked a gateway is not here, leads to no root of the gateway, or is another agent's",
+        "the certificate of the agent that asked a gateway is not here, is of another issuing CA than the gateway's, leads to no root of the gateway, or is another agent's",
     ),
     (
         "receipt.certificate",

@@ -12,8 +12,8 @@ use crate::receipt::{Caller, Event, ListUse};
 use crate::time::UnixTime;
 
 impl Papers<'_> {
-    /// The agent that a gateway's decision is about, under a root that stands for the gateway too: no gateway lets in
-    /// anybody else's.
+    /// The agent that a gateway's decision is about, of the gateway's own issuing authority and under a root that stands for
+    /// the gateway too: no gateway lets in anybody else's, and another authority's list says nothing of the gateway itself.
     pub(super) fn caller(
         &mut self,
         source: usize,
@@ -23,7 +23,7 @@ impl Papers<'_> {
         let known = self.signatory(source, &caller.certificate)?;
         let is_named = known.path().agent().agent() == caller.agent;
         let common = known.roots().iter().any(|root| gateway.roots().contains(root));
-        (is_named && common).then_some(known)
+        (is_named && common && known.issuer() == gateway.issuer()).then_some(known)
     }
 
     /// By whose certificate, and so by whose lists, `event` was decided: the caller's in a gateway's decision, otherwise that
@@ -40,14 +40,13 @@ impl Papers<'_> {
         }
     }
 
-    /// What the list that a gateway let `caller` in by says of the gateway itself; `None` where it is another authority's.
+    /// What the list that a gateway let a caller in by says of the gateway itself.
     pub(super) fn own_standing(
         &mut self,
         named: Option<&ListUse>,
-        caller: &Signatory,
         signatory: &Signatory,
     ) -> Result<Option<CheckedList>, Code> {
-        let Some(named) = named.filter(|_| caller.issuer() == signatory.issuer()) else { return Ok(None) };
+        let Some(named) = named else { return Ok(None) };
         let checked = self.list(named, signatory).ok_or("receipt.list")?;
         let (Some(head), Some(base)) = (named.feed, checked.feed) else { return Ok(Some(checked)) };
         // What is missing of the feed was told with the caller's standing.

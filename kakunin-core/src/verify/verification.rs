@@ -414,7 +414,7 @@ impl Pass<'_, '_, '_> {
             may_allow(statement.stamp.time(), bracket, by.path(), list)?;
             if !Arc::ptr_eq(&by, &signatory) {
                 // Nobody is let in by a gateway that may do nothing itself.
-                let own = self.papers.own_standing(statement.event.list(), &by, &signatory)?.or(list);
+                let own = self.papers.own_standing(statement.event.list(), &signatory)?;
                 may_allow(statement.stamp.time(), bracket, path, own)?;
             }
             let (revoked, ends) = together(&by, &signatory);

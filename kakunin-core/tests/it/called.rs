@@ -266,6 +266,26 @@ fn a_gateway_of_another_issuing_authority_than_its_callers_list_proves_no_standi
     drop(ours);
 }
 
+/// C290: a gateway that its own authority revoked would pick a caller of another one, whose list does not know it.
+#[test]
+fn a_caller_of_another_issuing_authority_under_the_same_root_is_nobody_here() {
+    let agents = [AgentId::from_random([7; 16]), AgentId::from_random([9; 16])];
+    let [ours, other] = House::tenants(agents, "billing", "test root", |_| crate::house::key());
+    let caller = path(&other, &other.namesake);
+    let shop = Shop { temp: tempfile::tempdir().unwrap(), caller, house: ours };
+    let journal = shop.open();
+    let list = UnverifiedList::decode(&other.issuing_list).unwrap().digest();
+    journal.archive_list(&other.issuing_list, &list).unwrap();
+    let lists = PathLists::from_der([other.issuing_list.as_slice(), &other.root_list], &shop.caller).unwrap();
+    let verified = shop.caller.clone().with_lists(lists, now()).unwrap();
+    let leash = Leash::compile(&verified, &NameLists::default()).unwrap();
+    let decision = leash.decide(&request("12.50"), now().to_millis());
+    assert!(matches!(decision, Decision::Allow(_)));
+    shop.record(&journal, shop.by(ProofOfPossession::Signature), other.list_use(), &decision, "12.50");
+    journal.close(stamp(20)).unwrap();
+    assert_eq!(shop.code(), "receipt.caller");
+}
+
 #[test]
 fn a_caller_that_cannot_be_archived_is_not_let_in() {
     let shop = Shop::new();

@@ -47,6 +47,7 @@ mod page;
 mod possession;
 mod proving;
 mod reference;
+mod renewing;
 mod revocation;
 mod scope;
 mod swapped;
