@@ -55,7 +55,7 @@ class AgentAuth(requests.auth.AuthBase):
             request.headers.pop("kakunin-chain", None),
         )
         request.headers.update(proof)
-        request.register_hook("response", _unprove)
+        request.register_hook("response", _unprove)  # type: ignore[no-untyped-call]
         return request
 
     def _content(self, request: requests.PreparedRequest) -> bytes:

@@ -65,6 +65,13 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
 
         @functools.wraps(view)
         async def asynchronous(request: Any, *args: Any, **kwargs: Any) -> Any:
+            served = serve_later(request, *args, **kwargs)
+            if getattr(request, "scope", None) is None:
+                # A context of its own: Django brings this one back to a thread that serves others next.
+                return await asyncio.create_task(served)
+            return await served
+
+        async def serve_later(request: Any, *args: Any, **kwargs: Any) -> Any:
             door = Door(gateway, request)
             try:
                 if gateway.waits:

@@ -263,6 +263,8 @@ def test_the_outcome_of_the_view_is_recorded(kept, server, kind):
         with contextlib.suppress(ValueError, kakunin.NotExecuted):
             SERVERS[server](kept, signed(kept, path=f"/{number}"))
     assert kept.outcomes(len(ends)) == [name.strip() for name in ends]
+    # The thread serves somebody else next.
+    assert kakunin.chain_headers() == {}
 
 
 @pytest.mark.parametrize("server", SERVERS)
