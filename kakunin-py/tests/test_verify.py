@@ -13,6 +13,7 @@ from pathlib import Path
 
 import kakunin
 import pytest
+from kakunin import _verify
 
 RUN = Path(__file__).parents[2] / "examples" / "python" / "incident" / "run.py"
 
@@ -263,3 +264,12 @@ def test_the_page_is_the_one_of_the_command_line(case, tmp_path):
     for place in (tmp_path, Path("/dev/null"), tmp_path / "no" / "page.html"):
         with pytest.raises(OSError, match="cannot write the page"):
             case.verify(html=place)
+
+
+def test_a_decision_about_a_caller_says_who_asked():
+    said = {"agent": "5f0c", "certificate": "ab" * 32, "possession": "signature"}
+    blank = {field.name: "" for field in dataclasses.fields(_verify.Step)}
+    step = blank | {"parents": ["cd"], "caller": said}
+    told = _verify._step(step)
+    assert (told.caller, told.parents) == (_verify.AskedBy(**said), ("cd",))
+    assert _verify._step(step | {"caller": None}).caller is None

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from . import _native
 from .errors import CannotVerify
 
-__all__ = ["Counts", "Problem", "Replay", "Step", "Stream", "Verdict", "Verification", "verify"]
+__all__ = ["AskedBy", "Counts", "Problem", "Replay", "Step", "Stream", "Verdict", "Verification", "verify"]
 
 Verdict = Literal["COMPLETE", "AUTHENTIC-NOT-COMPLETE", "INVALID", "EMPTY"]
 StrPath: TypeAlias = "str | os.PathLike[str]"
@@ -113,6 +113,17 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class AskedBy:
+    """The agent that a gateway decided about."""
+
+    agent: str
+    #: SHA-256 of its certificate.
+    certificate: str
+    #: How it proved that it has the certificate's key.
+    possession: Literal["signature", "tls", "proxy", "none"]
+
+
+@dataclass(frozen=True)
 class Step:
     """One receipt of the story, in the order that links prove."""
 
@@ -128,6 +139,8 @@ class Step:
     seq: int
     #: What it says, in words, with the values that are disclosed.
     what: str
+    #: Who asked, in a gateway's decision; `None` where the agent decided about itself.
+    caller: AskedBy | None
     #: Receipts that it follows from.
     parents: tuple[str, ...]
     #: The time that it claims (RFC 3339).
@@ -290,12 +303,16 @@ def _verification(account: _native.NativeAccount) -> Verification:
         streams=tuple(Stream(**stream) for stream in record["streams"]),
         values=Values(**record["values"]),
         replay=Replay(**record["replay"]) if record["replay"] else None,
-        timeline=tuple(
-            Step(**{**step, "parents": tuple(step["parents"])}) for step in record.get("timeline", ())
-        ),
+        timeline=tuple(map(_step, record.get("timeline", ()))),
         left_out=record.get("left_out", 0),
         _account=account,
     )
+
+
+def _step(step: dict[str, Any]) -> Step:
+    asked = step["caller"]
+    told = {**step, "parents": tuple(step["parents"]), "caller": AskedBy(**asked) if asked else None}
+    return Step(**told)
 
 
 def _problem(problem: dict[str, Any]) -> Problem:
