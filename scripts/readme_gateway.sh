@@ -18,7 +18,7 @@ ln -s "$(scripts/nodejs.sh 20)" "$work/bin/node"
 export PATH="$work/bin:$PATH" NODE_OPTIONS=--no-warnings
 cd "$work/page"
 # What the five minutes leave behind.
-sed -n '/^```toml scope.toml$/,/^```$/p' "$ROOT/README.md" | sed '/^```/d' >scope.toml
+sed -n '/^```toml scope.toml$/,/^```$/{/^```$/q;p}' "$ROOT/README.md" | sed '/^```/d' >scope.toml
 kakunin init >/dev/null 2>&1
 kakunin agent create billing --scope scope.toml --out agents/billing >/dev/null
 python3 "$ROOT/scripts/readme_gateway.py" "$ROOT/README.md" "$work/page"
