@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "attacks.md"
-ROW = re.compile(r"^\| ([PCFASG]\d+) \|.*\|([^|]*)\|$")
+ROW = re.compile(r"^\| ([PCFASGRTE]\d+) \|.*\|([^|]*)\|$")
 NAME = re.compile(r"`([^`]+)`")
 LATER = re.compile(r"later: \S")
 #: A function, a test of `node:test` by its name, or a vector.
