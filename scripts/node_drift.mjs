@@ -19,7 +19,7 @@ for (const file of readdirSync(path.join(PACKAGE, "src"))) {
   const text = readFileSync(path.join(PACKAGE, "src", file), "utf8");
   for (const [, before, name, list] of text.matchAll(FUNCTION)) {
     if (before.includes("null-journal")) continue;
-    const taken = parameters(list).filter((part) => !/^_?env: Env$/.test(part));
+    const taken = parameters(list).filter((part) => !/^_?env: &?Env$/.test(part));
     exported.set(camel(name), taken.map((part) => camel(part.split(":")[0])).join(", "));
   }
 }

@@ -21,7 +21,7 @@ PATH = re.compile(r"<!-- four commands -->(.*?)<!-- end of four commands -->", r
 BLOCK = re.compile(r"^```sh[ ]?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SECRET = re.compile(r"kak_(live|enrol)_\w+")
 #: What a terminal prints when the next command may be typed.
-READY = {"authority": "kak_live_", "agent": "paid "}
+READY = {"authority": "kak_live_", "agent": "paid ", "node": "paid "}
 #: A revocation is promised within a second; a machine that is busy with other tests gets five.
 PROMISED = 5.0
 
@@ -108,11 +108,12 @@ class Reader:
         self.printed += done.stdout
 
 
-def main(readme: Path, agent: Path, folder: Path) -> None:
+def main(readme: Path, examples: Path, folder: Path) -> None:
     path = PATH.search(readme.read_text())
     if not path:
         sys.exit(f"{readme} has no four commands")
-    shutil.copy(agent, folder / "agent.py")
+    for agent in ("python/agent.py", "node/agent.mjs"):
+        shutil.copy(examples / agent, folder)
     reader, answered = Reader(folder), 0.0
     try:
         for name, text in BLOCK.findall(path[1]):
@@ -121,17 +122,20 @@ def main(readme: Path, agent: Path, folder: Path) -> None:
             for line in filter(None, lines):
                 reader.open(name, line) if name else reader.type(line)
             answered = time.monotonic()
-        paying = reader.terminals["agent"]
-        paying.until("certificate.revoked", PROMISED)
-        print(f"the loop was denied {time.monotonic() - answered:.2f} s after the answer")
-        if paying.process.wait(10) != 1:
-            sys.exit(f"the loop ended with {paying.process.returncode}")
+        loops = [reader.terminals[name] for name in ("agent", "node")]
+        for paying in loops:
+            paying.until("certificate.revoked", PROMISED)
+        print(f"the loops were denied {time.monotonic() - answered:.2f} s after the answer")
+        for paying in loops:
+            if paying.process.wait(10) != 1:
+                sys.exit(f"[{paying.name}] ended with {paying.process.returncode}")
         answer = json.loads(reader.printed.strip().splitlines()[-1])
         if not isinstance(answer["epoch"], int) or answer["standing"] != "revoked":
             sys.exit(f"the answer names no epoch: {answer}")
-        last = paying.said().strip().splitlines()
-        if not last[0].startswith("paid ") or any("paid " in line for line in last[-1:]):
-            sys.exit(paying.said())
+        for paying in loops:
+            said = paying.said().strip().splitlines()
+            if not said[0].startswith("paid ") or "paid " in said[-1]:
+                sys.exit(paying.said())
     finally:
         for terminal in reversed(reader.terminals.values()):
             terminal.end()

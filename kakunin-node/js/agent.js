@@ -4,6 +4,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 
+const { OPTIONS, connected, line, realPath, statusOf, tell } = require("./connect");
 const native = require("./native");
 const { KakuninError } = require("./errors");
 const { warnOfIgnoredVariables } = require("./environment");
@@ -31,7 +32,9 @@ class Agent {
    */
   constructor(key, handle, from) {
     if (key !== OPENED) {
-      throw new TypeError("an agent is opened by Agent.fromDir, Agent.fromEnv or Agent.fromPem");
+      throw new TypeError(
+        "an agent is opened by Agent.connect, Agent.fromDir, Agent.fromEnv or Agent.fromPem",
+      );
     }
     this.#handle = handle;
     this.#from = from;
@@ -58,16 +61,57 @@ class Agent {
     const key = realPath(directory);
     const kept = own({ mode, state, ...journalOptions(journal) });
     const asked = JSON.stringify([lists ?? null, kept]);
-    const open = byDirectory.get(key);
-    if (open !== undefined) {
-      if (open.asked !== asked) throw new KakuninError(`\`${key}\` is open already, with other options`);
-      return open.agent;
-    }
+    const open = openAlready(key, asked);
+    if (open !== undefined) return open;
+    if (connecting.has(key)) throw new KakuninError(`\`${key}\` is being connected`);
     const handle = failing(() => native.openDirectory(key, lists, kept));
     const agent = new Agent(OPENED, handle, `Agent.fromDir(${JSON.stringify(directory)})`);
     for (const notice of agent.notices()) process.emitWarning(`${key}: ${notice}`, "KakuninWarning");
     byDirectory.set(key, { agent, asked });
     return agent;
+  }
+
+  /**
+   * Connects an agent to its authority: papers, lists and the feed of revocations come by themselves, and renew by themselves.
+   *
+   * What is not given comes from the environment. A directory that is connected in this thread already is the same agent.
+   *
+   * @param {string | string[]} [url]
+   * @param {string} [agent]
+   * @param {import("./index").ConnectOptions} [options]
+   * @returns {Promise<Agent>}
+   */
+  static async connect(url, agent, options = {}) {
+    const known = onlyKnown("Agent.connect", options, OPTIONS);
+    warnOfIgnoredVariables();
+    const { mode = "enforce", journal } = known;
+    const asking = line(url, agent, known);
+    const key = asking.directory;
+    const kept = own({ mode, state: asking.state, ...journalOptions(journal) });
+    // The token has done what it is for; who connects again needs none.
+    const asked = JSON.stringify([
+      "connect",
+      { ...asking, token: undefined, timeoutMillis: undefined },
+      kept,
+    ]);
+    const open = openAlready(key, asked);
+    if (open !== undefined) return open;
+    const meanwhile = connecting.get(key);
+    if (meanwhile !== undefined) {
+      if (meanwhile.asked !== asked)
+        throw new KakuninError(`\`${key}\` is being connected, with other options`);
+      return meanwhile.agent;
+    }
+    const agentOf = async () => {
+      const handle = await connected(asking, kept);
+      const agent = new Agent(OPENED, handle, `Agent.connect(.., ${JSON.stringify(asking.agent)})`);
+      byDirectory.set(key, { agent, asked });
+      listen(agent);
+      return agent;
+    };
+    const waiting = agentOf().finally(() => connecting.delete(key));
+    connecting.set(key, { agent: waiting, asked });
+    return waiting;
   }
 
   /**
@@ -158,9 +202,27 @@ class Agent {
     failing(() => native.replaceLists(this.#handle, pem("lists", lists)));
   }
 
-  /** Signs what waits, ends the stream of receipts and joins all threads. A later call begins another stream. */
+  /** How the connection to the authority is doing, now; for agents of `connect`. */
+  status() {
+    const status = statusOf(this.#handle);
+    if (status === undefined) {
+      throw new KakuninError(`only a connected agent has a status; this one is from ${this.#from}`);
+    }
+    tell(this, this.#handle);
+    return status;
+  }
+
+  /**
+   * Signs what waits, ends the stream of receipts and joins all threads. A later call begins another stream.
+   *
+   * A connected agent hears nothing from then on, and is denied as soon as the last word is too old; `connect` opens it again.
+   */
   close() {
     native.close(this.#handle);
+    if (!listening.delete(this)) return;
+    for (const [key, open] of byDirectory) if (open.agent === this) byDirectory.delete(key);
+    tell(this, this.#handle);
+    if (listening.size === 0) clearInterval(ear);
   }
 
   toJSON() {
@@ -261,14 +323,33 @@ function pem(part, value) {
   return value.includes("-----BEGIN") ? value : failing(() => fs.readFileSync(value, "latin1"));
 }
 
-/** @param {string} directory */
-function realPath(directory) {
-  try {
-    return fs.realpathSync(directory);
-  } catch {
-    // The native half says what is missing.
-    return path.resolve(directory);
+/**
+ * The agent of a directory that is open in this thread; an error if it was opened with other options.
+ *
+ * @param {string} key
+ * @param {string} asked
+ */
+function openAlready(key, asked) {
+  const open = byDirectory.get(key);
+  if (open !== undefined && open.asked !== asked) {
+    throw new KakuninError(`\`${key}\` is open already, with other options`);
   }
+  return open?.agent;
+}
+
+/**
+ * Has what connected agents should tell an operator told within a second. It keeps no process alive.
+ *
+ * @param {Agent} agent
+ */
+function listen(agent) {
+  if (listening.size === 0) {
+    ear = setInterval(() => {
+      for (const agent of listening) tell(agent, handleOf(agent));
+    }, 1000).unref();
+  }
+  listening.add(agent);
+  tell(agent, handleOf(agent));
 }
 
 function closeAtExit() {
@@ -281,6 +362,12 @@ function closeAtExit() {
 let closing = false;
 /** @type {Map<string, { agent: Agent, asked: string }>} */
 const byDirectory = new Map();
+/** @type {Map<string, { agent: Promise<Agent>, asked: string }>} */
+const connecting = new Map();
+/** @type {Set<Agent>} */
+const listening = new Set();
+/** @type {NodeJS.Timeout | undefined} */
+let ear;
 const forgotten = new FinalizationRegistry((/** @type {number} */ handle) => native.releaseAgent(handle));
 
 module.exports = { Agent, handleOf, openedBy };

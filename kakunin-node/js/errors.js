@@ -21,6 +21,20 @@ class KakuninError extends Error {}
  */
 class NotExecuted extends KakuninError {}
 
+/** An agent could not be connected to its authority. */
+class ConnectError extends KakuninError {
+  /**
+   * @param {string} message
+   * @param {string} code `connect.*`, or the authority's own
+   * @param {string} fix what the operator can do about it
+   */
+  constructor(message = "", code = "internal", fix = "") {
+    super(fix ? `${message}; ${fix} [${code}]` : `${message} [${code}]`);
+    this.code = code;
+    this.fix = fix;
+  }
+}
+
 /**
  * The action was not allowed and did not run.
  *
@@ -80,6 +94,7 @@ class InternalDenied extends ScopeDenied {}
 
 const CLASSES = {
   KakuninError,
+  ConnectError,
   NotExecuted,
   ScopeDenied,
   AgentDenied,

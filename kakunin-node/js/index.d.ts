@@ -42,6 +42,75 @@ export interface AgentPapers {
   journal?: Pick<Journal, "sealed">;
 }
 
+/** How an agent is connected. What is not given comes from the environment: `KAKUNIN_URL`, `KAKUNIN_AGENT` and those named below. */
+export interface ConnectOptions {
+  /** Enrols the agent once (`KAKUNIN_TOKEN`); a directory that holds the agent needs none. */
+  token?: string;
+  /** Where its papers are (`KAKUNIN_AGENT_DIR`); `./.kakunin/agents/AGENT` if not said. */
+  directory?: string;
+  /** Where journal and budgets go if not into the directory (`KAKUNIN_STATE_DIR`): a path, or `"memory"`. */
+  state?: string;
+  /** A file of PEM certificates that HTTPS is checked against (`KAKUNIN_CA_FILE`), if not the platform's. */
+  caFile?: string;
+  /** SHA-256 of the root's DER in hexadecimal (`KAKUNIN_ROOT`); a token of `kakunin agent token` brings it along. */
+  root?: string;
+  /** The issuing authority that first papers must be of: the SHA-256 of its SubjectPublicKeyInfo in hexadecimal. */
+  issuer?: string;
+  /** For how many seconds a signed word counts, if that is less than the authority says. */
+  maxAge?: number;
+  /** Takes lists that ask for no feed, and fetches them every minute. */
+  withoutFeed?: boolean;
+  /** How many seconds it waits for the authority; 10 if not said. */
+  timeout?: number;
+  mode?: Mode;
+  journal?: Journal;
+}
+
+/** Something that did not work, and is tried again. */
+export interface Trouble {
+  readonly at: Date;
+  /** A stable code: the authority's own, or the client's. */
+  readonly code: string;
+  /** What happened, for operators. */
+  readonly text: string;
+}
+
+/** How a connected agent is doing, of one moment; ask again for another. Spans are seconds. */
+export interface Status {
+  readonly agentId: string;
+  /** The address that it is connected to; `null` while there is none. */
+  readonly url: string | null;
+  /** How the feed comes at present; `null` while it does not. */
+  readonly transport: "stream" | "long-poll" | "poll" | "files" | null;
+  /** How far the feed is known: the number of the last change of standing. */
+  readonly epoch: number | null;
+  /** Since when nothing new is known, by the signed time of the last word. */
+  readonly age: number | null;
+  /** For how long that word still counts; zero: the guard denies `revocation.stale`. */
+  readonly freshFor: number | null;
+  /** For how long a word counts. */
+  readonly maxAge: number | null;
+  /** Whether the last signed word still counts. */
+  readonly fresh: boolean;
+  /** When the certificate ends. It is renewed before. */
+  readonly certificateUntil: Date | null;
+  /** When the list that ends first has to be replaced. */
+  readonly listsUntil: Date | null;
+  /** What went wrong last, until it works again. */
+  readonly lastError: Trouble | null;
+  /** Receipts that were sent, or are next, and that the authority has not acknowledged. */
+  readonly uploadsBehind: number;
+  readonly checkpointsBehind: number;
+  /** The last change of which the authority knows that it is enforced here; `null` before the first. */
+  readonly acknowledged: number | null;
+  /** How often that could not be said. It is said again, and nothing depends on it. */
+  readonly acknowledgementsFailed: number;
+  /** How often lists were loaded. */
+  readonly snapshots: number;
+  /** How often a feed was connected to. */
+  readonly connections: number;
+}
+
 /** What a dry check asks. */
 export interface Request {
   /** Decimal text. */
@@ -72,6 +141,12 @@ export interface Decision {
 /** An open agent: its verified certificate, its leash, its journal. It belongs to its thread; each worker opens its own. */
 export class Agent {
   private constructor();
+  /**
+   * Connects an agent to its authority, HTTPS or plain HTTP to this machine: papers, lists and the feed of revocations come by
+   * themselves, and renew by themselves. If the authority is away and the directory is complete, the agent is open all the same,
+   * and is denied until a word is heard. Otherwise it is a `ConnectError`.
+   */
+  static connect(url?: string | readonly string[], agent?: string, options?: ConnectOptions): Promise<Agent>;
   /** Opens an agent's directory; one that is open in this thread already is the same agent. */
   static fromDir(directory: string, options?: AgentOptions): Agent;
   /** Opens the directory that `KAKUNIN_AGENT_DIR` names; `KAKUNIN_STATE_DIR` is its state, if set. */
@@ -92,6 +167,8 @@ export class Agent {
   notices(): string[];
   /** Brings newer lists to an agent that was opened from texts. */
   replaceLists(lists: Pem): void;
+  /** How the connection to the authority is doing, now; for agents of `connect`. */
+  status(): Status;
   /**
    * Signs what waits, ends the stream of receipts and joins all threads. The exit of the process does it too; a later call
    * begins another stream.
@@ -259,6 +336,14 @@ export class KakuninError extends Error {}
 
 /** Throw it inside a guarded function to say that the action did not happen: what it reserved is released. */
 export class NotExecuted extends KakuninError {}
+
+/** An agent could not be connected to its authority. Nothing was opened. */
+export class ConnectError extends KakuninError {
+  /** `connect.*`, or the authority's own. */
+  readonly code: string;
+  /** What the operator can do about it. */
+  readonly fix: string;
+}
 
 /** The action was not allowed and did not run. `message` is for operators and names limits. */
 export class ScopeDenied extends KakuninError {

@@ -18,6 +18,7 @@ export const {
   chainHeaders,
   chainMeta,
   KakuninError,
+  ConnectError,
   NotExecuted,
   ScopeDenied,
   AgentDenied,

@@ -60,6 +60,51 @@ export function close(agent: number): void;
 export function releaseAgent(agent: number): void;
 export function closeAll(): void;
 
+// connect.rs
+export interface LineOptions {
+  urls: string[];
+  agent: string;
+  token?: string;
+  directory: string;
+  state?: string;
+  caFile?: string;
+  root?: string;
+  issuer?: string;
+  maxAge?: number;
+  withoutFeed: boolean;
+  timeoutMillis: number;
+}
+
+export interface Connection {
+  agent?: number;
+  code?: string;
+  message?: string;
+  fix?: string;
+}
+
+export interface LineStatus {
+  agentId: string;
+  url?: string;
+  transport?: string;
+  epoch?: number;
+  age?: number;
+  freshFor?: number;
+  maxAge?: number;
+  certificateUntil?: number;
+  listsUntil?: number;
+  lastError?: { at: number; code: string; text: string };
+  uploadsBehind: number;
+  checkpointsBehind: number;
+  acknowledged?: number;
+  acknowledgementsFailed: number;
+  snapshots: number;
+  connections: number;
+}
+
+export function connect(line: LineOptions, options: OpenOptions): Promise<Connection>;
+export function connectionStatus(agent: number): LineStatus | null;
+export function takeAlarms(agent: number): string[];
+
 // plan.rs
 export function plan(
   action: string,

@@ -22,6 +22,30 @@ use crate::room::{Room, within};
 pub(crate) struct OpenAgent {
     pub(crate) guard: Guard,
     pub(crate) memory: Option<Arc<MemorySource>>,
+    /// Its line to an authority, if it has one.
+    #[cfg(feature = "connect")]
+    pub(crate) client: Option<kakunin_client::Client>,
+}
+
+impl OpenAgent {
+    /// One that nobody but its host brings anything to.
+    fn of(guard: Guard, memory: Option<Arc<MemorySource>>) -> Self {
+        Self {
+            guard,
+            memory,
+            #[cfg(feature = "connect")]
+            client: None,
+        }
+    }
+
+    /// Signs what waits, ends the stream of receipts and then the line, and joins all threads.
+    pub(crate) fn close(&self) {
+        self.guard.close();
+        #[cfg(feature = "connect")]
+        if let Some(client) = &self.client {
+            client.close();
+        }
+    }
 }
 
 /// How an agent is opened, whatever it is opened from.
@@ -70,7 +94,7 @@ pub(crate) fn open_directory(
         let options = options.read(room)?;
         let home = AgentHome::open(Path::new(&directory), lists.as_deref().map(Path::new));
         let guard = Guard::open(home.map_err(said)?, options).map_err(said)?;
-        room.agents.keep(OpenAgent { guard, memory: None })
+        room.agents.keep(OpenAgent::of(guard, None))
     })
 }
 
@@ -95,7 +119,7 @@ pub(crate) fn open_pem_without_receipts(env: Env, texts: PemTexts) -> Result<f64
         let papers = papers(&texts.certificate, &texts.chain, &texts.ca, None, &[])?;
         let source = memory_source(papers, &texts.key, &texts.lists)?;
         let guard = Guard::without_receipts(Arc::clone(&source), GuardOptions::default()).map_err(said)?;
-        room.agents.keep(OpenAgent { guard, memory: Some(source) })
+        room.agents.keep(OpenAgent::of(guard, Some(source)))
     })
 }
 
@@ -155,7 +179,7 @@ pub(crate) fn replace_lists(env: Env, agent: f64, lists: String) -> Result<()> {
 #[napi(catch_unwind)]
 pub(crate) fn close(env: Env, agent: f64) -> Result<()> {
     with_agent(&env, agent, |agent| {
-        agent.guard.close();
+        agent.close();
         Ok(())
     })
 }
@@ -165,7 +189,7 @@ pub(crate) fn close(env: Env, agent: f64) -> Result<()> {
 pub(crate) fn release_agent(env: Env, agent: f64) -> Result<()> {
     within(&env, |room| {
         if let Some(agent) = room.agents.take(agent) {
-            agent.guard.close();
+            agent.close();
         }
         Ok(())
     })
@@ -175,7 +199,7 @@ pub(crate) fn release_agent(env: Env, agent: f64) -> Result<()> {
 #[napi(catch_unwind)]
 pub(crate) fn close_all(env: Env) -> Result<()> {
     within(&env, |room| {
-        room.agents.each(|agent| agent.guard.close());
+        room.agents.each(|agent| agent.close());
         Ok(())
     })
 }
@@ -187,7 +211,7 @@ pub(crate) fn with_agent<T>(env: &Env, agent: f64, act: impl FnOnce(&OpenAgent) 
 }
 
 impl OpenOptions {
-    fn read(&self, room: &Room) -> Result<GuardOptions> {
+    pub(crate) fn read(&self, room: &Room) -> Result<GuardOptions> {
         let mut options = GuardOptions {
             state: state_choice(self.state.as_deref()),
             mode: parse_mode(&self.mode)?,
@@ -241,7 +265,7 @@ fn certificates(part: &str, pem: &str) -> Result<Vec<Vec<u8>>> {
 /// Opens an agent whose papers are in memory.
 pub(crate) fn open_memory(source: Arc<MemorySource>, options: GuardOptions) -> Result<OpenAgent> {
     let guard = Guard::in_memory(Arc::clone(&source), options).map_err(said)?;
-    Ok(OpenAgent { guard, memory: Some(source) })
+    Ok(OpenAgent::of(guard, Some(source)))
 }
 
 /// `enforce` or `observe`.

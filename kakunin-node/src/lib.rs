@@ -10,6 +10,8 @@ mod agent;
 #[cfg(feature = "null-journal")]
 mod bench;
 mod chain;
+#[cfg(feature = "connect")]
+mod connect;
 mod denial;
 mod gateway;
 mod host;

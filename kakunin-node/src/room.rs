@@ -115,7 +115,7 @@ fn leave(key: usize) {
         let mut room = std::mem::take(&mut *room.borrow_mut());
         // Before the streams end: nobody will say how these went.
         room.running = Table::default();
-        room.agents.each(|agent| agent.guard.close());
+        room.agents.each(|agent| agent.close());
     }
 }
 

@@ -208,3 +208,11 @@ void signed(new URL("https://shop.example/pay"), { method: "POST" }).catch((erro
 );
 const fields: [string, string][] = prove(agent, { method: "GET", authority: "shop.example", path: "/" });
 void fields;
+const connected: Agent = await Agent.connect(["https://authority.example"], "billing", {
+  token: "kak_enrol_x",
+  maxAge: 30,
+});
+const until: Date | null = connected.status().certificateUntil;
+void until;
+// @ts-expect-error There is no such option.
+void Agent.connect("https://authority.example", "billing", { tokens: "kak_enrol_x" });
