@@ -4,6 +4,7 @@
 source "$(dirname "$0")/env.sh"
 
 export KAKUNIN_CLI="$(scripts/cli.sh)"
+rust="$CARGO_TARGET_DIR/release"
 export PYTHONPATH="$(scripts/python.sh)" PYTHONDONTWRITEBYTECODE=1
 python3 examples/python/incident/run.py "$@"
 
@@ -25,9 +26,9 @@ for owner in caller called; do
   "$KAKUNIN_CLI" init --home "$work/$owner" >/dev/null 2>&1
   "$KAKUNIN_CLI" agent create "$owner" --scope "$work/scope.toml" --out "$work/agents/$owner" --home "$work/$owner" >/dev/null
 done
-cargo run -q --locked -p kakunin-example-pay --bin relay -- "$work/agents/caller" "$work/agents/called"
-cargo run -q --locked -p kakunin-example-pay -- "$work/agents/caller" acme 125.00 | grep -qx "paid 125.00 EUR to acme"
-if cargo run -q --locked -p kakunin-example-pay -- "$work/agents/caller" initech 125.00 >"$work/out" 2>"$work/denied"; then
+"$rust/relay" "$work/agents/caller" "$work/agents/called"
+"$rust/kakunin-example-pay" "$work/agents/caller" acme 125.00 | grep -qx "paid 125.00 EUR to acme"
+if "$rust/kakunin-example-pay" "$work/agents/caller" initech 125.00 >"$work/out" 2>"$work/denied"; then
   echo "a stranger was paid" >&2
   exit 1
 fi

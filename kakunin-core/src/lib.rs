@@ -40,5 +40,22 @@ pub mod report;
 pub mod snapshot;
 pub mod guard;
 
+/// An unsafe function stays one, and what is written for it is no warning in its crate.
+///
+/// ```
+/// #![deny(warnings)]
+/// use kakunin_core::guard::Denied;
+/// use kakunin_core::verify_agent_scope;
+///
+/// /// # Safety
+/// /// `at` points to an octet.
+/// #[verify_agent_scope("read:memory")]
+/// pub unsafe fn peek(at: *const u8) -> Result<u8, Box<Denied>> {
+///     Ok(unsafe { *at })
+/// }
+///
+/// // No agent is set, so its body does not run.
+/// assert!(unsafe { peek(std::ptr::null()) }.is_err());
+/// ```
 #[cfg(feature = "macros")]
 pub use kakunin_macros::verify_agent_scope;

@@ -1,7 +1,21 @@
-//! No warning, no clash of names, no word of ours where somebody else's are forbidden.
-#![deny(warnings, missing_docs, unused_qualifications, unreachable_pub, elided_lifetimes_in_paths, let_underscore_drop)]
-#![deny(unused_results, trivial_casts, variant_size_differences, missing_debug_implementations, single_use_lifetimes)]
-#![allow(dead_code)]
+//! What the attribute writes, in a program that forbids what it can: no warning, no clash of names, no word of ours where
+//! somebody else's are forbidden. An unsafe function is in the documentation of the attribute: none may be in this package.
+#![deny(
+    warnings,
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    elided_lifetimes_in_paths,
+    let_underscore_drop
+)]
+#![deny(
+    unused_results,
+    trivial_casts,
+    variant_size_differences,
+    missing_debug_implementations,
+    single_use_lifetimes
+)]
+#![expect(dead_code, reason = "names that are there to be in the way")]
 
 use kakunin_core::guard::Denied;
 use kakunin_macros::verify_agent_scope;
@@ -39,12 +53,18 @@ mod elsewhere {
 }
 
 /// The core has another name here.
+///
+/// # Errors
+/// The denial.
 #[verify_agent_scope("read:files", resource = name, crate = crate::elsewhere::agents)]
 pub fn read(name: &str) -> Result<usize, Box<Denied>> {
     Ok(name.len())
 }
 
 /// Two leashes: both are asked, and both have to allow it.
+///
+/// # Errors
+/// The denial.
 #[must_use = "somebody should look"]
 #[verify_agent_scope("read:files", resource = name)]
 #[verify_agent_scope("read:names", resource = name)]
@@ -52,17 +72,17 @@ pub fn read_both(name: &str) -> Result<usize, Box<Denied>> {
     Ok(name.len())
 }
 
-/// Unsafe stays unsafe, and a constant parameter one.
+/// A constant parameter stays one.
 ///
-/// # Safety
-/// None is needed.
+/// # Errors
+/// The denial.
 #[verify_agent_scope("read:files")]
-pub unsafe fn bytes<const N: usize>() -> Result<[u8; N], Box<Denied>> {
+pub fn bytes<const N: usize>() -> Result<[u8; N], Box<Denied>> {
     Ok([0; N])
 }
 
 fn main() {
     assert!(names::read("a").is_err() && read("a").is_err() && read_both("a").is_err());
-    let _: unsafe fn() -> Result<[u8; 2], Box<Denied>> = bytes::<2>;
+    let _: fn() -> Result<[u8; 2], Box<Denied>> = bytes::<2>;
     drop(names::read_later("a"));
 }
