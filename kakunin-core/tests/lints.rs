@@ -15,7 +15,6 @@
     missing_debug_implementations,
     single_use_lifetimes
 )]
-#![expect(dead_code, reason = "names that are there to be in the way")]
 
 use kakunin_core::guard::Denied;
 use kakunin_macros::verify_agent_scope;
