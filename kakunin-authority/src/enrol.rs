@@ -170,6 +170,7 @@ impl Authority<'_> {
         let agent = self.find(who)?;
         let scope = Scope::from_der(&agent.scope)?;
         refuse_any(&scope, order.any)?;
+        self.refuse_frozen()?;
         match (agent.standing, order.comeback) {
             (Standing::Held, _) => return Err(StandingError::Held.into()),
             (Standing::Revoked, Comeback::Refuse) => return Err(StandingError::NeedsAfterRevocation.into()),
@@ -248,6 +249,7 @@ impl Authority<'_> {
             Standing::Held => return Err(StandingError::Held.into()),
             Standing::Revoked => return Err(StandingError::NeedsAfterRevocation.into()),
         }
+        self.refuse_frozen()?;
         let before = Scope::from_der(&agent.scope)?;
         let scope = match order.scope {
             Some(draft) => {

@@ -271,9 +271,12 @@ impl AuthorityError {
                         | StoreError::ChainClosed { .. }
                         | StoreError::UnknownToken { .. }
                         | StoreError::TokenUsed { .. }
+                        | StoreError::Frozen { .. }
                 )
                 | Self::Issue(IssueError::Store(
-                    StoreError::UnknownToken { .. } | StoreError::TokenUsed { .. }
+                    StoreError::UnknownToken { .. }
+                        | StoreError::TokenUsed { .. }
+                        | StoreError::Frozen { .. }
                 ))
                 | Self::Directory(
                     DirectoryError::OtherAgent { .. }

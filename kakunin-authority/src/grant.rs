@@ -82,6 +82,7 @@ impl Authority<'_> {
         let agent = self.find(who)?;
         let scope = Scope::from_der(&agent.scope)?;
         refuse_any(&scope, AnyAction::Refuse)?;
+        self.refuse_frozen()?;
         match (agent.standing, order.comeback) {
             (Standing::Held, _) => return Err(StandingError::Held.into()),
             (Standing::Revoked, Comeback::Refuse) => return Err(StandingError::NeedsAfterRevocation.into()),

@@ -36,6 +36,8 @@ pub mod files;
 #[cfg(feature = "home")]
 mod founding;
 #[cfg(feature = "home")]
+pub mod freeze;
+#[cfg(feature = "home")]
 pub mod grant;
 #[cfg(feature = "home")]
 mod grouping;

@@ -95,6 +95,7 @@ impl Authority<'_> {
         now: UnixTime,
     ) -> Result<Papers, AuthorityError> {
         let public = read_request(&order.request)?;
+        self.refuse_frozen()?;
         let agent = self.find(who)?;
         let before = match &order.token {
             Some(token) => enrolled_by(self.store.as_ref(), &agent, token, &public)?,
@@ -124,6 +125,7 @@ impl Authority<'_> {
         hours: Hours,
         now: UnixTime,
     ) -> Result<Papers, AuthorityError> {
+        self.refuse_frozen()?;
         let agent = self.find(&Who::Id(held.agent()))?;
         match agent.standing {
             Standing::Good => {}

@@ -12,7 +12,7 @@ use kakunin_core::time::UnixTime;
 use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, Hours, Issuing};
 use crate::publish::Publication;
-use crate::store::{IssuerId, Store, StoreError};
+use crate::store::{Extent, IssuerId, Store, StoreError};
 
 /// A tenant that was just made.
 #[derive(Debug)]
@@ -93,6 +93,11 @@ impl Authority<'_> {
     ) -> Result<(CaCertificate, T), AuthorityError> {
         if self.store.tenant_since(tenant)?.is_some() {
             return Err(AuthorityError::TenantTaken { tenant: tenant.clone() });
+        }
+        // One that is made while nothing is issued anywhere would begin by having something issued.
+        let freezes = self.store.freezes()?;
+        if let Some(freeze) = freezes.iter().find(|freeze| freeze.extent == Extent::Everyone) {
+            return Err(freeze.refusal().into());
         }
         if let Err(cause) = self.keys.signer(IssuerId::ROOT) {
             return Err(AuthorityError::RootClosed { tenant: tenant.clone(), cause: Box::new(cause) });

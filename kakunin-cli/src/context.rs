@@ -54,6 +54,11 @@ impl Common {
         Ok(authority)
     }
 
+    /// The tenant that was named, if one was.
+    pub(crate) const fn named_tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
+
     /// Whose agents are meant, for commands that only read.
     pub(crate) fn tenant(&self, store: &dyn Store) -> Result<TenantId, Failure> {
         let tenant = self.tenant.clone().unwrap_or_default();

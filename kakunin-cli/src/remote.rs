@@ -88,6 +88,11 @@ impl Service {
         self.ask(&Method::POST, path, Some(body), &[])
     }
 
+    /// Takes something away.
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(&Method::DELETE, path, None, &[])
+    }
+
     /// Gives an order with the fields of a proof, which was made for [`Self::host`] and this body.
     pub(crate) fn post_proven(
         &self,

@@ -67,13 +67,17 @@ pub enum HookEvent {
     AgentHalted,
     /// An agent was shown a checkpoint of a log that cannot be true beside another one.
     LogContradiction,
+    /// No certificate is signed from now on, by order.
+    IssuanceFrozen,
+    /// Certificates are signed again.
+    IssuanceThawed,
     /// Somebody tries the webhook out; sent to that one alone, whatever it wants.
     Test,
 }
 
 impl HookEvent {
     /// Every event that a webhook can want.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CertificateIssued,
         Self::CertificateRevoked,
         Self::RiskAlert,
@@ -82,6 +86,8 @@ impl HookEvent {
         Self::AgentRevoked,
         Self::AgentHalted,
         Self::LogContradiction,
+        Self::IssuanceFrozen,
+        Self::IssuanceThawed,
     ];
 
     /// The word for it.
@@ -96,6 +102,8 @@ impl HookEvent {
             Self::AgentRevoked => "agent.revoked",
             Self::AgentHalted => "agent.halted",
             Self::LogContradiction => "log.contradiction",
+            Self::IssuanceFrozen => "issuance.frozen",
+            Self::IssuanceThawed => "issuance.thawed",
             Self::Test => "webhook.test",
         }
     }

@@ -156,6 +156,17 @@ impl From<AuthorityError> for Refusal {
             AuthorityError::Store(StoreError::Fenced { .. }) => {
                 Self::unavailable("authority.standby", "another node leads this authority; ask that one")
             }
+            // Why it is frozen is told by `GET /v1/freeze`, and not to whoever asks for a certificate.
+            AuthorityError::Store(StoreError::Frozen { at, .. })
+            | AuthorityError::Issue(IssueError::Store(StoreError::Frozen { at, .. })) => Self {
+                retry_after: Some(FROZEN),
+                ..Self::unavailable(
+                    "issuance.frozen",
+                    format!(
+                        "issuing is frozen since {at}: no certificate is signed until an owner thaws it; certificates of before go on"
+                    ),
+                )
+            },
             AuthorityError::IssuerEnded { .. } | AuthorityError::NoIssuer => Self::unavailable(
                 "issuer.ended",
                 "no issuing authority is good any more; run `kakunin rotate`",
@@ -178,3 +189,6 @@ impl From<HomeError> for Refusal {
         AuthorityError::from(error).into()
     }
 }
+
+/// Somebody has to look at what was issued first: asking again every second would only be noise.
+const FROZEN: u64 = 60;

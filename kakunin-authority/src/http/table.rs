@@ -156,6 +156,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::sign::rows(),
         route::standing::rows(),
         route::keys::rows(),
+        route::freeze::rows(),
         route::tenants::rows(),
         route::webhooks::rows(),
         route::alerts::rows(),

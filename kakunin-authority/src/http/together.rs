@@ -33,7 +33,7 @@ use crate::issue::{Signed, Stored};
 use crate::keys::Keys;
 use crate::papers::{Papers, enrolled_by, renewed_enough};
 use crate::standing::{Standing, StandingError};
-use crate::store::{AgentRecord, AuditId, Outcome, Store, StoreError};
+use crate::store::{AgentRecord, AuditId, FreezeRecord, Outcome, Store, StoreError, frozen};
 
 /// Somebody asks for a certificate.
 #[derive(Debug)]
@@ -110,6 +110,8 @@ struct Moment {
     now: UnixTime,
     /// When the last list was signed, if the clock says less.
     behind: Option<UnixTime>,
+    /// Where nothing is issued.
+    freezes: Vec<FreezeRecord>,
     /// Whether there is room on the disk for what is not urgent.
     room: Result<(), Refusal>,
 }
@@ -142,7 +144,8 @@ fn ends(
 ) -> Result<Vec<End>, StoreError> {
     // By a clock that went back nobody is certified, nor by one of which that cannot be said.
     let behind = authority.signed_after(now)?;
-    let moment = Moment { now, behind, room };
+    let freezes = authority.store.freezes()?;
+    let moment = Moment { now, behind, freezes, room };
     let Authority { store, issuing, keys, .. } = &mut *authority;
     let issuing: &[Issuing] = issuing;
     let (mut stages, mut work) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
@@ -192,6 +195,11 @@ fn begin<'a>(
         Ok(agent) => agent,
         Err(refusal) => return Ok(Stage::No(refusal)),
     };
+    // Also no certificate of before: it may be one of those for which it was frozen. Clients ask again and again, and leave
+    // no trace of it in the audit log.
+    if let Some(freeze) = frozen(&moment.freezes, &agent.tenant) {
+        return Ok(Stage::No(freeze.refusal().into()));
+    }
     if let Some(held) = ask.held.as_ref().filter(|_| agent.standing == Standing::Good) {
         // Asked before anything is written down: who asks again and again leaves no trace of it in the audit log.
         match again(held, &agent, issuing, store, now) {

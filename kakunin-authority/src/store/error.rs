@@ -2,8 +2,9 @@
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, SerialNumber};
+use kakunin_core::time::UnixTime;
 
-use super::{AuditId, EventId, IssuerId};
+use super::{AuditId, EventId, Extent, IssuerId};
 use crate::access::{KeyPrefix, TenantId};
 use crate::agent::AgentName;
 use crate::files::FileError;
@@ -62,6 +63,18 @@ pub enum StoreError {
     NotGood {
         /// Whose it would have been.
         id: AgentId,
+    },
+    /// Nothing is issued where it is frozen.
+    #[error(
+        "issuing for {extent} is frozen since {at} ({text}); no certificate is signed until `kakunin thaw`"
+    )]
+    Frozen {
+        /// Whose issuing.
+        extent: Extent,
+        /// Since when.
+        at: UnixTime,
+        /// Why.
+        text: String,
     },
     /// A step of issuing that is not the next one.
     #[error("the certificate {serial} is not at this step of issuing, or its agent is not good any more")]

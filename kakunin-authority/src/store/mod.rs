@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
 //! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`], [`Tokens`],
-//! [`Declared`], [`Checkpoints`]. Each method is one
+//! [`Declared`], [`Checkpoints`], [`Freezes`]. Each method is one
 //! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
@@ -15,6 +15,7 @@ pub(crate) mod declared;
 mod error;
 mod feed;
 mod feed_keys;
+mod freezes;
 mod hooks;
 mod issuers;
 pub(crate) mod list_patch;
@@ -43,6 +44,7 @@ pub use declared::{
 pub use error::{NoRoom, StoreError};
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
 pub use feed_keys::{FeedKeyRecord, FeedKeys, NewFeedKey};
+pub use freezes::{Extent, FreezeRecord, Freezes, frozen};
 pub use hooks::{
     Attempt, Backlog, DeliveryRecord, DeliveryState, HookChange, HookRecord, Hooks, Notice, ReceiverAnswer,
     SealedSecret, Then,
@@ -76,6 +78,7 @@ pub trait Store:
     + Tokens
     + Declared
     + Checkpoints
+    + Freezes
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

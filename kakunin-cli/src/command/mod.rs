@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod erase;
 mod export;
+mod freeze;
 mod init;
 mod inspect;
 mod log;
@@ -24,6 +25,7 @@ mod serve;
 mod standing;
 mod suspend;
 mod tenant;
+mod thaw;
 mod verify;
 mod verify_certificate;
 mod why;
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Suspend(suspend::Suspend),
     Resume(resume::Resume),
     Revoke(revoke::Revoke),
+    Freeze(freeze::Freeze),
+    Thaw(thaw::Thaw),
     Rotate(rotate::Rotate),
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -77,6 +81,8 @@ impl Command {
             Self::Suspend(command) => command.run(common),
             Self::Resume(command) => command.run(common),
             Self::Revoke(command) => command.run(common),
+            Self::Freeze(command) => command.run(common),
+            Self::Thaw(command) => command.run(common),
             Self::Rotate(command) => command.run(common),
             Self::Tenant(command) => command.run(common),
             Self::Crl(command) => command.run(common),

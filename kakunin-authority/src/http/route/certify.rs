@@ -13,7 +13,7 @@ use kakunin_core::key::PublicKey;
 use serde_json::json;
 
 use super::agents::{known, seen};
-use super::standing;
+use super::{freeze, standing};
 use crate::access::Role;
 use crate::agent::Who;
 use crate::authority::{Authority, BACKDATE, Comeback, Days};
@@ -69,6 +69,7 @@ async fn certify(
         None => {
             // Before a key is made, which is dear: who may not have it anyway.
             who = Who::Id(seen(&service, &caller, &id).await?.0.id);
+            freeze::refuse(&service, caller.tenant()).await?;
             Some(service.make_held_key().await?)
         }
     };

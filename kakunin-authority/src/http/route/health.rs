@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 
-use super::feed_numbers;
+use super::{feed_numbers, freeze};
 use crate::http::access::Open;
 use crate::http::answer::{json_text, typed};
 use crate::http::openapi;
@@ -49,15 +49,21 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
         lacks.push("the records cannot be read");
     }
     // Not a reason to send it nothing: suspending and revoking goes on, and so does everything of the other tenants.
+    let frozen = freeze::count(&service).await.unwrap_or((0, false));
     let short = service.room.is_short();
     let some = unserved > 0 && served > 0;
     let (status, word) = match lacks.is_empty() {
-        true if short || some => (StatusCode::OK, "limited"),
+        true if short || some || frozen.1 => (StatusCode::OK, "limited"),
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     if short {
         lacks.push("the disk is nearly full: only suspending and revoking goes on");
+    }
+    match frozen {
+        (0, _) => {}
+        (_, true) => lacks.push("issuing is frozen: no certificate is signed until an owner thaws it"),
+        (_, false) => lacks.push("issuing for a tenant is frozen: none of its certificates is signed"),
     }
     if some {
         lacks.push("the lists of a tenant could not be published or have ended: the log tells whose and why");
@@ -163,6 +169,14 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
          kakunin_tenants_unserved {}\n",
         service.shown.served((service.clock)()).0
     ));
+    // Left out when it cannot be read: a zero would say that certificates are signed.
+    if let Ok((cold, _)) = freeze::count(&service).await {
+        text.push_str(&format!(
+            "# HELP kakunin_issuance_frozen Tenants for whom no certificate is signed, by order.\n\
+             # TYPE kakunin_issuance_frozen gauge\n\
+             kakunin_issuance_frozen {cold}\n"
+        ));
+    }
     contradictions(&service, &mut text).await;
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)

@@ -15,6 +15,7 @@ pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod feed_numbers;
 pub(crate) mod forensics;
+pub(crate) mod freeze;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod logs;

@@ -102,13 +102,18 @@ async fn make(State(service): State<Arc<Service>>, caller: Caller, body: Bytes) 
     Ok(data_with(StatusCode::CREATED, &shown))
 }
 
-/// Tenants are the business of whoever operates the authority: an owner of its first tenant, for all agents of that.
-fn operator(caller: &Caller) -> Result<(), Refusal> {
-    if *caller.tenant() == TenantId::default() && !caller.is_bound() {
+/// Tenants are the business of whoever operates the authority: somebody of its first tenant whom the route admits, for all
+/// agents of that.
+pub(crate) fn operator(caller: &Caller) -> Result<(), Refusal> {
+    if is_operator(caller) {
         return Ok(());
     }
-    let text = "only an owner of the tenant `default`, with a key for all of its agents, may do this";
+    let text = "only a key of the tenant `default`, for all of its agents, may do this";
     Err(Refusal::new(StatusCode::FORBIDDEN, "access.operator", text))
+}
+
+pub(crate) fn is_operator(caller: &Caller) -> bool {
+    *caller.tenant() == TenantId::default() && !caller.is_bound()
 }
 
 /// `published`: nothing of a tenant whose first lists are late.

@@ -31,6 +31,7 @@ impl Certificates for MemoryStore {
         if by != Some(&found.tenant) {
             return Err(StoreError::UnknownIssuer { issuer });
         }
+        self.now.refuse_frozen(&found.tenant)?;
         if self.now.certificates.iter().any(|kept| kept.record.serial == serial) {
             return Err(StoreError::SerialTaken { serial });
         }
@@ -55,7 +56,9 @@ impl Certificates for MemoryStore {
         if kept.tbs.is_some() || kept.record.standing != Standing::Good {
             return Err(StoreError::OutOfTurn { serial });
         }
-        kept.tbs = Some(tbs.to_vec());
+        let tenant = kept.record.tenant.clone();
+        self.now.refuse_frozen(&tenant)?;
+        self.kept(serial)?.tbs = Some(tbs.to_vec());
         Ok(())
     }
 
@@ -64,6 +67,9 @@ impl Certificates for MemoryStore {
         if kept.tbs.is_none() || kept.record.der.is_some() {
             return Err(StoreError::OutOfTurn { serial });
         }
+        let tenant = kept.record.tenant.clone();
+        self.now.refuse_frozen(&tenant)?;
+        let kept = self.kept(serial)?;
         kept.record.der = Some(der.to_vec());
         let record = kept.record.clone();
         if let Some(name) = self.now.agent(&record.tenant, record.agent).map(|agent| agent.name.clone()) {

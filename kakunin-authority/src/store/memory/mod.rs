@@ -11,6 +11,7 @@ mod checkpoints;
 mod declared;
 mod feed;
 mod feed_keys;
+mod freezes;
 mod hooks;
 mod lists;
 mod receipts;
@@ -25,8 +26,8 @@ use kakunin_core::time::UnixTime;
 
 use super::{
     AgentRecord, Answer, ApiKeyRecord, AuditSaid, CertificateRecord, ChainRecord, CheckpointRecord,
-    ContradictionRecord, DeclaredEvent, DeliveryRecord, EventRecord, FeedEntry, HookRecord, IssuerId,
-    IssuerRecord, ListRecord, ReceiptRecord, SealedSecret, Store, StoreError, TokenRecord,
+    ContradictionRecord, DeclaredEvent, DeliveryRecord, EventRecord, FeedEntry, FreezeRecord, HookRecord,
+    IssuerId, IssuerRecord, ListRecord, ReceiptRecord, SealedSecret, Store, StoreError, TokenRecord,
 };
 use crate::access::{KeyPrefix, TenantId};
 
@@ -64,6 +65,8 @@ struct State {
     /// Each with its number, in their order.
     checkpoints: Vec<(u64, CheckpointRecord)>,
     contradictions: Vec<ContradictionRecord>,
+    /// By whom they are about.
+    freezes: Vec<FreezeRecord>,
 }
 
 /// A certificate and what is signed of it.
@@ -121,6 +124,7 @@ impl Default for MemoryStore {
             log_pins: BTreeMap::new(),
             checkpoints: Vec::new(),
             contradictions: Vec::new(),
+            freezes: Vec::new(),
         };
         Self { now, in_batch: false }
     }

@@ -5,6 +5,7 @@ use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 use tokio_postgres::Row;
 
+use super::freezes::refuse_frozen;
 use super::session::Session;
 use super::values::{
     agent_id, damaged, digest, issuer as issuer_of, maybe_time, number, reason, serial as serial_of,
@@ -32,10 +33,14 @@ impl Certificates for PostgresStore {
 
     fn keep_tbs(&mut self, serial: SerialNumber, tbs: &[u8]) -> Result<(), StoreError> {
         self.write(|session| {
+            // Asked for in the same statement: one question to the server for each certificate.
             let sql = "UPDATE certificates SET tbs = $2
-                       WHERE serial = $1 AND tbs IS NULL AND standing = 'good'";
-            let kept = session.execute(sql, &[&serial.as_bytes(), &tbs])?;
-            if kept == 1 { Ok(()) } else { Err(StoreError::OutOfTurn { serial }) }
+                       WHERE serial = $1 AND tbs IS NULL AND standing = 'good'
+                       RETURNING tenant, EXISTS (SELECT 1 FROM freezes WHERE extent IN ('*', tenant))";
+            let kept =
+                session.row(sql, &[&serial.as_bytes(), &tbs])?.ok_or(StoreError::OutOfTurn { serial })?;
+            // What is refused is taken back with all that this verb did.
+            if kept.try_get(1)? { refuse_frozen(session, &tenant_of(&kept, 0)?) } else { Ok(()) }
         })
     }
 
@@ -47,9 +52,13 @@ impl Certificates for PostgresStore {
                 return Err(StoreError::OutOfTurn { serial });
             }
             let sql = "SELECT serial, issuer, tenant, agent, key, not_before, not_after,
-                       standing, since, reason, der FROM certificates WHERE serial = $1";
+                       standing, since, reason, der, EXISTS (SELECT 1 FROM freezes WHERE extent IN ('*', tenant))
+                       FROM certificates WHERE serial = $1";
             let row = session.row(sql, &[&serial.as_bytes()])?.ok_or(damaged("certificate"))?;
             let record = certificate(&row)?;
+            if row.try_get(11)? {
+                refuse_frozen(session, &record.tenant)?;
+            }
             let sql = "SELECT name FROM agents WHERE tenant = $1 AND id = $2";
             let row = session.row(sql, &[&record.tenant.as_str(), &&record.agent.as_bytes()[..]])?;
             let row = row.ok_or(damaged("certificate"))?;
@@ -160,11 +169,13 @@ impl Certificates for PostgresStore {
 pub(super) fn reserve(session: &mut Session, reservation: &Reservation) -> Result<(), StoreError> {
     let Reservation { serial, issuer, agent, key, validity } = *reservation;
     let good =
-        "SELECT coalesce((SELECT issuers.tenant = agents.tenant FROM issuers WHERE issuers.id = $2), false)
+        "SELECT coalesce((SELECT issuers.tenant = agents.tenant FROM issuers WHERE issuers.id = $2), false),
+                EXISTS (SELECT 1 FROM freezes WHERE extent IN ('*', agents.tenant)), agents.tenant
                 FROM agents WHERE id = $1 AND standing = 'good'";
     match session.row(good, &[&&agent.as_bytes()[..], &number(issuer)])? {
         None => return Err(StoreError::NotGood { id: agent }),
         Some(row) if !row.try_get::<_, bool>(0)? => return Err(StoreError::UnknownIssuer { issuer }),
+        Some(row) if row.try_get(1)? => refuse_frozen(session, &tenant_of(&row, 2)?)?,
         Some(_) => {}
     }
     if session.is_there("SELECT 1 FROM certificates WHERE serial = $1", &[&serial.as_bytes()])? {

@@ -5,6 +5,7 @@ use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::{UnixTime, Validity};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::freezes::refuse_frozen;
 use super::{Broken, SqliteStore, hooks, reason, serial, standing, tenant};
 use crate::access::TenantId;
 use crate::store::feed_keys::REVOKED;
@@ -29,9 +30,12 @@ impl Certificates for SqliteStore {
     fn keep_tbs(&mut self, serial: SerialNumber, tbs: &[u8]) -> Result<(), StoreError> {
         self.write(|connection| {
             let sql = "UPDATE certificates SET tbs = ?2
-                       WHERE serial = ?1 AND tbs IS NULL AND standing = 'good'";
-            let kept = connection.prepare_cached(sql)?.execute(params![serial.as_bytes(), tbs])?;
-            if kept == 1 { Ok(()) } else { Err(StoreError::OutOfTurn { serial }) }
+                       WHERE serial = ?1 AND tbs IS NULL AND standing = 'good' RETURNING tenant";
+            let mut statement = connection.prepare_cached(sql)?;
+            let kept =
+                statement.query_row(params![serial.as_bytes(), tbs], |row| tenant(row, 0)).optional()?;
+            // What is refused is taken back with all that this verb did.
+            refuse_frozen(connection, &kept.ok_or(StoreError::OutOfTurn { serial })?)
         })
     }
 
@@ -45,6 +49,7 @@ impl Certificates for SqliteStore {
             }
             let sql = format!("{CERTIFICATES} WHERE serial = ?1");
             let record = connection.prepare_cached(&sql)?.query_row([serial.as_bytes()], certificate)?;
+            refuse_frozen(connection, &record.tenant)?;
             let sql = "SELECT name FROM agents WHERE tenant = ?1 AND id = ?2";
             let row = params![record.tenant.as_str(), record.agent.as_bytes()];
             let name: String = connection.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
@@ -132,7 +137,8 @@ pub(super) fn reserve(connection: &Connection, reservation: &Reservation) -> Res
                (serial, issuer, tenant, agent, key, not_before, not_after, standing, since, reason)
                SELECT ?1, ?2, tenant, id, ?4, ?5, ?6, 'good', ?5, 0 FROM agents
                WHERE id = ?3 AND standing = 'good'
-               AND tenant = (SELECT issuers.tenant FROM issuers WHERE issuers.id = ?2)";
+               AND tenant = (SELECT issuers.tenant FROM issuers WHERE issuers.id = ?2)
+               AND NOT EXISTS (SELECT 1 FROM freezes WHERE extent IN ('*', agents.tenant))";
     let taken = connection.prepare_cached(sql)?.execute(params![
         serial.as_bytes(),
         issuer.number(),
@@ -145,14 +151,24 @@ pub(super) fn reserve(connection: &Connection, reservation: &Reservation) -> Res
         Some(Broken::Unique) => Err(StoreError::SerialTaken { serial }),
         Some(Broken::Reference) => Err(StoreError::UnknownIssuer { issuer }),
         None if taken? == 1 => Ok(()),
-        None => {
-            let sql = "SELECT 1 FROM agents WHERE id = ?1 AND standing = 'good'";
-            match connection.prepare_cached(sql)?.exists([agent.as_bytes()])? {
-                true => Err(StoreError::UnknownIssuer { issuer }),
-                false => Err(StoreError::NotGood { id: agent }),
-            }
-        }
+        None => Err(why_not(connection, reservation)?),
     }
+}
+
+/// Why no number was taken.
+fn why_not(connection: &Connection, reservation: &Reservation) -> Result<StoreError, StoreError> {
+    let Reservation { issuer, agent, .. } = *reservation;
+    let sql = "SELECT tenant FROM agents WHERE id = ?1 AND standing = 'good'";
+    let mut statement = connection.prepare_cached(sql)?;
+    let Some(whose) = statement.query_row([agent.as_bytes()], |row| tenant(row, 0)).optional()? else {
+        return Ok(StoreError::NotGood { id: agent });
+    };
+    let sql = "SELECT 1 FROM issuers WHERE id = ?1 AND tenant = ?2";
+    if !connection.prepare_cached(sql)?.exists(params![issuer.number(), whose.as_str()])? {
+        return Ok(StoreError::UnknownIssuer { issuer });
+    }
+    // INVARIANT: one of three kept it from being taken, and the others are looked at.
+    Ok(refuse_frozen(connection, &whose).err().unwrap_or(StoreError::Damaged { what: "freeze" }))
 }
 
 fn certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {

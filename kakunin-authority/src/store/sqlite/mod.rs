@@ -10,6 +10,7 @@ mod checkpoints;
 mod declared;
 mod feed;
 mod feed_keys;
+mod freezes;
 mod hooks;
 mod issuers;
 mod lists;

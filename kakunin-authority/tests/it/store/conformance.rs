@@ -86,6 +86,10 @@ fn orders_are_mostly_carried_out() {
         "DayCount",
         "CheckpointRecord",
         "ContradictionRecord",
+        "extent: Everyone",
+        "extent: Tenant(",
+        "event: IssuanceFrozen",
+        "event: IssuanceThawed",
     ] {
         assert!(texts.contains(reached), "{reached}");
     }

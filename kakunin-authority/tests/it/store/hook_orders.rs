@@ -14,13 +14,13 @@ pub(super) enum HookOrder {
     Add {
         tenant: u8,
         id: u8,
-        wants: u8,
+        wants: u16,
         at: i64,
     },
     Set {
         tenant: u8,
         id: u8,
-        wants: Option<u8>,
+        wants: Option<u16>,
         active: Option<bool>,
         at: i64,
     },
@@ -54,15 +54,15 @@ pub(super) fn any_about_hooks() -> impl Strategy<Value = HookOrder> {
     let (tenant, id, second) = (0..3_u8, 0..3_u8, 0..40_i64);
     // Mostly a webhook with its own tenant, as in the beginning.
     let who = prop_oneof![3 => (0..2_u8).prop_map(|id| (id, id)), 1 => (tenant.clone(), id.clone())];
-    let wants = prop::option::of(0..128_u8);
+    let wants = prop::option::of(0..1024_u16);
     prop_oneof![
-        3 => (who.clone(), 0..128_u8, second.clone())
+        3 => (who.clone(), 0..1024_u16, second.clone())
             .prop_map(|((tenant, id), wants, at)| HookOrder::Add { tenant, id, wants, at }),
         2 => (who.clone(), wants, prop::option::of(any::<bool>()), second.clone())
             .prop_map(|((tenant, id), wants, active, at)| HookOrder::Set { tenant, id, wants, active, at }),
         1 => who.clone().prop_map(|(tenant, id)| HookOrder::Remove { tenant, id }),
         2 => (who, second.clone()).prop_map(|((tenant, id), at)| HookOrder::Rotate { tenant, id, at }),
-        3 => (tenant, prop::option::of(id.clone()), 0..7_usize, second.clone())
+        3 => (tenant, prop::option::of(id.clone()), 0..HookEvent::ALL.len(), second.clone())
             .prop_map(|(tenant, to, event, at)| HookOrder::Announce { tenant, to, event, at }),
         8 => (prop_oneof![4 => Just(0), 1 => id], 0..4_u64, 0..3_u8, second.clone())
             .prop_map(|(id, sequence, then, at)| HookOrder::Settle { id, sequence, then, at }),
@@ -126,7 +126,7 @@ pub(super) fn give_about_hooks(order: &HookOrder, store: &mut dyn Store) -> Stri
 }
 
 /// Those whose bits are set.
-fn events(wants: u8) -> Vec<HookEvent> {
+fn events(wants: u16) -> Vec<HookEvent> {
     (0..).zip(HookEvent::ALL).filter(|(place, _)| wants >> place & 1 == 1).map(|(_, event)| event).collect()
 }
 

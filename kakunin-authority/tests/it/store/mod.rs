@@ -8,6 +8,7 @@ mod checkpoint_orders;
 mod conformance;
 mod declared_orders;
 mod feed;
+mod freezes;
 mod hook_orders;
 mod hooks;
 mod killed;

@@ -8,8 +8,9 @@ use kakunin_authority::hook::HookId;
 use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
-    AuditRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome, ReceiptFilter, ReceiptKind,
-    ReceiptPlace, ReceiptRecord, Reservation, StandingChange, Store, StoreError, TokenRecord,
+    AuditRecord, Extent, FreezeRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome,
+    ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Reservation, StandingChange, Store, StoreError,
+    TokenRecord,
 };
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
@@ -128,6 +129,16 @@ pub(super) enum Order {
         at: i64,
     },
     ForgetTokens(i64),
+    /// Of all tenants, if none is named.
+    Freeze {
+        tenant: Option<u8>,
+        text: String,
+        at: i64,
+    },
+    Thaw {
+        tenant: Option<u8>,
+        at: i64,
+    },
     About(HookOrder),
     Declared(DeclaredOrder),
     Shown(CheckpointOrder),
@@ -149,7 +160,7 @@ pub(super) fn any_orders(most: usize) -> impl Strategy<Value = Vec<Order>> {
         Order::Agent { tenant: 0, id: 0, name: 0, at: 1 },
         Order::Agent { tenant: 1, id: 1, name: 0, at: 2 },
         Order::Declared(DeclaredOrder::Chain { tenant: 0, id: 0, text: String::new(), at: 1 }),
-        Order::About(HookOrder::Add { tenant: 0, id: 0, wants: 0b111_1111, at: 1 }),
+        Order::About(HookOrder::Add { tenant: 0, id: 0, wants: 0b11_0111_1111, at: 1 }),
     ];
     vec(any_order(), most / 2..most).prop_map(move |orders| beginning.iter().cloned().chain(orders).collect())
 }
@@ -179,6 +190,7 @@ fn any_single() -> impl Strategy<Value = Order> {
     let standing = prop::sample::select(vec![Standing::Good, Standing::Held, Standing::Revoked]);
     let text = prop::sample::select(vec!["", "why\0", "'; DROP TABLE audit", "\u{1b}[2J\r\n", "äß€"]);
     let text = text.prop_map(str::to_owned);
+    let (frozen, words) = (prop::option::weighted(0.8, tenant.clone()), text.clone());
     // Mostly an agent with its own tenant, as in the beginning.
     let receipted = (0..2_u8).prop_map(|id| (id, id));
     let receipted = prop_oneof![5 => receipted, 1 => (tenant.clone(), id.clone())];
@@ -219,6 +231,10 @@ fn any_single() -> impl Strategy<Value = Order> {
         1 => (tenant, small.clone()).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
         4 => any_about_tokens(),
+        1 => (frozen.clone(), words, second.clone())
+            .prop_map(|(tenant, text, at)| Order::Freeze { tenant, text, at }),
+        // More often than it is frozen, or nothing would be issued in the end.
+        3 => (frozen, second.clone()).prop_map(|(tenant, at)| Order::Thaw { tenant, at }),
         8 => any_about_declared().prop_map(Order::Declared),
         4 => any_about_checkpoints().prop_map(Order::Shown),
         1 => second.clone().prop_map(Order::Forget),
@@ -400,6 +416,10 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
             };
             said(store.redeem(&prefix(*number), &reservation, at(*second)))
         }
+        Order::Freeze { tenant: whose, text, at: second } => {
+            said(store.freeze(&freeze(*whose, text, *second)))
+        }
+        Order::Thaw { tenant: whose, at: second } => said(store.thaw(&freeze(*whose, "", *second))),
         Order::ForgetTokens(second) => said(store.forget_tokens(at(*second))),
         Order::Forget(second) => said(store.forget_requests(at(*second))),
         Order::Receipts { tenant: whose, id, places } => {
@@ -432,6 +452,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     for row in [0, 1, 2, 5, u64::MAX] {
         line("audit hash", said(store.audit_hash(row)));
     }
+    line("freezes", said(store.freezes()));
     line("has directories", said(store.has_directories()));
     for number in 0..3 {
         let whose = &tenant(number);
@@ -598,6 +619,15 @@ fn receipt_filters() -> [ReceiptFilter; 5] {
 
 fn stream(number: u8) -> StreamId {
     StreamId::from_bytes([number; 16])
+}
+
+fn freeze(whose: Option<u8>, text: &str, second: i64) -> FreezeRecord {
+    FreezeRecord {
+        extent: whose.map_or(Extent::Everyone, |whose| Extent::Tenant(tenant(whose))),
+        at: at(second),
+        actor: if second % 2 == 0 { Actor::Local } else { Actor::Key(prefix(1)) },
+        text: text.to_owned(),
+    }
 }
 
 fn filters() -> [AuditFilter; 5] {

@@ -7,6 +7,7 @@ mod enrolment;
 mod exports;
 mod doors;
 mod faults;
+mod freezes;
 mod feed;
 mod declared;
 mod hosted;

@@ -197,6 +197,30 @@ fn a_leader_that_slept_through_a_takeover_writes_and_signs_nothing() {
 }
 
 #[test]
+fn a_freeze_holds_at_the_node_that_takes_over() {
+    let Some(database) = database() else { return };
+    let desk = desk(&database);
+    let first = Office::open(&desk);
+    let owner = first.owner().to_owned();
+    let second = Second::open(&desk, first.url());
+    assert_eq!(first.post("/v1/freeze", &json!({ "reason": "leaked" })).status, 200);
+    let certify = || Request::post("/v1/agents/billing/certify", &json!({})).bearer(&owner);
+    let refused = first.send(&certify());
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("issuance.frozen")));
+    first.kill();
+    second.leads();
+    let refused = second.try_send(&certify()).unwrap();
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("issuance.frozen")));
+    let revoke = Request::post("/v1/agents/billing/suspend", &json!({ "reason": "drift" })).bearer(&owner);
+    assert_eq!(second.try_send(&revoke).unwrap().status, 200);
+    let thaw = Request::new("DELETE", "/v1/freeze").bearer(&owner);
+    assert_eq!(second.try_send(&thaw).unwrap().json()["data"]["frozen"], false);
+    let resume = Request::post("/v1/agents/billing/resume", &json!({})).bearer(&owner);
+    assert_eq!(second.try_send(&resume).unwrap().status, 200);
+    assert_eq!(second.try_send(&certify()).unwrap().status, 201);
+}
+
+#[test]
 fn a_node_without_the_keys_does_not_stand_by() {
     let Some(database) = database() else { return };
     let desk = desk(&database);

@@ -1,0 +1,6 @@
+CREATE TABLE freezes (
+  extent TEXT COLLATE "C" PRIMARY KEY,
+  at BIGINT NOT NULL,
+  actor TEXT COLLATE "C" NOT NULL,
+  text BYTEA NOT NULL
+);
