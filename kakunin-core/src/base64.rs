@@ -1,5 +1,5 @@
-//! base64 for what is read and written with every receipt (RFC 4648): URL-safe without padding, and padded for hashes in the
-//! lines of a bundle.
+//! base64 for what is read and written with every receipt and every signed request (RFC 4648): URL-safe without padding, and
+//! padded for hashes in the lines of a bundle and octets in the fields of a request.
 //!
 //! Receipts are public and so is their encoding; a table is four times as fast here as the constant-time codec that
 //! guards secrets elsewhere. Salts pass through it too: they lie beside the receipt in the same file. Reading takes the one
@@ -52,6 +52,20 @@ pub(crate) fn read_base64url_hash(text: &[u8]) -> Option<[u8; 32]> {
 pub(crate) fn read_base64_hash(text: &[u8]) -> Option<[u8; 32]> {
     let (text, mut out) = (text.strip_suffix(b"=")?, [0; 32]);
     (text.len() == 43 && decode(&STANDARD_VALUES, text, &mut out)).then_some(out)
+}
+
+/// Reads padded base64; `None` for anything but the one spelling.
+pub(crate) fn read_base64(text: &[u8]) -> Option<Vec<u8>> {
+    // One `=` or two stand where letters are missing in the last group of four, and nowhere else.
+    if !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let letters = match text {
+        [letters @ .., b'=', b'='] | [letters @ .., b'='] => letters,
+        letters => letters,
+    };
+    let mut out = vec![0; letters.len() * 3 / 4];
+    decode(&STANDARD_VALUES, letters, &mut out).then_some(out)
 }
 
 /// Decodes `text` into `out`, which has the length for it; false if it is not the one spelling.
@@ -141,6 +155,26 @@ mod tests {
                         read.is_none_or(|read| Base64UrlUnpadded::encode_string(&read).into_bytes() == other)
                     );
                 }
+            }
+        }
+        for length in 0..bytes.len() {
+            let text = Base64::encode_string(&bytes[..length]).into_bytes();
+            assert_eq!(read_base64(&text).as_deref(), Some(&bytes[..length]));
+            for wrong in [&b"="[..], b"==", b"====", b"A", b"A===", b"-", b"_", b" ", b"\n", b"\xff", b"\0"] {
+                assert_eq!(read_base64(&[&text, wrong].concat()), None, "{length} {wrong:?}");
+            }
+            if let Some(bare) = text.strip_suffix(b"=") {
+                assert_eq!(read_base64(bare), None, "{length}");
+            }
+        }
+        for length in [31, 32, 33] {
+            let text = Base64::encode_string(&bytes[..length]).into_bytes();
+            for (at, letter) in (0..text.len()).flat_map(|at| (0..=255).map(move |letter| (at, letter))) {
+                let mut other = text.clone();
+                other[at] = letter;
+                let read = read_base64(&other);
+                assert_eq!(read.as_deref() == Some(&bytes[..length]), other == text);
+                assert!(read.is_none_or(|read| Base64::encode_string(&read).into_bytes() == other));
             }
         }
         let text = Base64::encode_string(&bytes[..32]);

@@ -14,7 +14,7 @@ use kakunin_core::certificate::{AgentCertificate, AgentPath, TrustAnchors};
 use kakunin_core::chain::CallContext;
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, JudgeError, Judged, Leashed, Pass, ProofOfPossession};
-use kakunin_core::possession::{PossessionError, Presented, Target};
+use kakunin_core::possession::{PossessionError, Presented, SignedRequest, Target};
 use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::revocation::Standing;
@@ -23,7 +23,7 @@ use kakunin_core::time::UnixTime;
 
 use crate::caller::Caller;
 use crate::head::{Head, Peer};
-use crate::known::{ChainKey, KnownChains};
+use crate::known::{AsSent, ChainKey, KnownChains};
 use crate::names::NameFolder;
 use crate::networks::Network;
 use crate::nonces::{KEPT_SECONDS, MemoryNonces, NonceStore};
@@ -60,6 +60,12 @@ struct Trust {
     root: Digest,
     issuer: Digest,
     anchors: TrustAnchors,
+}
+
+impl Trust {
+    fn key_of(&self, sent: &AsSent<'_>, agent: Digest) -> ChainKey {
+        ChainKey::of(sent, agent, self.issuer, self.root)
+    }
 }
 
 /// What threads share by locks, which a child of a fork cannot rely on.
@@ -195,28 +201,26 @@ impl Gateway {
         let presented = Presented::find(head.fields.iter().copied())?;
         let view = inner.guard.view().map_err(|refusal| Refused::unfit(&refusal))?;
         let now = inner.guard.now().to_seconds();
-        let (judged, how, link) = match presented {
+        let (judged, how, content, link) = match presented {
             Some(presented) => {
-                let (judged, link) = inner.signed(presented, authority, head, body, &view, now)?;
-                (judged, ProofOfPossession::Signature, link)
+                let (judged, request) = inner.signed(presented, authority, head, body, &view, now)?;
+                (judged, ProofOfPossession::Signature, request.content(), request.link().cloned())
             }
             None => {
                 let (judged, how) = inner.unsigned(head, authority, &view, now)?;
-                (judged, how, head.unsigned_link())
+                (judged, how, Digest::of(body), head.unsigned_link())
             }
         };
         let judged = match head.proven_names()? {
             Some(proven) => judged.with_names(proven),
             None => judged,
         };
-        Ok(Caller::new(self.clone(), judged, how, Digest::of(body), (link, head.trace())))
+        Ok(Caller::new(self.clone(), judged, how, content, (link, head.trace())))
     }
 }
 
-type Link = Option<kakunin_core::chain::ChainLink>;
-
 impl Inner {
-    /// Whoever signed the request.
+    /// Whoever signed the request, and what was signed.
     fn signed(
         &self,
         presented: Presented,
@@ -225,26 +229,26 @@ impl Inner {
         body: &[u8],
         view: &Arc<Snapshot>,
         now: UnixTime,
-    ) -> Result<(Judged, Link), Refused> {
+    ) -> Result<(Judged, SignedRequest), Refused> {
         let (trust, known) = (self.trust(view)?, self.known());
         let target = Target { method: head.method, authority, path: head.path, query: head.query };
         let mut found = None;
-        let signed = presented.verify_by(&target, &self.names, now, |leaf, others| {
-            let links = std::iter::once(leaf).chain(others.iter().map(Vec::as_slice));
-            let key = ChainKey::of(links, &trust.issuer, &trust.root);
-            let caller = known.chains.get(key, now);
-            let path = match &caller {
-                Some(caller) => caller.path().clone(),
-                None => prove(leaf, others, &trust.anchors, now)?,
-            };
-            found = Some((key, caller));
-            Ok(path)
+        let signed = presented.verify_by(&target, &self.names, now, |chain| {
+            let sent = AsSent::Field(chain.text().into());
+            let key = trust.key_of(&sent, chain.keyid());
+            if let Some(caller) = known.chains.get(&key, &sent, now) {
+                let path = caller.path().clone();
+                found = Some(Ok(caller));
+                return Ok(path);
+            }
+            found = Some(Err((key, sent.into_owned())));
+            chain.read()?.verify_path(&trust.anchors, now)
         })?;
         let request = signed.covers(body)?;
-        let (key, caller) = found.ok_or_else(|| Refused::internal("a signature without a path"))?;
-        let caller = match caller {
-            Some(caller) => caller,
-            None => self.leashed(request.path(), key, &known.chains)?,
+        // Whatever is remembered was signed by the agent: nobody else takes its place or the room for it.
+        let caller = match found.ok_or_else(|| Refused::internal("a signature without a path"))? {
+            Ok(caller) => caller,
+            Err((key, sent)) => self.leashed(request.path(), (key, sent), &known.chains)?,
         };
         let judged = self.judge(&caller)?;
         let (mark, created) = (request.mark(), request.created());
@@ -256,7 +260,7 @@ impl Inner {
         }
         // The last question: nobody but the agent itself uses up a proof or the room for it.
         self.nonces.remember(&mark, created, now).map_err(Refused::nonce)?;
-        Ok((judged, request.link().cloned()))
+        Ok((judged, request))
     }
 
     /// Whoever is at the other end of a connection, if the deployer lets that count.
@@ -308,13 +312,14 @@ impl Inner {
 
     fn judged(&self, links: &[Vec<u8>], view: &Arc<Snapshot>, now: UnixTime) -> Result<Judged, Refused> {
         let (trust, known) = (self.trust(view)?, self.known());
-        let key = ChainKey::of(links.iter().map(Vec::as_slice), &trust.issuer, &trust.root);
-        let caller = match known.chains.get(key, now) {
+        let (leaf, others) = links.split_first().ok_or_else(Refused::missing)?;
+        let sent = AsSent::Octets(links.into());
+        let key = trust.key_of(&sent, Digest::of(leaf));
+        let caller = match known.chains.get(&key, &sent, now) {
             Some(caller) => caller,
             None => {
-                let (leaf, others) = links.split_first().ok_or_else(Refused::missing)?;
                 let path = prove(leaf, others, &trust.anchors, now)?;
-                self.leashed(&path, key, &known.chains)?
+                self.leashed(&path, (key, sent.into_owned()), &known.chains)?
             }
         };
         self.judge(&caller)
@@ -324,14 +329,18 @@ impl Inner {
         self.guard.judge_leashed(caller).map_err(|error| Refused::judged(&error))
     }
 
-    fn leashed(&self, path: &AgentPath, key: ChainKey, known: &KnownChains) -> Result<Arc<Leashed>, Refused> {
+    fn leashed(
+        &self,
+        path: &AgentPath,
+        (key, sent): (ChainKey, AsSent<'static>),
+        known: &KnownChains,
+    ) -> Result<Leashed, Refused> {
         let (names, complete) = self.lists.of(path.agent().scope());
         let caller = Leashed::new(path.clone(), &names)
             .map_err(|error| Refused::judged(&JudgeError::Caller(error)))?;
-        let caller = Arc::new(caller);
         // A list that is put into the folder later is found then.
         if complete {
-            known.insert(key, Arc::clone(&caller));
+            known.insert(key, sent, caller.clone());
         }
         Ok(caller)
     }

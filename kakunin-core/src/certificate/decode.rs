@@ -18,6 +18,8 @@ use crate::time::{UnixTime, Validity};
 #[derive(Clone, Debug)]
 pub struct Decoded {
     der: Vec<u8>,
+    /// Worked out once: whoever asks for it asks with every call.
+    thumbprint: Digest,
     serial: SerialNumber,
     issuer: Vec<u8>,
     subject: Vec<u8>,
@@ -75,6 +77,7 @@ impl Decoded {
         let Spelled { issuer, subject, key } = Spelled::find(der)?;
         Ok(Self {
             der: der.to_vec(),
+            thumbprint: Digest::of(der),
             serial,
             issuer: issuer.to_vec(),
             subject: subject.to_vec(),
@@ -92,8 +95,8 @@ impl Decoded {
 
     /// SHA-256 of the bytes: the `x5t#S256` of receipts.
     #[must_use]
-    pub fn thumbprint(&self) -> Digest {
-        Digest::of(&self.der)
+    pub const fn thumbprint(&self) -> Digest {
+        self.thumbprint
     }
 
     /// The serial number.

@@ -74,23 +74,25 @@ impl TrustAnchors {
 }
 
 /// An agent's certificate whose path to a trusted root is proven at some time. Its standing is not.
+///
+/// A clone is the same certificates, not copies of them: a gateway makes some with every request.
 #[derive(Clone, Debug)]
 pub struct AgentPath {
-    agent: AgentCertificate,
-    issuing: CaCertificate,
+    agent: Arc<AgentCertificate>,
+    issuing: Arc<CaCertificate>,
     root: Arc<CaCertificate>,
 }
 
 impl AgentPath {
     /// The agent's certificate.
     #[must_use]
-    pub const fn agent(&self) -> &AgentCertificate {
+    pub fn agent(&self) -> &AgentCertificate {
         &self.agent
     }
 
     /// The authority that issued it.
     #[must_use]
-    pub const fn issuing(&self) -> &CaCertificate {
+    pub fn issuing(&self) -> &CaCertificate {
         &self.issuing
     }
 
@@ -129,7 +131,7 @@ impl AgentCertificate {
         if anchors.issuer.is_some_and(|pin| pin != issuing.decoded().key().key_id()) {
             return Err(PathError::OtherIssuer);
         }
-        Ok(AgentPath { agent: self, issuing, root })
+        Ok(AgentPath { agent: Arc::new(self), issuing: Arc::new(issuing), root })
     }
 }
 

@@ -45,6 +45,8 @@ pub struct PublicKey {
     spki: Vec<u8>,
     raw: Vec<u8>,
     algorithm: Algorithm,
+    /// Worked out once: a gateway compares it with every request.
+    id: Digest,
 }
 
 impl PublicKey {
@@ -64,7 +66,7 @@ impl PublicKey {
             (ED25519, None) if raw.len() == 32 && !has_small_order(raw) => Algorithm::Ed25519,
             _ => return Err(KeyError::Unsupported),
         };
-        Ok(Self { spki: spki.to_vec(), raw: raw.to_vec(), algorithm })
+        Ok(Self { spki: spki.to_vec(), raw: raw.to_vec(), algorithm, id: Digest::of(spki) })
     }
 
     /// Wraps the raw public bytes a private key names (uncompressed point, or 32 bytes of Ed25519).
@@ -97,8 +99,8 @@ impl PublicKey {
 
     /// SHA-256 of the SubjectPublicKeyInfo: the name of a key in pins, sessions and lists.
     #[must_use]
-    pub fn key_id(&self) -> Digest {
-        Digest::of(&self.spki)
+    pub const fn key_id(&self) -> Digest {
+        self.id
     }
 
     /// The raw public bytes: an uncompressed point, or 32 bytes of Ed25519.

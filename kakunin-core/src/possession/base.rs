@@ -76,7 +76,8 @@ pub(super) fn of_request(target: &Target<'_>, fields: &Fields<'_>, parameters: &
 }
 
 pub(super) fn of_lines<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>, parameters: &str) -> String {
-    let mut base = String::new();
+    // A chain is some thousand octets, and most bases are not much more.
+    let mut base = String::with_capacity(CAPACITY);
     for (name, value) in lines {
         base.extend(["\"", name, "\": ", value, "\n"]);
     }
@@ -84,6 +85,7 @@ pub(super) fn of_lines<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>, 
     base
 }
 
+const CAPACITY: usize = 4 << 10;
 /// RFC 9530 section 2.
 pub(super) const CONTENT_DIGEST: &str = "content-digest";
 /// Our own: the agent's certificate and those that lead to its root, as byte sequences.

@@ -18,5 +18,5 @@ mod rfc9421;
 
 pub use base::Target;
 pub use nonces::{Nonces, Possession};
-pub use present::{PossessionError, Presented, SignedHead, SignedRequest};
+pub use present::{PossessionError, Presented, SentCertificates, SentChain, SignedHead, SignedRequest};
 pub use prove::{Proof, ProveError, Prover};

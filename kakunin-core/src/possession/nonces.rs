@@ -108,7 +108,7 @@ pub struct Possession {
 impl Possession {
     /// The agent.
     #[must_use]
-    pub const fn agent(&self) -> AgentId {
+    pub fn agent(&self) -> AgentId {
         self.path.agent().agent()
     }
 

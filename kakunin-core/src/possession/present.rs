@@ -3,13 +3,11 @@
 //! What two readers could take for different things is refused: a field twice, another form of a structured field (RFC 9651)
 //! than the one that serialising gives, a parameter twice or unknown, components beside ours or in another order.
 
-use base64ct::{Base64, Encoding as _};
-
 use super::base::{
     CHAIN, COMPONENTS, COMPONENTS_OF_A_CHAIN, CONTENT_DIGEST, Fields, LABEL, SIGNATURE, SIGNATURE_INPUT, TAG,
     Target, of_request,
 };
-use crate::base64::read_base64_hash;
+use crate::base64::{read_base64, read_base64_hash};
 use crate::certificate::{AgentCertificate, AgentPath, CertificateError, PathError, TrustAnchors};
 use crate::chain::{CHAIN_HEADER, ChainLink};
 use crate::digest::{Digest, unhex};
@@ -43,7 +41,7 @@ impl Presented {
             let place = found.iter_mut().find(|(field, _)| field.eq_ignore_ascii_case(name));
             let Some((field, place)) = place else { continue };
             let value = std::str::from_utf8(value).unwrap_or_default().trim_matches([' ', '\t']);
-            if value.is_empty() || value.len() > MAX_FIELD || value.bytes().any(|byte| !is_visible(byte)) {
+            if value.is_empty() || value.len() > MAX_FIELD || !is_visible(value) {
                 return Err(PossessionError::Field { field });
             }
             if place.replace(value.to_owned()).is_some() {
@@ -80,14 +78,11 @@ impl Presented {
         anchors: &TrustAnchors,
         now: UnixTime,
     ) -> Result<SignedHead, PossessionError> {
-        self.verify_by(target, names, now, |leaf, others| {
-            let agent = AgentCertificate::decode(leaf).map_err(PossessionError::Certificate)?;
-            Ok(agent.verify_path(others.iter().map(Vec::as_slice), anchors, now)?)
-        })
+        self.verify_by(target, names, now, |sent| sent.read()?.verify_path(anchors, now))
     }
 
-    /// As [`Presented::verify`], for whoever remembers paths: `prove` is given the agent's certificate and those that were sent
-    /// with it, in DER, and gives the path of exactly that certificate. That the path is good at `now` is for `prove` to say.
+    /// As [`Presented::verify`], for whoever remembers paths: `prove` is given the certificates as they were sent, and gives the
+    /// path of exactly these. That the path is good at `now` is for `prove` to say.
     ///
     /// # Errors
     /// [`PossessionError`], and [`PossessionError::Key`] when the path is another certificate's.
@@ -96,7 +91,7 @@ impl Presented {
         target: &Target<'_>,
         names: &[N],
         now: UnixTime,
-        prove: impl FnOnce(&[u8], &[Vec<u8>]) -> Result<AgentPath, PossessionError>,
+        prove: impl FnOnce(&SentChain<'_>) -> Result<AgentPath, PossessionError>,
     ) -> Result<SignedHead, PossessionError> {
         let malformed = |field| PossessionError::Field { field };
         let content = read_content_digest(&self.digest).ok_or(malformed(CONTENT_DIGEST))?;
@@ -117,12 +112,7 @@ impl Presented {
         }
 
         // The cheap checks are behind us; from here on there are signatures to check.
-        let certificates = read_chain(&self.chain).ok_or(malformed(CHAIN))?;
-        let (leaf, others) = certificates.split_first().ok_or(malformed(CHAIN))?;
-        if Digest::of(leaf) != input.keyid {
-            return Err(PossessionError::Key);
-        }
-        let path = prove(leaf, others)?;
+        let path = prove(&SentChain { text: &self.chain, keyid: input.keyid })?;
         if path.agent().decoded().thumbprint() != input.keyid {
             return Err(PossessionError::Key);
         }
@@ -134,6 +124,72 @@ impl Presented {
         let signature = Signature::from_bytes(signature);
         key.verify(base.as_bytes(), &signature).map_err(|_| PossessionError::Signature)?;
         Ok(SignedHead { path, content, link, created: input.created, nonce: input.nonce })
+    }
+}
+
+/// The certificates of a proof as they were sent. Nothing of them is read yet, and whoever has seen the same ones before need not.
+#[derive(Clone, Copy, Debug)]
+pub struct SentChain<'a> {
+    text: &'a str,
+    keyid: Digest,
+}
+
+impl<'a> SentChain<'a> {
+    /// The value of the field. Certificates have one spelling in it ([`SentChain::read`] takes no other), so they are the same
+    /// ones where the texts are.
+    #[must_use]
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// What the proof says is the SHA-256 of the agent's certificate.
+    #[must_use]
+    pub const fn keyid(&self) -> Digest {
+        self.keyid
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`PossessionError::Field`] when they are not written as they have to be, [`PossessionError::Key`] when the first one is
+    /// another than the proof says.
+    pub fn read(&self) -> Result<SentCertificates, PossessionError> {
+        let malformed = PossessionError::Field { field: CHAIN };
+        let mut links = read_chain(self.text).ok_or(malformed.clone())?.into_iter();
+        let leaf = links.next().ok_or(malformed)?;
+        if Digest::of(&leaf) != self.keyid {
+            return Err(PossessionError::Key);
+        }
+        Ok(SentCertificates { leaf, others: links.collect() })
+    }
+}
+
+/// The certificates of a proof, in DER, the first of which is the one that the proof names. They lead nowhere yet.
+#[derive(Clone, Debug)]
+pub struct SentCertificates {
+    leaf: Vec<u8>,
+    others: Vec<Vec<u8>>,
+}
+
+impl SentCertificates {
+    /// The agent's.
+    #[must_use]
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
+    }
+
+    /// Those that were sent with it.
+    pub fn others(&self) -> impl Iterator<Item = &[u8]> {
+        self.others.iter().map(Vec::as_slice)
+    }
+
+    /// Proves the path from the agent's to one of `anchors`, at `now`.
+    ///
+    /// # Errors
+    /// [`PossessionError::Certificate`] and [`PossessionError::Path`].
+    pub fn verify_path(&self, anchors: &TrustAnchors, now: UnixTime) -> Result<AgentPath, PossessionError> {
+        let agent = AgentCertificate::decode(&self.leaf).map_err(PossessionError::Certificate)?;
+        Ok(agent.verify_path(self.others(), anchors, now)?)
     }
 }
 
@@ -151,7 +207,7 @@ pub struct SignedHead {
 impl SignedHead {
     /// Who signed.
     #[must_use]
-    pub const fn agent(&self) -> AgentId {
+    pub fn agent(&self) -> AgentId {
         self.path.agent().agent()
     }
 
@@ -193,6 +249,12 @@ impl SignedRequest {
     #[must_use]
     pub const fn link(&self) -> Option<&ChainLink> {
         self.0.link()
+    }
+
+    /// The digest of its content.
+    #[must_use]
+    pub const fn content(&self) -> Digest {
+        self.0.content
     }
 
     /// When the agent says it made the proof; what is remembered of it may be forgotten when this is too old.
@@ -294,8 +356,7 @@ fn read_chain(field: &str) -> Option<Vec<Vec<u8>>> {
 /// The octets of a byte sequence in the one spelling they have.
 fn read_byte_sequence(text: &str) -> Option<Vec<u8>> {
     let text = text.strip_prefix(':')?.strip_suffix(':')?;
-    let octets = Base64::decode_vec(text).ok()?;
-    (Base64::encode_string(&octets) == text).then_some(octets)
+    read_base64(text.as_bytes())
 }
 
 /// Whether a request for `authority` is one for `name`: a port may be said that needs not be.
@@ -304,8 +365,9 @@ fn names_it(name: &str, authority: &str) -> bool {
     rest.is_some_and(|rest| matches!(rest, "" | ":443" | ":80"))
 }
 
-fn is_visible(byte: u8) -> bool {
-    byte.is_ascii_graphic() || byte == b' '
+/// Whether all of it is visible ASCII and spaces: a question without an early end, which is asked of many octets at once.
+fn is_visible(text: &str) -> bool {
+    text.bytes().fold(true, |visible, byte| visible & matches!(byte, b' '..=b'~'))
 }
 
 /// A request that proves nothing.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kakunin_core::certificate::{AgentPath, TrustAnchors};
 use kakunin_core::chain::ChainLink;
+use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId};
 use kakunin_core::key::{Signer, SoftKey};
 use kakunin_core::possession::{
@@ -342,8 +343,11 @@ fn a_path_that_is_remembered_is_the_certificates_own() {
     let house = house();
     let verify = |path: Result<AgentPath, PossessionError>| {
         let presented = presented(&fields(&house, &TARGET, now(), [1; 16])).unwrap().unwrap();
-        let head = presented.verify_by(&TARGET, &NAMES, now(), |leaf, others| {
-            assert_eq!((leaf, others), (house.agent.as_slice(), [house.issuing.clone()].as_slice()));
+        let head = presented.verify_by(&TARGET, &NAMES, now(), |sent| {
+            let certificates = sent.read().unwrap();
+            assert_eq!(certificates.leaf(), house.agent);
+            assert!(certificates.others().eq([house.issuing.as_slice()]));
+            assert_eq!(sent.keyid(), Digest::of(&house.agent));
             path
         });
         head.map(|head| head.agent())

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use kakunin_core::certificate::{AgentCertificate, AgentPath, CaCertificate, TrustAnchors};
 
-fn path(agent: AgentCertificate, issuing: CaCertificate, root: Arc<CaCertificate>) -> AgentPath {
+fn path(agent: Arc<AgentCertificate>, issuing: Arc<CaCertificate>, root: Arc<CaCertificate>) -> AgentPath {
     AgentPath { agent, issuing, root }
 }
 

@@ -8,6 +8,8 @@ use kakunin_core::chain::ChainLink;
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, GuardOptions, StateChoice};
 use kakunin_core::id::SerialNumber;
+use kakunin_core::key::{Signer, SoftKey};
+use kakunin_core::possession::{Prover, Target};
 use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::time::UnixTime;
@@ -16,7 +18,7 @@ use kakunin_gateway::{
 };
 use serde_json::Value;
 
-use crate::world::{BODY, RAN, SCOPE, SHOP, World, buy, now, plain};
+use crate::world::{BODY, RAN, SCOPE, SHOP, World, buy, draft, now, plain};
 
 #[test]
 fn a_signed_request_is_its_agents_and_is_let_in_by_its_leash() {
@@ -290,6 +292,46 @@ fn a_certificate_of_another_authority_or_another_issuer_proves_nothing() {
     other.clock.advance(11_000);
     let stranger = other.agent(SCOPE);
     assert_eq!(stranger.order().answer(&gateway), (401, "certificate.untrusted"));
+}
+
+/// Known is a chain of which every octet came before, and not every chain of an agent that came before.
+#[test]
+fn another_chain_of_an_agent_that_is_known_is_read_anew() {
+    let world = World::new();
+    let gateway = world.gateway();
+    let enrolled = world.authority.certify("buyer", &draft(SCOPE), world.now(), 7).unwrap();
+    let key = enrolled.key.to_vec();
+    let agent = world.agent_of(enrolled);
+    assert_eq!(agent.order().answer(&gateway), RAN);
+    let field = "kakunin-certificate-chain";
+    let value = String::from_utf8(agent.order().value(field)).unwrap();
+    let (leaf, issuing) = value.split_once(", ").unwrap();
+    for (chain, code) in [
+        (leaf.to_owned(), "certificate.untrusted"),
+        (format!("{leaf}, {leaf}"), "certificate.untrusted"),
+        (format!("{leaf}, :AA==:"), "certificate.untrusted"),
+        (format!("{issuing}, {leaf}"), "possession.key"),
+        (format!("{value}, "), "possession.malformed"),
+        (format!("{leaf},  {issuing}"), "possession.malformed"),
+        (value.replace("=:", ":"), "possession.malformed"),
+        // Others that lead to the same path: here it is the signature that says they were not sent.
+        (format!("{value}, {issuing}"), "possession.signature"),
+    ] {
+        let answer = agent.order().but(field, chain.as_bytes()).answer(&gateway);
+        assert_eq!(answer, (401, code), "{chain}");
+    }
+    let signer = Arc::new(Signer::soft(SoftKey::from_pkcs8(&key).unwrap()));
+    let whole: Vec<&[u8]> = agent.papers.chain.iter().chain(&agent.papers.roots).map(Vec::as_slice).collect();
+    let prover = Prover::new(signer, &agent.papers.agent, &whole).unwrap();
+    let target = Target { method: "POST", authority: SHOP, path: "/orders", query: None };
+    for nonce in [[1; 16], [2; 16]] {
+        let proof = prover.prove(&target, BODY, None, world.now(), nonce).unwrap();
+        let sent = proof
+            .fields()
+            .fold(plain("POST", "/orders", BODY), |sent, (name, value)| sent.with(name, value.as_bytes()));
+        assert_eq!(sent.answer(&gateway), RAN, "its root needs not be sent, and may be");
+        assert_eq!(agent.order().answer(&gateway), RAN);
+    }
 }
 
 /// Observing waives what a scope denies, also the scope of a caller.
