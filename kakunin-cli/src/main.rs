@@ -4,6 +4,7 @@
 //! same: 0 yes, 1 no, 2 cannot be evaluated, 3 authentic but not complete, 64 wrong usage.
 
 mod answer;
+mod believed;
 mod command;
 mod context;
 mod deed;

@@ -34,7 +34,7 @@ impl NativeAccount {
 
     /// Writes that page: whole or not at all, and in the place of a regular file only.
     fn keep(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        let kept = py.detach(|| keep(&path, &self.account.to_page()));
+        let kept = py.detach(|| keep(&path, self.account.to_page()));
         kept.map_err(|error| PyOSError::new_err(error.to_string()))
     }
 }

@@ -16,6 +16,7 @@ mod inspect;
 mod log;
 #[cfg(all(feature = "serve", feature = "postgres"))]
 mod node;
+mod report;
 mod restore;
 mod resume;
 mod revoke;
@@ -35,6 +36,8 @@ use clap::Subcommand;
 
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
+
+pub(crate) use verify_certificate::{certificates, lists};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -64,6 +67,7 @@ pub(crate) enum Command {
     Export(export::Export),
     Erase(erase::Erase),
     Verify(verify::Verify),
+    Report(report::Report),
     Log(log::Log),
     Witness(witness::Witness),
     VerifyCertificate(verify_certificate::VerifyCertificate),
@@ -96,6 +100,7 @@ impl Command {
             Self::Export(command) => command.run(common),
             Self::Erase(command) => command.run(common),
             Self::Verify(command) => command.run(common),
+            Self::Report(command) => command.run(common),
             Self::Log(command) => command.run(common),
             Self::Witness(command) => command.run(common),
             Self::VerifyCertificate(command) => command.run(common),

@@ -71,7 +71,7 @@ impl VerifyCertificate {
 }
 
 /// The revocation lists in PEM files.
-pub(super) fn lists(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+pub(crate) fn lists(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
     let mut lists = Vec::new();
     for path in files {
         let bytes = read(path)?;
@@ -127,7 +127,7 @@ fn believed(agent: &VerifiedAgent, at: UnixTime) -> Answer {
 }
 
 /// The certificates in a PEM file.
-pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let bytes = read(path)?;
     let blocks: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let blocks = blocks.map_err(|_| Failure::cannot(format!("{} is not readable PEM", path.display())))?;

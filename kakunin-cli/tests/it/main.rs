@@ -8,6 +8,7 @@ mod decisions;
 mod desk;
 mod deeds;
 mod erasures;
+mod evidence;
 mod incident;
 mod logs;
 mod losses;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// [`KeepError`]; what stood there is still there, unless only the last sync failed.
-pub fn keep(path: &Path, page: &str) -> Result<(), KeepError> {
+pub fn keep(path: &Path, page: impl AsRef<[u8]>) -> Result<(), KeepError> {
     let fail = |source| KeepError { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Ok(data) if !data.is_file() => {
@@ -34,7 +34,7 @@ pub fn keep(path: &Path, page: &str) -> Result<(), KeepError> {
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-        file.write_all(page.as_bytes())?;
+        file.write_all(page.as_ref())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()

@@ -15,4 +15,5 @@ pub use account::{Account, Told};
 pub use faults::what;
 pub use inquiry::{Inquiry, InquiryError};
 pub use keep::{KeepError, keep};
+pub use page::Markup;
 pub use story::{note, short, tell};

@@ -1,26 +1,26 @@
-//! HTML that can be written in one way only: markup is a literal of this program, and every other text is escaped.
+//! HTML that can be written in one way only: markup is a literal of the program, and every other text is escaped.
 
 use std::fmt::Display;
 
-/// A piece of HTML.
+/// A piece of HTML. Whatever comes from outside goes in by [`Markup::text`] or [`Markup::foreign`], and cannot be markup.
 #[derive(Debug, Default)]
-pub(super) struct Markup(String);
+pub struct Markup(String);
 
 impl Markup {
     /// Markup that stands in the source of this program.
-    pub(super) fn raw(&mut self, html: &'static str) -> &mut Self {
+    pub fn raw(&mut self, html: &'static str) -> &mut Self {
         self.0.push_str(html);
         self
     }
 
     /// A number, which needs no escape.
-    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+    pub fn number(&mut self, number: u64) -> &mut Self {
         self.0.push_str(&number.to_string());
         self
     }
 
     /// Text of any origin, as text: no character of it is markup, moves another one, or stays invisible.
-    pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
+    pub fn text(&mut self, text: impl Display) -> &mut Self {
         for c in text.to_string().chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),
@@ -37,28 +37,32 @@ impl Markup {
     }
 
     /// Text of strangers: also kept from changing the direction of what stands around it.
-    pub(super) fn foreign(&mut self, text: impl Display) -> &mut Self {
+    pub fn foreign(&mut self, text: impl Display) -> &mut Self {
         self.raw("<bdi>").text(text).raw("</bdi>")
     }
 
     /// One more term with what it is.
-    pub(super) fn term(&mut self, name: &'static str, fill: impl FnOnce(&mut Self)) -> &mut Self {
+    pub fn term(&mut self, name: &'static str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.raw("<dt>").raw(name).raw("</dt><dd>");
         fill(self);
         self.raw("</dd>")
     }
 
     /// Another piece behind this one.
-    pub(super) fn append(&mut self, other: &Self) -> &mut Self {
+    pub fn append(&mut self, other: &Self) -> &mut Self {
         self.0.push_str(&other.0);
         self
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    /// What was written so far.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn into_string(self) -> String {
+    /// What was written.
+    #[must_use]
+    pub fn into_string(self) -> String {
         self.0
     }
 }

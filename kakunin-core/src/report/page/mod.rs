@@ -17,7 +17,7 @@ use super::account::Account;
 use super::inquiry::Believed;
 use crate::verify::{Place, Reason};
 use lanes::Lanes;
-use markup::Markup;
+pub use markup::Markup;
 
 /// Everything that the pieces of a page look at.
 struct Page<'a> {

@@ -1,0 +1,165 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use kakunin_core::report::keep;
+use kakunin_core::time::UnixTime;
+use kakunin_evidence::{EvidenceReport, Facts, Framework, FrameworkError, Period, Status};
+use serde_json::json;
+
+use crate::answer::{Answer, Exit, Failure};
+use crate::believed::{Believed, names};
+use crate::context::Common;
+use crate::progress::Progress;
+
+/// Say what signed receipts show of a framework's controls, and what they do not
+///
+/// The evidence is verified first, by the roots and keys that you name. Each control is judged by predicates of a closed
+/// list, and each finding names receipts. It never says that anybody complies. The same evidence gives the same octets.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kakunin report --framework eu-ai-act --bundle incident.zip --root ca.pem --log-key KEY --format html --out report.html
+  kakunin report --framework csf-2.0 --bundle incident.zip --root ca.pem --format oscal --out results.json
+  kakunin report --framework sp800-53-r5 --format oscal-component --out component.json
+  kakunin report --framework dora --journal agents/billing --root ca.pem --from 2026-10-01 --to 2026-12-31 --format csv --out dora.csv
+
+Frameworks: ai-rmf-1.0 (with AI 600-1), csf-2.0, dora, eu-ai-act, iso-27001-2022, iso-42001-2023, mica (with RTS 2025/1140),
+owasp-agentic-2026, soc2, sp800-53-r5.
+
+Exit codes: 0 nothing is contradicted and the evidence is complete, 1 something is contradicted, 3 authentic but not complete or
+empty, 2 cannot be evaluated.")]
+pub(crate) struct Report {
+    /// The framework; docs/evidence.md lists them
+    #[arg(long, value_name = "NAME")]
+    framework: String,
+    /// The evidence: a bundle that `kakunin export` wrote
+    #[arg(long, value_name = "FILE", conflicts_with = "journal")]
+    bundle: Option<PathBuf>,
+    /// The evidence: an agent's directory, its state or its journal
+    #[arg(long, value_name = "DIR")]
+    journal: Vec<PathBuf>,
+    #[command(flatten)]
+    believed: Believed,
+    /// Lists of names that scopes refer to, to decide again by: `<root>.txt` as in an agent's directory
+    #[arg(long, value_name = "DIR")]
+    names: Vec<PathBuf>,
+    /// Count what claims this time or a later one: RFC 3339, or a date, which begins at midnight UTC
+    #[arg(long, value_name = "TIME", value_parser = from)]
+    from: Option<UnixTime>,
+    /// Count what claims this time or an earlier one: RFC 3339, or a date, of which the whole day counts
+    #[arg(long, value_name = "TIME", value_parser = to)]
+    to: Option<UnixTime>,
+    /// The date whose law counts; otherwise the end of the period, or the last time that a receipt claims
+    #[arg(long, value_name = "TIME", value_parser = from)]
+    as_of: Option<UnixTime>,
+    /// The form
+    #[arg(long, value_enum, default_value_t = Form::Json)]
+    format: Form,
+    /// The report
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// A form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// One page for a browser and for paper
+    Html,
+    /// One object for programs
+    Json,
+    /// A table
+    Csv,
+    /// OSCAL assessment results
+    Oscal,
+    /// An OSCAL component definition: what the SDK can implement, without any evidence
+    OscalComponent,
+}
+
+impl Report {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        let framework = Framework::named(&self.framework)?;
+        if self.format == Form::OscalComponent {
+            keep(&self.out, EvidenceReport::to_oscal_component(&framework)).map_err(Failure::cannot)?;
+            let record = json!({ "framework": framework.id, "out": self.out.display().to_string() });
+            return Ok(Answer::yes(record).line(format!("{}: component definition", self.out.display())));
+        }
+        let report = EvidenceReport::of(framework, self.facts(common)?, self.as_of)?;
+        let text = match self.format {
+            Form::Html => report.to_html(),
+            Form::Csv => report.to_csv(),
+            Form::Oscal => report.to_oscal_results(),
+            Form::Json | Form::OscalComponent => report.to_json(),
+        };
+        keep(&self.out, text).map_err(Failure::cannot)?;
+        Ok(self.answer(&report))
+    }
+
+    fn facts(&self, common: &Common) -> Result<Facts, Failure> {
+        let (what, others) = match (&self.bundle, self.journal.split_first()) {
+            (Some(bundle), _) => (bundle, &[][..]),
+            (None, Some((first, others))) => (first, others),
+            (None, None) => return Err(Failure::usage("no evidence; pass --bundle FILE or --journal DIR")),
+        };
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            return Err(Failure::usage(format!("the period ends at {to}, before it begins at {from}")));
+        }
+        let inquiry = self.believed.inquiry()?.replay(names(&self.names)?);
+        let period = Period { from: self.from, to: self.to };
+        let mut progress = Progress::new(common.json);
+        let facts = Facts::gather(&inquiry, what, others, period, &mut progress);
+        progress.end();
+        Ok(facts?)
+    }
+
+    fn answer(&self, report: &EvidenceReport) -> Answer {
+        let count = |status| report.count(status);
+        let out = self.out.display().to_string();
+        let record = json!({
+            "framework": report.framework().id,
+            "verdict": report.verdict(),
+            "evidence": report.facts().evidence().to_hex(),
+            "as_of": report.as_of().to_string(),
+            "counts": {
+                "evidenced": count(Status::Evidenced),
+                "partial": count(Status::Partial),
+                "no_evidence": count(Status::NoEvidence),
+                "contradicted": count(Status::Contradicted),
+                "out_of_scope": count(Status::OutOfScope),
+            },
+            "out": out,
+        });
+        let rows = Status::ALL.map(|status| format!("{} {}", count(status), status.word())).join(", ");
+        Answer::yes(record)
+            .line(format!("{}: {}: {rows}", report.verdict(), report.framework().title))
+            .line(out)
+            .exit(match report.exit_code() {
+                0 => Exit::Yes,
+                1 => Exit::No,
+                _ => Exit::NotComplete,
+            })
+    }
+}
+
+impl From<FrameworkError> for Failure {
+    fn from(error: FrameworkError) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// A time, or the beginning of a day.
+fn from(text: &str) -> Result<UnixTime, String> {
+    UnixTime::parse_rfc3339(text)
+        .or_else(|_| UnixTime::parse_rfc3339(&format!("{text}T00:00:00Z")))
+        .map_err(|_| WRITE_TIME.to_owned())
+}
+
+/// A time, or the end of a day.
+fn to(text: &str) -> Result<UnixTime, String> {
+    UnixTime::parse_rfc3339(text)
+        .or_else(|_| UnixTime::parse_rfc3339(&format!("{text}T23:59:59Z")))
+        .map_err(|_| WRITE_TIME.to_owned())
+}
+
+const WRITE_TIME: &str = "write it as 2026-11-23 or 2026-11-23T09:30:00Z";

@@ -1,0 +1,248 @@
+//! `kakunin report`: what it makes of real bundles, whole ones and broken ones.
+
+use std::fs;
+
+use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::home::AgentHome;
+use kakunin_core::receipt::Mode;
+use kakunin_core::request::ActionRequest;
+use serde_json::Value;
+
+use crate::desk::{Desk, texts};
+
+const ROOT: &str = ".kakunin/public/ca.pem";
+
+/// Payments allowed and denied, one denied for a name that somebody chose, all in a log; gives the key of the log.
+fn work(desk: &Desk, name: &str) -> String {
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions::default()).unwrap();
+    let pay = |amount: &str, to: &str| {
+        guard.admit(&ActionRequest::new("payments:send").amount(amount, "EUR").counterparty(to))
+    };
+    pay("12.50", "acme").unwrap().begin().unwrap().returned();
+    drop(pay("12500.00", "acme").unwrap_err());
+    drop(pay("1.00", name).unwrap_err());
+    guard.close();
+    let answer = desk.yes(&["log", "--journal", "agents/billing"]);
+    let key = answer.get("log").and_then(Value::as_str).unwrap().to_owned();
+    desk.yes(&["export", "--out", "incident.zip"]);
+    key
+}
+
+fn report<'a>(framework: &'a str, format: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let words =
+        ["report", "--framework", framework, "--bundle", "incident.zip", "--format", format, "--out", out];
+    [&words[..], more].concat()
+}
+
+fn read(desk: &Desk, file: &str) -> Value {
+    serde_json::from_slice(&fs::read(desk.path(file)).unwrap()).unwrap()
+}
+
+fn row<'v>(report: &'v Value, id: &str) -> &'v Value {
+    report["findings"].as_array().unwrap().iter().find(|row| row["id"] == id).unwrap()
+}
+
+#[test]
+fn a_complete_bundle_carries_what_receipts_can_carry_and_nothing_more() {
+    let desk = Desk::with_billing();
+    let key = work(&desk, "initech");
+    let believed = ["--root", ROOT, "--log-key", &key];
+    let answer = desk.yes(&report("csf-2.0", "json", "report.json", &believed));
+    assert_eq!((&answer["verdict"], &answer["counts"]["contradicted"]), (&"COMPLETE".into(), &0.into()));
+    let found = read(&desk, "report.json");
+    assert_eq!(row(&found, "PR.AA-05")["status"], "evidenced");
+    // Nobody was stopped and no gate asked: nothing is claimed for it.
+    for id in ["RS.MI-01", "ID.RA-07", "DE.AE-02"] {
+        assert_eq!(
+            (&row(&found, id)["status"], &row(&found, id)["claim"]),
+            (&"no-evidence".into(), &Value::Null)
+        );
+    }
+    // A control that receipts carry in part is never more than partial.
+    assert_eq!(row(&found, "ID.AM-02")["status"], "partial");
+    // A witness is missing, so the times are claims.
+    assert_eq!(row(&found, "RS.AN-06")["status"], "partial");
+    assert!(found["not_covered"].as_array().unwrap().iter().any(|one| one["what"] == "GV"));
+
+    // Each pointer is a receipt that the verifier tells of, at its line.
+    let told = desk.yes(&["verify", "incident.zip", "--root", ROOT, "--log-key", &key, "--timeline"]);
+    let receipts: Vec<&str> =
+        told["timeline"].as_array().unwrap().iter().map(|step| step["receipt"].as_str().unwrap()).collect();
+    let mut seen = 0;
+    for finding in found["findings"].as_array().unwrap() {
+        for judgement in finding["shown_by"].as_array().unwrap() {
+            for pointer in judgement["receipts"].as_array().unwrap() {
+                let line = usize::try_from(pointer["line"].as_u64().unwrap()).unwrap();
+                assert_eq!(receipts[line - 1], pointer["receipt"].as_str().unwrap());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{found}");
+}
+
+#[test]
+fn the_same_bundle_gives_the_same_octets_under_any_name() {
+    let desk = Desk::with_billing();
+    let key = work(&desk, "initech");
+    fs::copy(desk.path("incident.zip"), desk.path("copy.zip")).unwrap();
+    for format in ["json", "csv", "html", "oscal"] {
+        let first = report("sp800-53-r5", format, "first", &["--root", ROOT, "--log-key", &key]);
+        let mut second = first.clone();
+        (second[4], second[8]) = ("copy.zip", "second");
+        desk.yes(&first);
+        desk.yes(&second);
+        let octets = |name: &str| fs::read(desk.path(name)).unwrap();
+        assert_eq!(octets("first"), octets("second"), "{format}");
+        assert!(!octets("first").is_empty());
+    }
+}
+
+/// Row E1 of docs/attacks.md.
+#[test]
+fn a_cut_journal_contradicts_every_row() {
+    let desk = Desk::with_billing();
+    work(&desk, "initech");
+    let streams = desk.path("agents/billing/state/journal");
+    let mut stream = fs::read_dir(&streams).unwrap().map(|entry| entry.unwrap().path());
+    let stream = stream.find(|path| path.is_dir() && !path.ends_with("archive")).unwrap();
+    let mut segment = fs::read_dir(stream).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.find(|path| path.extension().is_some_and(|it| it == "seg")).unwrap();
+    let mut octets = fs::read(&segment).unwrap();
+    // A receipt in the middle goes; what is left are whole frames and bytes of none.
+    octets.drain(octets.len() / 3..octets.len() / 3 + 200);
+    fs::write(&segment, octets).unwrap();
+    let words = ["report", "--framework", "csf-2.0", "--journal", "agents/billing", "--root", ROOT];
+    let answer = desk.answer(&[&words[..], &["--out", "report.json"]].concat(), 1);
+    assert_eq!(answer["verdict"], "INVALID");
+    let found = read(&desk, "report.json");
+    for finding in found["findings"].as_array().unwrap() {
+        assert_eq!(
+            (&finding["status"], &finding["claim"]),
+            (&"contradicted".into(), &Value::Null),
+            "{finding}"
+        );
+    }
+    let (counts, rows) = (&found["counts"], found["findings"].as_array().unwrap().len());
+    assert_eq!(counts["contradicted"], rows);
+    assert_eq!(counts["out_of_scope"], found["not_covered"].as_array().unwrap().len());
+}
+
+/// Row E2.
+#[test]
+fn under_a_foreign_root_nothing_is_shown() {
+    let desk = Desk::with_billing();
+    let key = work(&desk, "initech");
+    let foreign = Desk::with_billing();
+    let root = foreign.path(ROOT);
+    let more = ["--root", root.to_str().unwrap(), "--log-key", &key];
+    let answer = desk.answer(&report("soc2", "json", "report.json", &more), 1);
+    assert_eq!((&answer["verdict"], &answer["counts"]["evidenced"]), (&"INVALID".into(), &0.into()));
+    assert_eq!(answer["counts"]["partial"], 0);
+    // And without one nobody is believed.
+    desk.answer(&report("soc2", "json", "none.json", &[]), 64);
+    assert!(!desk.path("none.json").exists());
+}
+
+/// Row E3.
+#[test]
+fn names_that_strangers_chose_are_no_markup_and_no_formula() {
+    for name in
+        ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "\u{202e}gnp.exe", "</style><svg onload=x>"]
+    {
+        let desk = Desk::with_billing();
+        let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+        let guard = Guard::open(home, GuardOptions::default()).unwrap();
+        drop(guard.admit(&ActionRequest::new(name).counterparty(name)).unwrap_err());
+        drop(guard.admit(&ActionRequest::new("read:x").counterparty(name)).map(|_| ()));
+        guard.close();
+        desk.yes(&["export", "--out", "incident.zip"]);
+        for format in ["html", "csv", "oscal", "json"] {
+            desk.answer(&report("owasp-agentic-2026", format, "report", &["--root", ROOT]), 3);
+            let text = fs::read_to_string(desk.path("report")).unwrap();
+            let raw = text.contains("<script") || text.contains("onload=x>") || text.contains('\u{202e}');
+            assert!(!raw && !text.contains("\"=cmd"), "{format}: {text}");
+        }
+    }
+}
+
+/// Row E4.
+#[test]
+fn a_denial_that_was_only_observed_contradicts_enforcement() {
+    let desk = Desk::with_billing();
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions { mode: Mode::Observe, ..GuardOptions::default() }).unwrap();
+    let asked = ActionRequest::new("payments:send").amount("12500.00", "EUR").counterparty("acme");
+    guard.admit(&asked).unwrap().begin().unwrap().returned();
+    guard.close();
+    desk.yes(&["export", "--out", "incident.zip"]);
+    desk.answer(&report("sp800-53-r5", "json", "report.json", &["--root", ROOT]), 1);
+    let found = read(&desk, "report.json");
+    assert_eq!(row(&found, "AC-3")["status"], "contradicted");
+    assert_eq!(row(&found, "AU-12")["status"], "evidenced");
+}
+
+#[test]
+fn a_stop_that_took_effect_is_evidence_and_a_period_without_receipts_is_none() {
+    let desk = Desk::with_billing();
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions::default()).unwrap();
+    let asked = ActionRequest::new("payments:send").amount("12.50", "EUR").counterparty("acme");
+    guard.admit(&asked).unwrap().begin().unwrap().returned();
+    desk.yes(&["suspend", "billing", "--reason", "drill"]);
+    guard.refresh();
+    drop(guard.admit(&asked).unwrap_err());
+    guard.close();
+    desk.yes(&["export", "--out", "incident.zip"]);
+    let answer = desk.answer(&report("csf-2.0", "json", "report.json", &["--root", ROOT]), 3);
+    assert_eq!(answer["counts"]["contradicted"], 0, "{answer}");
+    let found = read(&desk, "report.json");
+    let stopped = row(&found, "RS.MI-01");
+    assert_eq!(stopped["status"], "evidenced", "{stopped}");
+    assert!(stopped["shown_by"][0]["because"].as_str().unwrap().starts_with("1 calls were denied"));
+
+    desk.answer(&report("csf-2.0", "json", "report.json", &["--root", ROOT, "--to", "2020-01-01"]), 3);
+    let found = read(&desk, "report.json");
+    assert_eq!((&found["counts"]["evidenced"], &found["counts"]["partial"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn duties_of_later_are_marked_and_partial_is_never_satisfied() {
+    let desk = Desk::with_billing();
+    let key = work(&desk, "initech");
+    let believed = ["--root", ROOT, "--log-key", &key];
+    let words = [&believed[..], &["--as-of", "2027-12-01"]].concat();
+    desk.yes(&report("eu-ai-act", "json", "report.json", &words));
+    assert_eq!(row(&read(&desk, "report.json"), "Art. 12")["applies"], false);
+    let words = [&believed[..], &["--as-of", "2027-12-02"]].concat();
+    desk.yes(&report("eu-ai-act", "json", "report.json", &words));
+    assert_eq!(row(&read(&desk, "report.json"), "Art. 12")["applies"], true);
+
+    desk.yes(&report("eu-ai-act", "oscal", "oscal.json", &words));
+    let (found, oscal) = (read(&desk, "report.json"), read(&desk, "oscal.json"));
+    let findings = oscal["assessment-results"]["results"][0]["findings"].as_array().unwrap();
+    for (finding, row) in findings.iter().zip(found["findings"].as_array().unwrap()) {
+        let satisfied = finding["target"]["status"]["state"] == "satisfied";
+        assert_eq!(satisfied, row["status"] == "evidenced", "{finding}");
+    }
+}
+
+#[test]
+fn what_cannot_be_reported_is_said_and_nothing_is_written() {
+    let desk = Desk::with_billing();
+    let (out, err) = texts(&desk.run(&report("iso-9001", "json", "r", &["--root", ROOT])));
+    assert!(out.is_empty() && err.contains("no framework is called `iso-9001`"), "{err}");
+    desk.answer(&report("soc2", "json", "r", &["--root", ROOT]), 2);
+    desk.answer(&["report", "--framework", "soc2", "--root", ROOT, "--out", "r"], 64);
+    let times = ["--root", ROOT, "--from", "2026-02-02", "--to", "2026-02-01"];
+    desk.answer(&report("soc2", "json", "r", &times), 64);
+    let output = desk.run(&report("soc2", "json", "r", &["--root", ROOT, "--from", "yesterday"]));
+    assert_eq!(output.status.code(), Some(64));
+    fs::write(desk.path("incident.zip"), "PK nothing").unwrap();
+    let answer = desk.answer(&report("soc2", "json", "r.json", &["--root", ROOT]), 1);
+    assert_eq!(answer["verdict"], "INVALID");
+    // A component definition needs no evidence.
+    desk.yes(&["report", "--framework", "soc2", "--format", "oscal-component", "--out", "c.json"]);
+    assert!(read(&desk, "c.json")["component-definition"]["uuid"].is_string());
+}
