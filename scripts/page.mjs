@@ -2,40 +2,16 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
+import { open } from "./look.mjs";
 import { read } from "./png.mjs";
 
 const [playwright, chromium, work, pictures] = process.argv.slice(2);
-const { chromium: browserType } = createRequire(import.meta.url)(playwright);
 const told = JSON.parse(readFileSync(`${work}/verified.json`, "utf8"));
 const incident = pathToFileURL(`${work}/incident/incident.html`).href;
 mkdirSync(pictures, { recursive: true });
 
-const browser = await browserType.launch({
-  executablePath: chromium,
-  args: [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-  ],
-});
-
-// A page that is looked at; gives what the work on it gives, and fails on anything that it asked for.
-async function look(url, options, work) {
-  const context = await browser.newContext(options);
-  const page = await context.newPage();
-  const asked = [];
-  page.on("request", (request) => asked.push(request.url()));
-  page.on("dialog", (dialog) => asked.push(`dialog ${dialog.message()}`));
-  page.on("pageerror", (error) => asked.push(`error ${error}`));
-  page.on("console", (message) => asked.push(`console ${message.text()}`));
-  await page.goto(url);
-  const result = await work(page);
-  await page.waitForTimeout(100);
-  assert.deepEqual(asked.map((it) => it.split("#")[0]), [url.split("#")[0]], "nothing but the file is asked for");
-  await context.close();
-  return result;
-}
+const { browser, look } = await open(playwright, chromium);
 
 const box = (element) => element.evaluate((it) => {
   const { x, y, width, height } = it.getBoundingClientRect();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# page.sh [DIR]: draw the page of the incident and look at it in a browser: wide and narrow, light and dark, printed, with
-# and without scripts, with a network that would answer. The pictures are left in DIR.
+# page.sh [DIR]: draw the page of the incident and the page of a report over it, and look at both in a browser: wide and
+# narrow, light and dark, printed, with and without scripts, with a network that would answer. The pictures are left in DIR.
 source "$(dirname "$0")/env.sh"
 
 PLAYWRIGHT=1.65.1
@@ -35,4 +35,12 @@ for name in '<script>document.title="script"</script>' '"><img src=x onerror=doc
 done
 "$cli" verify "$work/trail" --root "$work/home/public/ca.pem" --timeline --html "$work/hostile.html" --json >"$work/hostile.json" || [ $? = 3 ]
 
+# The same evidence held against a framework.
+for form in html json; do
+  "$cli" report --framework csf-2.0 --bundle "$work/incident/incident.zip" "${known[@]}" --format $form --out "$work/report.$form" >/dev/null || [ $? = 3 ]
+done
+"$cli" report --framework owasp-agentic-2026 --journal "$work/trail" --root "$work/home/public/ca.pem" --format html \
+  --out "$work/hostile-report.html" >/dev/null || [ $? = 3 ]
+
 node scripts/page.mjs "$playwright/node_modules/playwright-core" "$(command -v chromium)" "$work" "${1:-$work/pictures}"
+node scripts/report.mjs "$playwright/node_modules/playwright-core" "$(command -v chromium)" "$work" "${1:-$work/pictures}"

@@ -44,7 +44,8 @@ stage "clippy, archive"       cargo clippy -p kakunin-cli -p kakunin-authority -
 stage "archive"               scripts/archive.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
-stage "incident page"         scripts/page.sh
+stage "pages of incident and report" scripts/page.sh
+stage "OSCAL of reports"      scripts/oscal.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
 stage "client of the hosted service" scripts/hosted.sh
