@@ -1,6 +1,6 @@
 /** The sending side: requests that prove who sends them. */
 
-import type { Agent } from "./index.js";
+import type { Agent, Names } from "./index.js";
 import { KakuninError } from "./index.js";
 
 /** A request that goes without a proof, and therefore does not go. */
@@ -16,10 +16,32 @@ export class NotProven extends KakuninError {
  * The content is read into memory. No redirect is followed, because a proof is for one address: the answer of the redirect is
  * returned, `redirect: "error"` rejects it, and `redirect: "follow"` is a `TypeError`.
  */
-export function signedFetch(
-  agent?: Agent,
-  options?: { fetch?: typeof globalThis.fetch },
-): typeof globalThis.fetch;
+export function signedFetch(agent?: Agent, options?: SignedFetchOptions): typeof globalThis.fetch;
+
+/** A request that is about to be sent, as selectors of names look at it. */
+export interface SentRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly content: Uint8Array;
+  /** The content as JSON; `undefined` if it is none. */
+  readonly body: any;
+}
+
+/** A path into the JSON content, or a function of the request. */
+export type NamesOf = string | ((sent: SentRequest) => Names);
+
+export interface SignedFetchOptions {
+  fetch?: typeof globalThis.fetch;
+  /**
+   * What is asked for, as the service demands it. Where the certificate refers to a detached list, each request then shows the
+   * places of its names there (`kakunin-names`), so the service need not have it.
+   */
+  action?: string;
+  /** Where the names are that the action is towards. */
+  counterparty?: NamesOf | readonly NamesOf[];
+  /** Where the names are of what is touched. */
+  resource?: NamesOf | readonly NamesOf[];
+}
 
 export interface ProvableRequest {
   method: string;

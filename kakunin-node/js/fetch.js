@@ -8,6 +8,7 @@
 
 const native = require("./native");
 const { handleOf } = require("./agent");
+const { Asking, Sent } = require("./asking");
 const { actingHandle, currentPlace } = require("./context");
 const { KakuninError } = require("./errors");
 const { onlyKnown } = require("./options");
@@ -38,13 +39,18 @@ Object.defineProperty(NotProven.prototype, "name", {
  * The content is read into memory. No redirect is followed: a proof is for one address, and where an answer points to is not what
  * the agent's caller asked for. The answer of the redirect is what is returned; `redirect: "error"` rejects it.
  *
+ * `action`, `counterparty` and `resource` say what is asked for, as the service demands it: then each request shows the places of its
+ * names in detached lists of the certificate, so the service need not have those.
+ *
  * @param {import("./agent").Agent} [agent]
- * @param {{ fetch?: typeof globalThis.fetch }} [options]
+ * @param {import("./fetch").SignedFetchOptions} [options]
  * @returns {typeof globalThis.fetch}
  */
 function signedFetch(agent, options = {}) {
   if (agent !== undefined) handleOf(agent, "what signedFetch takes first");
-  const { fetch = globalThis.fetch } = onlyKnown("signedFetch", options, ["fetch"]);
+  const known = onlyKnown("signedFetch", options, ["fetch", "action", "counterparty", "resource"]);
+  const { fetch = globalThis.fetch } = known;
+  const asking = Asking.of(known);
   if (typeof fetch !== "function") throw new TypeError("`fetch` is a function like the global one");
   return async function signedFetch(input, init) {
     if (init?.redirect === "follow") {
@@ -58,6 +64,12 @@ function signedFetch(agent, options = {}) {
     const handle = agent === undefined ? actingHandle() : handleOf(agent);
     const headers = new Headers(request.headers);
     for (const name of OURS) headers.delete(name);
+    if (asking !== undefined) {
+      headers.delete(NAMES);
+      const sent = new Sent(request.method, request.url, content);
+      for (const [name, value] of fieldsOf(() => asking.proofs(acting(handle), sent)))
+        headers.set(name, value);
+    }
     for (const [name, value] of proof(handle, request.method, new URL(request.url), content))
       headers.set(name, value);
     return fetch(request.url, {
@@ -100,15 +112,18 @@ function prove(agent, request) {
  * @param {Buffer} content
  */
 function proof(handle, method, url, content) {
-  if (handle === 0) {
-    throw new NotProven(
-      "agent.missing",
-      "no agent is set that could send this request; pass one, or use runAs [agent.missing]",
-    );
-  }
   // What `fetch` sends: a `?` with nothing behind it is left away.
   const query = url.search === "" ? undefined : url.search.slice(1);
-  return signed(handle, method, url.host, url.pathname, query, content);
+  return signed(acting(handle), method, url.host, url.pathname, query, content);
+}
+
+/** @param {number} handle */
+function acting(handle) {
+  if (handle !== 0) return handle;
+  throw new NotProven(
+    "agent.missing",
+    "no agent is set that could send this request; pass one, or use runAs [agent.missing]",
+  );
 }
 
 /**
@@ -121,10 +136,21 @@ function proof(handle, method, url, content) {
  * @returns {[string, string][]}
  */
 function signed(handle, method, authority, path, query, content) {
+  return fieldsOf(() => native.prove(handle, method, authority, path, query, content, currentPlace()));
+}
+
+/**
+ * Names and values of what the native half proves.
+ *
+ * @param {() => import("./native").Proven} prove
+ * @returns {[string, string][]}
+ */
+function fieldsOf(prove) {
   let proven;
   try {
-    proven = native.prove(handle, method, authority, path, query, content, currentPlace());
+    proven = prove();
   } catch (error) {
+    if (error instanceof NotProven) throw error;
     throw new NotProven("internal", error instanceof Error ? error.message : String(error));
   }
   const { fields, code, message } = proven;
@@ -135,6 +161,7 @@ function signed(handle, method, authority, path, query, content) {
   return pairs;
 }
 
+const NAMES = "kakunin-names";
 /** What only a proof says. */
 const OURS = ["content-digest", "kakunin-certificate-chain", "kakunin-chain", "signature", "signature-input"];
 

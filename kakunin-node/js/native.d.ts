@@ -223,6 +223,12 @@ export function prove(
   content: Buffer,
   place?: Place | undefined | null,
 ): Proven;
+export function proveNames(
+  agent: number,
+  action: string,
+  counterparties: string[],
+  resources: string[],
+): Proven;
 
 // chain.rs
 export function chainBegin(traceparent?: string | undefined | null): Place;

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use kakunin_core::chain::{CallContext, ChainLink, TraceParent};
 use kakunin_core::digest::Digest;
-use kakunin_core::guard::{Guard, ProofOfPossession};
+use kakunin_core::guard::{Guard, NotProven, ProofOfPossession};
 use kakunin_core::possession::{PossessionError, Target};
+use kakunin_core::scope::NAMES_FIELD;
 use kakunin_core::time::UnixTime;
 use kakunin_gateway::{
     Caller, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore, Peer, Refused,
@@ -338,12 +339,37 @@ pub(crate) fn prove(
             let fields = proof.fields().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
             Proven { fields: fields.collect(), code: None, message: None }
         }
-        Err(error) => Proven {
-            fields: Vec::new(),
-            code: Some(error.code().to_owned()),
-            message: Some(error.to_string()),
-        },
+        Err(error) => Proven::refused(&error),
     })
+}
+
+/// The field that proves names of a request to be in detached lists of the agent's certificate, or not to be: no field if no such list
+/// has a say in it.
+#[napi(catch_unwind)]
+pub(crate) fn prove_names(
+    env: Env,
+    agent: f64,
+    action: String,
+    counterparties: Vec<String>,
+    resources: Vec<String>,
+) -> Result<Proven> {
+    let guard = with_agent(&env, agent, |agent| Ok(agent.guard.clone()))?;
+    let parties: Vec<&str> = counterparties.iter().map(String::as_str).collect();
+    let things: Vec<&str> = resources.iter().map(String::as_str).collect();
+    Ok(match guard.prove_names(&action, &parties, &things) {
+        Ok(value) => Proven {
+            fields: value.map(|value| vec![NAMES_FIELD.to_owned(), value]).unwrap_or_default(),
+            code: None,
+            message: None,
+        },
+        Err(error) => Proven::refused(&error),
+    })
+}
+
+impl Proven {
+    fn refused(error: &NotProven) -> Self {
+        Self { fields: Vec::new(), code: Some(error.code().to_owned()), message: Some(error.to_string()) }
+    }
 }
 
 fn known(env: &Env, gateway: f64) -> Result<OpenGateway> {

@@ -45,7 +45,7 @@ mod _native {
     #[pymodule_export]
     use crate::plan::Plan;
     #[pymodule_export]
-    use crate::proof::prove;
+    use crate::proof::{prove, prove_names};
     #[pymodule_export]
     use crate::running::{Running, defers};
     #[pymodule_export]

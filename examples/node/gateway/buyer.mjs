@@ -9,7 +9,9 @@ import { signedFetch } from "kakunin-node/fetch";
 
 const [url, directory, ...payments] = process.argv.slice(2);
 use(Agent.fromDir(directory));
-const send = signedFetch();
+// What is asked for, as the service demands it: where the certificate refers to a long list of parties, each request shows where
+// its own stands there.
+const send = signedFetch(undefined, { action: "payments:send", counterparty: "iban" });
 
 const ask = guard("payments:ask", {}, async (amount, iban) => {
   const headers = { "content-type": "application/json" };

@@ -12,7 +12,10 @@ from kakunin import Agent
 from kakunin.httpx import AgentAuth
 
 url, directory, *payments = sys.argv[1:]
-with httpx.Client(base_url=url, auth=AgentAuth(Agent.from_dir(directory)), timeout=30) as client:
+# What is asked for, as the service demands it: where the certificate refers to a long list of parties, each
+# request shows where its own stands there.
+auth = AgentAuth(Agent.from_dir(directory), action="payments:send", counterparty="iban")
+with httpx.Client(base_url=url, auth=auth, timeout=30) as client:
     for amount, iban in zip(payments[::2], payments[1::2], strict=True):
         answer = client.post("/pay", json={"amount": amount, "iban": iban})
         while answer.status_code == 503:

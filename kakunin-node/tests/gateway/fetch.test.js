@@ -46,6 +46,57 @@ describe("signedFetch", () => {
     body: JSON.stringify(PAYMENT),
   };
 
+  test("names_of_a_detached_list_are_proven_to_a_service_that_has_it_not", async () => {
+    const vendors = Array.from({ length: 100 }, (_, at) => `vendor-${String(2 * at).padStart(4, "0")}`);
+    const party = { for: ["payments:send"], allow: vendors };
+    const picky = s.authority.issue({ ...SCOPE, counterparties: [party] }, { name: "picky" });
+    const paid = async (options, to = "vendor-0042", headers = {}) => {
+      const send = signedFetch(picky, options);
+      const body = JSON.stringify({ ...PAYMENT, to });
+      const answer = await send(`${base}/pay`, { ...json, headers: { ...json.headers, ...headers }, body });
+      return answer.status === 200 ? "paid" : (await answer.json()).code;
+    };
+    const paying = { action: "payments:send", counterparty: "to" };
+    assert.equal(await paid(paying), "paid");
+    assert.equal(await paid({}), "scope.names_missing");
+    assert.equal(await paid({}, undefined, { "kakunin-names": "x" }), "possession.malformed");
+    assert.equal(await paid(paying, undefined, { "kakunin-names": "x" }), "paid");
+    assert.equal(await paid({ ...paying, action: "read:invoices" }), "scope.names_missing");
+    assert.equal(await paid(paying, "vendor-0043"), "scope.counterparty");
+    // Of another name, or of none, nothing is proven.
+    assert.equal(await paid({ ...paying, counterparty: () => "vendor-0044" }), "scope.names_missing");
+    assert.equal(await paid({ ...paying, counterparty: "to.nobody" }), "scope.names_missing");
+    assert.equal(
+      await paid({ ...paying, counterparty: [({ body }) => body.to, () => ["vendor-0000"]] }),
+      "paid",
+    );
+    for (const wrong of [
+      { counterparty: "to" },
+      { action: 7 },
+      { ...paying, resource: "" },
+      { ...paying, counterpary: "to" },
+    ]) {
+      assert.throws(() => signedFetch(picky, wrong), TypeError);
+    }
+    const refused = async (counterparty) => {
+      const before = heard.length;
+      await assert.rejects(paid({ ...paying, counterparty }), (error) => {
+        assert.ok(error instanceof NotProven);
+        refused.code = error.code;
+        return true;
+      });
+      assert.equal(heard.length, before);
+      return refused.code;
+    };
+    assert.equal(await refused(() => vendors.slice(0, 40)), "scope.names_missing");
+    assert.equal(
+      await refused(() => {
+        throw new Error("no");
+      }),
+      "internal",
+    );
+  });
+
   test("whatever_fetch_can_send_is_proven_as_it_is_sent", async () => {
     const send = signedFetch(s.agent);
     assert.deepEqual(await (await send(`${base}/pay`, json)).json(), PAYMENT);

@@ -13,6 +13,7 @@ import requests
 
 from . import _native
 from ._agent import Agent
+from ._asking import FIELD, Asking, NameSelector
 from .errors import NotProven
 
 __all__ = ["AgentAuth"]
@@ -26,14 +27,27 @@ class AgentAuth(requests.auth.AuthBase):
     too. A body has to be text, octets or an open file, not a generator. An agent that may do nothing sends
     nothing: `NotProven`.
 
+    `action`, `counterparty` and `resource` say what is asked for, as the service demands it: a string is a
+    path into the JSON body, a callable is given the prepared request. Where the certificate refers to a
+    detached list, each request shows the places of its names there (`kakunin-names`), so the service need
+    not have it.
+
     A proof is for one address: what a redirect asks for is not signed, and a gateway there refuses it. The
     proof and the certificates are not sent there either.
     """
 
-    def __init__(self, agent: Agent | None = None) -> None:
+    def __init__(
+        self,
+        agent: Agent | None = None,
+        *,
+        action: str | None = None,
+        counterparty: NameSelector = None,
+        resource: NameSelector = None,
+    ) -> None:
         if agent is not None and not isinstance(agent, Agent):
             raise TypeError(f"agent is a kakunin.Agent, not {agent!r}")
         self._agent = agent
+        self._asking = Asking.of(action, counterparty, resource)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Signs the request."""
@@ -45,13 +59,17 @@ class AgentAuth(requests.auth.AuthBase):
             authority = authority.removesuffix(default)
         target = request.path_url
         path, mark, query = target.partition("?")
+        content = self._content(request)
+        if self._asking is not None:
+            request.headers.pop(FIELD, None)
+            request.headers.update(self._asking.proofs(self._agent, request, content))
         proof = _native.prove(
             self._agent,
             request.method or "",
             authority,
             path,
             query if mark else None,
-            self._content(request),
+            content,
             request.headers.pop("kakunin-chain", None),
         )
         request.headers.update(proof)

@@ -20,6 +20,7 @@ use kakunin_core::guard::{Guard, GuardOptions};
 use kakunin_core::home::AgentHome;
 use kakunin_core::possession::Target;
 use kakunin_core::request::ActionRequest;
+use kakunin_core::scope::NAMES_FIELD;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -43,19 +44,22 @@ fn pay_all(url: &str, directory: &str, payments: &[String]) -> Result<(), Failur
     let guard = Guard::open(AgentHome::open(Path::new(directory), None)?, GuardOptions::default())?;
     for payment in payments.chunks_exact(2) {
         let [amount, iban] = payment else { continue };
-        println!("{}", ask(&guard, authority, &format!(r#"{{"amount":"{amount}","iban":"{iban}"}}"#))?);
+        println!("{}", ask(&guard, authority, amount, iban)?);
     }
     guard.close();
     Ok(())
 }
 
 /// A guarded action, in whose body somebody else is asked: what is asked of others follows from it.
-fn ask(guard: &Guard, authority: &str, content: &str) -> Result<String, Failure> {
+fn ask(guard: &Guard, authority: &str, amount: &str, iban: &str) -> Result<String, Failure> {
+    let content = format!(r#"{{"amount":"{amount}","iban":"{iban}"}}"#);
+    // Where the certificate refers to a long list of parties, the request shows where this one stands there.
+    let names = guard.prove_names("payments:send", &[iban], &[])?;
     let chain = Guard::new_chain().ok_or("the system gives no randomness")?;
     let begun = CallContext { chain: Some(chain), ..CallContext::default() };
     let running = guard.admit_in(&ActionRequest::new("payments:ask"), &begun)?.begin()?;
     let answer = loop {
-        let answer = send(guard, authority, content, running.link().as_ref())?;
+        let answer = send(guard, authority, &content, names.as_deref(), running.link().as_ref())?;
         // A service that has just begun knows nothing of the proofs of before.
         let Some(seconds) = answer.retry_after()? else { break answer };
         thread::sleep(Duration::from_secs(seconds));
@@ -65,11 +69,17 @@ fn ask(guard: &Guard, authority: &str, content: &str) -> Result<String, Failure>
 }
 
 /// One request, signed for itself.
-fn send(guard: &Guard, authority: &str, content: &str, link: Option<&ChainLink>) -> Result<Answer, Failure> {
+fn send(
+    guard: &Guard,
+    authority: &str,
+    content: &str,
+    names: Option<&str>,
+    link: Option<&ChainLink>,
+) -> Result<Answer, Failure> {
     let target = Target { method: "POST", authority, path: "/pay", query: None };
     let proof = guard.prove(&target, content.as_bytes(), link)?;
     let mut request = format!("POST /pay HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
-    for (name, value) in proof.fields() {
+    for (name, value) in proof.fields().chain(names.map(|names| (NAMES_FIELD, names))) {
         request += &format!("{name}: {value}\r\n");
     }
     request +=

@@ -56,10 +56,10 @@ class Demand:
         self.action = action
         self._plan = Plan(action, amount=kind, currency=literal)
         self._values = (
-            _reader("amount", amount) if amount_minor is None else _reader("amount_minor", amount_minor),
-            _reader("currency", currency),
-            _reader("counterparty", counterparty),
-            _reader("resource", resource),
+            reader("amount", amount) if amount_minor is None else reader("amount_minor", amount_minor),
+            reader("currency", currency),
+            reader("counterparty", counterparty),
+            reader("resource", resource),
         )
 
     def check(self, caller: NativeCaller, asked: Asked) -> Running | None:
@@ -74,7 +74,8 @@ class Demand:
         return f"<Demand {self.action}>"
 
 
-def _reader(role: str, selector: object) -> Callable[[Asked], object]:
+def reader(role: str, selector: object) -> Callable[[Asked], object]:
+    """What reads the value of `role` out of a request; a `TypeError` for a selector that is none."""
     if selector is None:
         return _nothing
     if isinstance(selector, const):
@@ -85,7 +86,7 @@ def _reader(role: str, selector: object) -> Callable[[Asked], object]:
     if isinstance(selector, as_written):
         if role != "amount":
             raise TypeError(f"as_written reads amounts, not `{role}`")
-        return _reader(role, selector.selector)
+        return reader(role, selector.selector)
     if isinstance(selector, str):
         return _path(role, selector)
     if isinstance(selector, (list, tuple)):
@@ -93,7 +94,7 @@ def _reader(role: str, selector: object) -> Callable[[Asked], object]:
             raise TypeError(f"`{role}` is one value, so its selector is no list")
         if not selector:
             raise TypeError(f"`{role}` is an empty list of selectors; leave it out")
-        parts = [_reader(role, part) for part in selector]
+        parts = [reader(role, part) for part in selector]
         return lambda asked: concatenate(*[part(asked) for part in parts])
     if callable(selector):
         if inspect.iscoroutinefunction(selector):

@@ -22,7 +22,10 @@ from http_message_signatures import (
     MappingKeyResolver,
     algorithms,
 )
-from kakunin import NotProven, agent_context, verify_agent_scope
+from kakunin import NotProven, agent_context, const, verify_agent_scope
+from kakunin.gateway import Gateway, Refused
+from kakunin.gateway._demand import Demand
+from kakunin.gateway._exchange import Exchange, Head
 from kakunin.httpx import AgentAuth
 from kakunin.requests import AgentAuth as RequestsAuth
 
@@ -161,8 +164,9 @@ def test_what_was_changed_on_the_way_is_not_verified(desk, agent):
 def test_a_redirect_is_signed_again_for_the_same_origin_and_no_other(desk, agent):
     with httpx.Client(auth=AgentAuth(agent), follow_redirects=True) as client:
         assert client.post(f"{desk.url}/moved", content=b"1.00").status_code == 200
-    asked = [(request.path, verified(desk, request)) for request in desk.heard]
-    # As long as it has the proof of another path, the request is refused: that is what a gateway does.
+    signed = ["signature" in request.headers and verified(desk, request) for request in desk.heard]
+    asked = [*zip([request.path for request in desk.heard], signed, strict=True)]
+    # Without a proof the request is refused: that is what a gateway does.
     assert asked == [("/moved", True), ("/here", False), ("/here", True)]
     assert desk.heard[2].body == b"1.00"
 
@@ -171,7 +175,7 @@ def test_a_redirect_is_signed_again_for_the_same_origin_and_no_other(desk, agent
     del desk.heard[:]
     with httpx.Client(auth=AgentAuth(agent), follow_redirects=True) as client:
         client.post(f"{desk.url}/moved-away", content=b"1.00")
-    assert [verified(other, request) for request in other.heard] == [False]
+    assert ["signature" in request.headers for request in other.heard] == [False]
     other.server.shutdown()
     other.server.server_close()
 
@@ -214,6 +218,42 @@ def test_requests_sends_no_proof_and_no_certificates_where_it_is_redirected(desk
     assert len(other.heard) == 1
 
 
+def test_httpx_shows_no_proof_and_no_certificates_where_it_is_redirected(desk, agent):
+    other, seen = Desk(), []
+    url = f"{desk.url}/moved-away"
+    desk.elsewhere[0] = f"{other.url}/elsewhere"
+    fields = {"kakunin-names": "x", "x-own": "1"}
+
+    async def follow():
+        async def trace(event, _):
+            seen.append(event)
+
+        async with httpx.AsyncClient(auth=AgentAuth(agent), follow_redirects=True) as client:
+            return await client.post(url, content=b"1.00", headers=fields, extensions={"trace": trace})
+
+    try:
+        with httpx.Client(auth=AgentAuth(agent), follow_redirects=True) as client:
+            trace = {"trace": lambda event, _: seen.append(event)}
+            answers = [client.post(url, content=b"1.00", headers=fields, extensions=trace)]
+            # Signed again for the place of the same origin, which sends it away from there.
+            client.get(f"{desk.url}/moved")
+        answers.append(asyncio.run(follow()))
+        assert [answer.status_code for answer in answers] == [200, 200]
+    finally:
+        other.server.shutdown()
+        other.server.server_close()
+    # Whoever listened to the transport still does.
+    assert seen.count("http11.send_request_headers.complete") == 4
+    first, *_, last = desk.heard
+    assert verified(desk, first) and verified(desk, last)
+    assert len(other.heard) == 2
+    for redirected in other.heard:
+        names = {name.lower() for name in redirected.headers}
+        assert "x-own" in names
+        assert redirected.body == b"1.00"
+        assert not {name for name in names if name.startswith(("kakunin-", "signature", "content-digest"))}
+
+
 def test_inside_a_chain_the_link_is_signed_too(desk, agent):
     @verify_agent_scope("payments:send", agent=agent)
     def pay(auth, post):
@@ -236,6 +276,67 @@ def test_inside_a_chain_the_link_is_signed_too(desk, agent):
     with pytest.raises(NotProven) as refused:
         httpx.post(f"{desk.url}/pay", auth=AgentAuth(agent), headers={"kakunin-chain": "x"})
     assert refused.value.code == "possession.malformed"
+
+
+def test_names_of_a_detached_list_are_proven_to_a_service_that_has_it_not(desk, authority, clock):
+    vendors = [f"vendor-{number:04}" for number in range(0, 200, 2)]
+    scope = {
+        "actions": ["payments:send", "read:x"],
+        "counterparties": [{"for": ["payments:send"], "allow": vendors}],
+    }
+    agent = authority.issue(scope)
+    gateway = Gateway(authority.issue({"actions": ["read:x"]}), names=[desk.url.removeprefix("http://")])
+    clock.advance(11)
+    paying = {"action": "payments:send", "counterparty": "to.iban"}
+    demand = Demand("payments:send", counterparty="to.iban")
+
+    def answered():
+        """What the gateway says of the last request."""
+        sent = desk.heard[-1]
+        fields = [(name.lower().encode(), value.encode()) for name, value in sent.headers.items()]
+        head = Head(sent.method, sent.path, "", fields)
+        try:
+            Exchange(gateway).admit(demand, head, sent.body, {})
+        except Refused as refused:
+            return refused.code
+        return "let in"
+
+    def post(auth, **options):
+        httpx.post(f"{desk.url}/pay", auth=AgentAuth(agent, **auth), **options)
+        answers = [answered()]
+        clock.advance(1)
+        requests.post(f"{desk.url}/pay", auth=RequestsAuth(agent, **auth), timeout=30, **options)
+        return {*answers, answered()}
+
+    body = {"json": {"to": {"iban": "vendor-0042"}}}
+    assert post(paying, **body) == {"let in"}
+    assert post({}, **body) == {"scope.names_missing"}
+    assert post({}, headers={"kakunin-names": "x"}, **body) == {"possession.malformed"}
+    assert post(paying, headers={"kakunin-names": "x"}, **body) == {"let in"}
+    assert post({**paying, "action": "read:x"}, **body) == {"scope.names_missing"}
+    assert post(paying, json={"to": {"iban": "vendor-0043"}}) == {"scope.counterparty"}
+    # Of another name, or of none, nothing is proven.
+    assert post({**paying, "counterparty": const("vendor-0044")}, **body) == {"scope.names_missing"}
+    assert post({**paying, "counterparty": "nobody"}, **body) == {"scope.names_missing"}
+    assert post(paying, json={"to": 7}) == {"request.counterparty_invalid"}
+    by_code = {**paying, "counterparty": [lambda request: "vendor-0042", const("vendor-0000")]}
+    assert post(by_code, **body) == {"let in"}
+    for auth in (AgentAuth, RequestsAuth):
+        for wrong in ({"counterparty": "to"}, {"action": 7}, {"action": "x", "resource": ""}):
+            with pytest.raises(TypeError):
+                auth(agent, **wrong)
+    heard = len(desk.heard)
+    many = {**paying, "counterparty": const(vendors[:40])}
+    broken = {**paying, "counterparty": lambda request: request.nothing}
+    for auth, code in ((many, "scope.names_missing"), (broken, "possession.content")):
+        for send in (
+            lambda auth: httpx.post(desk.url, auth=AgentAuth(agent, **auth)),
+            lambda auth: requests.post(desk.url, auth=RequestsAuth(agent, **auth), timeout=30),
+        ):
+            with pytest.raises(NotProven) as refused:
+                send(auth)
+            assert refused.value.code == code
+    assert len(desk.heard) == heard
 
 
 def test_an_agent_that_may_do_nothing_sends_nothing(desk, authority, agent):
