@@ -196,6 +196,11 @@ impl<'a> Object<'a> {
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// What was not taken, where the keys are names and not known before.
+    pub(crate) fn into_members(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+        self.0.into_iter()
+    }
 }
 
 /// Bytes that are not in the exact form, and where they leave it.

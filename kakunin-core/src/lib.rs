@@ -32,6 +32,7 @@ pub mod genesis;
 pub mod succession;
 pub mod level;
 pub mod home;
+pub mod risk;
 pub mod journal;
 pub mod log;
 pub mod verify;

@@ -93,7 +93,7 @@ pub struct AuthorError {
 }
 
 impl AuthorError {
-    pub(super) fn new(line: usize, what: &str, fix: &str) -> Self {
+    pub(crate) fn new(line: usize, what: &str, fix: &str) -> Self {
         Self { line, what: what.to_owned(), fix: fix.to_owned() }
     }
 }

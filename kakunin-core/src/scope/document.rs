@@ -13,13 +13,13 @@ use super::author::AuthorError;
 
 /// A value and the line it starts in.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     Whole(i64),
     Flag(bool),
@@ -30,9 +30,9 @@ pub(super) enum Value {
 }
 
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) line: usize,
-    pub(super) name: String,
+pub(crate) struct Key {
+    pub(crate) line: usize,
+    pub(crate) name: String,
 }
 
 impl fmt::Display for Value {
@@ -49,7 +49,7 @@ impl fmt::Display for Value {
     }
 }
 
-pub(super) fn from_toml(text: &str) -> Result<Node, AuthorError> {
+pub(crate) fn from_toml(text: &str) -> Result<Node, AuthorError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         AuthorError::new(line_of(text, at), error.message().trim(), "see https://toml.io for the syntax")

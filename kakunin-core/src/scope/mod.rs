@@ -16,6 +16,8 @@ mod proven;
 mod schedule;
 mod words;
 
+pub(crate) use document::{Node as DocumentNode, Value as DocumentValue, from_toml as document_from_toml};
+
 pub use action::{ActionName, Pattern};
 pub use agent_scope::{Condition, Delegation, Scope, ScopeError, ScopeParts};
 pub use author::{AuthorError, DraftScope};

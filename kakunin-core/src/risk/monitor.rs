@@ -1,0 +1,664 @@
+//! The engine: observations in, changes of level out.
+//!
+//! Each observation moves the charts; their heights make a score, and score, number of features and persistence make a
+//! level. Evidence halves in each half-life of the receipts' time. Levels rise at once; watch and step-up fall only after
+//! the score was below half of what leads to them for two half-lives; suspend ends by a named person, revoke never.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::baseline::Baseline;
+use super::change::Change;
+use super::charts::{self, Chart, Shown, Step};
+use super::counts::Placed;
+use super::feature::{Evidence, Feature, HardFact};
+use super::level::RiskLevel;
+use super::logarithm::Decay;
+use super::observation::{Answered, Call, MALFORMED, Observation, What};
+use super::policy::{ALARM, RiskPolicy};
+use super::recall::Recall;
+use super::signals::Signals;
+use crate::digest::Digest;
+use crate::id::StreamId;
+use crate::json::is_plain;
+use crate::receipt::ReceiptHash;
+use crate::time::UnixMillis;
+
+/// Watches one agent by its baseline.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    pub(super) baseline: Arc<Baseline>,
+    pub(super) policy: RiskPolicy,
+    pub(super) standing: Standing,
+}
+
+/// Everything that changes while a monitor watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) level: RiskLevel,
+    pub(super) calls: u64,
+    pub(super) denied: u64,
+    /// Observations of other agents, which count nowhere else.
+    pub(super) foreign: u64,
+    /// The latest time that is known, in milliseconds.
+    pub(super) now: i64,
+    /// By chart of the baseline.
+    pub(super) gauges: Vec<Gauge>,
+    /// By [`OUTSIDE`].
+    pub(super) outside: [Outside; 3],
+    pub(super) recall: Recall,
+    pub(super) streams: BTreeMap<StreamId, Place>,
+    /// Since when the score is below half of what leads to the level.
+    pub(super) calm_since: Option<i64>,
+    /// Since when it is held.
+    pub(super) held_since: Option<i64>,
+    /// For how many calls the score has been where statistics revoke.
+    pub(super) over: u64,
+    /// When writes were refused last, at step-up.
+    pub(super) refused_writes: VecDeque<i64>,
+    /// The action of the last call, if it was hindered.
+    pub(super) hindered: Option<String>,
+    /// A hash over what was observed, in order.
+    pub(super) seen: Digest,
+    pub(super) last: Option<ReceiptHash>,
+}
+
+/// How high a chart stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gauge {
+    pub(super) value: i64,
+    /// The number of the call at which it came over its threshold; 0 below it.
+    pub(super) since: u64,
+}
+
+/// Evidence that is not of receipts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outside {
+    pub(super) value: i64,
+    pub(super) sentence: String,
+}
+
+/// How far a stream was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) sequence: u64,
+    /// The time it has come to by its own word, in milliseconds.
+    pub(super) at: i64,
+    /// The number of the call at which it was observed last.
+    pub(super) number: u64,
+}
+
+/// Evidence from elsewhere than receipts: what a client declared, what was found in content, that nothing is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// [`Feature::Declared`], [`Feature::Content`] or [`Feature::Silence`]; any other counts as declared.
+    pub feature: Feature,
+    /// When, by the clock of whoever took it in.
+    pub at: UnixMillis,
+    /// How much it weighs. 5,000 together are an alarm, 10,000 the most.
+    pub milli_nats: u32,
+    /// What happened. Characters that may not stand in a signed text are replaced.
+    pub sentence: String,
+}
+
+/// What stands against the agent by one feature.
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    feature: Feature,
+    /// Thousandths of its threshold.
+    pressure: u32,
+    score: u16,
+    /// The chart, if it is of receipts.
+    chart: Option<usize>,
+}
+
+impl Monitor {
+    /// Watches from now on, with nothing against the agent.
+    #[must_use]
+    pub fn new(baseline: impl Into<Arc<Baseline>>, policy: RiskPolicy) -> Self {
+        let baseline = baseline.into();
+        let standing = Standing::of(&baseline);
+        Self { baseline, policy, standing }
+    }
+
+    /// Takes in the next receipt. The same receipt again, one of another agent, and whatever comes after a revocation,
+    /// change nothing.
+    ///
+    /// Receipts of one stream come in its order; between streams any order will do, and [`super::in_order`] is the one that a
+    /// replay uses.
+    pub fn observe(&mut self, seen: &Observation) -> Option<Change> {
+        if seen.agent != self.baseline.agent() {
+            self.standing.foreign = self.standing.foreign.saturating_add(1);
+            return None;
+        }
+        let before = self.standing.streams.get(&seen.stream).copied();
+        if before.is_some_and(|before| seen.sequence <= before.sequence) {
+            return None;
+        }
+        self.standing.seen =
+            Digest::of_parts(&[self.standing.seen.as_bytes(), seen.receipt.digest().as_bytes()]);
+        self.standing.last = Some(seen.receipt);
+        let back = before.map_or(0, |before| before.at.saturating_sub(seen.at)).max(0);
+        let its_time = match seen.what {
+            // Its clock was set back, and it says so: what it claims from here on is compared with that.
+            What::SetBack(by) => seen.at.saturating_sub(i64::try_from(by).unwrap_or(i64::MAX)).max(0),
+            What::Call(_) => before.map_or(seen.at, |before| before.at.max(seen.at)),
+        };
+        self.standing.follow(seen, its_time);
+        let elapsed = self.advance(seen.at);
+        if let What::Call(call) = &seen.what {
+            if back > TOLERANCE {
+                let sentence = format!(
+                    "a receipt is dated {} s before the one before it in its stream, and no receipt says that a clock was set back",
+                    back / 1000
+                );
+                self.count(call);
+                return self.fact(HardFact::BackDated, seen.at(), Some(seen.receipt), &sentence);
+            }
+            return self.call(seen, call, elapsed);
+        }
+        None
+    }
+
+    fn call(&mut self, seen: &Observation, call: &Call, elapsed: u64) -> Option<Change> {
+        self.count(call);
+        let number = self.standing.calls;
+        if self.policy.is_canary(&call.action) {
+            let sentence = format!("it asked for {}, which nobody honest asks for", quoted(&call.action));
+            return self.fact(HardFact::CanaryTouched, seen.at(), Some(seen.receipt), &sentence);
+        }
+        // Whoever is stopped and tries the same again and again does nothing new.
+        let again =
+            call.answer == Answered::Hindered && self.standing.hindered.as_ref() == Some(&call.action);
+        self.standing.hindered = (call.answer == Answered::Hindered).then(|| call.action.clone());
+        let is_write = self.baseline.is_write(&call.action, &self.policy);
+        let mut risen = vec![false; self.standing.gauges.len()];
+        let (previous, fresh_name) = self.standing.recall.place(call, number, self.standing.now);
+        if !again {
+            let counts = self.baseline.counts();
+            let placed = Placed { call, before: &previous, at: self.standing.now };
+            let mut signals = Signals::of(placed, counts, None);
+            let met = self.standing.recall.meet(call, |name| counts.name(name) > 0);
+            signals.new_name = signals.new_name.map(|new| new && !met);
+            let shown = Shown { call, signals, is_write, fresh_name, elapsed };
+            let charts = self.baseline.charts().iter().zip(&mut self.standing.gauges).zip(&mut risen);
+            for ((chart, gauge), risen) in charts {
+                if let Some(step) = chart.step(&shown).filter(|_| self.policy.looks_at(chart.feature)) {
+                    gauge.take(step, chart, number);
+                    *risen = step.rise > 0;
+                }
+            }
+        }
+        let refused = matches!(call.answer, Answered::Refused { .. });
+        if refused && is_write && self.standing.level >= RiskLevel::StepUp {
+            self.standing.refused_writes.push_back(self.standing.now);
+            while self.standing.refused_writes.len() > REFUSED_WRITES {
+                self.standing.refused_writes.pop_front();
+            }
+        }
+        self.count_over();
+        let last = Last { action: &call.action, before: &previous, risen: &risen };
+        self.settle(Some(seen.receipt), Some(&last))
+    }
+
+    /// Takes in evidence that is not of receipts. It may lead to suspension and never to revocation.
+    pub fn declare(&mut self, declared: &Declared) -> Option<Change> {
+        let place = OUTSIDE.iter().position(|feature| *feature == declared.feature).unwrap_or(0);
+        let feature = OUTSIDE.get(place).copied().unwrap_or(Feature::Declared);
+        if !self.policy.looks_at(feature) {
+            return None;
+        }
+        self.advance(declared.at.millis());
+        if let Some(outside) = self.standing.outside.get_mut(place) {
+            let grown = outside.value.saturating_add(i64::from(declared.milli_nats).saturating_mul(1000));
+            outside.value = grown.min(2 * OUTSIDE_ALARM);
+            outside.sentence = plain(&declared.sentence);
+        }
+        self.settle(None, None)
+    }
+
+    /// Takes in a hard fact: the level that the policy gives it is reached at once, whatever the score.
+    pub fn fact(
+        &mut self,
+        fact: HardFact,
+        at: UnixMillis,
+        receipt: Option<ReceiptHash>,
+        sentence: &str,
+    ) -> Option<Change> {
+        self.advance(at.millis());
+        let to = self.policy.level_of(fact);
+        if to <= self.standing.level {
+            return None;
+        }
+        let sentence = format!("{}: {}", fact.word(), plain(sentence));
+        let evidence = Evidence { feature: Feature::HardFact, milli_nats: 0, sentence };
+        Some(self.come_to(to, receipt, vec![evidence]))
+    }
+
+    /// Lets time pass without a receipt: what calmed down is let go, what is held too long may end (`held_hours`).
+    pub fn pass(&mut self, at: UnixMillis) -> Option<Change> {
+        self.advance(at.millis());
+        self.settle(None, None)
+    }
+
+    /// Ends a suspension. What stood against the agent is taken off, by the word of `who`; a revocation has no end.
+    pub fn release(&mut self, who: &str, at: UnixMillis) -> Option<Change> {
+        self.advance(at.millis());
+        if self.standing.level != RiskLevel::Suspend {
+            return None;
+        }
+        for gauge in &mut self.standing.gauges {
+            *gauge = Gauge::default();
+        }
+        self.standing.outside = Default::default();
+        self.standing.over = 0;
+        self.standing.refused_writes.clear();
+        let sentence = format!("released by {}", plain(who));
+        let evidence = Evidence { feature: Feature::Declared, milli_nats: 0, sentence };
+        Some(self.come_to(RiskLevel::Clear, None, vec![evidence]))
+    }
+
+    /// From 0 to 1000: 400 is one chart at its threshold, and one feature alone has at most 800. After a hard fact it
+    /// stays what the statistics say.
+    #[must_use]
+    pub fn score(&self) -> u16 {
+        total(&self.weights())
+    }
+
+    /// The present level.
+    #[must_use]
+    pub const fn level(&self) -> RiskLevel {
+        self.standing.level
+    }
+
+    /// How many calls were observed.
+    #[must_use]
+    pub const fn calls(&self) -> u64 {
+        self.standing.calls
+    }
+
+    /// How many of them were denied, whatever the reason.
+    #[must_use]
+    pub const fn denied(&self) -> u64 {
+        self.standing.denied
+    }
+
+    /// Receipts of other agents that were handed over.
+    #[must_use]
+    pub const fn foreign(&self) -> u64 {
+        self.standing.foreign
+    }
+
+    /// The latest time that is known.
+    #[must_use]
+    pub const fn now(&self) -> UnixMillis {
+        UnixMillis::from_millis(self.standing.now)
+    }
+
+    /// The baseline it watches by.
+    #[must_use]
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// The policy it judges by.
+    #[must_use]
+    pub const fn policy(&self) -> &RiskPolicy {
+        &self.policy
+    }
+
+    /// What stands against the agent now, the weightiest first.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<Evidence> {
+        self.told(&self.weights(), None)
+    }
+
+    fn count(&mut self, call: &Call) {
+        self.standing.calls = self.standing.calls.saturating_add(1);
+        if call.answer != Answered::Allowed {
+            self.standing.denied = self.standing.denied.saturating_add(1);
+        }
+    }
+
+    /// Moves time on, if `at` is later, and lets evidence fade; the milliseconds that passed.
+    fn advance(&mut self, at: i64) -> u64 {
+        let now = at.clamp(0, MAX_TIME);
+        if self.standing.now == 0 {
+            self.standing.now = now;
+        }
+        let elapsed = now.saturating_sub(self.standing.now).max(0).unsigned_abs();
+        self.standing.now = now.max(self.standing.now);
+        // However long nothing came, half of what stands is left: a receipt that claims to be of next year must not wipe it.
+        let decay = Decay::over(elapsed.min(self.policy.half_life()), self.policy.half_life());
+        for (gauge, chart) in self.standing.gauges.iter_mut().zip(self.baseline.charts()) {
+            gauge.value = decay.of(gauge.value);
+            gauge.look(chart, self.standing.calls);
+        }
+        for outside in &mut self.standing.outside {
+            outside.value = decay.of(outside.value);
+        }
+        elapsed
+    }
+
+    /// What stands against the agent, one weight for each feature, the highest first.
+    fn weights(&self) -> Vec<Weight> {
+        let mut of: BTreeMap<Feature, (u32, Option<usize>)> = BTreeMap::new();
+        for (place, (gauge, chart)) in self.standing.gauges.iter().zip(self.baseline.charts()).enumerate() {
+            let pressure = pressure(gauge.value, chart.threshold);
+            let known = of.entry(chart.feature).or_insert((pressure, Some(place)));
+            if pressure > known.0 {
+                *known = (pressure, Some(place));
+            }
+        }
+        for (outside, feature) in self.standing.outside.iter().zip(OUTSIDE) {
+            of.insert(feature, (pressure(outside.value, OUTSIDE_ALARM), None));
+        }
+        let weigh = |(feature, (pressure, chart)): (Feature, (u32, Option<usize>))| {
+            let score = u16::try_from(u32::from(ALARM) * pressure / 1000).unwrap_or(MOST_OF_ONE);
+            let most = if feature.counts_as_different() { MOST_OF_ONE } else { MOST_OF_WEAK };
+            Weight { feature, pressure, score: score.min(most), chart }
+        };
+        let mut weights: Vec<Weight> =
+            of.into_iter().map(weigh).filter(|weight| weight.pressure > 0).collect();
+        weights.sort_by_key(|weight| (std::cmp::Reverse(weight.score), weight.feature));
+        weights
+    }
+
+    /// Counts for how many calls receipts alone have said what revokes.
+    fn count_over(&mut self) {
+        let mut weights = self.weights();
+        weights.retain(|weight| weight.feature.is_of_receipts());
+        let enough = self.standing.calls >= self.policy.calls_of(RiskLevel::Revoke);
+        let over = total(&weights) >= self.policy.score_of(RiskLevel::Revoke) && alarms(&weights) >= 2;
+        self.standing.over = if over && enough { self.standing.over.saturating_add(1) } else { 0 };
+    }
+
+    /// The level that statistics call for, and why it is this one if not by the score alone.
+    fn wanted(&self, weights: &[Weight]) -> (RiskLevel, Option<Evidence>) {
+        let (score, calls) = (total(weights), self.standing.calls);
+        let reaches = |level| score >= self.policy.score_of(level) && calls >= self.policy.calls_of(level);
+        let mut note = None;
+        let mut level = RiskLevel::Clear;
+        if reaches(RiskLevel::Watch) {
+            level = RiskLevel::Watch;
+        }
+        if reaches(RiskLevel::StepUp) {
+            level = RiskLevel::StepUp;
+        }
+        if reaches(RiskLevel::Suspend) && (alarms(weights) >= 2 || self.is_repeated()) {
+            level = RiskLevel::Suspend;
+        }
+        let recent = |at: &&i64| self.standing.now.saturating_sub(**at) <= QUARTER_HOUR;
+        if self.standing.level >= RiskLevel::StepUp
+            && self.standing.refused_writes.iter().filter(recent).count() >= REFUSED_WRITES
+        {
+            level = level.max(RiskLevel::Suspend);
+            let sentence = "three writes were refused within 15 minutes at step-up".to_owned();
+            note = Some(Evidence { feature: Feature::DenialRatio, milli_nats: 0, sentence });
+        }
+        let window = self.policy.window();
+        if self.standing.over >= 2 * window {
+            level = RiskLevel::Revoke;
+            let sentence = format!(
+                "two features or more were over their thresholds, and the score at {} or more, for two windows of {window} calls",
+                self.policy.score_of(RiskLevel::Revoke)
+            );
+            note = Some(Evidence { feature: heaviest(weights), milli_nats: 0, sentence });
+        }
+        (level.min(self.policy.highest()), note.filter(|_| level <= self.policy.highest()))
+    }
+
+    /// Whether one chart came from its threshold to twice that soon: the alarm again, had it begun anew.
+    fn is_repeated(&self) -> bool {
+        let twice = |(gauge, chart): (&Gauge, &Chart)| {
+            chart.feature.counts_as_different()
+                && gauge.value >= chart.threshold.saturating_mul(2)
+                && self.standing.calls.saturating_sub(gauge.since) <= self.policy.repeat_within()
+        };
+        self.standing.gauges.iter().zip(self.baseline.charts()).any(twice)
+    }
+
+    /// Comes to the level that is called for.
+    fn settle(&mut self, receipt: Option<ReceiptHash>, last: Option<&Last<'_>>) -> Option<Change> {
+        let (weights, level, now) = (self.weights(), self.standing.level, self.standing.now);
+        let (wanted, note) = self.wanted(&weights);
+        if wanted > level {
+            let mut evidence = self.told(&weights, last);
+            evidence.splice(0..0, note);
+            return Some(self.come_to(wanted, receipt, evidence));
+        }
+        if level == RiskLevel::Suspend {
+            let hours = self.policy.held_hours();
+            let held = self.standing.held_since.map_or(0, |since| now.saturating_sub(since)).unsigned_abs();
+            if hours > 0 && held >= hours.saturating_mul(3_600_000) {
+                let sentence = format!("held for {hours} hours, and nobody released it");
+                let evidence = Evidence { feature: heaviest(&weights), milli_nats: 0, sentence };
+                return Some(self.come_to(RiskLevel::Revoke, receipt, vec![evidence]));
+            }
+        }
+        if matches!(level, RiskLevel::Watch | RiskLevel::StepUp) {
+            if total(&weights) >= self.policy.score_of(level) / 2 {
+                self.standing.calm_since = None;
+                return None;
+            }
+            let since = *self.standing.calm_since.get_or_insert(now);
+            let calm = now.saturating_sub(since).unsigned_abs();
+            if calm >= self.policy.half_life().saturating_mul(2) {
+                let sentence = "below half of the threshold for two half-lives".to_owned();
+                let evidence = Evidence { feature: heaviest(&weights), milli_nats: 0, sentence };
+                return Some(self.come_to(wanted, receipt, vec![evidence]));
+            }
+        }
+        None
+    }
+
+    fn come_to(&mut self, to: RiskLevel, receipt: Option<ReceiptHash>, evidence: Vec<Evidence>) -> Change {
+        let from = std::mem::replace(&mut self.standing.level, to);
+        self.standing.calm_since = None;
+        self.standing.held_since = (to == RiskLevel::Suspend).then_some(self.standing.now);
+        if to < RiskLevel::StepUp {
+            self.standing.refused_writes.clear();
+        }
+        Change { at: self.now(), receipt, from, to, score: self.score(), evidence }
+    }
+
+    /// What weighs half of its threshold or more, or the most if nothing does.
+    fn told(&self, weights: &[Weight], last: Option<&Last<'_>>) -> Vec<Evidence> {
+        let mut heavy: Vec<&Weight> = weights.iter().filter(|weight| weight.pressure >= 500).collect();
+        if heavy.is_empty() {
+            heavy.extend(weights.first());
+        }
+        heavy.into_iter().filter_map(|weight| self.tell(weight, last)).collect()
+    }
+
+    fn tell(&self, weight: &Weight, last: Option<&Last<'_>>) -> Option<Evidence> {
+        let feature = weight.feature;
+        let Some(place) = weight.chart else {
+            let outside = self.standing.outside.get(OUTSIDE.iter().position(|its| *its == feature)?)?;
+            let sentence = outside.sentence.clone();
+            return Some(Evidence { feature, milli_nats: milli(outside.value), sentence });
+        };
+        let (chart, gauge) = (self.baseline.charts().get(place)?, self.standing.gauges.get(place)?);
+        let risen = last.filter(|last| last.risen.get(place) == Some(&true));
+        let sentence =
+            format!("{}: {} nats, alarm at {}", what(chart, risen), nats(gauge.value), nats(chart.threshold));
+        Some(Evidence { feature, milli_nats: milli(gauge.value), sentence })
+    }
+}
+
+impl Standing {
+    fn of(baseline: &Baseline) -> Self {
+        Self {
+            level: RiskLevel::Clear,
+            calls: 0,
+            denied: 0,
+            foreign: 0,
+            now: 0,
+            gauges: vec![Gauge::default(); baseline.charts().len()],
+            outside: Default::default(),
+            recall: Recall::default(),
+            streams: BTreeMap::new(),
+            calm_since: None,
+            held_since: None,
+            over: 0,
+            refused_writes: VecDeque::new(),
+            hindered: None,
+            seen: Digest::from_bytes([0; 32]),
+            last: None,
+        }
+    }
+
+    /// Takes note of how far a stream was observed; of many, those that were quiet longest are forgotten.
+    fn follow(&mut self, seen: &Observation, at: i64) {
+        let place = Place { sequence: seen.sequence, at, number: self.calls };
+        self.streams.insert(seen.stream, place);
+        if self.streams.len() > MAX_STREAMS
+            && let Some((oldest, _)) =
+                self.streams.iter().min_by_key(|(stream, place)| (place.number, **stream))
+        {
+            let oldest = *oldest;
+            self.streams.remove(&oldest);
+        }
+    }
+}
+
+impl Gauge {
+    fn take(&mut self, step: Step, chart: &Chart, number: u64) {
+        self.value = step.apply(self.value, chart.threshold.saturating_mul(MOST_THRESHOLDS));
+        self.look(chart, number);
+    }
+
+    /// Takes note of which side of its threshold it is on.
+    fn look(&mut self, chart: &Chart, number: u64) {
+        self.since = match self.since {
+            _ if self.value < chart.threshold => 0,
+            0 => number.max(1),
+            since => since,
+        };
+    }
+}
+
+/// The call that moved charts last.
+struct Last<'a> {
+    action: &'a str,
+    before: &'a str,
+    /// By chart.
+    risen: &'a [bool],
+}
+
+/// What a chart says, in words.
+fn what(chart: &Chart, last: Option<&Last<'_>>) -> String {
+    let of = chart.of.as_str();
+    match (chart.feature, last) {
+        (Feature::Sequence, Some(Last { action, before: "", .. })) => {
+            format!(
+                "actions follow one another unlike before, last {} as the first of a session",
+                quoted(action)
+            )
+        }
+        (Feature::Sequence, Some(Last { action, before, .. })) => {
+            format!(
+                "actions follow one another unlike before, last {} after {}",
+                quoted(action),
+                quoted(before)
+            )
+        }
+        (Feature::Sequence, None) => "actions follow one another unlike before".to_owned(),
+        (Feature::WriteMix, _) if of == "*" => "more of the calls are writes than before".to_owned(),
+        (Feature::WriteMix, _) => format!("more of the calls are {} than before", quoted(of)),
+        (Feature::NewAction, Some(last)) => {
+            format!("actions that the baseline never saw, last {}", quoted(last.action))
+        }
+        (Feature::NewAction, None) => "actions that the baseline never saw".to_owned(),
+        (Feature::NewCounterparty, _) if of == charts::PER_HOUR => {
+            "more counterparties in an hour than before".to_owned()
+        }
+        (Feature::NewCounterparty, _) => "more counterparties than before are new".to_owned(),
+        (Feature::Amount, _) if of == charts::SUM => "the amounts together are larger than before".to_owned(),
+        (Feature::Amount, _) => "single amounts are larger than before".to_owned(),
+        (Feature::LimitProbing, _) => "amounts just below or just above the certificate's limit".to_owned(),
+        (Feature::Rate, _) => format!("more {of} in a minute than in busy minutes before"),
+        (Feature::OffHours, _) => "calls in hours of the week without any before".to_owned(),
+        (Feature::DenialRatio, _) => "more of the calls are refused than before".to_owned(),
+        (feature, _) => feature.word().to_owned(),
+    }
+}
+
+fn quoted(action: &str) -> String {
+    match action {
+        MALFORMED => "a malformed action".to_owned(),
+        _ => format!("`{action}`"),
+    }
+}
+
+/// Text that may stand in a signed text member, of at most [`MAX_SENTENCE`] characters.
+fn plain(text: &str) -> String {
+    let safe = |character: char| {
+        let mut buffer = [0; 4];
+        if is_plain(character.encode_utf8(&mut buffer)) { character } else { '?' }
+    };
+    text.chars().take(MAX_SENTENCE).map(safe).collect()
+}
+
+/// The sum of the heaviest weight and of all others that are alarms.
+fn total(weights: &[Weight]) -> u16 {
+    let mut weights = weights.iter();
+    let first = weights.next().map_or(0, |weight| weight.score);
+    let others = weights.filter(|weight| weight.pressure >= 1000).map(|weight| weight.score);
+    others.fold(first, u16::saturating_add).min(1000)
+}
+
+/// The feature that weighs most; where nothing weighs anything, the first.
+fn heaviest(weights: &[Weight]) -> Feature {
+    weights.first().map_or(Feature::Sequence, |weight| weight.feature)
+}
+
+/// How many different features are over their thresholds.
+fn alarms(weights: &[Weight]) -> usize {
+    weights.iter().filter(|weight| weight.pressure >= 1000 && weight.feature.counts_as_different()).count()
+}
+
+/// Thousandths of the threshold, two thresholds at most.
+fn pressure(value: i64, threshold: i64) -> u32 {
+    let thousandths = i128::from(value.max(0)) * 1000 / i128::from(threshold.max(1));
+    u32::try_from(thousandths.min(2000)).unwrap_or(2000)
+}
+
+fn milli(micro: i64) -> u32 {
+    u32::try_from(micro.max(0) / 1000).unwrap_or(u32::MAX)
+}
+
+/// Nats with one decimal.
+fn nats(micro: i64) -> String {
+    let tenths = micro.max(0) / 100_000;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Features that are not of receipts, in the order of the standing.
+pub(super) const OUTSIDE: [Feature; 3] = [Feature::Declared, Feature::Content, Feature::Silence];
+
+/// Five nats: odds of 150 to 1.
+const OUTSIDE_ALARM: i64 = 5_000_000;
+
+/// One feature alone suspends at most: the score of two alarms.
+const MOST_OF_ONE: u16 = 2 * ALARM;
+
+/// Below half of an alarm, so that it never even keeps a level alone.
+const MOST_OF_WEAK: u16 = 150;
+
+/// A chart rises to four thresholds at most, so that it comes down in two half-lives.
+const MOST_THRESHOLDS: i64 = 4;
+
+/// The difference that clocks are allowed (wire 3.5).
+const TOLERANCE: i64 = 120_000;
+
+const QUARTER_HOUR: i64 = 900_000;
+pub(super) const REFUSED_WRITES: usize = 3;
+
+/// Processes of one agent that write at the same time; what comes again from a stream that was forgotten is observed again.
+pub(super) const MAX_STREAMS: usize = 256;
+
+pub(super) const MAX_SENTENCE: usize = 200;
+
+/// The year 9999.
+pub(super) const MAX_TIME: i64 = 253_402_300_799_999;

@@ -1,0 +1,641 @@
+//! The laws of behaviour risk.
+
+use std::sync::{Arc, LazyLock};
+
+use kakunin_core::id::{AgentId, StreamId};
+use kakunin_core::receipt::{Answer, Caller, Event, Mode, ProofOfPossession, ReceiptHash};
+use kakunin_core::risk::{
+    Baseline, BaselineError, Change, Declared, Feature, HardFact, Monitor, Observation, RiskLevel,
+    RiskPolicy, StateError, TooLittle, in_order, replay,
+};
+use kakunin_core::time::UnixMillis;
+use proptest::prelude::*;
+
+use super::behaviour::{DAY, MINUTE, NOON, Pen, baseline, decision, disclosure};
+
+static BASELINE: LazyLock<Arc<Baseline>> = LazyLock::new(|| Arc::new(baseline()));
+
+fn monitor() -> Monitor {
+    Monitor::new(Arc::clone(&BASELINE), RiskPolicy::default())
+}
+
+fn under(policy: &str) -> Monitor {
+    Monitor::new(Arc::clone(&BASELINE), RiskPolicy::from_toml(policy).unwrap())
+}
+
+fn watch(monitor: &mut Monitor, seen: &[Observation]) -> Vec<Change> {
+    seen.iter().filter_map(|seen| monitor.observe(seen)).collect()
+}
+
+/// A monitor that has watched a clean day, and the pen that wrote it.
+fn watched() -> (Monitor, Pen) {
+    let (mut monitor, mut pen) = (monitor(), Pen::new(2));
+    watch(&mut monitor, &pen.days(120));
+    assert_eq!(monitor.level(), RiskLevel::Clear);
+    (monitor, pen)
+}
+
+fn at(millis: i64) -> UnixMillis {
+    UnixMillis::from_millis(millis)
+}
+
+/// How many calls of `call` it takes to come to `level`.
+fn delay(
+    level: RiskLevel,
+    most: usize,
+    mut call: impl FnMut(&mut Pen, usize) -> Observation,
+) -> Option<usize> {
+    let (mut monitor, mut pen) = watched();
+    pen.begin();
+    (1..=most).find(|number| {
+        let seen = call(&mut pen, *number);
+        monitor.observe(&seen);
+        monitor.level() >= level
+    })
+}
+
+#[test]
+fn no_float_is_in_the_room() {
+    let room = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/risk");
+    let mut files = 0;
+    for entry in std::fs::read_dir(room).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in ["f32", "f64", "HashMap", "SystemTime", "Instant", "available_parallelism"] {
+            assert!(!code.contains(word), "{word} has no business in a room that has to be replayed");
+        }
+        files += 1;
+    }
+    assert!(files >= 15, "{files}");
+}
+
+#[test]
+fn clean_days_revoke_nobody_and_are_rarely_watched() {
+    let mut alarms = 0;
+    for seed in 10..20 {
+        let replay = replay(Pen::new(seed).days(2_000), &BASELINE, &RiskPolicy::default());
+        assert!(replay.highest < RiskLevel::Suspend, "{seed}: {:?}", replay.changes);
+        alarms += replay.changes.iter().filter(|change| change.to > change.from).count();
+    }
+    assert!(alarms <= 20, "one in a thousand calls at most: {alarms}");
+}
+
+#[test]
+fn a_burst_of_writes_a_new_tool_and_a_loop_are_noticed_soon() {
+    let burst = delay(RiskLevel::Watch, 100, |pen, number| {
+        let amount = format!("{}.00", 20 + number);
+        if number % 2 == 0 { pen.allowed("notes:write") } else { pen.pays(&amount, "supplier-1") }
+    });
+    assert!(burst.is_some_and(|calls| calls <= 10), "{burst:?}");
+    let tool = delay(RiskLevel::Watch, 100, |pen, number| {
+        if number % 3 == 0 { pen.allowed("files:upload") } else { pen.allowed("read:mail") }
+    });
+    assert!(tool.is_some_and(|calls| calls <= 10), "{tool:?}");
+    let turns = delay(RiskLevel::Watch, 100, |pen, _| pen.allowed("notes:write"));
+    assert!(turns.is_some_and(|calls| calls <= 15), "{turns:?}");
+}
+
+#[test]
+fn drift_suspends_first_and_revokes_when_it_is_sustained_for_two_windows() {
+    let (mut monitor, mut pen) = watched();
+    pen.begin();
+    let seen: Vec<_> = (0..200)
+        .map(|n| if n % 2 == 0 { pen.allowed("files:upload") } else { pen.allowed("notes:write") })
+        .collect();
+    let changes = watch(&mut monitor, &seen);
+    let levels: Vec<RiskLevel> = changes.iter().map(|change| change.to).collect();
+    assert!(levels.is_sorted() && levels.contains(&RiskLevel::Suspend), "{levels:?}");
+    assert_eq!(levels.last(), Some(&RiskLevel::Revoke));
+    let (suspend, revoke) = (&changes[changes.len() - 2], &changes[changes.len() - 1]);
+    let place =
+        |change: &Change| seen.iter().position(|seen| Some(seen.receipt()) == change.receipt).unwrap();
+    assert!(place(revoke) - place(suspend) >= 90, "two windows of fifty calls lie between");
+    let features: Vec<Feature> = revoke.evidence.iter().map(|evidence| evidence.feature).collect();
+    assert!(features.contains(&Feature::NewAction) && features.contains(&Feature::WriteMix), "{features:?}");
+    assert_eq!(monitor.observe(&pen.allowed("files:upload")), None, "a revocation is final");
+}
+
+#[test]
+fn one_feature_alone_suspends_at_most() {
+    let mut monitor =
+        under("off = [\"sequence\", \"rate\", \"denial-ratio\", \"new-counterparty\", \"amount\"]\n");
+    let mut pen = Pen::new(2);
+    watch(&mut monitor, &pen.days(120));
+    pen.begin();
+    for _ in 0..2_000 {
+        monitor.observe(&pen.allowed("notes:write"));
+    }
+    assert_eq!((monitor.level(), monitor.score()), (RiskLevel::Suspend, 800));
+}
+
+#[test]
+fn off_hours_are_never_enough() {
+    // Two weeks of mornings, then a night.
+    let mut pen = Pen::new(3);
+    let mut history = Vec::new();
+    for day in 0..20 {
+        pen.at = NOON + day * DAY;
+        for _ in 0..12 {
+            history.extend(pen.session());
+        }
+    }
+    let baseline = Baseline::learn(&history, &RiskPolicy::default()).unwrap();
+    assert!(!baseline.silent().contains(&Feature::OffHours));
+    let mut monitor = Monitor::new(baseline, RiskPolicy::default());
+    pen.at = NOON + 21 * DAY + 12 * 60 * MINUTE;
+    let mut changes = Vec::new();
+    for _ in 0..20 {
+        let session = pen.session();
+        changes.extend(watch(&mut monitor, &session));
+    }
+    assert!(monitor.evidence().iter().any(|evidence| evidence.feature == Feature::OffHours));
+    assert_eq!(changes, []);
+}
+
+#[test]
+fn a_replay_is_the_same_again_and_whatever_order_it_is_handed_over_in() {
+    let (mut one, mut other) = (Pen::new(4), Pen::new(5));
+    let mut seen = one.days(300);
+    seen.extend(other.days(300));
+    let first = replay(seen.clone(), &BASELINE, &RiskPolicy::default());
+    assert_eq!(first, replay(seen.clone(), &BASELINE, &RiskPolicy::default()));
+    seen.reverse();
+    assert_eq!(first, replay(seen.clone(), &BASELINE, &RiskPolicy::default()));
+    seen.pop();
+    assert_ne!(first.digest, replay(seen, &BASELINE, &RiskPolicy::default()).digest);
+}
+
+#[test]
+fn equal_times_are_ordered_by_stream_and_receipts_of_a_stream_stay_in_order() {
+    let mut pens = [Pen::new(7), Pen::new(6)];
+    let mut seen = Vec::new();
+    for pen in &mut pens {
+        for by in [0, 0, -1, 5] {
+            pen.at = NOON + by * 1000;
+            seen.push(pen.observe(decision(Some("read:mail"), Answer::Allow), &[]));
+        }
+    }
+    let ordered = in_order(seen);
+    let places: Vec<usize> = ordered
+        .iter()
+        .map(|seen| {
+            let of = |seed, sequence| {
+                ReceiptHash::of(format!("{} {sequence}", StreamId::from_bytes([seed; 16])).as_bytes())
+            };
+            (0..8).find(|n| seen.receipt() == of(6 + u8::try_from(n / 4).unwrap(), n % 4 + 1)).unwrap()
+        })
+        .collect();
+    assert_eq!(places, [0, 1, 2, 4, 5, 6, 3, 7]);
+}
+
+#[test]
+fn a_receipt_that_comes_twice_is_observed_once() {
+    let (mut monitor, mut pen) = watched();
+    let seen = pen.allowed("notes:write");
+    monitor.observe(&seen);
+    let state = monitor.state();
+    assert_eq!(monitor.observe(&seen), None);
+    assert_eq!(monitor.state(), state);
+}
+
+#[test]
+fn a_back_dated_receipt_revokes_at_once() {
+    let (mut monitor, mut pen) = watched();
+    pen.at -= 119_000 + 2_000;
+    assert_eq!(monitor.observe(&pen.allowed("read:mail")), None, "clocks may differ by so much");
+    pen.at -= DAY;
+    let change = monitor.observe(&pen.allowed("read:mail")).unwrap();
+    assert_eq!((change.from, change.to), (RiskLevel::Clear, RiskLevel::Revoke));
+    assert_eq!(change.evidence[0].feature, Feature::HardFact);
+    assert!(change.evidence[0].sentence.starts_with("back-dated: "), "{:?}", change.evidence);
+}
+
+#[test]
+fn a_clock_that_is_set_back_and_says_so_is_no_violation_and_wins_no_time() {
+    let (mut monitor, mut pen) = watched();
+    let now = monitor.now();
+    assert_eq!(monitor.observe(&pen.sets_back(3_600_000)), None);
+    pen.at -= 3_600_000;
+    assert_eq!(monitor.observe(&pen.allowed("read:mail")), None);
+    assert!(monitor.now() >= now);
+    pen.at -= 3_600_000;
+    assert_eq!(monitor.observe(&pen.allowed("read:mail")).unwrap().to, RiskLevel::Revoke);
+}
+
+#[test]
+fn a_canary_revokes_even_when_it_is_denied() {
+    for answer in [Answer::Allow, Answer::Deny("scope.action".to_owned())] {
+        let (mut monitor, mut pen) = (under("canaries = [\"read:secrets:*\"]\n"), Pen::new(2));
+        monitor.observe(&pen.allowed("read:mail"));
+        let change = monitor.observe(&pen.call("read:secrets:root", answer)).unwrap();
+        assert_eq!(change.to, RiskLevel::Revoke);
+        assert!(change.evidence[0].sentence.contains("read:secrets:root"));
+    }
+}
+
+#[test]
+fn every_hard_fact_acts_at_once_and_at_the_level_of_the_policy() {
+    for fact in HardFact::ALL {
+        let receipt = Some(ReceiptHash::of(b"r"));
+        let change = monitor().fact(fact, at(NOON), receipt, "somebody said so").unwrap();
+        assert_eq!((change.to, change.receipt), (RiskLevel::Revoke, receipt));
+        let mut lenient = under(&format!("[facts]\n{} = \"suspend\"\n", fact.word()));
+        assert_eq!(lenient.fact(fact, at(NOON), None, "so").unwrap().to, RiskLevel::Suspend);
+        assert_eq!(lenient.fact(fact, at(NOON), None, "again"), None);
+    }
+}
+
+#[test]
+fn declared_evidence_suspends_at_most() {
+    let (mut monitor, _) = watched();
+    let say = |feature, n: i64| Declared {
+        feature,
+        at: at(NOON + 2 * DAY + n),
+        milli_nats: u32::MAX,
+        sentence: "a \"risky\" event \u{202e}\n".into(),
+    };
+    for n in 0..1_000 {
+        for feature in [Feature::Declared, Feature::Content, Feature::Silence, Feature::HardFact] {
+            monitor.declare(&say(feature, n));
+        }
+    }
+    assert_eq!((monitor.level(), monitor.score()), (RiskLevel::Suspend, 1000));
+    let lines: Vec<_> = monitor.evidence();
+    assert!(lines.iter().all(|evidence| evidence.sentence == "a ?risky? event ??"), "{lines:?}");
+}
+
+#[test]
+fn whoever_is_held_and_tries_again_is_not_revoked_for_it() {
+    let (mut monitor, mut pen) = watched();
+    monitor.fact(HardFact::ReplayedProof, at(pen.at), None, "twice");
+    let mut held = under("[facts]\nreplayed-proof = \"suspend\"\n");
+    held.fact(HardFact::ReplayedProof, at(pen.at), None, "twice");
+    pen.begin();
+    for _ in 0..5_000 {
+        assert_eq!(held.observe(&pen.denied("payments:send", "certificate.held")), None);
+    }
+    assert_eq!(held.level(), RiskLevel::Suspend);
+    assert_eq!(held.denied(), 5_000);
+}
+
+#[test]
+fn attempts_of_a_suspended_agent_are_counted_and_drift_in_them_revokes() {
+    let (mut monitor, mut pen) = watched();
+    pen.begin();
+    let mut levels = Vec::new();
+    for n in 0..400 {
+        let action = ["files:upload", "notes:write", "accounts:open", "payments:send"][n % 4];
+        let seen = match monitor.level() {
+            RiskLevel::Suspend => pen.denied(action, "certificate.held"),
+            _ => pen.allowed(action),
+        };
+        levels.extend(monitor.observe(&seen).map(|change| change.to));
+    }
+    assert!(levels.contains(&RiskLevel::Suspend), "{levels:?}");
+    assert_eq!(levels.last(), Some(&RiskLevel::Revoke));
+}
+
+#[test]
+fn three_refused_writes_at_step_up_suspend() {
+    // Chosen so that the score alone would not.
+    let mut monitor = under("off = [\"sequence\", \"denial-ratio\", \"limit-probing\", \"rate\"]\n");
+    let mut pen = Pen::new(2);
+    watch(&mut monitor, &pen.days(120));
+    pen.begin();
+    while monitor.level() < RiskLevel::StepUp {
+        monitor.observe(&pen.allowed("notes:write"));
+    }
+    assert_eq!(monitor.level(), RiskLevel::StepUp);
+    let changes: Vec<Change> =
+        (0..3).filter_map(|_| monitor.observe(&pen.denied("payments:send", "scope.amount"))).collect();
+    assert_eq!(changes.last().map(|change| change.to), Some(RiskLevel::Suspend), "{changes:?}");
+    assert!(changes.last().unwrap().evidence[0].sentence.contains("three writes were refused"));
+}
+
+#[test]
+fn levels_fall_only_after_two_half_lives_below_half_of_what_leads_to_them() {
+    let (mut monitor, mut pen) = watched();
+    pen.begin();
+    while monitor.level() < RiskLevel::Watch {
+        monitor.observe(&pen.allowed("notes:write"));
+    }
+    assert_eq!(monitor.level(), RiskLevel::Watch);
+    let start = monitor.now().millis();
+    let mut fell = None;
+    for hour in 1..=200 {
+        if let Some(change) = monitor.pass(at(start + hour * 60 * MINUTE)) {
+            fell = Some((hour, change));
+            break;
+        }
+    }
+    let (hour, change) = fell.unwrap();
+    assert_eq!((change.from, change.to), (RiskLevel::Watch, RiskLevel::Clear));
+    // One half-life to half of the threshold and two below it.
+    assert!((3 * 24..=3 * 24 + 12).contains(&hour), "{hour}");
+}
+
+#[test]
+fn a_suspension_ends_by_a_person_and_a_revocation_never() {
+    let mut held = under("highest = \"suspend\"\n");
+    let mut pen = Pen::new(2);
+    watch(&mut held, &pen.days(120));
+    for _ in 0..500 {
+        held.observe(&pen.allowed("files:upload"));
+    }
+    assert_eq!(held.level(), RiskLevel::Suspend);
+    assert_eq!(held.pass(at(pen.at + 400 * DAY)), None, "time does not release");
+    let change = held.release("ops@example.com", at(pen.at + 400 * DAY)).unwrap();
+    assert_eq!((change.from, change.to, change.score), (RiskLevel::Suspend, RiskLevel::Clear, 0));
+    assert!(change.evidence[0].sentence.contains("ops@example.com"));
+    assert_eq!(held.release("ops@example.com", at(pen.at + 400 * DAY)), None);
+    let mut over = monitor();
+    over.fact(HardFact::ForkedStream, at(NOON), None, "two continuations");
+    assert_eq!(over.release("ops@example.com", at(NOON)), None);
+    assert_eq!(over.level(), RiskLevel::Revoke);
+}
+
+#[test]
+fn who_is_held_for_too_long_is_revoked_only_if_the_policy_says_so() {
+    for (policy, ends) in [("", RiskLevel::Suspend), ("revoke.held_hours = 24\n", RiskLevel::Revoke)] {
+        let mut held = under(&format!("facts.back-dated = \"suspend\"\n{policy}"));
+        held.fact(HardFact::BackDated, at(NOON), None, "so");
+        assert_eq!(held.pass(at(NOON + DAY - 1)), None);
+        held.pass(at(NOON + DAY));
+        assert_eq!(held.level(), ends);
+    }
+}
+
+#[test]
+fn minimum_evidence_is_asked_for() {
+    let (mut monitor, mut pen) = (monitor(), Pen::new(2));
+    for _ in 0..29 {
+        monitor.observe(&pen.allowed("files:upload"));
+        assert!(monitor.level() < RiskLevel::Suspend, "{}", monitor.calls());
+    }
+    monitor.observe(&pen.allowed("files:upload"));
+    assert_eq!(monitor.level(), RiskLevel::Suspend);
+    let one = Monitor::new(Arc::clone(&BASELINE), RiskPolicy::default());
+    for action in ["files:upload", "payments:send", "-", "accounts:open"] {
+        let mut one = one.clone();
+        assert_eq!(one.observe(&Pen::new(9).allowed(action)), None, "one call is no alarm: {action}");
+    }
+}
+
+#[test]
+fn what_is_no_behaviour_of_the_agent_is_not_observed() {
+    let mut pen = Pen::new(2);
+    let mut of = |event| {
+        let statement = pen.statement(event);
+        Observation::of(ReceiptHash::of(b"r"), &statement, &[], None)
+    };
+    assert_eq!(of(Event::Open { nonce: [0; 16], own_log: None }), None);
+    assert_eq!(of(Event::Close { totals: None }), None);
+    let mut check = decision(Some("payments:send"), Answer::Allow);
+    if let Event::Decision { mode, .. } = &mut check {
+        *mode = Mode::Check;
+    }
+    assert_eq!(of(check), None, "a dry run proves no action");
+    let mut called = decision(Some("payments:send"), Answer::Allow);
+    if let Event::Decision { caller, .. } = &mut called {
+        *caller = Some(Box::new(Caller {
+            certificate: kakunin_core::digest::Digest::of(b"c"),
+            possession: ProofOfPossession::Signature,
+            agent: AgentId::from_random([2; 16]),
+        }));
+    }
+    assert_eq!(of(called), None, "a gateway's decision about another agent is not its own behaviour");
+    assert!(of(decision(Some("payments:send"), Answer::Allow)).is_some());
+}
+
+#[test]
+fn values_count_only_if_the_receipt_commits_to_them() {
+    let mut pen = Pen::new(2);
+    let shown = disclosure("counterparties", &serde_json::json!("supplier-1"));
+    let mut event = decision(Some("payments:send"), Answer::Allow);
+    let foreign = pen.observe(event.clone(), std::slice::from_ref(&shown));
+    if let Event::Decision { counterparties, .. } = &mut event {
+        *counterparties = Some(*shown.digest());
+    }
+    pen.sequence -= 1;
+    assert_ne!(foreign, pen.observe(event.clone(), std::slice::from_ref(&shown)));
+    pen.sequence -= 1;
+    assert_eq!(foreign, pen.observe(event, &[]));
+}
+
+#[test]
+fn features_that_saw_no_values_are_said_to_be_silent() {
+    let mut pen = Pen::new(2);
+    let blind: Vec<_> =
+        (0..300).map(|n| pen.allowed(if n % 5 == 0 { "notes:write" } else { "read:mail" })).collect();
+    let baseline = Baseline::learn(&blind, &RiskPolicy::default()).unwrap();
+    assert_eq!(baseline.silent(), [Feature::NewCounterparty, Feature::Amount, Feature::OffHours]);
+    let replay = replay(blind, &BASELINE, &RiskPolicy::default());
+    assert!(replay.silent.contains(&Feature::Amount) && replay.silent.contains(&Feature::NewCounterparty));
+}
+
+#[test]
+fn larger_amounts_and_strangers_are_noticed() {
+    let amounts = delay(RiskLevel::Watch, 400, |pen, n| {
+        pen.begin();
+        if n % 4 == 0 { pen.pays("90000.00", "supplier-1") } else { pen.allowed("read:mail") }
+    });
+    assert!(amounts.is_some_and(|calls| calls <= 60), "{amounts:?}");
+    let strangers = delay(RiskLevel::Watch, 400, |pen, n| {
+        pen.begin();
+        if n % 4 == 0 { pen.pays("40.00", &format!("stranger-{n}")) } else { pen.allowed("read:mail") }
+    });
+    assert!(strangers.is_some_and(|calls| calls <= 60), "{strangers:?}");
+}
+
+#[test]
+fn a_baseline_is_read_as_it_was_written_and_not_otherwise() {
+    let text = BASELINE.to_json();
+    assert_eq!(Baseline::from_json(&text).as_ref(), Ok(BASELINE.as_ref()));
+    assert_eq!(Baseline::from_json(&format!("{text}\n")).unwrap().digest(), BASELINE.digest());
+    for (from, to, error) in [
+        ("\"version\":1", "\"version\":2", BaselineError::Version(2)),
+        ("\"version\":1", "\"version\":1,\"x\":1", BaselineError::Spelling),
+        ("\"allowed\"", "\"allowes\"", BaselineError::Member("allowed")),
+        ("\"feature\":\"denial-ratio\"", "\"feature\":\"off-hours\"", BaselineError::Member("charts")),
+        ("\"feature\":\"denial-ratio\"", "\"feature\":\"declared\"", BaselineError::Member("charts")),
+    ] {
+        let other = text.replace(from, to);
+        assert_ne!(other, text);
+        assert_eq!(Baseline::from_json(&other), Err(error), "{from} {to}");
+    }
+    for wrong in ["", "{}", "[]", "null", "{\"version\":1}"] {
+        assert!(Baseline::from_json(wrong).is_err(), "{wrong}");
+    }
+    let other = text.replacen("\"threshold\":", "\"threshold\":9", 1);
+    assert_ne!(
+        Baseline::from_json(&other).unwrap().digest(),
+        BASELINE.digest(),
+        "another one has another digest"
+    );
+}
+
+#[test]
+fn the_same_history_gives_the_same_baseline_and_a_new_one_names_the_old() {
+    assert_eq!(BASELINE.to_json(), baseline().to_json());
+    let later = Pen::new(8).days(600);
+    let anew = Baseline::relearn(&BASELINE, &later, &RiskPolicy::default()).unwrap();
+    assert_eq!(anew.replaces(), Some(BASELINE.digest()));
+    let afresh = Baseline::learn(&later, &RiskPolicy::default()).unwrap();
+    assert_ne!(anew.digest(), afresh.digest());
+}
+
+#[test]
+fn too_little_is_learned_from_by_nobody() {
+    let mut pen = Pen::new(2);
+    let denied: Vec<_> = (0..500).map(|_| pen.denied("payments:send", "scope.action")).collect();
+    let policy = RiskPolicy::default();
+    assert_eq!(Baseline::learn(&[], &policy), Err(TooLittle::Calls { allowed: 0, needed: 100 }));
+    assert_eq!(Baseline::learn(&denied, &policy), Err(TooLittle::Calls { allowed: 0, needed: 100 }));
+    let mut two = pen.days(200);
+    pen.agent = AgentId::from_random([3; 16]);
+    two.extend(pen.days(10));
+    assert!(matches!(Baseline::learn(&two, &policy), Err(TooLittle::Agents { .. })));
+}
+
+#[test]
+fn a_smaller_history_gets_higher_thresholds() {
+    let thresholds = |calls| {
+        let text = Baseline::learn(&Pen::new(1).days(calls), &RiskPolicy::default()).unwrap().to_json();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let of = |chart: &serde_json::Value| chart["of"] == "*" && chart["feature"] == "write-mix";
+        json["charts"].as_array().unwrap().iter().find(|chart| of(chart)).unwrap()["threshold"]
+            .as_u64()
+            .unwrap()
+    };
+    let (small, large) = (thresholds(120), thresholds(4_000));
+    assert!(small > large, "{small} {large}");
+}
+
+#[test]
+fn receipts_of_another_agent_are_counted_and_not_judged() {
+    let (mut monitor, mut pen) = watched();
+    pen.agent = AgentId::from_random([9; 16]);
+    let calls = monitor.calls();
+    for _ in 0..200 {
+        assert_eq!(monitor.observe(&pen.allowed("files:upload")), None);
+    }
+    assert_eq!((monitor.calls(), monitor.foreign(), monitor.score()), (calls, 200, monitor.score()));
+}
+
+#[test]
+fn a_state_is_taken_up_with_its_own_baseline_and_policy_only() {
+    let (monitor, _) = watched();
+    let state = monitor.state();
+    let again = Monitor::resume(Arc::clone(&BASELINE), RiskPolicy::default(), &state).unwrap();
+    assert_eq!(again.state(), state);
+    let other = RiskPolicy::from_toml("window = 60\n").unwrap();
+    assert!(matches!(Monitor::resume(Arc::clone(&BASELINE), other, &state), Err(StateError::Policy { .. })));
+    let small = Baseline::learn(&Pen::new(1).days(200), &RiskPolicy::default()).unwrap();
+    assert!(matches!(
+        Monitor::resume(small, RiskPolicy::default(), &state),
+        Err(StateError::Baseline { .. })
+    ));
+    for wrong in [
+        String::new(),
+        "{}".to_owned(),
+        state.replace("\"level\":\"clear\"", "\"level\":\"calm\""),
+        state.replace("\"level\":\"clear\"", "\"level\":\"clear\",\"levels\":1"),
+        state.replacen("{\"since\":0,", "{", 1),
+    ] {
+        let resumed = Monitor::resume(Arc::clone(&BASELINE), RiskPolicy::default(), &wrong);
+        assert_eq!(resumed.map(drop), Err(StateError::Form), "{wrong}");
+    }
+}
+
+#[test]
+fn hostile_receipts_overflow_nothing_and_take_bounded_room() {
+    let mut monitor = monitor();
+    let mut pen = Pen::new(2);
+    let huge = ["9223372036854775807.999999999999999999", "9223372036854775807", "0", "0.000000000000000001"];
+    for n in 0_u64..3_000 {
+        pen.stream = StreamId::from_bytes([u8::try_from(n % 251).unwrap(); 16]);
+        pen.sequence = if n % 7 == 0 { u64::MAX - 3_000 + n } else { n };
+        pen.at = [0, i64::MAX / 1000, i64::MIN / 1000, NOON, 1 << 40][usize::try_from(n % 5).unwrap()];
+        let seen = match n % 3 {
+            0 => pen.pays(huge[usize::try_from(n % 4).unwrap()], &format!("name-{n}")),
+            1 => pen.allowed(&format!("a:{n}")),
+            _ => pen.sets_back(u64::MAX),
+        };
+        monitor.observe(&seen);
+        assert!(monitor.score() <= 1000);
+    }
+    assert!(monitor.state().len() < 200_000, "{}", monitor.state().len());
+    let resumed = Monitor::resume(Arc::clone(&BASELINE), RiskPolicy::default(), &monitor.state()).unwrap();
+    assert_eq!(resumed.state(), monitor.state());
+}
+
+#[test]
+fn a_baseline_of_a_hostile_history_is_bounded_and_never_alarmed_about_novelty() {
+    let mut pen = Pen::new(2);
+    let seen: Vec<_> = (0..6_000).map(|n| pen.allowed(&format!("tool:{n}"))).collect();
+    let baseline = Baseline::learn(&seen, &RiskPolicy::default()).unwrap();
+    assert!(baseline.to_json().len() < 2_000_000, "{}", baseline.to_json().len());
+    let again = Baseline::from_json(&baseline.to_json()).unwrap();
+    assert_eq!(again, baseline);
+    let more: Vec<_> = (6_000..6_500).map(|n| pen.allowed(&format!("tool:{n}"))).collect();
+    let replay = replay(more, &baseline, &RiskPolicy::default());
+    assert!(
+        replay
+            .changes
+            .iter()
+            .all(|change| { change.evidence.iter().all(|evidence| evidence.feature != Feature::NewAction) })
+    );
+}
+
+#[test]
+fn lines_of_changes_are_exact_json() {
+    let (mut monitor, mut pen) = watched();
+    pen.begin();
+    let changes: Vec<Change> =
+        (0..50).filter_map(|_| monitor.observe(&pen.allowed("files:upload"))).collect();
+    assert!(!changes.is_empty());
+    for change in changes {
+        let json: serde_json::Value = serde_json::from_str(&change.line()).unwrap();
+        assert_eq!(json["to"], change.to.word());
+        assert_eq!(json["receipt"], change.receipt.unwrap().to_string());
+        assert_eq!(json.to_string(), change.line(), "keys ascend and nothing is spelled twice");
+        assert!(change.sentence().contains(" -> "));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_resumed_goes_on_as_if_it_had_never_rested(
+        seed in 20_u8..250,
+        cut in 0_usize..240,
+        drift in proptest::collection::vec(0_u8..6, 0..60),
+    ) {
+        let mut pen = Pen::new(seed);
+        let mut seen = pen.days(180);
+        for kind in drift {
+            seen.push(match kind {
+                0 => pen.allowed("files:upload"),
+                1 => pen.allowed("notes:write"),
+                2 => pen.denied("payments:send", "scope.amount"),
+                3 => pen.denied("payments:send", "certificate.held"),
+                4 => pen.pays("7000.00", "stranger"),
+                _ => pen.sets_back(5_000),
+            });
+        }
+        let mut whole = monitor();
+        let mut changes = Vec::new();
+        let mut rested = monitor();
+        for (place, seen) in seen.iter().enumerate() {
+            if place == cut || place % 50 == 0 {
+                rested = Monitor::resume(Arc::clone(&BASELINE), RiskPolicy::default(), &rested.state()).unwrap();
+            }
+            let change = whole.observe(seen);
+            prop_assert_eq!(&change, &rested.observe(seen));
+            changes.extend(change);
+            prop_assert!(whole.score() <= 1000);
+        }
+        prop_assert_eq!(whole.state(), rested.state());
+    }
+}
