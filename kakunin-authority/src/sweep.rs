@@ -1,41 +1,93 @@
 //! Many agents at once: which of them a sweep is about, and their revocation by two lists at most: the first order of a process has its own.
 //!
-//! After a mistake, a name pattern or a key says better than a list of ids who has to go. Who that is is looked up first and
-//! said; the order names how many there are, so that a pattern that fits too much revokes nobody.
+//! After a mistake, a name pattern, a key or a time says better than a list of ids who has to go. Who that is is looked up first
+//! and said; the order names how many there are, so that a pattern that fits too much revokes nobody.
 
 use std::fmt;
 use std::str::FromStr;
 
-use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
-use crate::access::Actor;
+use crate::access::{Actor, TenantId};
 use crate::agent::Who;
-use crate::authority::{Authority, AuthorityError, Ordered};
+use crate::authority::{Authority, AuthorityError, BACKDATE, Ordered};
 use crate::standing::{Order, Standing};
-use crate::store::{AgentRecord, AuditRecord, CertificateRecord, Outcome, StoreError};
+use crate::store::{AgentRecord, AuditRecord, CertificateRecord, IssuerId, Outcome, Store, StoreError};
 use crate::term::Hours;
 
-/// One condition; agents have to meet all that are given.
+/// One condition. An agent has to meet all that are about agents, and one certificate of it all that are about certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The name, with `*` for any letters or none.
+    /// The agent's name, with `*` for any letters or none.
     Name(String),
-    /// SHA-256 of the SubjectPublicKeyInfo of the key of any of its certificates.
+    /// SHA-256 of the SubjectPublicKeyInfo of the certificate's key.
     Key(Digest),
+    /// SHA-256 of the SubjectPublicKeyInfo of the issuing authority that signed the certificate.
+    Issuer(Digest),
+    /// When the certificate was issued.
+    Issued(Span),
+}
+
+/// From when to when, both included; a side that is not named is open. One of them is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    from: Option<UnixTime>,
+    to: Option<UnixTime>,
+}
+
+impl Span {
+    /// Whether a certificate that begins then may have been issued in it. It begins up to a minute before it is issued, and
+    /// one that may be meant is.
+    fn may_have_issued(self, begin: UnixTime) -> bool {
+        self.from.is_none_or(|from| begin.plus(BACKDATE) >= from) && self.to.is_none_or(|to| begin <= to)
+    }
+}
+
+impl FromStr for Span {
+    type Err = ConditionError;
+
+    fn from_str(text: &str) -> Result<Self, ConditionError> {
+        let side = |text: &str| match text {
+            "" => Ok(None),
+            text => UnixTime::parse_rfc3339(text).map(Some).map_err(|_| ConditionError),
+        };
+        let (from, to) = text.split_once("..").ok_or(ConditionError)?;
+        let span = Self { from: side(from)?, to: side(to)? };
+        let is_one = match (span.from, span.to) {
+            (None, None) => false,
+            (Some(from), Some(to)) => from <= to,
+            _ => true,
+        };
+        if is_one { Ok(span) } else { Err(ConditionError) }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |at: Option<UnixTime>| at.map(|at| at.to_string()).unwrap_or_default();
+        write!(f, "{}..{}", side(self.from), side(self.to))
+    }
 }
 
 impl Condition {
-    /// Whether an agent of this name with these keys meets it.
-    ///
-    /// # Errors
-    /// What `keys` ends in; it is asked where a condition is about keys.
-    pub fn holds<E>(&self, name: &str, keys: &mut dyn FnMut() -> Result<Vec<Digest>, E>) -> Result<bool, E> {
+    /// Whether an agent of this name meets it; `None` if it is about certificates.
+    fn holds_for(&self, name: &str) -> Option<bool> {
         match self {
-            Self::Name(pattern) => Ok(fits(pattern, name)),
-            Self::Key(key) => Ok(keys()?.contains(key)),
+            Self::Name(pattern) => Some(fits(pattern, name)),
+            Self::Key(_) | Self::Issuer(_) | Self::Issued(_) => None,
+        }
+    }
+
+    /// Whether a certificate meets it, or it is not about certificates.
+    fn holds_of(&self, certificate: &CertificateRecord, issuers: &[(IssuerId, Digest)]) -> bool {
+        match self {
+            Self::Name(_) => true,
+            Self::Key(key) => certificate.key == *key,
+            Self::Issuer(key) => issuers.contains(&(certificate.issuer, *key)),
+            Self::Issued(span) => span.may_have_issued(certificate.validity.not_before),
         }
     }
 }
@@ -60,9 +112,12 @@ impl FromStr for Condition {
     type Err = ConditionError;
 
     fn from_str(text: &str) -> Result<Self, ConditionError> {
+        let digest = |hex: &str| Digest::from_hex(hex).ok_or(ConditionError);
         match text.split_once('=') {
             Some(("name", pattern)) if !pattern.is_empty() => Ok(Self::Name(pattern.to_owned())),
-            Some(("key", hex)) => Digest::from_hex(hex).map(Self::Key).ok_or(ConditionError),
+            Some(("key", hex)) => digest(hex).map(Self::Key),
+            Some(("issuer", hex)) => digest(hex).map(Self::Issuer),
+            Some(("issued", span)) => span.parse().map(Self::Issued),
             _ => Err(ConditionError),
         }
     }
@@ -73,6 +128,8 @@ impl fmt::Display for Condition {
         match self {
             Self::Name(pattern) => write!(f, "name={pattern}"),
             Self::Key(key) => write!(f, "key={}", key.to_hex()),
+            Self::Issuer(key) => write!(f, "issuer={}", key.to_hex()),
+            Self::Issued(span) => write!(f, "issued={span}"),
         }
     }
 }
@@ -80,14 +137,45 @@ impl fmt::Display for Condition {
 /// A text that is no condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write name=PATTERN, with * for any letters, or key=SHA256 of a SubjectPublicKeyInfo in 64 hex digits"
+    "write name=PATTERN, with * for any letters, key=SHA256 or issuer=SHA256 of a SubjectPublicKeyInfo in 64 hex digits, or issued=FROM..TO with instants such as 2026-11-23T09:30:00Z, of which one may be missing"
 )]
 pub struct ConditionError;
 
-/// The keys of certificates, by the SHA-256 of their SubjectPublicKeyInfo.
-fn keys(certificates: &[CertificateRecord]) -> Vec<Digest> {
-    let der = certificates.iter().filter_map(|known| known.der.as_deref());
-    der.filter_map(|der| Some(AgentCertificate::decode(der).ok()?.decoded().key().key_id())).collect()
+/// The agents of a tenant that meet every condition and are not revoked yet; nobody without a condition.
+///
+/// # Errors
+/// [`StoreError`] when the records cannot be read.
+pub fn matching(
+    store: &dyn Store,
+    tenant: &TenantId,
+    conditions: &[Condition],
+) -> Result<Vec<AgentRecord>, StoreError> {
+    if conditions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut issuers = Vec::new();
+    for issuer in store.issuers()?.into_iter().filter(|issuer| issuer.id != IssuerId::ROOT) {
+        let damaged = |_| StoreError::Damaged { what: "issuing authority" };
+        let certificate = CaCertificate::decode(&issuer.der, CaRole::Issuing).map_err(damaged)?;
+        issuers.push((issuer.id, certificate.decoded().key().key_id()));
+    }
+    let asks_for_certificates = conditions.iter().any(|condition| condition.holds_for("").is_none());
+    let mut found = Vec::new();
+    for agent in store.agents(tenant)?.into_iter().filter(|agent| agent.standing != Standing::Revoked) {
+        let name = agent.name.as_str();
+        let mut meets = conditions.iter().all(|condition| condition.holds_for(name).unwrap_or(true));
+        if meets && asks_for_certificates {
+            let certificates = store.certificates(tenant, agent.id)?;
+            let all = |known: &CertificateRecord| {
+                conditions.iter().all(|condition| condition.holds_of(known, &issuers))
+            };
+            meets = certificates.iter().any(all);
+        }
+        if meets {
+            found.push(agent);
+        }
+    }
+    Ok(found)
 }
 
 impl Authority<'_> {
@@ -96,18 +184,7 @@ impl Authority<'_> {
     /// # Errors
     /// [`AuthorityError`] when the records cannot be read.
     pub fn matching(&self, conditions: &[Condition]) -> Result<Vec<AgentRecord>, AuthorityError> {
-        let mut found = Vec::new();
-        for agent in self.store.agents(&self.tenant)? {
-            let mut keys = || Ok::<_, StoreError>(keys(&self.store.certificates(&self.tenant, agent.id)?));
-            let mut all = agent.standing != Standing::Revoked && !conditions.is_empty();
-            for condition in conditions {
-                all = all && condition.holds(agent.name.as_str(), &mut keys)?;
-            }
-            if all {
-                found.push(agent);
-            }
-        }
-        Ok(found)
+        Ok(matching(self.store.as_ref(), &self.tenant, conditions)?)
     }
 
     /// Revokes agents by order of the local operator, each in the audit log before it happens, by two lists at most: the first order of a
@@ -205,12 +282,43 @@ mod tests {
     }
 
     #[test]
+    fn a_span_has_both_its_ends_and_misses_nobody_for_a_certificate_that_is_dated_back() {
+        let at = |second| UnixTime::from_seconds(second);
+        let both = Span { from: Some(at(1000)), to: Some(at(2000)) };
+        // It begins a minute before it is issued, unless its issuer begins later.
+        for (begin, meant) in [(939, false), (940, true), (1000, true), (2000, true), (2001, false)] {
+            assert_eq!(both.may_have_issued(at(begin)), meant, "{begin}");
+        }
+        assert!(Span { from: None, to: Some(at(5)) }.may_have_issued(at(i64::MIN)));
+        assert!(Span { from: Some(at(5)), to: None }.may_have_issued(at(i64::MAX)));
+    }
+
+    #[test]
     fn a_condition_is_read_as_it_is_written() {
         let key = format!("key={}", "0a".repeat(32));
-        for text in ["name=billing-*", "name=a=b", &key] {
+        let issuer = key.replace("key", "issuer");
+        let (from, to) = ("2026-11-23T09:30:00Z", "2026-11-24T00:00:00Z");
+        let spans = [format!("issued={from}..{to}"), format!("issued={from}.."), format!("issued=..{to}")];
+        for text in
+            ["name=billing-*", "name=a=b", &key, &issuer].into_iter().chain(spans.iter().map(|text| &**text))
+        {
             assert_eq!(text.parse::<Condition>().unwrap().to_string(), text);
         }
-        for wrong in ["", "name=", "name", "key=0a", "tenant=acme", &key.to_uppercase()] {
+        let turned = format!("issued={to}..{from}");
+        for wrong in [
+            "",
+            "name=",
+            "name",
+            "key=0a",
+            "tenant=acme",
+            &key.to_uppercase(),
+            "issuer=",
+            "issued=",
+            "issued=..",
+            "issued=2026-11-23..",
+            &format!("issued={from}"),
+            &turned,
+        ] {
             assert_eq!(wrong.parse::<Condition>(), Err(ConditionError), "{wrong}");
         }
     }

@@ -35,11 +35,6 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Whether a service was named.
-    pub(crate) const fn is_named(&self) -> bool {
-        self.url.is_some()
-    }
-
     /// The service, if one was named.
     pub(crate) fn service(&self, common: &Common) -> Result<Option<Service>, Failure> {
         let Some(url) = &self.url else { return Ok(None) };

@@ -155,6 +155,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::enrol::rows(),
         route::sign::rows(),
         route::standing::rows(),
+        route::sweep::rows(),
         route::keys::rows(),
         route::freeze::rows(),
         route::tenants::rows(),

@@ -25,7 +25,7 @@ use crate::remote::{Remote, Service};
 Examples:
   kakunin freeze --reason \"certificates with too wide a scope\"
   kakunin freeze --url http://127.0.0.1:8080 --reason \"the issuer's key leaked\"
-  kakunin revoke --where 'issued=2026-11-01..' --dry-run --reason drill")]
+  kakunin revoke --where 'issued=2026-11-01T00:00:00Z..' --dry-run --reason drill")]
 pub(crate) struct Freeze {
     #[command(flatten)]
     order: ColdOrder,

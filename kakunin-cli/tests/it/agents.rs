@@ -248,4 +248,39 @@ fn a_sweep_revokes_whom_it_listed_and_nobody_when_they_are_not_so_many() {
     assert_eq!(names(&found), ["other"]);
     let none = desk.yes(&["revoke", "--where", &key, "--where", "name=b*", "--dry-run", "--reason", "x"]);
     assert_eq!(names(&none), Vec::<String>::new());
+    // By the issuing authority that signed it, by when that was, and by both together.
+    let chain = fs::read(desk.path("agents/other/chain.pem")).unwrap();
+    let issuer_of = |pem: &[u8]| {
+        use rustls_pki_types::pem::PemObject;
+        let der = rustls_pki_types::CertificateDer::from_pem_slice(pem).unwrap();
+        let issuing = kakunin_core::certificate::CaCertificate::decode(
+            &der,
+            kakunin_core::certificate::CaRole::Issuing,
+        );
+        format!("issuer={}", issuing.unwrap().decoded().key().key_id().to_hex())
+    };
+    let first = issuer_of(&chain);
+    desk.yes(&["rotate"]);
+    desk.yes(&["agent", "renew", "billing"]);
+    desk.yes(&["agent", "create", "late", "--scope", "scope.toml", "--out", "agents/late"]);
+    let second = issuer_of(&fs::read(desk.path("agents/late/chain.pem")).unwrap());
+    let begins = |name: &str| {
+        let der = kakunin_core::home::AgentHome::open(&desk.path(&format!("agents/{name}")), None);
+        let der = der.unwrap().certificate().unwrap();
+        kakunin_core::certificate::AgentCertificate::decode(&der).unwrap().decoded().validity().not_before
+    };
+    let meant = |conditions: &[&str]| {
+        let conditions = conditions.iter().flat_map(|condition| ["--where", condition]);
+        let rest = ["--dry-run", "--reason", "x"];
+        names(&desk.yes(&["revoke"].into_iter().chain(conditions).chain(rest).collect::<Vec<_>>()))
+    };
+    let (early, late) = (begins("other"), begins("late"));
+    assert_eq!(meant(&[&first]), ["billing", "other"]);
+    assert_eq!(meant(&[&second]), ["billing", "late"]);
+    assert_eq!(meant(&[&format!("issued={}..", late.plus(120))]), Vec::<String>::new());
+    assert_eq!(meant(&[&format!("issued=..{}", early.plus(-1)), &second]), Vec::<String>::new());
+    assert_eq!(meant(&[&format!("issued={early}..{}", late.plus(60))]), ["billing", "late", "other"]);
+    // One certificate has to meet both: the one by the first authority ended before the second began.
+    let of_first_later = [&*first, &format!("issued={}..", late.plus(61))];
+    assert_eq!(meant(&of_first_later), Vec::<String>::new());
 }

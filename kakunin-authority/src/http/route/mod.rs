@@ -23,6 +23,7 @@ pub(crate) mod receipts;
 pub(crate) mod risk;
 pub(crate) mod sign;
 pub(crate) mod standing;
+pub(crate) mod sweep;
 pub(crate) mod tenants;
 pub(crate) mod verify;
 pub(crate) mod webhooks;

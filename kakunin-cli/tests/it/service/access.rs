@@ -50,6 +50,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/freeze", Some(&["issuer", "revoker", "auditor"])),
     ("post", "/freeze", Some(&["revoker"])),
     ("delete", "/freeze", Some(&[])),
+    ("post", "/sweep", Some(&["revoker"])),
     ("get", "/tenants", Some(&[])),
     ("post", "/tenants", Some(&[])),
     ("get", "/keys", Some(&[])),

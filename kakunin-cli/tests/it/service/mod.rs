@@ -34,6 +34,7 @@ mod rollbacks;
 mod tenants;
 mod streams;
 mod strings;
+mod sweeps;
 mod tiles;
 mod web;
 mod unread;
