@@ -5,7 +5,7 @@
 //! taken out. Nothing is judged here and nothing signed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kakunin_core::bundle::{ExportError, Exported, export};
 use kakunin_core::digest::Digest;
@@ -30,31 +30,66 @@ pub fn bundle(
     folder: &Path,
     out: &Path,
 ) -> Result<Exported, EvidenceError> {
-    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, agent), filter, folder, out)
+    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, &[agent]), filter, folder, out)
+}
+
+/// Writes the bundle `out` of a chain: of each of these agents of a tenant the streams in which a receipt is of it, and of
+/// those what belongs to it. `folder` is empty, and may be thrown away afterwards.
+///
+/// # Errors
+/// As [`bundle`].
+pub fn bundle_of_chain(
+    store: &dyn Store,
+    (tenant, agents): (&TenantId, &[AgentId]),
+    chain: ChainId,
+    folder: &Path,
+    out: &Path,
+) -> Result<Exported, EvidenceError> {
+    let filter = ReceiptFilter { chain: Some(chain), ..ReceiptFilter::default() };
+    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, agents), &filter, folder, out)
 }
 
 fn within(
     (most_receipts, most_octets): (u64, u64),
     store: &dyn Store,
-    (tenant, agent): (&TenantId, AgentId),
+    (tenant, agents): (&TenantId, &[AgentId]),
     filter: &ReceiptFilter,
     folder: &Path,
     out: &Path,
 ) -> Result<Exported, EvidenceError> {
-    let journal = folder.join("journal");
-    let (mut receipts, mut named) = (0_u64, BTreeSet::new());
+    let (mut journals, mut left) = (Vec::new(), (most_receipts, most_octets));
+    for agent in agents {
+        let journal = folder.join(agent.to_string()).join("journal");
+        if restore(&mut left, store, (tenant, *agent), filter, &journal)? {
+            journals.push(journal);
+        }
+    }
+    if journals.is_empty() {
+        return Err(ExportError::Nothing.into());
+    }
+    let journals: Vec<&Path> = journals.iter().map(PathBuf::as_path).collect();
+    Ok(export(&journals, &mut [], filter.chain, out)?)
+}
+
+/// Writes the streams of one agent anew with what they are judged by, and says whether there are any. Takes from what is
+/// `left` how many receipts and octets that needs.
+fn restore(
+    (left_receipts, left_octets): &mut (u64, u64),
+    store: &dyn Store,
+    (tenant, agent): (&TenantId, AgentId),
+    filter: &ReceiptFilter,
+    journal: &Path,
+) -> Result<bool, EvidenceError> {
+    let (before, mut named) = (*left_receipts, BTreeSet::new());
     let mut callers: BTreeMap<AgentId, BTreeSet<Digest>> = BTreeMap::new();
     for stream in store.receipt_streams(tenant, agent, filter)? {
-        let mut restoring = Restoring::begin(&journal, stream)?;
+        let mut restoring = Restoring::begin(journal, stream)?;
         let mut after = None;
         loop {
             let page = store.stream_receipts(tenant, agent, stream, after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some((last.sequence, last.hash));
-            receipts += page.len() as u64;
-            if receipts > most_receipts {
-                return Err(EvidenceError::TooMuch);
-            }
+            *left_receipts = left_receipts.checked_sub(page.len() as u64).ok_or(EvidenceError::TooMuch)?;
             for receipt in &page {
                 let statement = restoring.entry(&receipt.line)?;
                 named.extend(statement.event.list().map(|list| list.digest));
@@ -65,14 +100,14 @@ fn within(
         }
         restoring.end()?;
     }
-    if receipts == 0 {
-        return Err(ExportError::Nothing.into());
+    if *left_receipts == before {
+        return Ok(false);
     }
-    let mut papers = Papers { store, archive: Archive::of(&journal), room: most_octets };
+    let mut papers = Papers { store, archive: Archive::of(journal), room: *left_octets };
     papers.keep((tenant, agent), &named)?;
     papers.keep_callers(tenant, &callers)?;
-    let chain: Option<ChainId> = filter.chain;
-    Ok(export(&[&journal], &mut [], chain, out)?)
+    *left_octets = papers.room;
+    Ok(true)
 }
 
 /// What receipts are judged by, on its way to a place beside them.
@@ -240,8 +275,8 @@ mod tests {
         let made = |limits, agent, place: &str| {
             let folder = folder.path().join(place);
             std::fs::create_dir(&folder).unwrap();
-            let done = within(limits, &store, (&ours, agent), &every, &folder, &folder.join("out.zip"));
-            (done, Archive::of(&folder.join("journal")))
+            let done = within(limits, &store, (&ours, &[agent]), &every, &folder, &folder.join("out.zip"));
+            (done, Archive::of(&folder.join(agent.to_string()).join("journal")))
         };
         let many = receipts.len() as u64;
         let (done, archive) = made((many, MOST_OCTETS), id, "whole");

@@ -3,17 +3,21 @@
 //! The key comes from `KAKUNIN_TOKEN` or a file, never from a flag that everybody on the machine could read. It
 //! goes to another machine by TLS alone.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kakunin_authority::token::EnrolmentToken;
 use kakunin_core::digest::Digest;
 use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::answer::Failure;
@@ -88,6 +92,53 @@ impl Service {
         self.ask(&Method::DELETE, path, None, &[])
     }
 
+    /// Writes what the service has at `path` to the file `out`, which appears whole, and says how many octets that are.
+    pub(crate) fn download(&self, path: &str, out: &Path) -> Result<u64, Failure> {
+        let cannot = |what: &dyn std::fmt::Display| {
+            Failure::cannot(format!("no whole answer from {}: {what}", self.line.host))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| cannot(&error))?;
+        let request = self.request(&Method::GET, path, None, &[]).map_err(|error| cannot(&error))?;
+        let mut name = out.as_os_str().to_owned();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        let taken = runtime.block_on(async {
+            let late = |_| cannot(&"it took too long");
+            let answered = timeout(PATIENCE, self.send(request)).await.map_err(late)?;
+            let (response, driver) = answered.map_err(|error| cannot(&error))?;
+            let status = response.status();
+            let mut body = response.into_body();
+            if !status.is_success() {
+                let told = timeout(PATIENCE, Limited::new(body, MOST).collect()).await.map_err(late)?;
+                let bytes = told.map_err(|error| cannot(&error))?.to_bytes();
+                return Err(self.refused(status, &bytes));
+            }
+            let write = |what: std::io::Error| Failure::cannot(format!("{}: {what}", part.display()));
+            let options =
+                std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part);
+            let mut file = options.map_err(write)?;
+            let mut octets = 0_u64;
+            // Whoever sends nothing for so long has ended.
+            while let Some(frame) = timeout(PATIENCE, body.frame()).await.map_err(late)? {
+                let frame = frame.map_err(|error| cannot(&error))?;
+                if let Some(data) = frame.data_ref() {
+                    file.write_all(data).map_err(write)?;
+                    octets += data.len() as u64;
+                }
+            }
+            driver.abort();
+            file.sync_all().map_err(write)?;
+            std::fs::rename(&part, out).map_err(write)?;
+            Ok(octets)
+        });
+        if taken.is_err() {
+            // Half of it is of no use to anybody; it may not be there at all.
+            let _ = std::fs::remove_file(&part);
+        }
+        taken
+    }
+
     /// Gives an order with the fields of a proof, which was made for [`Self::host`] and this body.
     pub(crate) fn post_proven(
         &self,
@@ -121,6 +172,27 @@ impl Service {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| cannot(&error))?;
+        let request = self.request(method, path, body, fields).map_err(|error| cannot(&error))?;
+        let answered = runtime.block_on(async {
+            match timeout(PATIENCE, self.exchange(request)).await {
+                Ok(answered) => answered,
+                Err(_) => Err("it took too long; the order may have been carried out".into()),
+            }
+        });
+        let (status, bytes) = answered.map_err(|error| cannot(&error))?;
+        if !status.is_success() {
+            return Err(self.refused(status, &bytes));
+        }
+        serde_json::from_slice(&bytes).map_err(|_| cannot(&"it is no answer of an authority"))
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        fields: &[(&str, String)],
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/v1{path}"))
@@ -132,43 +204,47 @@ impl Service {
         for (name, value) in fields {
             request = request.header(*name, value);
         }
-        let request = request
-            .body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))
-            .map_err(|error| cannot(&error))?;
-        let answered = runtime.block_on(async {
-            match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
-                Ok(answered) => answered,
-                Err(_) => Err("it took too long; the order may have been carried out".into()),
-            }
-        });
-        let (status, bytes) = answered.map_err(|error| cannot(&error))?;
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|_| cannot(&"it is no answer of an authority"))?;
-        if status.is_success() {
-            return Ok(value);
-        }
+        request.body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))
+    }
+
+    /// A no, in the words of the service.
+    fn refused(&self, status: StatusCode, bytes: &[u8]) -> Failure {
+        let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+            return Failure::cannot(format!(
+                "no answer from {}: it is no answer of an authority",
+                self.line.host
+            ));
+        };
         let text = |name| value.get(name).and_then(Value::as_str).unwrap_or("no reason given");
         let message = format!("{} [{}, request {}]", text("error"), text("code"), text("request_id"));
-        Err(match status {
+        match status {
             StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Failure::cannot(message),
             _ if status.is_client_error() => Failure::no(message),
             _ => Failure::cannot(message),
-        })
+        }
     }
 
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error>> {
-        let stream = self.line.connect().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let response = sender.send_request(request).await?;
+        let (response, driver) = self.send(request).await?;
         let status = response.status();
         let body =
             Limited::new(response.into_body(), MOST).collect().await.map_err(|error| error.to_string())?;
         driver.abort();
         Ok((status, body.to_bytes()))
+    }
+
+    /// Sends it, and gives the head of the answer with its body to come, and who drives the connection meanwhile.
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Box<dyn std::error::Error>> {
+        let stream = self.line.connect().await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(connection);
+        Ok((sender.send_request(request).await?, driver))
     }
 }
 

@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+#[cfg(feature = "serve")]
+use kakunin_authority::Who;
 use kakunin_core::bundle::export_watched;
 use kakunin_core::id::ChainId;
 use kakunin_core::log::{LogReader, VerifierKey};
@@ -9,6 +11,8 @@ use serde_json::json;
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
 use crate::progress::Progress;
+#[cfg(feature = "serve")]
+use crate::remote::{Remote, Service};
 
 /// Write one file with everything that a stranger needs to check what agents did
 ///
@@ -16,11 +20,16 @@ use crate::progress::Progress;
 /// holds whole streams; with it, every receipt of that chain in the given journals and what these need. Without --journal
 /// the journals of this home's agents are taken, without --log the home's own log. It holds what was asked and for whom:
 /// share it as you would share that.
+///
+/// With --url the service makes it of what agents sent there: of every agent's receipts of a chain, or of one agent. It has no
+/// disclosed values and no proofs from a log: these are where the agents and the log are.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   kakunin export --out incident.zip
   kakunin export --chain 00112233445566778899aabbccddeeff --out incident.zip
+  kakunin export --chain 00112233445566778899aabbccddeeff --url https://authority.example --out incident.zip
+  kakunin export --agent billing --url https://authority.example --out incident.zip
   kakunin export --journal agents/billing --journal bank/agents/clerk --log .kakunin/log --log bank/log --out incident.zip
 
 Whoever gets it: kakunin verify incident.zip --root ca.pem --log-key KEY")]
@@ -34,9 +43,16 @@ pub(crate) struct Export {
     /// The decision chain: 32 hexadecimal digits
     #[arg(long, value_name = "ID", value_parser = chain)]
     chain: Option<ChainId>,
+    /// With --url: of this agent alone, id or name
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "ID|NAME", requires = "url")]
+    agent: Option<Who>,
     /// The bundle
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 fn chain(text: &str) -> Result<ChainId, String> {
@@ -45,6 +61,10 @@ fn chain(text: &str) -> Result<ChainId, String> {
 
 impl Export {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service(common)? {
+            return self.fetch(&service);
+        }
         let journals = if self.journal.is_empty() { own_journals(common)? } else { self.journal.clone() };
         let mut logs = Vec::new();
         for folder in self.logs(common) {
@@ -79,6 +99,30 @@ impl Export {
         } else {
             answer
         })
+    }
+
+    #[cfg(feature = "serve")]
+    fn fetch(&self, service: &Service) -> Result<Answer, Failure> {
+        if !self.journal.is_empty() || !self.log.is_empty() {
+            return Err(Failure::usage(
+                "--journal and --log are folders here, and --url takes what was sent to the service; leave one out",
+            ));
+        }
+        let path = match (&self.agent, self.chain) {
+            (None, Some(chain)) => format!("/chains/{chain}/bundle"),
+            (Some(agent), None) => format!("/agents/{agent}/forensics?format=zip"),
+            (Some(agent), Some(chain)) => format!("/agents/{agent}/forensics?format=zip&chain={chain}"),
+            (None, None) => {
+                return Err(Failure::usage(
+                    "name what to export from the service: --chain ID, --agent NAME or both",
+                ));
+            }
+        };
+        let octets = service.download(&path, &self.out)?;
+        let out = self.out.display().to_string();
+        let said = format!("{out}: {octets} bytes; check it with kakunin verify {out} --root ca.pem");
+        let chain = self.chain.map(|chain| chain.to_string());
+        Ok(Answer::yes(json!({ "out": out, "chain": chain, "bytes": octets })).line(said))
     }
 
     fn logs(&self, common: &Common) -> Vec<PathBuf> {

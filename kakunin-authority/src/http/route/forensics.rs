@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use kakunin_core::bundle::ExportError;
+use kakunin_core::bundle::{ExportError, Exported};
 use kakunin_core::id::ChainId;
 use kakunin_core::time::UnixTime;
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use super::agents::seen;
 use super::events;
 use crate::access::Role;
 use crate::authority::Authority;
-use crate::evidence::{EvidenceError, bundle};
+use crate::evidence::{EvidenceError, bundle, bundle_of_chain};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, typed};
 use crate::http::deed::Intent;
@@ -33,7 +33,16 @@ use crate::store::{DeclaredFilter, ReceiptFilter, ReceiptKind, ReceiptRecord};
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "Events and receipts of an agent, or a bundle of them (format=zip)";
-    vec![Row::api(Method::GET, "/agents/{id}/forensics", READERS, about, || get(forensics)).asks(ASK)]
+    vec![
+        Row::api(Method::GET, "/agents/{id}/forensics", READERS, about, || get(forensics)).asks(ASK),
+        Row::api(
+            Method::GET,
+            "/chains/{id}/bundle",
+            READERS,
+            "A bundle of every receipt of a chain, of whichever agents",
+            || get(chain),
+        ),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -108,17 +117,7 @@ async fn forensics(
     let tenant = caller.tenant().clone();
     if let Some(place) = place {
         let made = service.readers.read_at_length(move |store| {
-            let folder = tempfile::tempdir().map_err(ExportError::Io);
-            let made = folder.map_err(EvidenceError::from).and_then(|folder| {
-                let out = folder.path().join("incident.zip");
-                bundle(store, (&tenant, who), &receipts, folder.path(), &out)?;
-                // The file goes with its folder, and stays readable as long as it is open.
-                let file = File::open(&out).map_err(ExportError::Io)?;
-                let octets = file.metadata().map_err(ExportError::Io)?.len();
-                Ok((file, octets))
-            });
-            // Whoever asked may be gone meanwhile, and the place is taken until this ends.
-            Ok(made.map(|(file, octets)| Filed::new(file, octets, place)))
+            Ok(made(place, |folder, out| bundle(store, (&tenant, who), &receipts, folder, out)))
         });
         return Ok(attached(made.await??));
     }
@@ -164,6 +163,45 @@ async fn forensics(
     })))
 }
 
+/// What all agents of the tenant that the key reaches sent of a chain. It need not be declared.
+async fn chain(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let chain = ChainId::parse(&id).ok_or_else(Refusal::missing)?;
+    let place = service.bundles.enter(&caller, &service.shown)?;
+    let subject = chain.to_string();
+    let look = move |_: &Authority<'_>| {
+        Ok((Intent { what: "chain.bundle", subject, before: None, after: None, text: String::new() }, ()))
+    };
+    service.carry_out(&caller, Lane::Ordinary, look, |_, (), _, _| Ok(())).await?;
+    let made = service.readers.read_at_length(move |store| {
+        let tenant = caller.tenant();
+        let agents: Vec<_> = match caller.bound_to() {
+            Some(bound) => bound.to_vec(),
+            None => store.agents(tenant)?.into_iter().map(|agent| agent.id).collect(),
+        };
+        Ok(made(place, |folder, out| bundle_of_chain(store, (tenant, &agents), chain, folder, out)))
+    });
+    Ok(attached(made.await??))
+}
+
+/// Has a bundle made in a folder that goes again, and opens it. Whoever asked may be gone meanwhile, and the place is taken
+/// until this ends.
+fn made(
+    place: Place,
+    make: impl FnOnce(&std::path::Path, &std::path::Path) -> Result<Exported, EvidenceError>,
+) -> Result<Filed<Place>, EvidenceError> {
+    let folder = tempfile::tempdir().map_err(ExportError::Io)?;
+    let out = folder.path().join("incident.zip");
+    make(folder.path(), &out)?;
+    // The file goes with its folder, and stays readable as long as it is open.
+    let file = File::open(&out).map_err(ExportError::Io)?;
+    let octets = file.metadata().map_err(ExportError::Io)?.len();
+    Ok(Filed::new(file, octets, place))
+}
+
 /// A bundle that is read as it is taken. Its place is taken as long.
 fn attached(file: Filed<Place>) -> Response {
     let mut response = typed(StatusCode::OK, "application/zip", Body::new(file));
@@ -204,7 +242,7 @@ impl From<EvidenceError> for Refusal {
             EvidenceError::Export(ExportError::Nothing) => Self::new(
                 StatusCode::NOT_FOUND,
                 "bundle.empty",
-                "this agent sent no receipts that are asked for, so there is nothing to check",
+                "no receipts of what is asked for were sent here, so there is nothing to check",
             ),
             EvidenceError::Export(ExportError::Read(_)) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -95,8 +95,11 @@ async fn revoke(
             None => break,
             Some(Ok(Ok(row))) => {
                 done += 1;
-                let number = |row: &Map<String, Value>| row.get("list_number").and_then(Value::as_u64);
-                if number(&row) >= number(&last) {
+                // Many of them share a list, and each has an epoch of its own.
+                let place = |row: &Map<String, Value>| {
+                    ["list_number", "epoch"].map(|name| row.get(name).and_then(Value::as_u64))
+                };
+                if place(&row) >= place(&last) {
                     last = row;
                 }
             }

@@ -85,6 +85,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("post", "/chains", Some(&["ingest"])),
     ("get", "/chains", Some(&["issuer", "revoker", "auditor", "gate"])),
     ("get", "/chains/{id}", Some(&["issuer", "revoker", "auditor", "gate"])),
+    ("get", "/chains/{id}/bundle", Some(&["auditor"])),
     ("post", "/chains/{id}/close", Some(&["ingest"])),
     ("get", "/verify/chain/{id}", None),
     ("get", "/agents/{id}/forensics", Some(&["auditor"])),

@@ -1,7 +1,12 @@
-//! The audit log in a file: whole, and checked by somebody who has the root and nothing else.
+//! The audit log and chains of agents in files: whole, and checked by somebody who has the root and nothing else.
 
 use std::fs;
 
+use kakunin_core::chain::CallContext;
+use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::home::AgentHome;
+use kakunin_core::journal::{StreamReader, locate};
+use kakunin_core::request::ActionRequest;
 use serde_json::{Value, json};
 
 use super::office::Office;
@@ -174,4 +179,84 @@ fn a_log_that_was_changed_in_the_records_is_not_signed_for() {
     let body = office.send(&reply).body;
     assert!(!String::from_utf8_lossy(&body).contains("statement"));
     assert!(office.log().contains("audit.export_ended"));
+}
+
+/// Lets two agents work in one chain, and gives the chain with the lines of their journals.
+fn chained(desk: &Desk) -> (String, Vec<String>) {
+    let open = |agent: &str| {
+        let home = AgentHome::open(&desk.path(&format!("agents/{agent}")), None).unwrap();
+        Guard::open(home, GuardOptions::default()).unwrap()
+    };
+    let (asks, works) = (open("billing"), open("clerk"));
+    let chain = Guard::new_chain().unwrap();
+    let begun = CallContext { chain: Some(chain), ..CallContext::default() };
+    let asking = asks.admit_in(&ActionRequest::new("read:file"), &begun).unwrap().begin().unwrap();
+    let link = asking.link().unwrap();
+    works.admit_in(&ActionRequest::new("read:file"), &link.context()).unwrap().begin().unwrap().returned();
+    asking.returned();
+    // And something that has nothing to do with it.
+    works.admit(&ActionRequest::new("read:other")).unwrap().begin().unwrap().returned();
+    asks.close();
+    works.close();
+    let lines = ["billing", "clerk"].into_iter().flat_map(|agent| {
+        let journal = locate(&desk.path(&format!("agents/{agent}"))).unwrap();
+        let streams = StreamReader::streams(&journal).unwrap();
+        let entries = streams.into_iter().flatten().map(Result::unwrap);
+        entries.map(|entry| entry.to_log_entry().unwrap()).collect::<Vec<_>>()
+    });
+    (chain.to_string(), lines.collect())
+}
+
+#[test]
+fn a_chain_of_several_agents_is_exported_from_a_service_and_a_stranger_verifies_it() {
+    let desk = Desk::with_billing();
+    desk.yes(&["agent", "create", "clerk", "--scope", "scope.toml", "--out", "agents/clerk"]);
+    let (chain, lines) = chained(&desk);
+    let office = Office::open(&desk);
+    let ingest = office.key(&json!({ "role": "ingest" }));
+    let sent = office.send(&super::ingest::request(&ingest, &lines));
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    let auditor = office.key(&json!({ "role": "auditor" }));
+    let give = |key: &str, arguments: &[&str]| {
+        let arguments = [&["export", "--url", office.url(), "--json"], arguments].concat();
+        let output = desk.command(&arguments).env("KAKUNIN_TOKEN", key).output().unwrap();
+        let (out, text) = texts(&output);
+        (output.status.code(), serde_json::from_str::<Value>(&out).unwrap_or_default(), text)
+    };
+    let (done, shown, text) = give(&auditor, &["--chain", &chain, "--out", "chain.zip"]);
+    assert_eq!(done, Some(0), "{text}");
+    let length = std::fs::metadata(desk.path("chain.zip")).unwrap().len();
+    assert_eq!(shown["bytes"], length);
+    // What a stranger says of it: authentic, as far as it was not in a log.
+    let verify = |file: &str| desk.answer(&["verify", file, "--root", ".kakunin/public/ca.pem"], 3);
+    let whole = verify("chain.zip");
+    let agents = |answer: &Value| answer["streams"].as_array().unwrap().len();
+    assert_eq!(agents(&whole), 2, "{whole}");
+    // Of one agent, of the chain and at all.
+    assert_eq!(give(&auditor, &["--chain", &chain, "--agent", "clerk", "--out", "clerk.zip"]).0, Some(0));
+    assert_eq!(agents(&verify("clerk.zip")), 1);
+    assert_eq!(give(&auditor, &["--agent", "clerk", "--out", "all.zip"]).0, Some(0));
+    assert!(
+        std::fs::metadata(desk.path("all.zip")).unwrap().len()
+            > std::fs::metadata(desk.path("clerk.zip")).unwrap().len()
+    );
+    // A key for one agent exports what that one sent.
+    let id = office.get_as_owner("/v1/agents/clerk").json()["data"]["id"].clone();
+    let bound = office.key(&json!({ "role": "auditor", "agents": [id] }));
+    assert_eq!(give(&bound, &["--chain", &chain, "--out", "bound.zip"]).0, Some(0));
+    assert_eq!(agents(&verify("bound.zip")), 1);
+    // Nothing is nothing, and no file is left of it.
+    let nobodys = "00112233445566778899aabbccddeeff";
+    let (done, _, text) = give(&auditor, &["--chain", nobodys, "--out", "none.zip"]);
+    assert!(done == Some(1) && text.contains("[bundle.empty, request "), "{text}");
+    let (done, _, text) = give(&ingest, &["--chain", &chain, "--out", "none.zip"]);
+    assert!(done == Some(1) && text.contains("[access.role"), "{text}");
+    assert!(!desk.path("none.zip").exists() && !desk.path("none.zip.part").exists());
+    for wrong in
+        [&["--out", "x.zip"][..], &["--chain", &chain, "--journal", "agents/clerk", "--out", "x.zip"]]
+    {
+        assert_eq!(give(&auditor, wrong).0, Some(64), "{wrong:?}");
+    }
+    let log = office.get_as_owner("/v1/audit-log?event_type=chain.bundle").json();
+    assert!(log["data"].as_array().unwrap().len() >= 3, "{log}");
 }

@@ -22,14 +22,18 @@ fn names(answer: &Value) -> Vec<String> {
     agents.iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
 }
 
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned()
+}
+
 /// Names an agent and has it certified; gives its id and its certificate's serial number.
 fn certified(office: &Office<'_>, name: &str) -> (String, SerialNumber) {
     let made = office.post("/v1/agents", &json!({ "name": name, "scope": { "actions": ["read:*"] } })).json();
-    let id = made["data"]["id"].as_str().unwrap().to_owned();
+    let id = text(&made, "/data/id");
     let papers = office
         .post(&format!("/v1/agents/{name}/certify"), &json!({ "csr": request_pem(&new_key()).unwrap() }));
     assert_eq!(papers.status, 201, "{}", papers.text());
-    let serial = papers.json()["data"]["serial_number"].as_str().unwrap().to_lowercase();
+    let serial = text(&papers.json(), "/data/serial_number").to_lowercase();
     (id, SerialNumber::parse(&serial).unwrap())
 }
 
