@@ -148,7 +148,9 @@ impl Facts {
         Ok(facts)
     }
 
-    pub(crate) fn none(period: Period) -> Self {
+    /// The facts where there is no receipt at all.
+    #[must_use]
+    pub fn none(period: Period) -> Self {
         Self {
             subject: String::new(),
             settled: Settled::Empty,

@@ -163,6 +163,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::alerts::rows(),
         route::audit::rows(),
         route::receipts::rows(),
+        route::reports::rows(),
         route::checkpoints::rows(),
         route::events::rows(),
         route::chains::rows(),

@@ -250,12 +250,18 @@ def test_the_numbers_are_what_prometheus_reads(service):
     assert lanes >= {"urgent", "ordinary", "kept"}
 
 
-def test_what_is_not_here_is_an_error_and_no_made_up_report(service):
+def test_reports_say_what_receipts_show_and_nothing_is_made_up(service):
     async def talk(client):
         agent = await create(client, "Reported Bot")
-        with pytest.raises(exceptions.ServerError, match="kakunin verify"):
-            await client.reports.create(agent_id=agent.id)
-        with pytest.raises(exceptions.ServerError, match="kakunin verify"):
+        frameworks = ["nist_csf", "iso_27001"]
+        report = await client.reports.create(agent_id=agent.id, window_days=7, standards_frameworks=frameworks)
+        assert (report.agent_id, report.status.value) == (agent.id, "ready")
+        assert (report.period_end - report.period_start).days == 7
+        # It sent no receipts: nothing is evidenced, and it says so.
+        assert report.summary.startswith("EMPTY: 0 evidenced, 0 partial")
+        again = await client.reports.get(report.id)
+        assert again == report
+        with pytest.raises(exceptions.NotFoundError):
             await client.reports.get("00000000-0000-4000-8000-000000000000")
 
     ask(service, talk)

@@ -1,7 +1,6 @@
 //! Routes of the hosted service that have no true answer here: each says so, and what to use instead.
 //!
-//! Nothing is made up for a client that only wants an answer: a report without evidence or a token that nobody checks
-//! would be worse than none.
+//! Nothing is made up for a client that only wants an answer: a token that nobody checks would be worse than none.
 
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,13 +18,6 @@ pub(crate) fn rows() -> Vec<Row> {
                 no("there is no credential as a JWT; the certificate is what proves: GET /agents/ID")
             })
         }),
-        Row::api(
-            Method::GET,
-            "/agents/{id}/compliance-report",
-            KEYS,
-            "Not here: a compliance report",
-            || get(async || no(REPORTS)),
-        ),
         Row::api(Method::POST, "/agents/{id}/content-risk", KEYS, "Not here: a judgement of texts", || {
             post(async || no("texts are not judged here; guard the action with `verify_agent_scope`"))
         }),
@@ -52,15 +44,6 @@ pub(crate) fn rows() -> Vec<Row> {
                 no("lists are signed with every change and before they end; GET /crl has the newest")
             })
         }),
-        Row::api(Method::POST, "/reports/compliance", KEYS, "Not here: a compliance report", || {
-            post(async || no(REPORTS))
-        }),
-        Row::api(Method::GET, "/reports/{id}", KEYS, "Not here: a compliance report", || {
-            get(async || no(REPORTS))
-        }),
-        Row::api(Method::GET, "/reports/{id}/pdf", KEYS, "Not here: a compliance report", || {
-            get(async || no(REPORTS))
-        }),
     ]
 }
 
@@ -71,5 +54,4 @@ fn no(text: &'static str) -> Response {
 const KEYS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate, Role::Ingest]);
 const TELEMETRY: &str = "Not here: telemetry that is sent out";
 const OTLP: &str = "nothing is sent to collectors from here; let one read GET /metrics";
-const REPORTS: &str = "reports are not written here; export the journal of the agent with `kakunin export` and check the bundle with `kakunin verify`";
 const DELEGATION: &str = "there are no delegation tokens; certify another agent with a narrower scope";

@@ -20,6 +20,7 @@ pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod receipts;
+pub(crate) mod reports;
 pub(crate) mod risk;
 pub(crate) mod sign;
 pub(crate) mod standing;

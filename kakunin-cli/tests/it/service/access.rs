@@ -91,7 +91,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("get", "/agents/{id}/forensics", Some(&["auditor"])),
     ("get", "/agents/{id}/risk", Some(&["issuer", "revoker", "auditor", "gate"])),
     ("get", "/agents/{id}/credential", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
-    ("get", "/agents/{id}/compliance-report", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
+    ("get", "/agents/{id}/compliance-report", Some(&["auditor"])),
     ("post", "/agents/{id}/content-risk", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("post", "/agents/{id}/delegation", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("post", "/delegation/verify", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
@@ -104,9 +104,9 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("post", "/crl/generate", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("get", "/agents/{id}/events/stream", Some(&["issuer", "revoker", "auditor", "gate"])),
     ("get", "/events/stream", Some(&["issuer", "revoker", "auditor", "gate"])),
-    ("post", "/reports/compliance", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
-    ("get", "/reports/{id}", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
-    ("get", "/reports/{id}/pdf", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
+    ("post", "/reports/compliance", Some(&["auditor"])),
+    ("get", "/reports/{id}", Some(&["auditor"])),
+    ("get", "/reports/{id}/pdf", Some(&["auditor"])),
 ];
 
 const ROLES: [&str; 6] = ["owner", "issuer", "revoker", "ingest", "auditor", "gate"];

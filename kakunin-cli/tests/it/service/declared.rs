@@ -269,7 +269,6 @@ fn what_has_no_true_answer_here_says_so_and_what_to_use() {
     let office = Office::open(&desk);
     for (method, path) in [
         ("GET", "/agents/billing/credential"),
-        ("GET", "/agents/billing/compliance-report"),
         ("POST", "/agents/billing/content-risk"),
         ("POST", "/agents/billing/delegation"),
         ("POST", "/delegation/verify"),
@@ -280,9 +279,6 @@ fn what_has_no_true_answer_here_says_so_and_what_to_use() {
         ("POST", "/integrations/otlp/test"),
         ("POST", "/chat"),
         ("POST", "/crl/generate"),
-        ("POST", "/reports/compliance"),
-        ("GET", "/reports/1"),
-        ("GET", "/reports/1/pdf"),
     ] {
         let reply = office.send(&Request::new(method, &format!("/v1{path}")).bearer(office.owner()));
         assert_eq!(refusal(&reply), (501, "not_here".into()), "{path}");

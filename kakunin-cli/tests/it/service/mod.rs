@@ -26,6 +26,7 @@ mod public;
 mod receiver;
 mod remote;
 mod repeats;
+mod reports;
 #[cfg(feature = "postgres")]
 mod restarts;
 mod robot;

@@ -1,0 +1,460 @@
+//! Reports: what the receipts that an agent sent show of a framework's controls.
+//!
+//! A report is a function of the receipts in its period, so nothing of it is stored: its name says which agent, which
+//! days and which frameworks, and whoever reads it gets what the receipts say now, with a word on whether they are the
+//! ones of when it was ordered. What was never sent here cannot be seen here; `kakunin report` over the agent's own
+//! journal sees it.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use kakunin_core::bundle::ExportError;
+use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::digest::{Digest, hex, unhex};
+use kakunin_core::id::AgentId;
+use kakunin_core::report::Inquiry;
+use kakunin_core::scope::NameLists;
+use kakunin_core::time::UnixTime;
+use kakunin_evidence::{EvidenceReport, Facts, Framework, Period, Status};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::agents::seen;
+use crate::access::{Role, TenantId};
+use crate::authority::Authority;
+use crate::evidence::{EvidenceError, bundle};
+use crate::http::access::{Caller, Open};
+use crate::http::answer::{data, data_with, typed};
+use crate::http::body::Members;
+use crate::http::deed::Intent;
+use crate::http::error::Refusal;
+use crate::http::sequencer::Lane;
+use crate::http::service::Service;
+use crate::http::table::{Named, Row};
+use crate::store::{AgentRecord, ReceiptFilter, Store};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row::api(Method::POST, "/reports/compliance", READERS, "Order a report on an agent", || post(order))
+            .takes(ORDER),
+        Row::api(
+            Method::GET,
+            "/reports/{id}",
+            READERS,
+            "A report, or one framework of it in another form",
+            || get(read),
+        )
+        .asks(FORMS),
+        Row::api(Method::GET, "/reports/{id}/pdf", READERS, "Not here: a report as PDF", || {
+            get(async || pdf())
+        }),
+        Row::api(
+            Method::GET,
+            "/agents/{id}/compliance-report",
+            READERS,
+            "What the receipts of the last 30 days show, control by control",
+            || get(attest),
+        ),
+    ]
+}
+
+/// What a report is about. Its name is this and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ordered {
+    agent: AgentId,
+    created: UnixTime,
+    days: u8,
+    /// A bit for each of [`FRAMEWORKS`].
+    frameworks: u16,
+    /// The beginning of the digest of the evidence when it was ordered.
+    evidence: [u8; 8],
+}
+
+impl Ordered {
+    fn period(&self) -> Period {
+        let from = self.created.plus(i64::from(self.days).saturating_mul(-DAY));
+        Period { from: Some(from), to: Some(self.created) }
+    }
+
+    fn frameworks(&self) -> Vec<&'static str> {
+        let asked = |(place, _): &(usize, &&'static str)| self.frameworks >> place & 1 == 1;
+        FRAMEWORKS.iter().enumerate().filter(asked).map(|(_, name)| *name).collect()
+    }
+
+    fn name(&self) -> String {
+        let mut octets = vec![VERSION];
+        octets.extend(self.agent.as_bytes());
+        octets.extend(self.created.seconds().to_be_bytes());
+        octets.push(self.days);
+        octets.extend(self.frameworks.to_be_bytes());
+        octets.extend(self.evidence);
+        format!("rep-{}", hex(&octets))
+    }
+
+    /// Reads a name in its one spelling.
+    fn parse(name: &str) -> Option<Self> {
+        let octets: [u8; 36] = unhex(name.strip_prefix("rep-")?)?;
+        let (version, rest) = octets.split_first()?;
+        let (agent, rest) = rest.split_first_chunk::<16>()?;
+        let (created, rest) = rest.split_first_chunk::<8>()?;
+        let (days, rest) = rest.split_first()?;
+        let (frameworks, rest) = rest.split_first_chunk::<2>()?;
+        let ordered = Self {
+            agent: AgentId::from_bytes(*agent),
+            created: UnixTime::from_seconds(i64::from_be_bytes(*created)),
+            days: *days,
+            frameworks: u16::from_be_bytes(*frameworks),
+            evidence: *rest.first_chunk()?,
+        };
+        let known = ordered.frameworks != 0 && u32::from(ordered.frameworks) < 1 << FRAMEWORKS.len();
+        let sound = *version == VERSION && known && (1..=90).contains(days) && ordered.created.seconds() > 0;
+        sound.then_some(ordered)
+    }
+}
+
+async fn order(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let mut members = Members::read(&body)?;
+    let agent = members.text(&["agentId", "agent_id"], 64)?;
+    let agent = agent.ok_or_else(|| Refusal::invalid("`agentId` is missing"))?;
+    let days = members.number("windowDays", 1, 90)?.unwrap_or(30);
+    let notes = members.text(&["notes"], 1000)?;
+    let frameworks = match members.take(&["standardsFrameworks", "frameworks"])? {
+        None => usual(),
+        Some(Value::Array(names)) if !names.is_empty() => chosen(&names)?,
+        Some(_) => {
+            return Err(Refusal::invalid("`standardsFrameworks` has to be a list of names, and not empty"));
+        }
+    };
+    members.end()?;
+    let (agent, _) = seen(&service, &caller, &agent).await?;
+    let ordered = Ordered {
+        agent: agent.id,
+        created: (service.clock)(),
+        days: u8::try_from(days).map_err(|_| Refusal::internal())?,
+        frameworks,
+        evidence: [0; 8],
+    };
+    note(&service, &caller, "report.requested", ordered.agent, notes.clone().unwrap_or_default()).await?;
+    let facts = gather(&service, &caller, ordered).await?;
+    let ordered = Ordered { evidence: beginning(facts.evidence()), ..ordered };
+    let mut row = shown(&agent, ordered, &reports(ordered, &facts)?)?;
+    if let Some(row) = row.as_object_mut() {
+        row.insert("notes".into(), notes.into());
+    }
+    Ok(data_with(StatusCode::ACCEPTED, &row))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    framework: Option<String>,
+    format: Option<String>,
+}
+
+async fn read(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(asked) = asked?;
+    let ordered = Ordered::parse(&id).ok_or_else(Refusal::missing)?;
+    let (agent, _) = seen(&service, &caller, &ordered.agent.to_string()).await?;
+    note(&service, &caller, "report.read", ordered.agent, id).await?;
+    let reports = reports(ordered, &gather(&service, &caller, ordered).await?)?;
+    let Some(format) = asked.format else {
+        return Ok(data(&shown(&agent, ordered, &reports)?));
+    };
+    let name = asked.framework.as_deref();
+    let report = match (name, reports.as_slice()) {
+        (None, [report]) => report,
+        (None, _) => return Err(Refusal::invalid("`framework` has to name one of this report's")),
+        (Some(name), reports) => {
+            let found = reports.iter().find(|report| report.framework().id == name);
+            found.ok_or_else(|| Refusal::invalid("`framework` has to name one of this report's"))?
+        }
+    };
+    let (media, text) = match format.as_str() {
+        "json" => ("application/json", report.to_json()),
+        "html" => ("text/html; charset=utf-8", report.to_html()),
+        "csv" => ("text/csv; charset=utf-8", report.to_csv()),
+        "oscal" => ("application/json", report.to_oscal_results()),
+        _ => return Err(Refusal::invalid("`format` has to be json, html, csv or oscal")),
+    };
+    Ok(typed(StatusCode::OK, media, Body::from(text)))
+}
+
+async fn attest(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let (agent, certificates) = seen(&service, &caller, &id).await?;
+    let created = (service.clock)();
+    let ordered = Ordered { agent: agent.id, created, days: 30, frameworks: usual(), evidence: [0; 8] };
+    note(&service, &caller, "report.read", ordered.agent, "the last 30 days".into()).await?;
+    let facts = gather(&service, &caller, ordered).await?;
+    let ordered = Ordered { evidence: beginning(facts.evidence()), ..ordered };
+    let reports = reports(ordered, &facts)?;
+    let count = |status| reports.iter().map(|report| report.count(status)).sum::<usize>();
+    let items = reports.iter().flat_map(|report| {
+        report.findings().iter().map(|finding| {
+            json!({
+                "framework": report.framework().id,
+                "id": finding.control.id,
+                "title": finding.control.title,
+                "status": finding.status.word(),
+                "claim": finding.claim(),
+                "limit": finding.control.limit,
+                "applies_from": finding.applies_from,
+            })
+        })
+    });
+    let good = certificates.iter().rfind(|certificate| certificate.standing.word() == "good");
+    let statuses = |name: &str| reports.iter().find(|report| report.framework().id == name).map(counts);
+    Ok(data(&json!({
+        "attestation_id": ordered.name(),
+        "says": SAYS,
+        "agent": { "id": agent.id.to_string(), "name": agent.name.as_str(), "standing": agent.standing.word() },
+        "certificate": good.map(|certificate| json!({
+            "serial_number": certificate.serial.to_string(),
+            "standing": certificate.standing.word(),
+        })),
+        "evidence": { "verdict": verdict(&reports), "digest": facts.evidence().to_hex() },
+        "controls": {
+            "total": reports.iter().map(|report| report.findings().len()).sum::<usize>(),
+            "pass": count(Status::Evidenced),
+            "partial": count(Status::Partial),
+            "no_evidence": count(Status::NoEvidence),
+            "fail": count(Status::Contradicted),
+            "not_applicable": count(Status::OutOfScope),
+            "items": items.collect::<Vec<_>>(),
+        },
+        "regulatory": { "eu_ai_act": statuses("eu-ai-act"), "mica": statuses("mica") },
+        "report": format!("/v1/reports/{}", ordered.name()),
+    })))
+}
+
+fn pdf() -> Refusal {
+    let text = "this service makes no PDF; print `GET /v1/reports/ID?format=html&framework=NAME`, whose sheet is for paper, or use `kakunin report`";
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_here", text)
+}
+
+/// Whoever takes evidence out leaves a trace first.
+async fn note(
+    service: &Arc<Service>,
+    caller: &Caller,
+    what: &'static str,
+    agent: AgentId,
+    text: String,
+) -> Result<(), Refusal> {
+    let look = move |_: &Authority<'_>| {
+        Ok((Intent { what, subject: agent.to_string(), before: None, after: None, text }, ()))
+    };
+    service.carry_out(caller, Lane::Ordinary, look, |_, (), _, _| Ok(())).await
+}
+
+/// The facts of what was ordered, by the receipts that are here, judged by this tenant's own root.
+async fn gather(service: &Service, caller: &Caller, ordered: Ordered) -> Result<Facts, Refusal> {
+    let place = service.bundles.enter(caller, &service.shown)?;
+    let published = service.shown.newest(caller.tenant()).ok_or_else(Refusal::missing)?;
+    let root = published.root().decoded().der().to_vec();
+    let tenant = caller.tenant().clone();
+    let made = service.readers.read_at_length(move |store| {
+        let _place = place;
+        Ok(verified(store, (&tenant, ordered.agent), &root, ordered.period()))
+    });
+    made.await?
+}
+
+fn verified(
+    store: &dyn Store,
+    (tenant, agent): (&TenantId, AgentId),
+    root: &[u8],
+    period: Period,
+) -> Result<Facts, Refusal> {
+    let folder = tempfile::tempdir().map_err(|error| EvidenceError::from(ExportError::Io(error)))?;
+    let out = folder.path().join("evidence.zip");
+    let micros = |at: UnixTime| at.seconds().saturating_mul(1_000_000);
+    let filter = ReceiptFilter {
+        since: period.from.map(micros),
+        before: period.to.map(|to| micros(to.plus(1))),
+        ..ReceiptFilter::default()
+    };
+    match bundle(store, (tenant, agent), &filter, folder.path(), &out) {
+        Err(EvidenceError::Export(ExportError::Nothing)) => Ok(Facts::none(period)),
+        made => {
+            made?;
+            judged(root, &out, period)
+        }
+    }
+}
+
+fn judged(root: &[u8], bundle: &FilePath, period: Period) -> Result<Facts, Refusal> {
+    let internal = |cause: String| Refusal { cause: Some(cause), ..Refusal::internal() };
+    let anchors = TrustAnchors::new([root]).map_err(|error| internal(error.to_string()))?;
+    let inquiry = Inquiry::by(anchors).replay(NameLists::default());
+    Facts::gather(&inquiry, bundle, &[], period, &mut ()).map_err(|error| internal(error.to_string()))
+}
+
+fn reports(ordered: Ordered, facts: &Facts) -> Result<Vec<EvidenceReport>, Refusal> {
+    let report = |name: &str| {
+        let framework = Framework::named(name)?;
+        EvidenceReport::of(framework, facts.clone(), Some(ordered.created))
+    };
+    let made: Result<Vec<_>, _> = ordered.frameworks().into_iter().map(report).collect();
+    made.map_err(|error| Refusal { cause: Some(error.to_string()), ..Refusal::internal() })
+}
+
+/// A report as clients of the hosted service read it, and what it says.
+fn shown(agent: &AgentRecord, ordered: Ordered, reports: &[EvidenceReport]) -> Result<Value, Refusal> {
+    let parse = |report: &EvidenceReport| serde_json::from_str::<Value>(&report.to_json());
+    let whole: Result<Vec<Value>, _> = reports.iter().map(parse).collect();
+    let whole = whole.map_err(|error| Refusal { cause: Some(error.to_string()), ..Refusal::internal() })?;
+    let evidence = reports.first().map(|report| report.facts().evidence());
+    let same = evidence.is_some_and(|digest| beginning(digest) == ordered.evidence);
+    let name = ordered.name();
+    let period = ordered.period();
+    let count = |status| reports.iter().map(|report| report.count(status)).sum::<usize>();
+    let summary = Status::ALL.map(|status| format!("{} {}", count(status), status.word())).join(", ");
+    let title = agent.details.title.as_deref().unwrap_or(agent.name.as_str());
+    Ok(json!({
+        "id": name,
+        "report_id": name,
+        "agent_id": ordered.agent.to_string(),
+        "title": format!("Evidence of {title}"),
+        "status": "ready",
+        "summary": format!("{}: {summary}. {SAYS}", verdict(reports)),
+        "window_days": ordered.days,
+        "period_start": period.from.map(|time| time.to_string()),
+        "period_end": period.to.map(|time| time.to_string()),
+        "created_at": ordered.created.to_string(),
+        "updated_at": ordered.created.to_string(),
+        "evidence": { "digest": evidence.map(|digest| digest.to_hex()), "same_as_ordered": same },
+        "frameworks": whole,
+    }))
+}
+
+fn verdict(reports: &[EvidenceReport]) -> &'static str {
+    reports.first().map_or("EMPTY", EvidenceReport::verdict)
+}
+
+fn counts(report: &EvidenceReport) -> Value {
+    let of = |status| report.count(status);
+    json!({
+        "applies_from": report.framework().applies_from,
+        "evidenced": of(Status::Evidenced),
+        "partial": of(Status::Partial),
+        "no_evidence": of(Status::NoEvidence),
+        "contradicted": of(Status::Contradicted),
+        "out_of_scope": of(Status::OutOfScope),
+    })
+}
+
+fn beginning(digest: Digest) -> [u8; 8] {
+    digest.as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+/// The frameworks that are taken if nobody names one.
+fn usual() -> u16 {
+    bits(["ai-rmf-1.0", "csf-2.0", "eu-ai-act", "iso-27001-2022", "mica"])
+}
+
+fn bits<'n>(names: impl IntoIterator<Item = &'n str>) -> u16 {
+    let place = |name: &str| FRAMEWORKS.iter().position(|known| *known == name);
+    names.into_iter().filter_map(place).fold(0, |bits, place| bits | 1 << place)
+}
+
+/// The frameworks of these names: ours, or the hosted service's for the same.
+fn chosen(names: &[Value]) -> Result<u16, Refusal> {
+    let mut chosen = 0;
+    for name in names {
+        let name = name.as_str().unwrap_or_default();
+        let ours = HOSTED.iter().find(|(theirs, _)| *theirs == name).map_or(name, |(_, ours)| ours);
+        match bits([ours]) {
+            0 => {
+                return Err(Refusal::invalid(format!(
+                    "there is no framework of this name in `standardsFrameworks`; there are {}",
+                    FRAMEWORKS.join(", ")
+                )));
+            }
+            bit => chosen |= bit,
+        }
+    }
+    Ok(chosen)
+}
+
+const VERSION: u8 = 1;
+const DAY: i64 = 86_400;
+const SAYS: &str = "It says what receipts show, and not that anybody complies with anything.";
+/// Their places are in names of reports: a new one goes to the end.
+const FRAMEWORKS: [&str; 10] = [
+    "ai-rmf-1.0",
+    "csf-2.0",
+    "dora",
+    "eu-ai-act",
+    "iso-27001-2022",
+    "iso-42001-2023",
+    "mica",
+    "owasp-agentic-2026",
+    "soc2",
+    "sp800-53-r5",
+];
+/// What the hosted service calls them. Its `nccoe` is a list of its own and no catalog that anybody published.
+const HOSTED: [(&str, &str); 3] =
+    [("iso_27001", "iso-27001-2022"), ("nist_csf", "csf-2.0"), ("nist_ai_rmf", "ai-rmf-1.0")];
+const READERS: Open = Open::Roles(&[Role::Auditor]);
+const ORDER: &[Named] = &[
+    Named::new("agentId", "string", "The agent"),
+    Named::new("windowDays", "integer", "How many days before now: 1 to 90, 30 if not said"),
+    Named::new("standardsFrameworks", "array", "Frameworks by name, or iso_27001, nist_csf, nist_ai_rmf"),
+    Named::new("notes", "string", "Kept in the audit log, up to 1,000 characters"),
+];
+const FORMS: &[Named] = &[
+    Named::new("format", "string", "json, html, csv or oscal, of one framework"),
+    Named::new("framework", "string", "Which one, if the report has several"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_named_by_what_it_is_about_in_one_spelling() {
+        let ordered = Ordered {
+            agent: AgentId::from_random([7; 16]),
+            created: UnixTime::from_seconds(1_795_000_000),
+            days: 90,
+            frameworks: usual(),
+            evidence: [9; 8],
+        };
+        let name = ordered.name();
+        assert_eq!(Ordered::parse(&name), Some(ordered));
+        assert_eq!(ordered.frameworks(), ["ai-rmf-1.0", "csf-2.0", "eu-ai-act", "iso-27001-2022", "mica"]);
+        assert_eq!(bits(Framework::names()), 0b11_1111_1111, "every framework has its place");
+        for wrong in [
+            name.to_uppercase(),
+            name.replace("rep-01", "rep-02"),
+            format!("{name}0"),
+            name.replacen("rep-", "", 1),
+            Ordered { days: 0, ..ordered }.name(),
+            Ordered { days: 91, ..ordered }.name(),
+            Ordered { frameworks: 0, ..ordered }.name(),
+            Ordered { frameworks: 1 << 10, ..ordered }.name(),
+            Ordered { created: UnixTime::from_seconds(-1), ..ordered }.name(),
+            String::new(),
+        ] {
+            assert_eq!(Ordered::parse(&wrong), None, "{wrong}");
+        }
+    }
+}
