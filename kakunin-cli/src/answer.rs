@@ -100,6 +100,11 @@ impl Failure {
         self
     }
 
+    /// What it says.
+    pub(crate) fn what(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn usage(message: impl ToString) -> Self {
         Self { exit: Exit::Usage, message: message.to_string() }
     }

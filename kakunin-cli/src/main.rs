@@ -8,6 +8,7 @@ mod believed;
 mod command;
 mod context;
 mod deed;
+mod gate;
 mod judge;
 #[cfg(feature = "serve")]
 mod line;

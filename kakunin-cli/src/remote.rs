@@ -25,7 +25,7 @@ use crate::context::Common;
 use crate::line::Line;
 
 /// Where an order goes.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Remote {
     /// Give the order to the service at this address instead of the home; the key is in KAKUNIN_TOKEN
     #[arg(long, value_name = "URL")]

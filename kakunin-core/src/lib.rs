@@ -38,6 +38,7 @@ pub mod log;
 pub mod verify;
 pub mod bundle;
 pub mod report;
+pub mod gate;
 pub mod snapshot;
 pub mod guard;
 

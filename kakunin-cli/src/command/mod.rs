@@ -11,6 +11,7 @@ mod doctor;
 mod erase;
 mod export;
 mod freeze;
+mod gate;
 mod init;
 mod inspect;
 mod log;
@@ -65,6 +66,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Why(why::Why),
     Export(export::Export),
+    Gate(Box<gate::Gate>),
     Erase(erase::Erase),
     Verify(verify::Verify),
     Report(report::Report),
@@ -98,6 +100,7 @@ impl Command {
             Self::Check(command) => command.run(common),
             Self::Why(command) => command.run(common),
             Self::Export(command) => command.run(common),
+            Self::Gate(command) => command.run(common),
             Self::Erase(command) => command.run(common),
             Self::Verify(command) => command.run(common),
             Self::Report(command) => command.run(common),

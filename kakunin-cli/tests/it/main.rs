@@ -9,6 +9,7 @@ mod desk;
 mod deeds;
 mod erasures;
 mod evidence;
+mod gate;
 mod incident;
 mod logs;
 mod losses;

@@ -39,6 +39,12 @@ impl Account {
         &self.report
     }
 
+    /// The same, without the story.
+    #[must_use]
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
     /// The receipts in the order that their links prove; of many, the first ones of each stream.
     #[must_use]
     pub fn steps(&self) -> &[Step] {

@@ -1,0 +1,341 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kakunin_authority::Who;
+use kakunin_core::certificate::AgentCertificate;
+use kakunin_core::gate::{
+    Evidence, GatePolicy, Gathered, Given, Judgement, Outcome, Promoted, Receipts, RiskTerms, Run, Stricter,
+};
+use kakunin_core::id::AgentId;
+use kakunin_core::log::{VerifierKey, WitnessPolicy};
+use kakunin_core::report::Inquiry;
+use kakunin_core::risk::{Baseline, RiskLevel, RiskPolicy};
+use kakunin_core::time::UnixMillis;
+use kakunin_core::verify::Report;
+
+use super::standing::Why;
+use crate::answer::{Answer, Exit, Failure};
+use crate::context::{Common, now, read_text};
+use crate::gate::{Candidate, Consequence, Done, GitHub, Record, Signed, Told, read_papers, sign, to_sarif};
+#[cfg(feature = "serve")]
+use crate::remote::Remote;
+
+/// Decide whether an agent may be promoted: its papers, its scope, what it did, and what its leash denies
+///
+/// Everything is read from files, and nothing is asked over a network. A check that cannot be evaluated refuses as one
+/// that fails does: no receipts, too few of them or old ones are no evidence.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kakunin gate --certificate agents/billing --root ca.pem --crl lists.pem --receipts agents/billing \\
+    --policy gate.toml --baseline billing.baseline.json --promoted promoted/
+  kakunin gate ... --as agents/gate --commit \"$SHA\" --run \"$RUN\" --sarif gate.sarif --report gate.json
+
+Exit codes: 0 pass, 1 fail, 2 cannot be evaluated, which is a refusal too, 64 wrong usage.")]
+pub(crate) struct Gate {
+    /// The certificate, in PEM with its issuers, or the agent's directory
+    #[arg(long, value_name = "FILE|DIR")]
+    certificate: PathBuf,
+    /// Who is to be promoted; the certificate has to be this agent's
+    #[arg(long, value_name = "ID", value_parser = agent)]
+    agent: Option<AgentId>,
+    /// Certificates between it and the root
+    #[arg(long, value_name = "FILE")]
+    untrusted: Vec<PathBuf>,
+    /// Roots to trust; never taken from what is judged
+    #[arg(long, value_name = "FILE", required = true)]
+    root: Vec<PathBuf>,
+    /// Revocation lists, as new as can be
+    #[arg(long, value_name = "FILE", required = true)]
+    crl: Vec<PathBuf>,
+    /// Lists of names that the scope refers to; those in the agent's directory are found
+    #[arg(long, value_name = "DIR")]
+    names: Vec<PathBuf>,
+    /// The receipts: a bundle, or the directory of an agent, its state or its journal
+    #[arg(long, value_name = "FILE|DIR")]
+    receipts: PathBuf,
+    /// Another journal, to be verified with the first
+    #[arg(long, value_name = "DIR")]
+    journal: Vec<PathBuf>,
+    /// The key of a log that holds the receipts
+    #[arg(long, value_name = "KEY", value_parser = log_key)]
+    log_key: Vec<VerifierKey>,
+    /// Witnesses to believe: a tlog-policy file
+    #[arg(long, value_name = "FILE")]
+    witness_policy: Vec<PathBuf>,
+    /// A log that holds receipts of the journals
+    #[arg(long, value_name = "DIR")]
+    log: Vec<PathBuf>,
+    /// What the owner asks for, in TOML
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// What is made of behaviour that is not usual, in TOML; else the defaults
+    #[arg(long, value_name = "FILE")]
+    risk_policy: Option<PathBuf>,
+    /// What is usual for the agent
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// The level of risk that fails: watch, step-up or suspend; not above the policy's
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    fail_on: Option<RiskLevel>,
+    /// How old a call may be, for example 14d; not above the policy's
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    max_age: Option<i64>,
+    /// How many calls there have to be; not below the policy's
+    #[arg(long, value_name = "N")]
+    min_calls: Option<u64>,
+    /// The certificate that was promoted last, or the folder with it; on a pass the new one is written there
+    #[arg(long, value_name = "FILE|DIR")]
+    promoted: Option<PathBuf>,
+    /// The directory of the gate's own agent, which signs what was found
+    #[arg(long = "as", value_name = "DIR")]
+    signer: Option<PathBuf>,
+    /// The lists for the gate's own agent; else those its agent.toml names
+    #[arg(long, value_name = "FILE", requires = "signer")]
+    as_crl: Option<PathBuf>,
+    /// The commit that is to be promoted
+    #[arg(long, value_name = "TEXT")]
+    commit: Option<String>,
+    /// The run of the pipeline
+    #[arg(long, value_name = "TEXT")]
+    run: Option<String>,
+    /// The repository
+    #[arg(long, value_name = "TEXT")]
+    repo: Option<String>,
+    /// Also write the findings as SARIF 2.1.0
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
+    /// Also write the whole answer as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Also write annotations, outputs and the summary of a job of GitHub Actions
+    #[arg(long)]
+    github: bool,
+    /// Suspend the agent if its own conduct fails; by the home, or by --url and a key that may revoke
+    #[arg(long)]
+    suspend_on_fail: bool,
+    /// Revoke the agent if the level is suspend or above; by the home, or by --url and a key that may revoke
+    #[arg(long)]
+    revoke_on_fail: bool,
+    /// Judge at this time instead of now
+    #[arg(long, value_name = "RFC3339", value_parser = time)]
+    at: Option<UnixMillis>,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
+}
+
+fn agent(text: &str) -> Result<AgentId, String> {
+    AgentId::parse(text).ok_or_else(|| "an agent is a UUID in lower case".to_owned())
+}
+
+fn log_key(text: &str) -> Result<VerifierKey, String> {
+    VerifierKey::parse(text).map_err(|error| error.to_string())
+}
+
+fn level(text: &str) -> Result<RiskLevel, String> {
+    let level =
+        RiskLevel::from_word(text).filter(|level| *level > RiskLevel::Clear && *level < RiskLevel::Revoke);
+    level.ok_or_else(|| "write watch, step-up or suspend".to_owned())
+}
+
+fn span(text: &str) -> Result<i64, String> {
+    kakunin_core::gate::span(text)
+        .ok_or_else(|| "write a whole number and s, m, h or d, for example 14d".to_owned())
+}
+
+fn time(text: &str) -> Result<UnixMillis, String> {
+    UnixMillis::parse_rfc3339(text).map_err(|error| error.to_string())
+}
+
+impl Gate {
+    pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
+        let github = self.github.then(GitHub::from_environment);
+        let answer = self.decide(common, github.as_ref());
+        if let (Err(_), Some(github)) = (&answer, &github) {
+            // Whoever reads the outputs and not the exit code reads the same.
+            let _ = github.put(&[("decision", Outcome::CannotEvaluate.word().to_owned())]);
+        }
+        answer
+    }
+
+    fn decide(&self, common: &Common, github: Option<&GitHub>) -> Result<Answer, Failure> {
+        let run = self.pipeline(github.is_some())?;
+        let consequence = Consequence { suspend: self.suspend_on_fail, revoke: self.revoke_on_fail };
+        let policy = self.policy()?;
+        let risk_policy = self.risk_policy()?;
+        let candidate = read_papers(&self.certificate, &self.untrusted, &self.root, &self.crl, &self.names)?;
+        let known = candidate.certificate.as_ref().ok().and_then(|der| AgentCertificate::decode(der).ok());
+        let agent = self.agent.or_else(|| known.map(|certificate| certificate.agent()));
+        let record = self.promoted.as_deref().map(|path| Record::at(path, agent));
+
+        let seen = self.verify(&candidate, agent)?;
+        let baseline = self.baseline();
+        let evidence = Evidence {
+            agent: self.agent,
+            certificate: candidate.certificate.clone(),
+            pool: &candidate.pool,
+            anchors: candidate.anchors.as_ref().map_err(Clone::clone),
+            lists: candidate.lists.as_deref().map_err(Clone::clone),
+            names: &candidate.names,
+            promoted: record.as_ref().map_or(Promoted::Nothing, Record::read),
+            receipts: seen
+                .as_ref()
+                .map(|(report, gathered)| Receipts { report, gathered })
+                .map_err(Clone::clone),
+        };
+        let risk = RiskTerms { baseline: baseline.as_ref().map_err(Clone::clone), policy: &risk_policy };
+        let at = self.at.unwrap_or_else(|| now().to_millis());
+        let judgement = policy.judge(&evidence, &risk, at);
+
+        let mut trouble = Vec::new();
+        let signed = match &self.signer {
+            Some(directory) => sign(directory, self.as_crl.as_deref(), &judgement.statement(&run)),
+            None => Signed::ByNobody,
+        };
+        if let Signed::Refused { what, .. } = &signed {
+            trouble.push(format!("the gate's own receipt: {what}"));
+        }
+        let mut written = None;
+        if judgement.verdict() == Outcome::Pass
+            && trouble.is_empty()
+            && let (Some(record), Ok(certificate)) = (&record, &candidate.certificate)
+        {
+            match record.write(certificate, &candidate.pool) {
+                Ok(()) => written = Some(record.path()),
+                Err(what) => trouble.push(what),
+            }
+        }
+        let done = self.act(consequence, &judgement, common);
+        if let Some(what) = &done.failed {
+            trouble.push(what.clone());
+        }
+        let told = Told {
+            judgement: &judgement,
+            run: &run,
+            signed: &signed,
+            done: &done,
+            promoted: written,
+            trouble: &trouble,
+        };
+        self.tell(&told, github)
+    }
+
+    /// Writes what was asked for, then answers.
+    fn tell(&self, told: &Told<'_>, github: Option<&GitHub>) -> Result<Answer, Failure> {
+        let record = told.to_record();
+        if let Some(path) = &self.report {
+            write(path, &format!("{record:#}\n"))?;
+        }
+        if let Some(path) = &self.sarif {
+            write(path, &format!("{:#}\n", to_sarif(told, &self.policy)))?;
+        }
+        if let Some(github) = github {
+            let told = github.tell(told, &self.policy, self.report.as_deref());
+            told.map_err(|error| Failure::cannot(format!("cannot write what the runner reads: {error}")))?;
+        }
+        let answer = Answer::yes(record).lines(told.to_lines()).exit(match told.verdict() {
+            Outcome::Pass => Exit::Yes,
+            Outcome::Fail => Exit::No,
+            Outcome::CannotEvaluate => Exit::CannotEvaluate,
+        });
+        Ok(match told.signed {
+            Signed::ByNobody => answer.warn("nobody signed this; name the gate's own agent with --as"),
+            _ => answer,
+        })
+    }
+
+    fn pipeline(&self, on_github: bool) -> Result<Run, Failure> {
+        let value = |flag: &Option<String>, name: &str, variable: &str, most: usize| {
+            let from = || on_github.then(|| std::env::var(variable).ok()).flatten();
+            let value = flag.clone().or_else(from).filter(|text| !text.is_empty());
+            match value.as_ref().filter(|text| text.len() > most) {
+                Some(_) => Err(Failure::usage(format!("--{name} has at most {most} bytes"))),
+                None => Ok(value),
+            }
+        };
+        Ok(Run {
+            commit: value(&self.commit, "commit", "GITHUB_SHA", 64)?,
+            run: value(&self.run, "run", "GITHUB_RUN_ID", 64)?,
+            repository: value(&self.repo, "repo", "GITHUB_REPOSITORY", 200)?,
+        })
+    }
+
+    fn policy(&self) -> Result<GatePolicy, Failure> {
+        let text = read_text(&self.policy)?;
+        let policy = GatePolicy::from_toml(&text)
+            .map_err(|error| Failure::cannot(format!("{}: {error}", self.policy.display())))?;
+        let wanted = Stricter { fail_on: self.fail_on, max_age: self.max_age, min_calls: self.min_calls };
+        policy.stricter(&wanted).map_err(Failure::usage)
+    }
+
+    fn risk_policy(&self) -> Result<RiskPolicy, Failure> {
+        let Some(path) = &self.risk_policy else { return Ok(RiskPolicy::default()) };
+        RiskPolicy::from_toml(&read_text(path)?)
+            .map_err(|error| Failure::cannot(format!("{}: {error}", path.display())))
+    }
+
+    fn baseline(&self) -> Given<Baseline> {
+        let path = self.baseline.as_ref().ok_or("no baseline is given")?;
+        let bytes = kakunin_authority::files::read(path).map_err(|error| error.to_string())?;
+        let text = String::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8 text", path.display()))?;
+        Baseline::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Verifies the receipts; without somebody to believe there is nothing to verify by.
+    fn verify(
+        &self,
+        candidate: &Candidate,
+        agent: Option<AgentId>,
+    ) -> Result<Given<(Report, Gathered)>, Failure> {
+        let (Ok(anchors), Some(agent)) = (&candidate.anchors, agent) else {
+            return Ok(Err("there is no certificate or no root to verify them by".to_owned()));
+        };
+        let mut policies = Vec::new();
+        for path in &self.witness_policy {
+            let bytes = kakunin_authority::files::read(path)?;
+            policies.push(
+                WitnessPolicy::parse(bytes)
+                    .map_err(|error| Failure::cannot(format!("{}: {error}", path.display())))?,
+            );
+        }
+        let inquiry = Inquiry::by(anchors.clone())
+            .log_keys(self.log_key.clone())
+            .witnesses(policies)
+            .logs(self.log.clone())
+            .lists(candidate.lists.clone().unwrap_or_default());
+        let mut gathered = Gathered::about(agent);
+        match inquiry.of(&self.receipts, &self.journal, &mut gathered) {
+            Ok(account) => Ok(Ok((account.into_report(), gathered))),
+            Err(error) if error.is_usage() => Err(error.into()),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+
+    /// Carries out what follows from the judgement, if that was asked for.
+    fn act(&self, consequence: Consequence, judgement: &Judgement, common: &Common) -> Done {
+        use kakunin_authority::standing::Order;
+
+        let (Some(order), Some(agent)) = (consequence.order(judgement), judgement.agent()) else {
+            return Done::default();
+        };
+        let level = judgement.level().map_or("", RiskLevel::word);
+        let why = Why {
+            reason: format!("kakunin gate: level {level}, evidence {}", judgement.evidence().to_hex()),
+            hours: None,
+            #[cfg(feature = "serve")]
+            remote: self.remote.clone(),
+        };
+        match why.give(&Who::Id(agent), order, common) {
+            Ok(_) => Done { suspended: true, revoked: order == Order::Revoke, failed: None },
+            Err(failure) => {
+                Done { failed: Some(format!("{order} was asked for: {}", failure.what())), ..Done::default() }
+            }
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    use kakunin_authority::files::{Readers, replace};
+    Ok(replace(path, text.as_bytes(), Readers::Everyone)?)
+}
