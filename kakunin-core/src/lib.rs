@@ -39,6 +39,7 @@ pub mod verify;
 pub mod bundle;
 pub mod report;
 pub mod gate;
+pub mod suggest;
 pub mod snapshot;
 pub mod guard;
 

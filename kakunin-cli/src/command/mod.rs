@@ -22,6 +22,7 @@ mod restore;
 mod resume;
 mod revoke;
 mod rotate;
+mod scope;
 #[cfg(feature = "serve")]
 mod serve;
 mod standing;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Audit(audit::Audit),
     Inspect(inspect::Inspect),
     Check(check::Check),
+    #[command(subcommand)]
+    Scope(scope::Scope),
     Why(why::Why),
     Export(export::Export),
     Gate(Box<gate::Gate>),
@@ -98,6 +101,7 @@ impl Command {
             Self::Audit(command) => command.run(common),
             Self::Inspect(command) => command.run(common),
             Self::Check(command) => command.run(common),
+            Self::Scope(command) => command.run(common),
             Self::Why(command) => command.run(common),
             Self::Export(command) => command.run(common),
             Self::Gate(command) => command.run(common),

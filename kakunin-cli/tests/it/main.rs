@@ -18,5 +18,6 @@ mod progress;
 mod receipts;
 #[cfg(feature = "serve")]
 mod service;
+mod suggested;
 mod tenants;
 mod verdicts;

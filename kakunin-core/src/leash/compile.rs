@@ -102,7 +102,12 @@ impl Leash {
         Self::of_scope(path.agent().scope(), path.agent().decoded().validity(), lists)
     }
 
-    fn of_scope(scope: &Scope, validity: Validity, lists: &NameLists) -> Result<Self, CompileError> {
+    /// The same for a scope that is in no certificate yet: for asking what it would say, and never a guard's.
+    pub(crate) fn of_scope(
+        scope: &Scope,
+        validity: Validity,
+        lists: &NameLists,
+    ) -> Result<Self, CompileError> {
         let parts = scope.parts();
         let schedule = match &parts.schedule {
             Some(schedule) => Some((schedule.zone.load()?.prepared_for(validity), schedule.week_map())),
