@@ -2,4 +2,4 @@
 # shell_syntax.sh: every script parses.
 source "$(dirname "$0")/env.sh"
 
-for script in scripts/*.sh .ci/run; do bash -n "$script"; done
+for script in scripts/*.sh action/*.sh .ci/run; do bash -n "$script"; done

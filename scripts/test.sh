@@ -50,4 +50,5 @@ stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
 stage "client of the hosted service" scripts/hosted.sh
 stage "nginx"                 scripts/nginx.sh
+stage "action"                scripts/action.sh
 stage "four commands"         scripts/four.sh
