@@ -8,11 +8,18 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::head::Head;
+use crate::options::ProxyField;
 use crate::refused::Refused;
 
-/// The certificate and those that were sent with it, in DER; `None` when the proxy says nothing.
-pub(crate) fn chain(head: &Head<'_>) -> Result<Option<Vec<Vec<u8>>>, Refused> {
-    match (head.one(CLIENT_CERT)?, head.one(FORWARDED)?) {
+/// The certificate and those that were sent with it, in DER; `None` when the proxy says nothing. With a field that is named, nothing
+/// else is looked at.
+pub(crate) fn chain(head: &Head<'_>, named: Option<ProxyField>) -> Result<Option<Vec<Vec<u8>>>, Refused> {
+    let read = |field: ProxyField, name: &'static str| match named {
+        Some(named) if named != field => Ok(None),
+        _ => head.one(name),
+    };
+    let certificate = read(ProxyField::ClientCert, CLIENT_CERT)?;
+    match (certificate, read(ProxyField::XForwardedClientCert, FORWARDED)?) {
         (Some(_), Some(_)) => {
             let what =
                 "`client-cert` stands beside `x-forwarded-client-cert`; the proxy has to send one of them";

@@ -27,7 +27,7 @@ use crate::known::{AsSent, ChainKey, KnownChains};
 use crate::names::NameFolder;
 use crate::networks::Network;
 use crate::nonces::{KEPT_SECONDS, MemoryNonces, NonceStore};
-use crate::options::{GatewayOptions, OpenError};
+use crate::options::{GatewayOptions, OpenError, ProxyField};
 use crate::refused::Refused;
 use crate::{forwarded, serials};
 
@@ -45,6 +45,7 @@ struct Inner {
     of_denied: MemoryNonces,
     tls: bool,
     proxies: Vec<Network>,
+    proxy_field: Option<ProxyField>,
     lists: NameFolder,
     serials: Option<PathBuf>,
     trust: ArcSwapOption<Trust>,
@@ -104,7 +105,8 @@ impl Gateway {
             return Err(OpenError::Observes);
         }
         let names = options.checked_names()?;
-        let GatewayOptions { names: _, max_body, nonces, tls, proxies, lists, serials } = options;
+        let GatewayOptions { names: _, max_body, nonces, tls, proxies, proxy_field, lists, serials } =
+            options;
         if let Some(folder) = [&lists, &serials].into_iter().flatten().find(|folder| !folder.is_dir()) {
             return Err(OpenError::Folder(folder.clone()));
         }
@@ -123,6 +125,7 @@ impl Gateway {
             of_denied,
             tls,
             proxies,
+            proxy_field,
             lists: NameFolder::new(lists),
             serials,
             trust: ArcSwapOption::empty(),
@@ -259,7 +262,8 @@ impl Inner {
             bounded.map_err(|error| Refused::of_denied(error, standing))?;
         }
         // The last question: nobody but the agent itself uses up a proof or the room for it.
-        self.nonces.remember(&mark, created, now).map_err(Refused::nonce)?;
+        let agent = judged.path().agent().agent();
+        self.nonces.remember_of(&agent, &mark, created, now).map_err(Refused::nonce)?;
         Ok((judged, request))
     }
 
@@ -278,7 +282,7 @@ impl Inner {
             }
             (peer, serials) => {
                 let forwarded = match peer {
-                    Peer::Proxy => forwarded::chain(head)?,
+                    Peer::Proxy => forwarded::chain(head, self.proxy_field)?,
                     _ => None,
                 };
                 match (forwarded, serials) {
@@ -394,7 +398,7 @@ fn prove(
     Ok(agent.verify_path(others.iter().map(Vec::as_slice), anchors, now)?)
 }
 
-/// Proofs that are remembered of each 90 s: about 1,100 requests a second, of 40 octets each.
-const ROOM: usize = 100_000;
+/// Proofs that are remembered of each 90 s, of 40 octets each: about 1,100 requests a second of one agent, and as many of others.
+const ROOM: usize = 200_000;
 /// Of agents that are held or revoked, all together.
 const ROOM_OF_DENIED: usize = 1_000;

@@ -22,10 +22,84 @@ pub fn text<'v>(value: &'v Value, path: &str) -> Result<&'v str, JsonError> {
     found.and_then(Value::as_str).ok_or_else(|| JsonError(format!("there is no text `{path}`")))
 }
 
+/// What the fields of a request say of its content. Nobody signs them, and a parser behind the gateway may go by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// That it is JSON of UTF-8, in the one way that everybody reads alike.
+    Json,
+    /// That it is something else, or nothing at all.
+    Other,
+    /// Something of which one parser makes this JSON and another one that, or none: it cannot be judged.
+    Doubtful,
+}
+
+impl Said {
+    /// Goes through the fields of a request: names in any case, each line on its own.
+    ///
+    /// It is JSON if there is one `content-type`, `application/json` or `application/..+json`, alone or with `charset=utf-8`, and no
+    /// `content-encoding` but `identity`. A type in which `json` stands in any other way, or that is encoded, is doubtful.
+    pub fn of<'f>(fields: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Self {
+        let (mut types, mut like, mut plain, mut encoded) = (0, false, false, false);
+        for (name, value) in fields {
+            if name.eq_ignore_ascii_case("content-type") {
+                types += 1;
+                like |= value.to_ascii_lowercase().windows(4).any(|word| word == b"json");
+                plain = std::str::from_utf8(value).is_ok_and(is_plain);
+            } else if name.eq_ignore_ascii_case("content-encoding") {
+                encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity");
+            }
+        }
+        match (like, plain && types == 1 && !encoded) {
+            (_, true) => Self::Json,
+            (true, false) => Self::Doubtful,
+            (false, false) => Self::Other,
+        }
+    }
+
+    /// One word for other languages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Other => "other",
+            Self::Doubtful => "doubtful",
+        }
+    }
+}
+
+/// Whether a type is matched whole by `application/json` or `application/..+json`, alone or with `charset=utf-8`.
+fn is_plain(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let (kind, parameter) = match text.split_once(';') {
+        Some((kind, parameter)) => (kind.trim_end_matches([' ', '\t']), Some(parameter)),
+        None => (text.as_str(), None),
+    };
+    let Some(subtype) = kind.strip_prefix("application/") else { return false };
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.-".contains(&byte))
+    };
+    let is_json = subtype == "json" || subtype.strip_suffix("+json").is_some_and(is_token);
+    is_json
+        && parameter.is_none_or(|parameter| {
+            let parameter = parameter.trim_start_matches([' ', '\t']);
+            let charset = parameter.strip_prefix("charset=");
+            charset.is_some_and(|charset| matches!(charset, "utf-8" | "utf8" | "\"utf-8\"" | "\"utf8\""))
+        })
+}
+
 /// A body that cannot be read, or has not what is asked of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct JsonError(String);
+
+impl JsonError {
+    /// A body whose fields do not say plainly what it is.
+    #[cfg(feature = "tower")]
+    pub(crate) fn no_json() -> Self {
+        Self("the content type does not say plainly that this is JSON".to_owned())
+    }
+}
 
 struct Strict(Value);
 
@@ -99,6 +173,61 @@ impl<'de> Visitor<'de> for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_content_is_json_where_its_type_says_so_in_one_way_and_doubtful_where_it_nearly_does() {
+        let said = |types: &[&str]| Said::of(types.iter().map(|text| ("Content-Type", text.as_bytes())));
+        for plain in [
+            "application/json",
+            "Application/JSON",
+            "application/problem+json",
+            "application/vnd.acme.pay-v1+json",
+            "application/json; charset=utf-8",
+            "application/json;charset=UTF-8",
+            "application/json \t; \tcharset=\"utf-8\"",
+            "application/json;charset=utf8",
+        ] {
+            assert_eq!(said(&[plain]), Said::Json, "{plain}");
+        }
+        for doubtful in [
+            "text/json",
+            "application/x-json",
+            "application/json;",
+            "application/json; charset=utf-7",
+            "application/json; charset=utf-16",
+            "application/json; charset = utf-8",
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; charset=utf-8; v=1",
+            "application/json; v=\"; charset=utf-7\"",
+            "application/json; charset='utf-8'",
+            "application/json; charset=\"utf-8",
+            "application/json, text/plain",
+            "application/json ",
+            " application/json",
+            "application/+json",
+            "application/a b+json",
+            "application/json+zip",
+            "multipart/form-data; boundary=json",
+            "text/plain; x=application/json",
+        ] {
+            assert_eq!(said(&[doubtful]), Said::Doubtful, "{doubtful}");
+        }
+        for other in
+            ["", "text/plain", "application/x-www-form-urlencoded", "application/jso", "application/cbor"]
+        {
+            assert_eq!(said(&[other]), Said::Other, "{other}");
+        }
+        assert_eq!(said(&[]), Said::Other);
+        assert_eq!(said(&["application/json", "application/json"]), Said::Doubtful);
+        assert_eq!(said(&["text/plain", "application/json"]), Said::Doubtful);
+        let of = |pairs: &[(&str, &[u8])]| Said::of(pairs.iter().copied());
+        let json: (&str, &[u8]) = ("content-type", b"application/json");
+        assert_eq!(of(&[json, ("CONTENT-ENCODING", b" Identity ")]), Said::Json);
+        assert_eq!(of(&[json, ("content-encoding", b"gzip")]), Said::Doubtful);
+        assert_eq!(of(&[json, ("content-encoding", b"identity, br")]), Said::Doubtful);
+        assert_eq!(of(&[("content-encoding", b"gzip")]), Said::Other);
+        assert_eq!(of(&[("content-type", b"application/json\xff")]), Said::Doubtful);
+    }
 
     #[test]
     fn what_stands_twice_is_refused_at_any_depth_and_in_any_spelling() {

@@ -34,6 +34,7 @@
 //! ```
 
 mod caller;
+mod folder;
 mod forwarded;
 mod gateway;
 mod head;
@@ -45,14 +46,16 @@ mod nonces;
 mod options;
 mod refused;
 mod serials;
+mod share;
 #[cfg(feature = "tower")]
 pub mod tower;
 
 pub use caller::Caller;
+pub use folder::FolderNonces;
 pub use gateway::{Counts, Gateway};
 pub use head::{Head, Peer};
 pub use kakunin_core::guard::ProofOfPossession;
 pub use networks::{Network, NetworkError};
 pub use nonces::{KEPT_SECONDS, MemoryNonces, NonceError, NonceStore};
-pub use options::{GatewayOptions, OpenError};
+pub use options::{GatewayOptions, OpenError, ProxyField};
 pub use refused::Refused;

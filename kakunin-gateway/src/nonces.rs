@@ -1,13 +1,17 @@
 //! Which proofs were used: a trait, and the memory of one process.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use kakunin_core::digest::Digest;
+use kakunin_core::id::AgentId;
 use kakunin_core::possession::{Nonces, PossessionError};
 use kakunin_core::time::UnixTime;
+
+use crate::share::Share;
 
 /// Remembers which proofs were used. Workers that share one take each proof once; workers that do not each take it once.
 ///
@@ -21,6 +25,21 @@ pub trait NonceStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`NonceError`]. What cannot be remembered must not be taken: [`NonceError::Unavailable`].
     fn remember(&self, mark: &Digest, created: UnixTime, now: UnixTime) -> Result<(), NonceError>;
+
+    /// The same for whoever knows that the proof is `agent`'s: a store with bounded room may keep some of it for others.
+    ///
+    /// # Errors
+    /// As [`NonceStore::remember`], which is what it does unless a store knows better.
+    fn remember_of(
+        &self,
+        agent: &AgentId,
+        mark: &Digest,
+        created: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), NonceError> {
+        let _ = agent;
+        self.remember(mark, created, now)
+    }
 }
 
 /// For how long a store keeps what it remembers, from the time at which the proof was made: longer than any proof is good.
@@ -57,6 +76,9 @@ pub struct MemoryNonces {
     parts: Vec<Mutex<Nonces>>,
     /// Chosen by chance in each process: nobody can aim at one part and fill it.
     places: RandomState,
+    room: usize,
+    /// By the number of the time in which proofs were made.
+    shares: Mutex<BTreeMap<i64, Share>>,
 }
 
 impl MemoryNonces {
@@ -65,31 +87,49 @@ impl MemoryNonces {
     pub fn new(since: UnixTime, room: usize) -> Self {
         let each = room.div_ceil(PARTS).max(1);
         let parts = (0..PARTS).map(|_| Mutex::new(Nonces::new(since, each))).collect();
-        Self { parts, places: RandomState::new() }
+        Self { parts, places: RandomState::new(), room, shares: Mutex::default() }
     }
 
-    fn part(&self, mark: &Digest) -> Option<MutexGuard<'_, Nonces>> {
-        let place = usize::try_from(self.places.hash_one(mark.as_bytes()) % PARTS as u64).ok()?;
-        let part = self.parts.get(place)?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match part.try_lock() {
-                Ok(nonces) => return Some(nonces),
-                // A set that a panic left half changed might take what came before.
-                Err(TryLockError::Poisoned(_)) => return None,
-                // A thread that had it when the process forked does not give it back in the child.
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
-                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-            }
+    fn part(&self, mark: &Digest) -> Result<MutexGuard<'_, Nonces>, NonceError> {
+        let place = usize::try_from(self.places.hash_one(mark.as_bytes()) % PARTS as u64).ok();
+        held(place.and_then(|place| self.parts.get(place)).and_then(in_time))
+    }
+
+    /// Changes what is counted of the time in which a proof was made.
+    fn share<T>(&self, created: UnixTime, act: impl FnOnce(&mut Share) -> T) -> Result<T, NonceError> {
+        let mut shares = held(in_time(&self.shares))?;
+        let number = created.seconds().div_euclid(Nonces::SECONDS);
+        let share = shares.entry(number).or_default();
+        let acted = act(share);
+        while shares.len() > TIMES {
+            shares.pop_first();
+        }
+        Ok(acted)
+    }
+}
+
+/// A lock, unless it is held for too long or damaged.
+fn in_time<T>(of: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match of.try_lock() {
+            Ok(locked) => return Some(locked),
+            // A set that a panic left half changed might take what came before.
+            Err(TryLockError::Poisoned(_)) => return None,
+            // A thread that had it when the process forked does not give it back in the child.
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
         }
     }
 }
 
+fn held<T>(locked: Option<T>) -> Result<T, NonceError> {
+    locked.ok_or_else(|| NonceError::Unavailable("the memory of this process is held or damaged".to_owned()))
+}
+
 impl NonceStore for MemoryNonces {
     fn remember(&self, mark: &Digest, created: UnixTime, now: UnixTime) -> Result<(), NonceError> {
-        let unavailable =
-            || NonceError::Unavailable("the memory of this process is held or damaged".to_owned());
-        let mut nonces = self.part(mark).ok_or_else(unavailable)?;
+        let mut nonces = self.part(mark)?;
         nonces.remember(*mark, created, None, now).map_err(|error| match error {
             PossessionError::Replayed => NonceError::Used,
             PossessionError::Full => NonceError::Full,
@@ -98,8 +138,24 @@ impl NonceStore for MemoryNonces {
             other => NonceError::Unavailable(other.to_string()),
         })
     }
+
+    fn remember_of(
+        &self,
+        agent: &AgentId,
+        mark: &Digest,
+        created: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), NonceError> {
+        if !self.share(created, |share| share.has_room(agent, self.room))? {
+            return Err(NonceError::Full);
+        }
+        self.remember(mark, created, now)?;
+        self.share(created, |share| share.add(*agent))
+    }
 }
 
+/// The times of which proofs are good at once, and one more.
+const TIMES: usize = 3;
 /// Locks that threads share out between them.
 const PARTS: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -21,6 +21,9 @@ pub struct GatewayOptions {
     pub tls: bool,
     /// The addresses of proxies whose word on client certificates counts; of nobody else are those fields read.
     pub proxies: Vec<Network>,
+    /// The one field in which those proxies pass on a client's certificate: no other is looked at, so a client that writes one which
+    /// its proxy lets through has said nothing. If nobody says, each is believed.
+    pub proxy_field: Option<ProxyField>,
     /// A folder of detached lists of names, `<root>.txt`, that callers' scopes refer to.
     pub lists: Option<PathBuf>,
     /// A folder of chains, `<serial>.pem`, for callers that prove nothing and name their certificate in
@@ -36,6 +39,7 @@ impl Default for GatewayOptions {
             nonces: None,
             tls: false,
             proxies: Vec::new(),
+            proxy_field: None,
             lists: None,
             serials: None,
         }
@@ -64,6 +68,29 @@ impl GatewayOptions {
     }
 }
 
+/// Where a proxy writes the certificate of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyField {
+    /// `client-cert`, with `client-cert-chain` beside it (RFC 9440).
+    ClientCert,
+    /// `x-forwarded-client-cert`, as Envoy writes it.
+    XForwardedClientCert,
+}
+
+impl std::str::FromStr for ProxyField {
+    type Err = OpenError;
+
+    /// Reads the name of the field, in lower case.
+    fn from_str(name: &str) -> Result<Self, OpenError> {
+        match name {
+            "client-cert" => Ok(Self::ClientCert),
+            "x-forwarded-client-cert" => Ok(Self::XForwardedClientCert),
+            _ => Err(OpenError::ProxyField(name.to_owned())),
+        }
+    }
+}
+
 /// A gateway that could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,6 +106,9 @@ pub enum OpenError {
         "the gateway's own agent is in observe mode, in which denied callers are let in; open it in enforce mode"
     )]
     Observes,
+    /// A field in which no proxy passes on certificates.
+    #[error("`{0}` is no field that is read of proxies; it is `client-cert` or `x-forwarded-client-cert`")]
+    ProxyField(String),
     /// A folder that is none.
     #[error("`{0}` is no folder that can be read")]
     Folder(PathBuf),

@@ -152,9 +152,11 @@ export interface GatewaySettings {
   maxBody?: number;
   tls?: boolean;
   proxies?: string[];
+  proxyField?: string;
   lists?: string;
   serials?: string;
   shared?: boolean;
+  folder?: string;
 }
 
 export interface Refusal {
@@ -189,6 +191,7 @@ export interface Proven {
 
 export function gatewayOpen(agent: number, settings: GatewaySettings): number;
 export function gatewayMaxBody(gateway: number): number;
+export function jsonSaid(fields: string[]): string;
 export function releaseGateway(gateway: number): void;
 export function gatewayIdentify(
   gateway: number,

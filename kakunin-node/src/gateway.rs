@@ -12,8 +12,10 @@ use kakunin_core::guard::{Guard, NotProven, ProofOfPossession};
 use kakunin_core::possession::{PossessionError, Target};
 use kakunin_core::scope::NAMES_FIELD;
 use kakunin_core::time::UnixTime;
+use kakunin_gateway::json::Said;
 use kakunin_gateway::{
-    Caller, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore, Peer, Refused,
+    Caller, FolderNonces, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore, Peer,
+    ProxyField, Refused,
 };
 use napi::bindgen_prelude::Buffer;
 use napi::{Env, Result};
@@ -72,12 +74,16 @@ pub(crate) struct GatewaySettings {
     pub tls: Option<bool>,
     /// The addresses of proxies whose word on client certificates counts.
     pub proxies: Option<Vec<String>>,
+    /// The one field that those proxies write.
+    pub proxy_field: Option<String>,
     /// A folder of detached lists of names.
     pub lists: Option<String>,
     /// A folder of chains by serial number, for callers that prove nothing.
     pub serials: Option<String>,
     /// Whether the service brings a store of used proofs.
     pub shared: Option<bool>,
+    /// A folder in which the processes of this host share used proofs.
+    pub folder: Option<String>,
 }
 
 /// An answer that is no.
@@ -149,11 +155,19 @@ pub(crate) fn gateway_open(env: Env, agent: f64, settings: GatewaySettings) -> R
     let proxies = settings.proxies.unwrap_or_default();
     let proxies: std::result::Result<Vec<Network>, _> = proxies.iter().map(|proxy| proxy.parse()).collect();
     options.proxies = proxies.map_err(said)?;
+    options.proxy_field =
+        settings.proxy_field.as_deref().map(str::parse::<ProxyField>).transpose().map_err(said)?;
     options.lists = settings.lists.map(Into::into);
     options.serials = settings.serials.map(Into::into);
     let guard = with_agent(&env, agent, |agent| Ok(agent.guard.clone()))?;
     let handed = settings.shared.unwrap_or(false).then(Arc::<Handed>::default);
     options.nonces = handed.clone().map(|handed| handed as Arc<dyn NonceStore>);
+    if let Some(folder) = settings.folder {
+        let shared = FolderNonces::open(&folder);
+        let shared =
+            shared.map_err(|error| said(format!("the folder of used proofs `{folder}`: {error}")))?;
+        options.nonces = Some(Arc::new(shared));
+    }
     let gateway = Gateway::open(guard, options).map_err(said)?;
     within(&env, |room| room.gateways.keep(OpenGateway { gateway, handed }))
 }
@@ -162,6 +176,14 @@ pub(crate) fn gateway_open(env: Env, agent: f64, settings: GatewaySettings) -> R
 #[napi(catch_unwind)]
 pub(crate) fn gateway_max_body(env: Env, gateway: f64) -> Result<f64> {
     known(&env, gateway).map(|open| open.gateway.max_body() as f64)
+}
+
+/// What the fields of a request say of its content: `json`, `other` or `doubtful`.
+#[napi(catch_unwind)]
+pub(crate) fn json_said(fields: Vec<String>) -> &'static str {
+    let octets: Vec<Vec<u8>> = fields.iter().map(|text| latin1(text)).collect();
+    let names = fields.iter().step_by(2).map(String::as_str);
+    Said::of(names.zip(octets.iter().skip(1).step_by(2).map(Vec::as_slice))).word()
 }
 
 /// Forgets a gateway that nobody holds any more.

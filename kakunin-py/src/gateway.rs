@@ -8,9 +8,10 @@ use std::sync::Arc;
 use kakunin_core::chain::CallContext;
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
+use kakunin_gateway::json::Said;
 use kakunin_gateway::{
-    Caller, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore, Peer,
-    ProofOfPossession, Refused,
+    Caller, FolderNonces, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore,
+    OpenError, Peer, ProofOfPossession, ProxyField, Refused,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -25,6 +26,14 @@ use crate::connect;
 use crate::plan::Plan;
 use crate::running::Running;
 
+/// What the fields of a request say of its content: `json`, `other` or `doubtful`.
+#[pyfunction]
+pub(crate) fn json_said(fields: Vec<(PyBackedBytes, PyBackedBytes)>) -> &'static str {
+    // A name that is no text is none of those that say something.
+    let named = fields.iter().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), &**value));
+    Said::of(named).word()
+}
+
 /// The native half of `kakunin.gateway.Gateway`.
 #[pyclass(frozen, subclass, module = "kakunin._native")]
 pub(crate) struct NativeGateway {
@@ -34,7 +43,7 @@ pub(crate) struct NativeGateway {
 #[pymethods]
 impl NativeGateway {
     #[new]
-    #[pyo3(signature = (agent, *, names, max_body, name_lists, tls, proxies, serials, nonces))]
+    #[pyo3(signature = (agent, *, names, max_body, name_lists, tls, proxies, proxy_field, serials, nonces, folder))]
     #[expect(clippy::too_many_arguments, reason = "the options of a gateway, called from one place")]
     fn new(
         py: Python<'_>,
@@ -44,14 +53,38 @@ impl NativeGateway {
         name_lists: Option<PathBuf>,
         tls: bool,
         proxies: Vec<String>,
+        proxy_field: Option<&str>,
         serials: Option<PathBuf>,
         nonces: Option<Py<PyAny>>,
+        folder: Option<PathBuf>,
     ) -> PyResult<Self> {
         let proxies: Result<Vec<Network>, _> = proxies.iter().map(|network| network.parse()).collect();
         let proxies = proxies.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let named = GatewayOptions::named(names);
-        let nonces = nonces.map(|remember| Arc::new(Remembering(remember)) as Arc<dyn NonceStore>);
-        let options = GatewayOptions { max_body, tls, proxies, lists: name_lists, serials, nonces, ..named };
+        let proxy_field: Option<ProxyField> = proxy_field
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: OpenError| PyValueError::new_err(error.to_string()))?;
+        let nonces = match (nonces, folder) {
+            (Some(remember), _) => Some(Arc::new(Remembering(remember)) as Arc<dyn NonceStore>),
+            (None, Some(folder)) => {
+                let shared = FolderNonces::open(&folder).map_err(|error| {
+                    agent::error(py, &format!("the folder of used proofs `{}`: {error}", folder.display()))
+                })?;
+                Some(Arc::new(shared) as Arc<dyn NonceStore>)
+            }
+            (None, None) => None,
+        };
+        let options = GatewayOptions {
+            max_body,
+            tls,
+            proxies,
+            proxy_field,
+            lists: name_lists,
+            serials,
+            nonces,
+            ..named
+        };
         let gateway = Gateway::open(agent.guard().clone(), options);
         Ok(Self { gateway: gateway.map_err(|error| agent::error(py, &error.to_string()))? })
     }

@@ -7,7 +7,7 @@
 //!
 //! # fn layers(gateway: Gateway) -> Result<RequireAgent, json::JsonError> {
 //! let orders = RequireAgent::new(gateway, "orders:create").select(|asked, wish| {
-//!     let order = json::strict(asked.body)?;
+//!     let order = asked.json()?;
 //!     Ok(wish.amount(json::text(&order, "amount")?, "EUR").counterparty(json::text(&order, "to")?))
 //! });
 //! // Router::new().route("/orders", post(create)).layer(orders)
@@ -37,6 +37,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kakunin_core::guard::Running;
+use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -46,6 +47,7 @@ pub use wish::Wish;
 use crate::caller::Caller;
 use crate::gateway::Gateway;
 use crate::head::Head;
+use crate::json::{self, JsonError, Said};
 use crate::refused::Refused;
 
 /// What of a request is covered by its proof. Its other fields are anybody's, so they are not here.
@@ -60,6 +62,18 @@ pub struct Asked<'a> {
     pub query: Option<&'a str>,
     /// The whole body.
     pub body: &'a [u8],
+    said: Said,
+}
+
+impl Asked<'_> {
+    /// The body as JSON, read in one way: a name that stands twice is refused, and so is a body whose type does not say plainly that it
+    /// is JSON. A handler behind might read a form, or other letters.
+    ///
+    /// # Errors
+    /// [`JsonError`].
+    pub fn json(&self) -> Result<Value, JsonError> {
+        if self.said == Said::Json { json::strict(self.body) } else { Err(JsonError::no_json()) }
+    }
 }
 
 /// Takes out of a request what it asks for.
@@ -93,9 +107,14 @@ impl RequireAgent {
 
     fn wish(&self, head: &Parts, body: &[u8]) -> Wish {
         let wish = Wish::new(&*self.action);
+        let said = Said::of(head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+        if said == Said::Doubtful && !body.is_empty() {
+            // Whatever the selectors say of it: a parser of the service may find another content in the same octets.
+            return Wish::unreadable(&self.action);
+        }
         let Some(selector) = &self.selector else { return wish };
         let uri = peer::original(head);
-        let asked = Asked { method: head.method.as_str(), path: uri.path(), query: uri.query(), body };
+        let asked = Asked { method: head.method.as_str(), path: uri.path(), query: uri.query(), body, said };
         let selected = catch_unwind(AssertUnwindSafe(|| selector(&asked, wish)));
         match selected {
             // The layer says which action it is for.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
 mod closed;
+mod folder;
 mod identify;
 mod names;
 mod peers;

@@ -5,7 +5,7 @@ use std::fs;
 use base64ct::{Base64, Encoding as _};
 use kakunin_authority::standing::Order;
 use kakunin_core::scope::{DraftScope, NameList, NameSet};
-use kakunin_gateway::{GatewayOptions, Head, Peer, ProofOfPossession};
+use kakunin_gateway::{GatewayOptions, Head, Peer, ProofOfPossession, ProxyField};
 
 use crate::world::{Agent, BODY, RAN, SCOPE, SHOP, Sent, World, buy, plain};
 
@@ -50,6 +50,30 @@ fn order() -> Sent {
 
 fn by_proxy(sent: Sent) -> Sent {
     Sent { peer: Peer::Proxy, ..sent }
+}
+
+/// A proxy that writes one field, and lets the others of a client pass.
+#[test]
+fn where_the_field_of_the_proxies_is_named_no_other_is_looked_at() {
+    let world = World::new();
+    let (agent, other) = (world.agent(SCOPE), world.agent(SCOPE));
+    let both = |ours: &Agent, theirs: &Agent| by_proxy(forwarded(theirs, enveloped(ours, order())));
+    let gateway = |name: &str| {
+        let proxy_field = Some(name.parse().unwrap());
+        world.gateway_with(GatewayOptions { proxy_field, ..GatewayOptions::named([SHOP]) })
+    };
+    let (envoy, standard) = (gateway("x-forwarded-client-cert"), gateway("client-cert"));
+    assert_eq!(both(&agent, &other).to(&envoy).unwrap().agent(), agent.id);
+    assert_eq!(both(&agent, &other).to(&standard).unwrap().agent(), other.id);
+    assert_eq!(by_proxy(forwarded(&agent, order())).answer(&envoy), MISSING);
+    assert_eq!(by_proxy(enveloped(&agent, order())).answer(&standard), MISSING);
+    let alone = by_proxy(order().with("client-cert-chain", b"nonsense"));
+    assert_eq!(alone.answer(&envoy), MISSING);
+    assert_eq!(both(&agent, &other).answer(&world.gateway()), MALFORMED, "nobody said which");
+    for wrong in ["", "Client-Cert", "x-client-cert", "client-cert-chain"] {
+        let error = wrong.parse::<ProxyField>().unwrap_err();
+        assert!(error.to_string().contains("x-forwarded-client-cert"), "{wrong}");
+    }
 }
 
 #[test]

@@ -186,6 +186,41 @@ async fn a_nested_handler_is_judged_by_the_whole_path() {
     assert_eq!((ask(&router, request(&part)).await, ran.take()), (refused(401, "possession.signature"), 0));
 }
 
+/// Nobody signs the type, and a handler goes by it.
+#[tokio::test]
+async fn a_content_whose_type_is_doubtful_is_denied_whatever_the_selector_says() {
+    let world = World::new();
+    let (gateway, agent, ran) = (world.gateway(), world.agent(SCOPE), Ran::default());
+    let service = |layer: RequireAgent| {
+        let ran = ran.clone();
+        Router::new().route("/orders", post(move || async move { ran.note() }).layer(layer))
+    };
+    let reading = service(
+        RequireAgent::new(gateway.clone(), "orders:create")
+            .select(|asked, wish| Ok(wish.amount(json::text(&asked.json()?, "amount")?, "EUR"))),
+    );
+    let fixed =
+        RequireAgent::new(gateway.clone(), "orders:create").select(|_, wish| Ok(wish.amount("1.00", "EUR")));
+    let fixed = service(fixed);
+    let typed = |kind: &str| request(&agent.order().with("content-type", kind.as_bytes()));
+    for plain in ["application/json", "application/json; charset=utf-8"] {
+        assert_eq!((ask(&reading, typed(plain)).await, ran.take()), (ok(), 1), "{plain}");
+    }
+    for doubtful in ["application/json; charset=utf-7", "text/json", "application/json; v=1"] {
+        for router in [&reading, &fixed] {
+            let answer = ask(router, typed(doubtful)).await;
+            assert_eq!((answer, ran.take()), (refused(403, "request.amount_invalid"), 0), "{doubtful}");
+        }
+    }
+    // What says that it is no JSON is none; whoever reads none of it may be let in.
+    let form = "application/x-www-form-urlencoded";
+    assert_eq!((ask(&reading, typed(form)).await, ran.take()), (refused(403, "request.amount_invalid"), 0));
+    assert_eq!((ask(&fixed, typed(form)).await, ran.take()), (ok(), 1));
+    let packed = agent.order().with("content-type", b"application/json").with("content-encoding", b"gzip");
+    let packed = ask(&fixed, request(&packed)).await;
+    assert_eq!((packed, ran.take()), (refused(403, "request.amount_invalid"), 0));
+}
+
 /// A body that comes in pieces, or never ends.
 #[tokio::test]
 async fn a_body_in_pieces_is_whole_before_anything_runs() {

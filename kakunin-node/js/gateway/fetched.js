@@ -23,7 +23,6 @@ function arrivalOfRequest(request, seen) {
     request: shown,
     authority: undefined,
     fields: [.../** @type {any} */ (request.headers)].flat(),
-    contentType: request.headers.get("content-type"),
     socket: undefined,
     octets: (limit) => bodyOfRequest(request, limit),
     isGone: () => request.signal.aborted,

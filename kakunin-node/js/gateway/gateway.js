@@ -1,6 +1,7 @@
 /** The side that is asked: under which names it is reached, who calls, and what was let in. */
 "use strict";
 
+const path = require("node:path");
 const { TLSSocket } = require("node:tls");
 
 const native = require("../native");
@@ -30,7 +31,7 @@ class Gateway {
    * @param {number} handle
    * @param {import("../agent").Agent} agent
    * @param {boolean} tls
-   * @param {import("./types").GatewayOptions["nonces"]} nonces
+   * @param {((mark: string, seconds: number) => boolean | Promise<boolean>) | undefined} nonces
    */
   constructor(key, handle, agent, tls, nonces) {
     if (key !== OPENED) throw new TypeError("a gateway is opened by Gateway.open(agent, { names: [..] })");
@@ -51,13 +52,23 @@ class Gateway {
    */
   static open(agent, options) {
     const handle = handleOf(agent, "what Gateway.open takes first");
-    const known = ["names", "maxBody", "nameLists", "tls", "trustedProxies", "serials", "nonces"];
+    const known = [
+      "names",
+      "maxBody",
+      "nameLists",
+      "tls",
+      "trustedProxies",
+      "proxyField",
+      "serials",
+      "nonces",
+    ];
     const {
       names,
       maxBody,
       nameLists,
       tls = false,
       trustedProxies = [],
+      proxyField,
       serials,
       nonces,
     } = onlyKnown("Gateway.open", options, known);
@@ -68,15 +79,29 @@ class Gateway {
     if (maxBody !== undefined && !(Number.isSafeInteger(maxBody) && maxBody >= 0)) {
       throw new TypeError("`maxBody` is a number of octets");
     }
-    if (nonces !== undefined && typeof nonces !== "function") {
+    const folder = typeof nonces === "string" ? nonces : undefined;
+    const asked = folder === undefined ? nonces : undefined;
+    if (folder !== undefined && !path.isAbsolute(folder)) {
+      throw new TypeError(`\`nonces\` is a folder by its whole path, not ${JSON.stringify(folder)}`);
+    }
+    if (asked !== undefined && typeof asked !== "function") {
       throw new TypeError(
-        "`nonces` is a function that remembers a mark for some seconds and says whether it is new",
+        "`nonces` is a folder, or a function that remembers a mark for some seconds and says whether it is new",
       );
     }
-    const shared = nonces !== undefined;
-    const settings = own({ names, maxBody, tls, proxies: trustedProxies, lists: nameLists, serials, shared });
+    const settings = own({
+      names,
+      maxBody,
+      tls,
+      proxies: trustedProxies,
+      proxyField,
+      lists: nameLists,
+      serials,
+      shared: asked !== undefined,
+      folder,
+    });
     try {
-      return new Gateway(OPENED, native.gatewayOpen(handle, settings), agent, tls, nonces);
+      return new Gateway(OPENED, native.gatewayOpen(handle, settings), agent, tls, asked);
     } catch (error) {
       throw new KakuninError(error instanceof Error ? error.message : String(error));
     }
@@ -89,14 +114,14 @@ class Gateway {
    * @param {Buffer} octets
    * @returns {Promise<{ caller: Caller, refusal?: undefined } | { refusal: Refusal, caller?: undefined }>}
    */
-  async identify({ method, authority, path, query, fields, socket }, octets) {
+  async identify({ method, authority, path: asked, query, fields, socket }, octets) {
     const chain = this.#tls ? chainOf(socket) : undefined;
     const address = socket?.remoteAddress;
     const found = native.gatewayIdentify(
       this.#handle,
       method,
       authority,
-      path,
+      asked,
       query,
       fields,
       octets,

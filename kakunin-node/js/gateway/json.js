@@ -1,6 +1,8 @@
 /** JSON that two readers cannot take for different things: UTF-8 without a byte order mark, no name twice in an object. */
 "use strict";
 
+const native = require("../native");
+
 /**
  * The value, or a `SyntaxError`.
  *
@@ -62,24 +64,20 @@ function isName(text, after) {
 }
 
 /**
- * Whether a content type is JSON in UTF-8, which has no other encoding. It is matched whole: of parameters that are written in any
- * other way, a parser behind the gateway could read another encoding, and with it another content than the one that was proven.
+ * What the fields of a request say of its content: `json`, `other`, or `doubtful` where a parser behind the gateway could read
+ * another JSON in it than the one that was proven. One rule for all languages, in Rust.
  *
- * @param {string | null | undefined} contentType
+ * @param {readonly string[]} fields
+ * @returns {string}
  */
-function isJson(contentType) {
-  return JSON_IN_UTF_8.test(contentType ?? "");
+function said(fields) {
+  /** @type {string[]} */
+  const ours = [];
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const [name = "", value = ""] = fields.slice(at, at + 2);
+    if (/^content-(?:type|encoding)$/i.test(name)) ours.push(name, value);
+  }
+  return native.jsonSaid(ours);
 }
 
-/**
- * Whether somebody could take a content for JSON, by its type.
- *
- * @param {string | null | undefined} contentType
- */
-function isLikeJson(contentType) {
-  return /json/i.test(contentType ?? "");
-}
-
-const JSON_IN_UTF_8 = /^[\w.-]+\/(?:[\w.-]+\+)?json(?:[ \t]*;[ \t]*charset=(?:utf-?8|"utf-8"))?[ \t]*$/i;
-
-module.exports = { parseJson, isJson, isLikeJson };
+module.exports = { parseJson, said };

@@ -1,15 +1,14 @@
 /** What selectors see of a request: only what the proof covers, in one form for every framework. */
 "use strict";
 
-const { isJson, isLikeJson, parseJson } = require("./json");
+const { parseJson, said } = require("./json");
 
 /** A request whose proof holds. Header fields are not covered, so there are none here. */
 class ProvenRequest {
   /** @type {{ value?: any, error?: unknown } | undefined} */
   #json;
   #octets;
-  #contentType;
-  #isEncoded;
+  #said;
   #queryText;
   /** @type {ReturnType<typeof parameters> | undefined} */
   #query;
@@ -19,7 +18,7 @@ class ProvenRequest {
    * @param {Buffer} octets
    * @param {import("./gateway").Caller} caller
    */
-  constructor({ method, target, params, contentType, fields, request }, octets, caller) {
+  constructor({ method, target, params, fields, request }, octets, caller) {
     const [path, query] = split(target);
     this.method = method;
     this.path = path;
@@ -29,8 +28,7 @@ class ProvenRequest {
     /** The framework's own request, of which nothing but the above is proven. */
     this.request = request;
     this.#octets = octets;
-    this.#contentType = contentType;
-    this.#isEncoded = isEncoded(fields);
+    this.#said = octets.length === 0 ? "other" : said(fields);
     this.#queryText = query;
   }
 
@@ -65,13 +63,12 @@ class ProvenRequest {
 
   /** Whether a parser behind this could read another JSON out of the content than the one that `body` is. */
   get isAmbiguous() {
-    if (this.#octets.length === 0 || !isLikeJson(this.#contentType)) return false;
-    return this.#isEncoded || !isJson(this.#contentType);
+    return this.#said === "doubtful";
   }
 
   #parsed() {
     // Nobody signs the type. An amount that is not read because of it must not count as one that is not there.
-    if (!isJson(this.#contentType) || this.#isEncoded || this.#octets.length === 0) {
+    if (this.#said !== "json") {
       return { error: new TypeError("the content is no JSON") };
     }
     try {
@@ -91,20 +88,6 @@ class ProvenRequest {
 function split(target) {
   const at = target.indexOf("?");
   return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)];
-}
-
-/**
- * Whether the octets are no text yet: a parser that inflates them first reads something else.
- *
- * @param {readonly string[]} fields
- */
-function isEncoded(fields) {
-  return fields.some(
-    (name, at) =>
-      at % 2 === 0 &&
-      name.toLowerCase() === "content-encoding" &&
-      fields[at + 1]?.trim().toLowerCase() !== "identity",
-  );
 }
 
 /**

@@ -22,7 +22,6 @@ function arrivalOf(req, res, seen) {
     request,
     authority: req.httpVersionMajor >= 2 ? req.authority : undefined,
     fields: fieldsOf(req),
-    contentType: req.headers["content-type"],
     socket: req.socket,
     octets: (limit) => bodyOf(req, kept, limit),
     isGone: () => res.headersSent || res.writableEnded || res.destroyed,

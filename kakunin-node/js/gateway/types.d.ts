@@ -26,9 +26,10 @@ export interface GatewayOptions {
   /**
    * A store of used proofs that several workers share: it remembers `mark` for so many seconds, and answers `true` if it did not
    * know it and `false` if it did. What it answers otherwise, or throws, refuses the request. Without it each thread remembers for
-   * itself, and takes no proof that may have been used before it began.
+   * itself, and takes no proof that may have been used before it began. A string is a folder that all processes of this host share
+   * which are given it, those in Python too: no server is needed, and nobody else may write there.
    */
-  nonces?: (mark: string, seconds: number) => boolean | Promise<boolean>;
+  nonces?: string | ((mark: string, seconds: number) => boolean | Promise<boolean>);
 }
 
 /**
@@ -104,7 +105,6 @@ export interface Arrival extends Omit<Line, "path" | "query"> {
   target: string;
   params: Record<string, any> | undefined;
   request: unknown;
-  contentType: string | null | undefined;
   octets(limit: number): Promise<Buffer>;
   /** Whether it was answered already, or nobody waits for an answer. */
   isGone(): boolean;

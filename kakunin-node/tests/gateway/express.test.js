@@ -2,6 +2,9 @@
 
 const assert = require("node:assert/strict");
 const { once } = require("node:events");
+const fs = require("node:fs");
+const os = require("node:os");
+const path = require("node:path");
 const { describe, test } = require("node:test");
 
 const methodOverride = require("method-override");
@@ -351,6 +354,34 @@ describe("a store of used proofs that workers share", () => {
       assert.match(mark, /^[0-9a-f]{64}$/);
       assert.ok(seconds > 60 && seconds <= 180, `${seconds}`);
     }
+  });
+
+  test("a_proof_counts_once_with_all_that_share_a_folder", async () => {
+    const [s, ran] = [stand(), []];
+    const place = fs.mkdtempSync(path.join(os.tmpdir(), "kakunin-"));
+    const folder = path.join(place, "nonces");
+    const [one, other] = [await worker(s, ran, folder), await worker(s, ran, folder)];
+    const pay = async (worker, octets) => {
+      const { status, json } = await send(worker.port, octets);
+      return status === 200 ? status : json.code;
+    };
+    // It begins with the first question, and outlives those who share it.
+    const fresh = () => written({ agent: s.agent, json: PAYMENT });
+    assert.equal(await pay(one, fresh()), "possession.starting");
+    s.clock.advance(11);
+    const octets = fresh();
+    assert.equal(await pay(one, octets), 200);
+    assert.equal(await pay(other, octets), "possession.replayed");
+    const later = await worker(s, ran, folder);
+    assert.equal(await pay(later, octets), "possession.replayed");
+    assert.equal(await pay(later, fresh()), 200);
+    for (const worker of [one, other, later]) worker.close();
+    assert.equal(ran.length, 2);
+    for (const nonces of ["", "nonces", "redis://store"]) {
+      assert.throws(() => Gateway.open(s.desk, { names: [HOST], nonces }), TypeError);
+    }
+    assert.throws(() => Gateway.open(s.desk, { names: [HOST], nonces: __filename }), /folder of used proofs/);
+    fs.rmSync(place, { recursive: true });
   });
 
   test("a_store_that_cannot_say_lets_nobody_in", async () => {

@@ -109,6 +109,21 @@ describe("callers that sign nothing", { skip: CLI ? false : "KAKUNIN_CLI is not 
     assert.match(callers[0].chain, /^[0-9a-f]{32}$/, "a chain begins with a request that is in none");
   });
 
+  test("where_the_field_of_the_proxies_is_named_no_other_is_looked_at", async () => {
+    const leaf = new X509Certificate(papers("billing", "agent.pem")).raw;
+    const issuing = new X509Certificate(papers("billing", "chain.pem")).raw;
+    const fields = [
+      ["client-cert", `:${leaf.toString("base64")}:`],
+      ["client-cert-chain", `:${issuing.toString("base64")}:`],
+    ];
+    const pay = async (proxyField) =>
+      send(await serve({ trustedProxies: ["127.0.0.0/8"], proxyField }), { fields, json: PAYMENT });
+    assert.equal((await pay("x-forwarded-client-cert")).json.code, "possession.missing");
+    assert.deepEqual(callers, []);
+    assert.equal((await pay("client-cert")).status, 200);
+    await assert.rejects(pay("x-client-cert"), /x-forwarded-client-cert/);
+  });
+
   test("a_proxy_is_believed_only_where_it_is_named", async () => {
     const [leaf, issuing] = ["agent.pem", "chain.pem"].map(
       (file) => new X509Certificate(papers("billing", file)).raw,

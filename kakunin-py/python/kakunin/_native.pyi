@@ -181,8 +181,10 @@ class NativeGateway:
         name_lists: str | PathLike[str] | None,
         tls: bool,
         proxies: list[str],
+        proxy_field: str | None,
         serials: str | PathLike[str] | None,
         nonces: Callable[[str, int], bool] | None,
+        folder: str | PathLike[str] | None,
     ) -> Self: ...
     @property
     def max_body(self) -> int: ...
@@ -270,6 +272,7 @@ def prove(
     content: bytes,
     link: str | None,
 ) -> list[tuple[str, str]]: ...
+def json_said(fields: list[tuple[bytes, bytes]]) -> str: ...
 def prove_names(
     agent: NativeAgent | None, action: str, counterparties: list[str], resources: list[str]
 ) -> str | None: ...

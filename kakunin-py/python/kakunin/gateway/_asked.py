@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -40,9 +40,10 @@ class Asked:
         query: str,
         body: bytes,
         *,
-        content_types: Sequence[bytes],
+        said: str,
         caller: Caller,
         path_params: Mapping[str, Any] | None = None,
+        read_query: QueryReader | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -50,25 +51,49 @@ class Asked:
         self.body = body
         self.caller = caller
         self.path_params = MappingProxyType(dict(path_params or {}))
-        self._content_types = list(content_types)
+        self._said = said
+        self._read_query = read_query
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a parser behind this could read another JSON out of the body than the judged one."""
+        return self._said == "doubtful" and bool(self.body)
 
     @functools.cached_property
     def json(self) -> Any:
         """The body as JSON, parsed once. Raises `ValueError` for what two readers could read differently.
 
         That is a name twice in one object, NaN and the infinities, text that is not UTF-8, and a content
-        type that is missing or is more than `application/json`, or `+json`, perhaps with `charset=utf-8`: a
-        handler might read a form, or other letters, where a selector read JSON.
+        type that is missing or is more than `application/json`, or `+json`, perhaps with `charset=utf-8`, and
+        a body that is encoded: a handler might read a form, or other letters, where a selector read JSON.
         """
-        if len(self._content_types) != 1 or not JSON.fullmatch(self._content_types[0]):
+        if self._said != "json":
             raise ValueError("the content type is not application/json, so nobody should read JSON here")
         return json.loads(self.body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
 
     @functools.cached_property
     def params(self) -> Mapping[str, str]:
-        """The query's parameters, decoded. Raises `ValueError` if one is there twice."""
-        pairs = parse_qsl(self.query, keep_blank_values=True, strict_parsing=bool(self.query))
-        return MappingProxyType(_object(pairs))
+        """The query's parameters, decoded. Raises `ValueError` for what two readers could read differently.
+
+        That is a name twice, escapes that are none, letters that are not escaped, text that is not UTF-8,
+        more than a thousand parameters, and whatever the framework reads otherwise: it may go by a charset
+        that nobody signs, and code can set what it reads.
+        """
+        if not QUERY.fullmatch(self.query):
+            raise ValueError("the query has an escape that is none, or letters that are not escaped")
+        pairs = parse_qsl(
+            self.query,
+            keep_blank_values=True,
+            strict_parsing=bool(self.query),
+            errors="strict",
+            max_num_fields=MOST_PARAMETERS,
+        )
+        found = _object(pairs)
+        if self._read_query is not None:
+            read = {name: list(values) for name, values in self._read_query()}
+            if read != {name: [value] for name, value in found.items()}:
+                raise ValueError("the framework reads the query in another way")
+        return MappingProxyType(found)
 
     def __repr__(self) -> str:
         return f"<Asked {self.method} {self.path} by {self.caller.agent_id}>"
@@ -85,7 +110,8 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-#: A content type that everybody reads as JSON of UTF-8, whatever parser of headers they have.
-JSON = re.compile(
-    rb"application/(?:[a-z0-9!#$&^_.-]+\+)?json(?:[ \t]*;[ \t]*charset=(?:utf-?8|\"utf-?8\"))?", re.IGNORECASE
-)
+#: What a framework reads out of a query: names with all their values.
+QueryReader = Callable[[], Iterable[tuple[str, Sequence[str]]]]
+#: Printable ASCII, and escapes that are whole.
+QUERY = re.compile(r"(?:[!\"$&-~]|%[0-9A-Fa-f]{2})*", re.ASCII)
+MOST_PARAMETERS = 1000

@@ -64,6 +64,9 @@ class Demand:
 
     def check(self, caller: NativeCaller, asked: Asked) -> Running | None:
         """Lets the caller do it, or raises `Refused`: the action from here to its end."""
+        if asked.is_doubtful:
+            # Whatever the selectors say of it: a parser of the service may find another content in it.
+            return caller.check(self._plan, UNREADABLE, None, None, None)
         amount, currency, counterparty, resource = (read(asked) for read in self._values)
         if currency is UNREADABLE and amount is None:
             # Nobody looks at the currency of no amount, and what cannot be read is never absent.

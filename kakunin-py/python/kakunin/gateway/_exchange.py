@@ -8,8 +8,9 @@ from contextvars import Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .. import _native
 from .._outcome import conclude
-from ._asked import Asked
+from ._asked import Asked, QueryReader
 from ._caller import Caller, current
 from ._demand import Demand
 from ._gateway import Gateway
@@ -66,25 +67,34 @@ class Exchange:
         caller = Caller(native.agent_id, native.certificate_serial, native.possession, native.chain)
         self._asked = native, head, body, caller
 
-    def admit(self, demand: Demand, head: Head, body: bytes, path_params: Mapping[str, Any]) -> Caller:
+    def admit(
+        self,
+        demand: Demand,
+        head: Head,
+        body: bytes,
+        path_params: Mapping[str, Any],
+        read_query: QueryReader | None = None,
+    ) -> Caller:
         """Lets the caller do what is demanded, or raises `Refused`.
 
         `head` and `body` are the request as it is at this door. What was proved at one before has to be that.
+        `read_query` is how the framework reads the query here.
         """
         self.identify(head, body)
         assert self._asked is not None
         native, proved, content, caller = self._asked
         if (head.method, head.path, head.query, body) != (proved.method, proved.path, proved.query, content):
             raise self.changed()
-        content_types = [value for name, value in head.fields if name.lower() == b"content-type"]
+        fields = [(name, value) for name, value in head.fields if name.lower().startswith(b"content-")]
         asked = Asked(
             head.method,
             head.path,
             head.query,
             body,
-            content_types=content_types,
+            said=_native.json_said(fields),
             caller=caller,
             path_params=path_params,
+            read_query=read_query,
         )
         running = demand.check(native, asked)
         if running is not None:

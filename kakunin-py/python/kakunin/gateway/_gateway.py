@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
 from .. import _native
 from .._agent import Agent
@@ -23,9 +25,10 @@ class Gateway(_native.NativeGateway):
 
     Three things count only where they are said here. `tls=True`: the certificate that the client of this
     connection showed, where the server hands it on. `trusted_proxies`: addresses and networks of proxies
-    whose `Client-Cert` or `X-Forwarded-Client-Cert` is believed. `serials`: a folder of `<serial>.pem` for
-    callers that only name their certificate, in `x-kakunin-cert-serial`; they are let in without proof, and
-    every receipt says so.
+    whose `Client-Cert` or `X-Forwarded-Client-Cert` is believed; `proxy_field="client-cert"`, or
+    `"x-forwarded-client-cert"`, says which of them they write, and the other counts for nothing then.
+    `serials`: a folder of `<serial>.pem` for callers that only name their certificate, in
+    `x-kakunin-cert-serial`; they are let in without proof, and every receipt says so.
 
     Which proofs were used is remembered in this process, so each of several workers takes a proof once. For
     11 seconds after its start a gateway takes none that may have been used before it (503). `nonces` is a
@@ -34,6 +37,9 @@ class Gateway(_native.NativeGateway):
     answer, is 503. It is asked in the thread that asks the gateway; ASGI does that in a thread of its own.
 
     >>> Gateway(agent, names=names, nonces=lambda mark, s: bool(redis.set(mark, 1, nx=True, ex=s)))
+
+    `nonces="/run/shop/nonces"` is a folder instead, which all processes of this host share that are given it,
+    those in Node too: no server is needed, and nobody else may write there.
 
     Raises `KakuninError` if what is named here cannot be used, `ValueError` for a network that is none.
     """
@@ -47,15 +53,25 @@ class Gateway(_native.NativeGateway):
         name_lists: str | os.PathLike[str] | None = None,
         tls: bool = False,
         trusted_proxies: Iterable[str] = (),
+        proxy_field: Literal["client-cert", "x-forwarded-client-cert"] | None = None,
         serials: str | os.PathLike[str] | None = None,
-        nonces: Callable[[str, int], bool] | None = None,
+        nonces: Callable[[str, int], bool] | str | os.PathLike[str] | None = None,
     ) -> Gateway:
         if not isinstance(agent, Agent):
             raise TypeError(f"agent is a kakunin.Agent, not {agent!r}")
         if isinstance(names, str) or isinstance(trusted_proxies, str):
             raise TypeError('names and trusted_proxies are lists, such as ["shop.example"]')
-        if nonces is not None and (not callable(nonces) or inspect.iscoroutinefunction(nonces)):
-            raise TypeError(f"nonces is a plain function of a mark and its seconds, not {nonces!r}")
+        folder, asked = None, None
+        if isinstance(nonces, (str, os.PathLike)):
+            folder = os.fspath(nonces)
+            if not Path(folder).is_absolute():
+                raise TypeError(f"nonces is a folder by its whole path, not {folder!r}")
+        elif nonces is not None:
+            if not callable(nonces) or inspect.iscoroutinefunction(nonces):
+                raise TypeError(
+                    f"nonces is a folder or a plain function of a mark and its seconds, not {nonces!r}"
+                )
+            asked = nonces
         proxies = [*trusted_proxies]
         self = super().__new__(
             cls,
@@ -65,12 +81,14 @@ class Gateway(_native.NativeGateway):
             name_lists=name_lists,
             tls=bool(tls),
             proxies=proxies,
+            proxy_field=proxy_field,
             serials=serials,
-            nonces=nonces,
+            nonces=asked,
+            folder=folder,
         )
         self._agent = agent
         self._has_proxies = bool(proxies)
-        self._waits = nonces is not None
+        self._waits = asked is not None
         return self
 
     _agent: Agent

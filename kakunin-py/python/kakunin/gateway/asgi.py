@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from . import _target
+from ._asked import QueryReader
 from ._caller import Caller
 from ._demand import AmountSelector, Demand, Selector
 from ._exchange import Exchange, Head
@@ -173,6 +174,7 @@ class AsgiExchange(Exchange):
         path_params: Mapping[str, Any],
         scope: Scope,
         read: Callable[[], Awaitable[bytes]] | None = None,
+        read_query: QueryReader | None = None,
     ) -> Caller:
         """Lets the caller do what is demanded, or raises `Refused`.
 
@@ -191,7 +193,7 @@ class AsgiExchange(Exchange):
                 head = self.head(lambda: head_of(scope))
             if read is not None:
                 body = await read()
-            return self.admit(demand, head, body, path_params)
+            return self.admit(demand, head, body, path_params, read_query)
         except Refused as refused:
             self._refused = refused
             raise

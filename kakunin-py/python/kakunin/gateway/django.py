@@ -126,7 +126,8 @@ class Door:
 
     def let_in(self, demand: Demand, path_params: Mapping[str, Any]) -> None:
         """Lets the caller do what is demanded, or raises `Refused`."""
-        self._exchange.admit(demand, self._head(), self._body(), path_params)
+        head, body = self._head(), self._body()
+        self._exchange.admit(demand, head, body, path_params, lambda: self._request.GET.lists())
 
     def _head(self) -> Head:
         request, scope = self._request, self._scope

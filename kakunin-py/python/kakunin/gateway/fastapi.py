@@ -19,7 +19,7 @@ from ._caller import Caller
 from ._demand import AmountSelector, Demand, Selector
 from ._gateway import Gateway
 from .asgi import AgentMiddleware, AsgiExchange
-from .starlette import reader
+from .starlette import query_of, reader
 
 __all__ = ["AgentMiddleware", "require_agent"]
 
@@ -56,6 +56,7 @@ def require_agent(
                 f"`{action}` is demanded here and the application is behind no gateway;"
                 " fix: app.add_middleware(AgentMiddleware, gateway=gateway)"
             )
-        return await exchange.let_in(demand, request.path_params, request.scope, reader(exchange, request))
+        read = reader(exchange, request)
+        return await exchange.let_in(demand, request.path_params, request.scope, read, query_of(request))
 
     return dependency

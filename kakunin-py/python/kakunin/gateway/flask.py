@@ -67,6 +67,7 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
                 dict(request.view_args or {}),
                 request.environ,
                 body=_read_before(gateway, request),
+                read_query=lambda: request.args.lists(),
             )
             response = flask.make_response(flask.current_app.ensure_sync(view)(*args, **kwargs))
         except Refused as refused:

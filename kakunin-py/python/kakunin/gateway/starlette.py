@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ._asked import QueryReader
 from ._demand import AmountSelector, Demand, Selector
 from ._gateway import Gateway
 from ._refused import Refused
@@ -72,7 +73,7 @@ def _protect(demand: Demand, gateway: Gateway, endpoint: Endpoint) -> Endpoint:
             exchange, own = AsgiExchange(gateway, request.scope, request.receive, _unsent), True
         try:
             read = None if own else reader(exchange, request)
-            await exchange.let_in(demand, request.path_params, request.scope, read)
+            await exchange.let_in(demand, request.path_params, request.scope, read, query_of(request))
             if own:
                 scope = {**request.scope, KEY: exchange}
                 request = Request(scope, exchange.receive, request._send)
@@ -113,6 +114,16 @@ def reader(exchange: AsgiExchange, request: Request) -> Callable[[], Awaitable[b
                 "the body was read as a form, behind a middleware that may have changed it; put the gateway"
                 " inside of that one"
             ) from None
+
+    return read
+
+
+def query_of(request: Request) -> QueryReader:
+    """How Starlette reads the query that an endpoint will see."""
+
+    def read() -> list[tuple[str, list[str]]]:
+        params = request.query_params
+        return [(name, params.getlist(name)) for name in params]
 
     return read
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from . import _target
+from ._asked import QueryReader
 from ._demand import AmountSelector, Demand, Selector
 from ._exchange import Exchange, Head
 from ._gateway import Gateway
@@ -118,13 +119,15 @@ class WsgiExchange(Exchange):
         environ: Environ,
         *,
         body: bytes | None = None,
+        read_query: QueryReader | None = None,
     ) -> None:
         """Lets the caller do what is demanded, or raises `Refused`.
 
         `environ` is what has reached the door that asks, and `body` what was read there before.
         """
         head = self.head(lambda: head_of(environ))
-        self.admit(demand, head, self._body(environ) if body is None else self._given(body), path_params)
+        body = self._body(environ) if body is None else self._given(body)
+        self.admit(demand, head, body, path_params, read_query)
 
     def _given(self, body: bytes) -> bytes:
         if len(body) > self.gateway.max_body:

@@ -8,8 +8,9 @@ import json
 import django
 import kakunin
 import pytest
+import queries
 import refusals
-from asking import PAYMENT
+from asking import PAYMENT, code
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -352,3 +353,46 @@ def test_a_view_that_is_a_class_of_coroutines_is_one(shop, server):
     assert SERVERS[server](shop, signed(shop))[2] == b"later"
     over = signed(shop, {**PAYMENT, "amount": "100.01"})
     assert (SERVERS[server](shop, over)[0], len(shop.ran)) == (403, 1)
+
+
+def transfer(shop):
+    """A service that reads its query."""
+
+    @require_agent("reports:read", **queries.SELECTORS, gateway=shop.gateway)
+    def transfer(request):
+        shop.ran.append(request.GET["to"])
+        return HttpResponse(b"done")
+
+    routed(path("transfer", transfer))
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("show", queries.EVERY)
+def test_a_query_is_read_as_it_was_judged_or_not_at_all(shop, show, server):
+    transfer(shop)
+    show(shop, lambda request: SERVERS[server](shop, request))
+
+
+def test_a_query_that_a_middleware_sets_or_decodes_otherwise_is_not_the_one_that_was_judged(shop):
+    from django.http import QueryDict
+
+    def changed(request):
+        request.GET = QueryDict("to=mallory")
+
+    def recoded(request):
+        request.encoding = "utf-7"
+
+    for change in (changed, recoded):
+
+        def outer(request, change=change):
+            change(request)
+            return inner(request)
+
+        @require_agent("reports:read", **queries.SELECTORS, gateway=shop.gateway)
+        def inner(request):
+            shop.ran.append(request.GET["to"])
+            return HttpResponse(b"done")
+
+        routed(path("transfer", outer))
+        sent = signed(shop, b"", method="GET", path="/transfer?to=%2BAG0-")
+        assert (code(by_wsgi(shop, sent)), shop.ran) == ("request.resource_invalid", [])

@@ -6,6 +6,7 @@ import json
 
 import kakunin
 import pytest
+import queries
 import refusals
 from asking import HOST, PAYMENT
 from fastapi import (
@@ -392,3 +393,15 @@ def test_a_form_is_judged_where_nobody_can_have_changed_it(shop):
     status, _, body = asgi(behind, signed(shop, b"a=1", path="/form"))
     assert (status, json.loads(body)["code"]) == (500, "gateway.misconfigured")
     assert shop.ran == [b"a=1", "read", b"a=1"]
+
+
+@pytest.mark.parametrize("show", queries.EVERY)
+def test_a_query_is_read_as_it_was_judged_or_not_at_all(shop, show):
+    app = FastAPI()
+    app.add_middleware(AgentMiddleware, gateway=shop.gateway)
+
+    @app.get("/transfer", dependencies=[Depends(require_agent("reports:read", **queries.SELECTORS))])
+    def transfer(to: str):
+        shop.ran.append(to)
+
+    show(shop, lambda sent: asgi(app, sent))

@@ -9,6 +9,7 @@ import json
 import flask
 import kakunin
 import pytest
+import queries
 import refusals
 from asking import HOST, PAYMENT
 from flask import Flask, Response, request
@@ -418,3 +419,16 @@ def test_a_stream_that_nobody_asked_to_see_was_returned(kept):
     app.add_url_rule("/stream", "stream", streams, methods=["HEAD"])
     assert wsgi(app, signed(kept, method="HEAD", path="/stream"))[0] == 200
     assert kept.outcomes() == ["returned"]
+
+
+@pytest.mark.parametrize("show", queries.EVERY)
+def test_a_query_is_read_as_it_was_judged_or_not_at_all(shop, show):
+    app = Flask(__name__)
+
+    @app.get("/transfer")
+    @require_agent("reports:read", **queries.SELECTORS, gateway=shop.gateway)
+    def transfer():
+        shop.ran.append(request.args["to"])
+        return "done"
+
+    show(shop, lambda sent: wsgi(app, sent))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import queries
 import refusals
 from asking import HOST, PAYMENT
 from kakunin import NotExecuted
@@ -307,3 +308,15 @@ def test_a_file_that_the_server_sends_was_returned(kept, tmp_path, around):
     app = Starlette(routes=[Route("/pay", pay, methods=["POST"])], middleware=AROUND[around](kept.gateway))
     assert asgi(app, signed(kept), extensions={"http.response.pathsend": {}})[0] == 200
     assert kept.outcomes() == ["returned"]
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("show", queries.EVERY)
+def test_a_query_is_read_as_it_was_judged_or_not_at_all(shop, show, around):
+    @require_agent("reports:read", **queries.SELECTORS, gateway=shop.gateway)
+    async def transfer(request):
+        shop.ran.append(request.query_params["to"])
+        return Response(b"done")
+
+    app = Starlette(routes=[Route("/transfer", transfer)], middleware=AROUND[around](shop.gateway))
+    show(shop, lambda sent: asgi(app, sent))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import threading
 from types import SimpleNamespace
@@ -186,9 +187,63 @@ def test_a_store_that_cannot_say_lets_nobody_in(shop, opened, answer):
     async def later(mark, seconds):
         return True
 
-    for wrong in (later, "redis://"):
+    for wrong in (later, "redis://", "", "nonces", 7):
         with pytest.raises(TypeError):
             Gateway(shop.own, names=[HOST], nonces=wrong)
+
+
+def test_a_proof_counts_once_with_all_that_share_a_folder(shop, opened, tmp_path):
+    folder = tmp_path / "nonces"
+    one, other = opened(nonces=folder), opened(nonces=str(folder))
+    # It begins with the first question, and outlives those who share it.
+    assert one.ask(signed(shop)) == "possession.starting"
+    shop.clock.advance(11)
+    request = signed(shop)
+    assert one.ask(request) == 200
+    assert (
+        one.ask(request) == other.ask(request) == opened(nonces=folder).ask(request) == "possession.replayed"
+    )
+    assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
+    with pytest.raises(KakuninError, match="folder of used proofs"):
+        opened(nonces=folder / "state")
+
+
+def test_workers_that_were_forked_share_a_folder(kept, clock_of_now, tmp_path):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b""})
+
+    gateway = Gateway(kept.own, names=[HOST], nonces=tmp_path / "nonces")
+    protected = RequireAgent(app, gateway, "payments:send", **SELECTORS)
+
+    def ask(request):
+        status, _, body = asgi(protected, request)
+        return status if status == 200 else json.loads(body)["code"]
+
+    assert ask(signed(kept)) == "possession.starting"
+    clock_of_now.advance(11)
+    here, there = signed(kept), signed(kept)
+    assert ask(here) == 200
+    child = os.fork()
+    if child == 0:
+        said = []
+        try:
+            said += [ask(here), ask(there), ask(there)]
+        finally:
+            os._exit(0 if said == ["possession.replayed", 200, "possession.replayed"] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert ask(there) == "possession.replayed"
+    assert ask(signed(kept)) == 200
+
+
+def test_where_the_field_of_the_proxies_is_named_no_other_is_looked_at(shop, opened):
+    (leaf, issuing), bare = papers(shop)
+    shown = bare.also(("client-cert", field(leaf)), ("client-cert-chain", field(issuing)))
+    named = {"trusted_proxies": ["192.0.2.0/24"]}
+    assert opened(**named, proxy_field="x-forwarded-client-cert").ask(shown) == "possession.missing"
+    assert opened(**named, proxy_field="client-cert").ask(shown) == 200
+    with pytest.raises(ValueError, match="x-forwarded-client-cert"):
+        opened(proxy_field="x-client-cert")
 
 
 def test_what_cannot_be_used_is_refused_when_it_is_opened(shop, tmp_path):
