@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the seam, and each of its parts is one subject: [`Issuers`], [`Agents`], [`Certificates`], [`Lists`],
 //! [`Feed`], [`FeedKeys`], [`Access`], [`AuditLog`], [`Requests`], [`Hooks`], [`Receipts`], [`Tokens`],
-//! [`Declared`], [`Checkpoints`], [`Freezes`]. Each method is one
+//! [`Declared`], [`Checkpoints`], [`Freezes`], [`Risk`]. Each method is one
 //! transaction and durable when it returns.
 //! SQLite is the first store behind it; [`MemoryStore`] says in plain collections what the verbs mean.
 
@@ -26,6 +26,7 @@ mod place;
 mod postgres;
 mod receipts;
 mod requests;
+pub(crate) mod risk;
 mod sqlite;
 mod tokens;
 
@@ -57,6 +58,9 @@ pub use place::Place;
 pub use postgres::{Address, Looked, PostgresStore, Standby};
 pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Receipts};
 pub use requests::{Answer, Begun, Requests};
+pub use risk::{
+    ContentCheck, Risk, RiskEvent, RiskEventKind, RiskRecord, RiskSeal, RiskSign, SignKind, Verdict,
+};
 pub use sqlite::{Rehearsal, SqliteStore};
 pub use tokens::{Redemption, TokenRecord, Tokens};
 
@@ -79,6 +83,7 @@ pub trait Store:
     + Declared
     + Checkpoints
     + Freezes
+    + Risk
 {
     /// Does the work of many verbs in one transaction, which costs one write to the disk instead of many: what the
     /// verbs answer is durable only when this returns `Ok`, and if it fails nothing of it happened.

@@ -15,6 +15,7 @@ mod freezes;
 mod hooks;
 mod lists;
 mod receipts;
+mod risk;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -67,6 +68,7 @@ struct State {
     contradictions: Vec<ContradictionRecord>,
     /// By whom they are about.
     freezes: Vec<FreezeRecord>,
+    behaviour: risk::Behaviour,
 }
 
 /// A certificate and what is signed of it.
@@ -125,6 +127,7 @@ impl Default for MemoryStore {
             checkpoints: Vec::new(),
             contradictions: Vec::new(),
             freezes: Vec::new(),
+            behaviour: risk::Behaviour::default(),
         };
         Self { now, in_batch: false }
     }

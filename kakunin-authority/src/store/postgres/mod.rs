@@ -21,6 +21,7 @@ mod lists;
 mod migrate;
 mod receipts;
 mod requests;
+mod risk;
 mod session;
 mod tls;
 mod tokens;

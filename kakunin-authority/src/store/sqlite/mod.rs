@@ -17,6 +17,7 @@ mod lists;
 mod migrate;
 mod receipts;
 mod requests;
+mod risk;
 mod tokens;
 
 use std::fs::OpenOptions;

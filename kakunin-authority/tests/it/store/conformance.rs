@@ -90,6 +90,10 @@ fn orders_are_mostly_carried_out() {
         "extent: Tenant(",
         "event: IssuanceFrozen",
         "event: IssuanceThawed",
+        "RiskRecord",
+        "RiskSign {",
+        "seal: Some(RiskSeal",
+        "verdict: Unknown",
     ] {
         assert!(texts.contains(reached), "{reached}");
     }

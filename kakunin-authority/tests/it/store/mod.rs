@@ -18,6 +18,7 @@ mod lists;
 mod old;
 mod orders;
 mod requests;
+mod risk_orders;
 mod shown;
 mod tokens;
 #[cfg(feature = "postgres")]

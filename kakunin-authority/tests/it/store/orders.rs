@@ -23,6 +23,7 @@ use super::checkpoint_orders::{
 };
 use super::declared_orders::{DeclaredOrder, all_about_declared, any_about_declared, give_about_declared};
 use super::hook_orders::{HookOrder, any_about_hooks, give_about_hooks};
+use super::risk_orders::{RiskOrder, all_about_risk, any_about_risk, give_about_risk};
 use super::{at, serial};
 
 /// An order. Its numbers are taken from a few, so that orders meet each other.
@@ -142,6 +143,7 @@ pub(super) enum Order {
     About(HookOrder),
     Declared(DeclaredOrder),
     Shown(CheckpointOrder),
+    Behaves(RiskOrder),
     Receipts {
         tenant: u8,
         id: u8,
@@ -237,6 +239,7 @@ fn any_single() -> impl Strategy<Value = Order> {
         3 => (frozen, second.clone()).prop_map(|(tenant, at)| Order::Thaw { tenant, at }),
         8 => any_about_declared().prop_map(Order::Declared),
         4 => any_about_checkpoints().prop_map(Order::Shown),
+        6 => any_about_risk().prop_map(Order::Behaves),
         1 => second.clone().prop_map(Order::Forget),
         3 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
             .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
@@ -428,6 +431,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
         }
         Order::Declared(order) => give_about_declared(order, store),
         Order::Shown(order) => give_about_checkpoints(order, store),
+        Order::Behaves(order) => give_about_risk(order, store),
         Order::Batch(orders, fails) => {
             let mut answers = Vec::new();
             let done = store.batch(&mut |store| {
@@ -516,6 +520,7 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     }
     line("declared", all_about_declared(store));
     line("shown", all_about_checkpoints(store));
+    line("risk", all_about_risk(store));
     for by in (0..4).map(issuer) {
         line("list", said(store.newest_list(by)));
         line("list head", said(store.newest_list_head(by)));
