@@ -50,6 +50,8 @@ impl Desk {
             names: Vec::new(),
             feed: FeedMode::On,
             webhooks: WebhookOptions::default(),
+            risk: kakunin_core::risk::RiskPolicy::default(),
+            content: None,
             logs: Vec::new(),
             log: Arc::new(|_| ()),
         };

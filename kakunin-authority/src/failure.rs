@@ -267,6 +267,7 @@ impl AuthorityError {
                 | Self::Home(HomeError::Exists { .. })
                 | Self::Store(
                     StoreError::NameTaken { .. }
+                        | StoreError::Overtaken
                         | StoreError::UnknownChain { .. }
                         | StoreError::ChainClosed { .. }
                         | StoreError::UnknownToken { .. }

@@ -367,7 +367,7 @@ impl From<FeedKeyError> for AuthorityError {
 }
 
 /// WIRE 3: for so many seconds a signed word of the feed counts.
-const MAX_AGE: u32 = 60;
+pub(crate) const MAX_AGE: u32 = 60;
 /// So many seconds lie between two orders that replace the keys of a tenant's feeds.
 const REPLACED: i64 = 60;
 /// Changes that wait are signed in pieces of this size, each one write to the disk.

@@ -81,6 +81,8 @@ mod term;
 #[cfg(feature = "home")]
 pub mod token;
 #[cfg(feature = "home")]
+pub mod watch;
+#[cfg(feature = "home")]
 pub mod witness;
 
 pub use agent::{AgentName, Who};

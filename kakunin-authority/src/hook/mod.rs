@@ -57,6 +57,8 @@ pub enum HookEvent {
     CertificateRevoked,
     /// An agent behaves as it should not.
     RiskAlert,
+    /// The level of an agent's risk changed.
+    AgentRisk,
     /// An agent is held.
     AgentSuspended,
     /// An agent that was held, or came back after a revocation, is good again.
@@ -77,10 +79,11 @@ pub enum HookEvent {
 
 impl HookEvent {
     /// Every event that a webhook can want.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CertificateIssued,
         Self::CertificateRevoked,
         Self::RiskAlert,
+        Self::AgentRisk,
         Self::AgentSuspended,
         Self::AgentResumed,
         Self::AgentRevoked,
@@ -97,6 +100,7 @@ impl HookEvent {
             Self::CertificateIssued => "certificate.issued",
             Self::CertificateRevoked => "certificate.revoked",
             Self::RiskAlert => "risk.alert",
+            Self::AgentRisk => "agent.risk",
             Self::AgentSuspended => "agent.suspended",
             Self::AgentResumed => "agent.resumed",
             Self::AgentRevoked => "agent.revoked",

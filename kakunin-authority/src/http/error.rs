@@ -110,6 +110,7 @@ impl From<AuthorityError> for Refusal {
                 );
                 Self { cause, ..Self::new(StatusCode::CONFLICT, "tenant.root", text) }
             }
+            AuthorityError::Store(StoreError::Overtaken) => conflict("risk.overtaken"),
             AuthorityError::TooManyHooks { .. } => unprocessable("webhook.too_many"),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
             AuthorityError::Store(

@@ -11,6 +11,7 @@ mod answer;
 mod body;
 mod deed;
 mod deliver;
+mod content;
 mod door;
 mod error;
 mod exports;
@@ -45,10 +46,12 @@ mod throttle;
 mod together;
 mod tls;
 mod v1scope;
+mod watching;
 mod web_page;
 mod wire;
 mod with_lists;
 
+pub use content::{ContentJudge, ContentJudgeError};
 pub use deliver::reach::Reach;
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
 pub use server::{

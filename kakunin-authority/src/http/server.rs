@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kakunin_core::risk::RiskPolicy;
 use kakunin_core::time::{UnixMillis, UnixTime};
 use tokio::sync::{Semaphore, watch};
 
+use super::content::{ContentJudge, ContentJudgeError, Desk, Judge, Remote};
 use super::deliver::reach::Reach;
 use super::deliver::{Deliveries, Post, SystemNames, sender};
 use super::door::{Counts, Door, Each, Places, Plane};
@@ -30,9 +32,12 @@ use super::table::router;
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError, TlsFiles};
 use super::together::issue;
+use super::watching::{self, Watch};
 use crate::authority::{Authority, AuthorityError, FeedMode};
+use crate::feeding::MAX_AGE;
 use crate::store::StoreError;
 use crate::term::Hours;
+use crate::watch::Terms;
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -51,6 +56,10 @@ pub struct ServeOptions {
     pub feed: FeedMode,
     /// How webhooks are sent.
     pub webhooks: WebhookOptions,
+    /// By what agents are judged that have no policy of their own.
+    pub risk: RiskPolicy,
+    /// Who checks texts beside this machine.
+    pub content: Option<ContentJudge>,
     /// Folders of logs, as `kakunin log` writes them, that everyone may read.
     pub logs: Vec<PathBuf>,
     /// Takes one line of the log, in JSON.
@@ -168,7 +177,8 @@ impl Server {
         ready: impl FnOnce(),
     ) -> Result<(), ServeError> {
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, logs, log } = options;
+        let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, risk, content, logs, log } =
+            options;
         let logs = Logs::open(&logs).map_err(|what| ServeError::Log { what })?;
         let seconds = Arc::clone(&millis);
         let clock = Arc::new(move || seconds().to_seconds());
@@ -180,6 +190,13 @@ impl Server {
         let room = Arc::new(Room::of(authority.home()));
         room.for_urgent();
         let missing = begin(authority, hours, clock())?;
+        let judge = content.map(|judge| Remote::new(judge, &webhooks.reach, webhooks.ca.as_deref()));
+        let judge = judge.transpose()?.map(|judge| Arc::new(judge) as Arc<dyn Judge>);
+        let (content, texts) = Desk::of(judge.as_deref());
+        // After a suspension a guard says good for as long as it may believe what it knew: a word of the feed for a minute, a
+        // list until its end. Clocks may differ by two minutes, and so may that of whoever watches.
+        let believed = if feed == FeedMode::On { i64::from(MAX_AGE) } else { i64::from(hours.0) * 3600 };
+        let watch = Watch::new(Terms { policy: risk, bar: believed + 2 * CLOCKS });
         let service = Arc::new(Service {
             orders: Orders::default(),
             shown: Shown::default(),
@@ -202,6 +219,8 @@ impl Server {
             doors: self.listeners.iter().map(|(plane, _)| (*plane, Arc::<Counts>::default())).collect(),
             proofs,
             hooks: Deliveries::new(webhooks.reach, authority.seals()?),
+            watch,
+            content,
             held: authority.held_keys()?,
             opened: std::sync::Mutex::default(),
             derivations: Semaphore::new(DERIVATIONS),
@@ -215,6 +234,8 @@ impl Server {
         let post = post.map_err(ServeError::Webhooks)?;
         let sender = sender::start(Arc::clone(&service), post, self.stop.subscribe());
         let sender = sender.map_err(ServeError::Runtime)?;
+        let watching = watching::start(Arc::clone(&service), judge.zip(texts), self.stop.subscribe());
+        let watching = watching.map_err(ServeError::Runtime)?;
 
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kakunin-http").build();
@@ -237,6 +258,8 @@ impl Server {
         // Connections end by themselves within GRACE; after that they are dropped.
         let _ = runtime.block_on(net);
         runtime.shutdown_timeout(Duration::from_secs(1));
+        // It waits for nothing that only the sequencer could do: its orders were dropped with the others.
+        let _ = watching.join();
         // What was sent while there was no sequencer any more; what cannot be recorded is sent again at the next start.
         for settlement in sender.join().unwrap_or_default() {
             if let Err(error) = settlement.record(authority.store.as_mut()) {
@@ -572,6 +595,9 @@ pub enum ServeError {
     /// No client for webhooks.
     #[error("webhooks cannot be sent: {0}; check --webhook-ca, or the system's certificates")]
     Webhooks(String),
+    /// No other judge of texts.
+    #[error(transparent)]
+    Content(#[from] ContentJudgeError),
     /// A fault of this program.
     #[error(
         "an order ended in a fault of this program; the service stopped, its records are as the last answer said"
@@ -587,6 +613,8 @@ const HEARTBEAT: Duration = Duration::from_millis(4_500);
 /// As long as a signed word of the feed counts. After that other nodes are asked, and this one stands by when its
 /// supervisor has started it again.
 const STEP_DOWN: Duration = Duration::from_secs(60);
+/// By how much clocks may differ.
+const CLOCKS: i64 = 120;
 /// How often the sequencer looks whether a list is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// At each door. One holds at most 32 kB of head and one body.

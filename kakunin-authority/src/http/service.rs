@@ -9,6 +9,7 @@ use kakunin_core::time::UnixTime;
 use tokio::sync::Semaphore;
 
 use super::answer::tame;
+use super::content::Desk;
 use super::deliver::Deliveries;
 use super::door::{Counts, Plane};
 use super::error::Refusal;
@@ -27,6 +28,7 @@ use super::server::Clock;
 use super::shelf::{Part, Reading};
 use super::shown::{Shown, Whose};
 use super::throttle::Throttle;
+use super::watching::Watch;
 use crate::access::TenantId;
 use crate::authority::AuthorityError;
 use crate::grant::HeldKeys;
@@ -71,6 +73,9 @@ pub(crate) struct Service {
     pub(crate) held: HeldKeys,
     pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
     pub(crate) hooks: Deliveries,
+    pub(crate) watch: Watch,
+    /// Where texts are checked.
+    pub(crate) content: Desk,
     /// Each key derivation takes 16 MiB and a core.
     pub(crate) derivations: Semaphore,
     /// Writes one line of the log.

@@ -168,6 +168,8 @@ pub(crate) fn rows() -> Vec<Row> {
         route::events::rows(),
         route::chains::rows(),
         route::risk::rows(),
+        route::behaviour::rows(),
+        route::content::rows(),
         route::forensics::rows(),
         route::elsewhere::rows(),
     ];

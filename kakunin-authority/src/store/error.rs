@@ -126,6 +126,9 @@ pub enum StoreError {
         /// Which one.
         id: EventId,
     },
+    /// What was looked at is not in the records as it was.
+    #[error("it was changed while it was looked at; try again")]
+    Overtaken,
     /// Batches do not nest.
     #[error("a batch is under way already")]
     BatchInBatch,

@@ -255,21 +255,12 @@ pub enum SignKind {
     Contradiction,
     /// A gateway says that a proof of the agent came twice.
     Replayed,
-    /// A named person let it go on.
-    Released,
 }
 
 impl SignKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
-        Self::Declared,
-        Self::BackDated,
-        Self::Content,
-        Self::Forked,
-        Self::Contradiction,
-        Self::Replayed,
-        Self::Released,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Declared, Self::BackDated, Self::Content, Self::Forked, Self::Contradiction, Self::Replayed];
 
     /// Its word.
     #[must_use]
@@ -281,7 +272,6 @@ impl SignKind {
             Self::Forked => "forked",
             Self::Contradiction => "contradiction",
             Self::Replayed => "replayed",
-            Self::Released => "released",
         }
     }
 

@@ -11,12 +11,14 @@ use kakunin_authority::authority::{FeedMode, Hours};
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
 use kakunin_authority::http::{
-    ClientCertificates, Demand, Doors, Network, Proxies, ProxyHeader, Reach, ServeError, ServeOptions,
-    Server, Strangers, TlsFiles, WebhookOptions, without_core_dumps,
+    ClientCertificates, ContentJudge, Demand, Doors, Network, Proxies, ProxyHeader, Reach, ServeError,
+    ServeOptions, Server, Strangers, TlsFiles, WebhookOptions, without_core_dumps,
 };
 use kakunin_authority::store::Place;
+use kakunin_core::risk::RiskPolicy;
 use kakunin_core::time::UnixMillis;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::answer::{Answer, Failure};
 use crate::context::{Common, ask, now};
@@ -82,6 +84,18 @@ pub(crate) struct Serve {
     /// Let webhooks reach this machine, also in plain HTTP: for development
     #[arg(long)]
     webhooks_to_loopback: bool,
+    /// By what agents are judged that have no policy of their own, TOML [default: what docs/risk.md says]
+    #[arg(long, value_name = "FILE")]
+    risk_policy: Option<PathBuf>,
+    /// Have texts checked at this address, too, as OpenAI's chat completions: up to /chat/completions. Texts leave this machine
+    #[arg(long, value_name = "URL", requires = "content_model")]
+    content_judge: Option<String>,
+    /// The model that checks texts there
+    #[arg(long, value_name = "NAME", requires = "content_judge")]
+    content_model: Option<String>,
+    /// A file, readable by you alone, whose first line is the key for it
+    #[arg(long, value_name = "FILE", requires = "content_judge")]
+    content_key_file: Option<PathBuf>,
     /// Write address and, if it was made now, owner's key to this file, in JSON, once it answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -125,7 +139,7 @@ impl Serve {
                 )));
             }
         }
-        let webhooks = self.webhooks()?;
+        let (webhooks, risk, content) = (self.webhooks()?, self.risk()?, self.content()?);
         // First of all: nothing is made for a service that cannot start.
         let scheme = if tls.is_some() { "https" } else { "http" };
         #[cfg_attr(
@@ -158,6 +172,8 @@ impl Serve {
             names: self.name.clone(),
             feed: if self.without_feed { FeedMode::Off } else { FeedMode::On },
             webhooks,
+            risk,
+            content,
             logs: self.log.clone(),
             log: Arc::new(move |line| lines.say(line)),
         };
@@ -203,6 +219,22 @@ impl Serve {
         let reach = Reach { loopback: self.webhooks_to_loopback, networks: self.webhook_network.clone() };
         let ca = self.webhook_ca.as_deref().map(files::read).transpose()?;
         Ok(WebhookOptions { reach, ca })
+    }
+
+    fn risk(&self) -> Result<RiskPolicy, Failure> {
+        let Some(path) = &self.risk_policy else { return Ok(RiskPolicy::default()) };
+        let text = String::from_utf8(files::read(path)?)
+            .map_err(|_| Failure::usage(format!("{} is no text", path.display())))?;
+        RiskPolicy::from_toml(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    }
+
+    fn content(&self) -> Result<Option<ContentJudge>, Failure> {
+        let (Some(url), Some(model)) = (&self.content_judge, &self.content_model) else { return Ok(None) };
+        let key = self.content_key_file.as_deref().map(files::read_secret).transpose()?.map(|bytes| {
+            let text = std::str::from_utf8(&bytes).unwrap_or_default();
+            Zeroizing::new(text.lines().next().unwrap_or_default().trim().to_owned())
+        });
+        Ok(Some(ContentJudge { url: url.clone(), model: model.clone(), key }))
     }
 
     fn strangers(&self) -> Strangers {

@@ -110,6 +110,8 @@ impl Office {
                 names: Vec::new(),
                 feed: FeedMode::On,
                 webhooks: WebhookOptions::default(),
+                risk: kakunin_core::risk::RiskPolicy::default(),
+                content: None,
                 log: Arc::new(|_| {}),
                 logs: Vec::new(),
             };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use names::SystemNames;
-pub(crate) use post::Post;
+pub(crate) use post::{Post, client};
 use tokio::sync::{Mutex, Notify, OnceCell};
 
 use self::reach::Reach;

@@ -32,29 +32,7 @@ pub(crate) struct Sent {
 impl Post {
     /// With `ca` in PEM receivers have to be certified by one of those; without by one that the system knows.
     pub(crate) fn new(reach: Reach, names: Arc<dyn Names>, ca: Option<&[u8]>) -> Result<Self, String> {
-        // One provider for the whole process; a second call finds it there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .dns_resolver(Judged::new(names, reach.clone()))
-            // A proxy would look the name up again, and a redirect leads where nobody was asked.
-            .no_proxy()
-            .redirect(Policy::none())
-            .http1_only()
-            .referer(false)
-            // Each attempt connects anew, and so is judged anew.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT)
-            .timeout(ALL)
-            .user_agent(concat!("kakunin/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = ca {
-            let roots = Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
-            if roots.is_empty() {
-                return Err("the file has no certificate in PEM".to_owned());
-            }
-            builder = builder.tls_certs_only(roots);
-        }
-        // Without certificates of the system nothing is sent; a service that nobody wants webhooks of still starts.
-        let client = builder.build().map_err(|error| format!("no client can be made: {}", deepest(&error)));
+        let client = client(&reach, names, ca, ALL)?;
         Ok(Self { client, reach })
     }
 
@@ -92,6 +70,39 @@ impl Post {
             Err(error) => failed(&why(&error)),
         }
     }
+}
+
+/// A client that reaches what `reach` admits and nothing else, and waits for an answer for `all`. The inner error is the
+/// system's; the outer one is about `ca`.
+pub(crate) fn client(
+    reach: &Reach,
+    names: Arc<dyn Names>,
+    ca: Option<&[u8]>,
+    all: Duration,
+) -> Result<Result<Client, String>, String> {
+    // One provider for the whole process; a second call finds it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .dns_resolver(Judged::new(names, reach.clone()))
+        // A proxy would look the name up again, and a redirect leads where nobody was asked.
+        .no_proxy()
+        .redirect(Policy::none())
+        .http1_only()
+        .referer(false)
+        // Each attempt connects anew, and so is judged anew.
+        .pool_max_idle_per_host(0)
+        .connect_timeout(CONNECT)
+        .timeout(all)
+        .user_agent(concat!("kakunin/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = ca {
+        let roots = Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
+        if roots.is_empty() {
+            return Err("the file has no certificate in PEM".to_owned());
+        }
+        builder = builder.tls_certs_only(roots);
+    }
+    // Without certificates of the system nothing is sent; a service that nobody wants webhooks of still starts.
+    Ok(builder.build().map_err(|error| format!("no client can be made: {}", deepest(&error))))
 }
 
 /// What the receiver said, as far as it is kept.

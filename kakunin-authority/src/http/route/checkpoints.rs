@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::log::{KeyKind, VerifierKey};
+use kakunin_core::receipt::{Event, UnverifiedReceipt};
 use kakunin_core::time::UnixTime;
 use kakunin_core::tree::ConsistencyProof;
 use serde::Deserialize;
@@ -35,7 +36,8 @@ use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::store::{
-    Answer, CheckpointRecord, ContradictionKind, ContradictionRecord, Notice, ShownFilter, Store, StoreError,
+    Answer, CheckpointRecord, ContradictionKind, ContradictionRecord, Notice, ReceiptFilter, ReceiptKind,
+    RiskSign, ShownFilter, SignKind, Store, StoreError,
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -174,6 +176,9 @@ async fn accuse(
     let act = move |authority: &mut Authority<'_>, (), _, _| {
         authority.store.batch(&mut |store| {
             if store.keep_contradiction(&found)? {
+                if let Some(sign) = sign(store, &found)? {
+                    store.hand_in_sign(&sign)?;
+                }
                 let named = store.agent(&found.tenant, found.agent)?;
                 let named = named.map(|agent| agent.name.to_string());
                 store.announce(&notice(&found, named, &origin, size))?;
@@ -182,7 +187,42 @@ async fn accuse(
         })?;
         Ok(())
     };
-    service.carry_out(caller, Lane::Ordinary, look, act).await
+    service.carry_out(caller, Lane::Ordinary, look, act).await?;
+    service.watch.wake();
+    Ok(())
+}
+
+/// What two notes say about how their agent behaves: nothing, unless it runs that log itself. Whoever shows what it was shown
+/// of somebody else's log is a witness. Two trees of one size have the log's signature twice; anything else could be an old
+/// note, or one of another log, that somebody else brought.
+fn sign(store: &dyn Store, found: &ContradictionRecord) -> Result<Option<RiskSign>, StoreError> {
+    let beginnings = ReceiptFilter { kind: Some(ReceiptKind::Open), ..ReceiptFilter::default() };
+    let beginnings = store.receipts(&found.tenant, found.agent, &beginnings, BEGINNINGS)?;
+    let own = Some(Digest::of(found.log.as_bytes()));
+    let is_own = beginnings.iter().any(|kept| {
+        let read = UnverifiedReceipt::from_log_entry(&kept.line);
+        read.is_ok_and(
+            |(receipt, _)| matches!(receipt.statement().event, Event::Open { own_log, .. } if own_log == own),
+        )
+    });
+    if !is_own {
+        return Ok(None);
+    }
+    let kind = match found.kind {
+        ContradictionKind::Fork => SignKind::Forked,
+        ContradictionKind::Shrunk | ContradictionKind::Inconsistent | ContradictionKind::OtherKey => {
+            SignKind::Contradiction
+        }
+    };
+    Ok(Some(RiskSign {
+        tenant: found.tenant.clone(),
+        agent: found.agent,
+        kind,
+        weight: CONTRADICTION,
+        sentence: format!("a checkpoint contradicts another one: {}", words(found.kind)),
+        cause: Some(Digest::of(found.offered.as_bytes())),
+        at: found.received,
+    }))
 }
 
 fn notice(found: &ContradictionRecord, named: Option<String>, origin: &str, size: u64) -> Notice {
@@ -393,6 +433,10 @@ async fn pin(
 }
 
 const SENDERS: Open = Open::AgentOr(&[Role::Ingest]);
+/// Streams that an agent began lately.
+const BEGINNINGS: u32 = 64;
+/// What a note that does not fit weighs: a medium event.
+const CONTRADICTION: u8 = 55;
 const AUDITORS: Open = Open::Roles(&[Role::Auditor]);
 const ISSUERS: Open = Open::Roles(&[Role::Issuer]);
 /// A note with some twenty cosignatures has less.

@@ -18,9 +18,6 @@ pub(crate) fn rows() -> Vec<Row> {
                 no("there is no credential as a JWT; the certificate is what proves: GET /agents/ID")
             })
         }),
-        Row::api(Method::POST, "/agents/{id}/content-risk", KEYS, "Not here: a judgement of texts", || {
-            post(async || no("texts are not judged here; guard the action with `verify_agent_scope`"))
-        }),
         Row::api(Method::POST, "/agents/{id}/delegation", KEYS, "Not here: delegation tokens", || {
             post(async || no(DELEGATION))
         }),

@@ -1,7 +1,7 @@
 //! Events that are declared about agents, as clients of the hosted service send and read them.
 //!
 //! An event is what somebody with a key says. It is kept as it came, with the time it came; a time that it names is
-//! shown beside, marked when it lies back. Nothing is revoked by events.
+//! shown beside, marked when it lies back. It counts for how its agent behaves, and nothing is revoked by events.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
+use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId};
 use kakunin_core::time::UnixTime;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -33,7 +34,10 @@ use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::http::{page, shape};
 use crate::standing::Standing;
-use crate::store::{Answer, Declaration, DeclaredEvent, DeclaredFilter, EventId, ReceiptRecord, StoreError};
+use crate::store::{
+    Answer, Declaration, DeclaredEvent, DeclaredFilter, EventId, ReceiptRecord, RiskSign, SignKind,
+    StoreError,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -132,6 +136,9 @@ async fn declare(
             match declared {
                 Ok(event) => {
                     let mut row = shown(&event);
+                    if let Some(sign) = sign(&event) {
+                        store.hand_in_sign(&sign)?;
+                    }
                     if crosses {
                         store.announce(&alert::notice(&agent, &event))?;
                     }
@@ -152,7 +159,35 @@ async fn declare(
     });
     let kept = kept.await.map_err(|none| service.failure(none))??;
     service.happenings.told();
+    service.watch.wake();
     reply(kept)
+}
+
+/// What an event says about how its agent behaves. A time that lies far back is a sign of its own: whoever chooses the
+/// time chooses the window it is counted in.
+fn sign(kept: &DeclaredEvent) -> Option<RiskSign> {
+    let event = &kept.event;
+    let back = event.received.seconds().saturating_sub(event.occurred.seconds());
+    let (kind, weight, sentence) = match back > FAR_BACK {
+        true => {
+            let sentence = format!(
+                "an event ({}) was declared {back} s after it is said to have happened",
+                event.action
+            );
+            (SignKind::BackDated, event.score.max(BACK_DATED), sentence)
+        }
+        false if Band::of(event.score) == Band::Low => return None,
+        false => (SignKind::Declared, event.score, format!("an event was declared: {}", event.action)),
+    };
+    Some(RiskSign {
+        tenant: event.tenant.clone(),
+        agent: event.agent,
+        kind,
+        weight,
+        sentence,
+        cause: Some(Digest::of(event.id.as_bytes())),
+        at: event.received,
+    })
 }
 
 /// An event as clients read it.
@@ -320,6 +355,10 @@ fn before(text: &str) -> Result<Before, Refusal> {
     UnixTime::parse_rfc3339(text).map(Before::Time).map_err(wrong)
 }
 
+/// Beyond the window in which the hosted service counts high events.
+const FAR_BACK: i64 = 900;
+/// What a time that lies far back weighs by itself: a medium event.
+const BACK_DATED: u8 = 55;
 /// By how much a clock may be wrong: beyond it an event lies ahead, or back.
 /// Whoever reads or checks a chain has all of it in memory.
 const CHAIN_EVENTS: u64 = 2_000;

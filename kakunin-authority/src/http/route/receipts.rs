@@ -42,6 +42,7 @@ async fn send(
         .give_part(rows, move |store| repeat.once(store, now, |store| keep(store, &records).map(Ok)));
     let kept = kept.await.map_err(|none| service.failure(none))?;
     drop(place);
+    service.watch.wake();
     repeat::reply(kept?)
 }
 

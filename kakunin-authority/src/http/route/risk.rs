@@ -1,4 +1,4 @@
-//! What was declared about an agent in a window of days, counted; and how many receipts stand beside it.
+//! How an agent behaves by its receipts; what was declared about it in a window of days, counted, is beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::agents::seen;
+use super::behaviour::{self, against, watched};
 use super::events::shown;
 use crate::access::Role;
 use crate::http::access::{Caller, Open};
@@ -22,10 +23,11 @@ use crate::http::score::{self, Band};
 use crate::http::service::Service;
 use crate::http::shape::{self, Reader};
 use crate::http::table::{Named, Row};
-use crate::store::{DayCount, DeclaredFilter, ReceiptFilter, ReceiptKind};
+use crate::store::{ContentCheck, DayCount, DeclaredFilter, ReceiptFilter, ReceiptKind, Verdict};
 
 pub(crate) fn rows() -> Vec<Row> {
-    let about = "What was declared about an agent, counted by a fixed table";
+    let about =
+        "How an agent behaves by its receipts, and what was declared about it, counted by a fixed table";
     vec![Row::api(Method::GET, "/agents/{id}/risk", READERS, about, || get(risk)).asks(RISK)]
 }
 
@@ -65,9 +67,16 @@ async fn risk(
         let recent = store.declared(&tenant, &high, 10)?;
         let micros = since.seconds().saturating_mul(1_000_000);
         let signed = ReceiptFilter { since: Some(micros), ..ReceiptFilter::default() };
-        Ok((counts, recent, store.count_receipts(&tenant, of, &signed)?))
+        let known = store.risk(&tenant, of)?;
+        let events = store.risk_events(&tenant, of, None, EVENTS)?;
+        let checks = (store.count_checks(&tenant, of, since)?, store.checks(&tenant, of, since, CHECKS)?);
+        Ok((counts, recent, store.count_receipts(&tenant, of, &signed)?, known, events, checks))
     });
-    let (counts, recent, signed) = found.await?;
+    let (counts, recent, signed, known, events, checks) = found.await?;
+    let watched = watched(&service, &agent, known, now);
+    let (monitor, known) = (watched.monitor(), watched.record());
+    let (features, sentences, evidence) = against(&watched);
+    let digest = watched.is_learnt().then(|| monitor.baseline().digest().to_hex());
     let all = Sum::of(counts.iter());
     let types: Map<String, Value> = {
         let mut types = BTreeMap::new();
@@ -116,13 +125,70 @@ async fn risk(
         "event_counts_by_type": types,
         "recent_high_risk_events": recent.iter().map(shown).collect::<Vec<_>>(),
         "trend": trend,
-        "drift": { "drift_score": null, "drift_band": null, "note": "drift is not calculated here" },
+        "drift": {
+            "drift_score": digest.is_some().then(|| f64::from(monitor.score()) / 1000.0),
+            "drift_band": digest.is_some().then(|| monitor.level().word()),
+            "note": "of signed receipts against the agent's frozen baseline, and of what is handed in beside them",
+        },
+        "level": monitor.level().word(),
+        "score": monitor.score(),
+        "features": features,
+        "sentences": sentences,
+        "baseline": digest,
+        "behaviour": {
+            "level": monitor.level().word(),
+            "score": monitor.score(),
+            "evidence": evidence,
+            "baseline": digest,
+            "policy": monitor.policy().digest().to_hex(),
+            "own_policy": known.policy.is_some(),
+            "learning": digest.is_none(),
+            "allowed_calls": known.calls,
+            "first_receipt_at": known.first.map(|at| at.to_string()),
+            "last_receipt_at": known.last.map(|at| at.to_string()),
+            "silent": known.silent,
+            "events": events.iter().map(|(number, event)| behaviour::shown(*number, event)).collect::<Vec<_>>(),
+        },
+        "content": content(&checks.0, &checks.1),
         "receipts": {
             "allowed": receipts(ReceiptKind::Allow),
             "denied": receipts(ReceiptKind::Deny),
             "outcomes": receipts(ReceiptKind::Outcome),
         },
     })))
+}
+
+/// What came of checks of texts. Where nobody knows it says so: no number stands for that.
+fn content(counts: &[(Verdict, u64)], newest: &[(u64, ContentCheck)]) -> Value {
+    let of = |verdict| counts.iter().find(|(its, _)| *its == verdict).map_or(0, |(_, many)| *many);
+    let (unknown, pending) = (of(Verdict::Unknown), of(Verdict::Pending));
+    let verdict = match () {
+        () if of(Verdict::Found) > 0 => Some(Verdict::Found),
+        () if unknown + pending > 0 => Some(Verdict::Unknown),
+        () if of(Verdict::Clean) > 0 => Some(Verdict::Clean),
+        () => None,
+    };
+    let row = |(number, check): &(u64, ContentCheck)| {
+        let findings = serde_json::from_str::<Value>(&check.findings);
+        json!({
+            "check": number,
+            "verdict": check.verdict.word(),
+            "provider": check.provider,
+            "source": check.source,
+            "message_id": check.message,
+            "characters": check.length,
+            "findings": findings.unwrap_or_else(|_| check.findings.as_str().into()),
+            "at": check.at.to_string(),
+        })
+    };
+    json!({
+        "verdict": verdict.map(Verdict::word),
+        "found": of(Verdict::Found),
+        "clean": of(Verdict::Clean),
+        "unknown": unknown,
+        "pending": pending,
+        "newest": newest.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 /// Events taken together.
@@ -166,6 +232,8 @@ impl Sum {
 }
 
 const DAY: i64 = 86_400;
+const EVENTS: u32 = 10;
+const CHECKS: u32 = 10;
 const READERS: Open = Open::Roles(&[Role::Issuer, Role::Revoker, Role::Auditor, Role::Gate]);
 const RISK: &[Named] =
     &[Named::new("window_days", "integer", "1 to 90, 30 if not said; `windowDays` is the same")];

@@ -365,7 +365,7 @@ const URL: Named =
 const EVENTS: Named = Named::new(
     "events",
     "array",
-    "Any of certificate.issued, certificate.revoked, risk.alert, agent.suspended, agent.resumed, agent.revoked, agent.halted, log.contradiction, issuance.frozen, issuance.thawed",
+    "Any of certificate.issued, certificate.revoked, risk.alert, agent.risk, agent.suspended, agent.resumed, agent.revoked, agent.halted, log.contradiction, issuance.frozen, issuance.thawed",
 );
 const FORM: Named = Named::new(
     "signature",

@@ -54,9 +54,9 @@ pub(super) fn any_about_hooks() -> impl Strategy<Value = HookOrder> {
     let (tenant, id, second) = (0..3_u8, 0..3_u8, 0..40_i64);
     // Mostly a webhook with its own tenant, as in the beginning.
     let who = prop_oneof![3 => (0..2_u8).prop_map(|id| (id, id)), 1 => (tenant.clone(), id.clone())];
-    let wants = prop::option::of(0..1024_u16);
+    let wants = prop::option::of(0..2048_u16);
     prop_oneof![
-        3 => (who.clone(), 0..1024_u16, second.clone())
+        3 => (who.clone(), 0..2048_u16, second.clone())
             .prop_map(|((tenant, id), wants, at)| HookOrder::Add { tenant, id, wants, at }),
         2 => (who.clone(), wants, prop::option::of(any::<bool>()), second.clone())
             .prop_map(|((tenant, id), wants, active, at)| HookOrder::Set { tenant, id, wants, active, at }),
