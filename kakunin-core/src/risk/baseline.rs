@@ -53,6 +53,26 @@ impl Baseline {
         Self::learn_after(Some(before), history, policy)
     }
 
+    /// Of an agent of which nothing is known yet: no charts, so no statistics. Hard facts, canaries and what is declared work
+    /// by it from the first receipt on. It is never frozen: [`Baseline::from_json`] does not take it.
+    #[must_use]
+    pub fn unknown(agent: AgentId) -> Self {
+        let mut baseline = Self {
+            agent,
+            replaces: None,
+            allowed: 0,
+            first: 0,
+            last: 0,
+            run_length: 0,
+            counts: Counts::default(),
+            writes: BTreeSet::new(),
+            charts: Vec::new(),
+            digest: Digest::from_bytes([0; 32]),
+        };
+        baseline.digest = Digest::of(baseline.to_json().as_bytes());
+        baseline
+    }
+
     fn learn_after(
         before: Option<&Self>,
         history: &[Observation],

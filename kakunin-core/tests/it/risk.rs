@@ -639,3 +639,25 @@ proptest! {
         prop_assert_eq!(whole.state(), rested.state());
     }
 }
+
+#[test]
+fn an_agent_that_is_still_learnt_is_watched_for_what_is_no_statistic() {
+    let mut pen = Pen::new(1);
+    let unknown = Baseline::unknown(pen.agent);
+    // Nobody freezes it: as a file it would be a baseline that never says anything.
+    assert!(Baseline::from_json(&unknown.to_json()).is_err());
+    assert_eq!((unknown.agent(), unknown.calls(), unknown.replaces()), (pen.agent, 0, None));
+    let policy = RiskPolicy::from_toml("canaries = [\"read:payroll\"]").unwrap();
+    let mut monitor = Monitor::new(unknown, policy);
+    // Whatever it does, there is nothing to hold it against.
+    for _ in 0..500 {
+        assert_eq!(monitor.observe(&pen.allowed("write:anything")), None);
+    }
+    let rested = monitor.state();
+    assert_eq!(
+        Monitor::resume(Baseline::unknown(pen.agent), monitor.policy().clone(), &rested).unwrap().state(),
+        rested
+    );
+    let canary = monitor.observe(&pen.allowed("read:payroll")).unwrap();
+    assert_eq!((canary.to, canary.evidence[0].feature), (RiskLevel::Revoke, Feature::HardFact));
+}
