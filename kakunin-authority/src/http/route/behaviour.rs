@@ -198,22 +198,28 @@ async fn judge_by(
     policy: RiskPolicy,
 ) -> Result<Response, Refusal> {
     let agent = seen(service, caller, id).await?.0;
-    let (tenant, of, now) = (caller.tenant().clone(), agent.id, (service.clock)());
-    let record = service.readers.read(move |store| store.risk(&tenant, of)).await?;
-    let before = watched(service, &agent, record.clone(), now).monitor().policy().digest();
-    let new = RiskRecord::new(agent.tenant.clone(), agent.id, now);
-    let by = (&service.watch.terms.policy, caller.actor());
-    // INVARIANT: the text was read as a policy before.
-    let step = set_policy(record, new, text.clone(), by, now).map_err(|_| Refusal::internal())?;
-    let intent = Intent {
-        what: "risk.set-policy",
-        subject: agent.id.to_string(),
-        before: Some(before.to_hex()),
-        after: Some(policy.digest().to_hex()),
-        text: text.clone().unwrap_or_else(|| "the policy of the service".into()),
-    };
-    carry_out(service, caller, intent, step).await?;
-    Ok(data(&policy_row(&agent, text.as_deref(), &policy)))
+    let mut tries = 0;
+    loop {
+        let (tenant, of, now) = (caller.tenant().clone(), agent.id, (service.clock)());
+        let record = service.readers.read(move |store| store.risk(&tenant, of)).await?;
+        let before = watched(service, &agent, record.clone(), now).monitor().policy().digest();
+        let new = RiskRecord::new(agent.tenant.clone(), agent.id, now);
+        let by = (&service.watch.terms.policy, caller.actor());
+        // INVARIANT: the text was read as a policy before.
+        let step = set_policy(record, new, text.clone(), by, now).map_err(|_| Refusal::internal())?;
+        let intent = Intent {
+            what: "risk.set-policy",
+            subject: agent.id.to_string(),
+            before: Some(before.to_hex()),
+            after: Some(policy.digest().to_hex()),
+            text: text.clone().unwrap_or_else(|| "the policy of the service".into()),
+        };
+        tries += 1;
+        match carry_out(service, caller, intent, step).await {
+            Err(refusal) if refusal.code == OVERTAKEN && tries < TRIES => {}
+            done => return done.map(|()| data(&policy_row(&agent, text.as_deref(), &policy))),
+        }
+    }
 }
 
 async fn again(
@@ -230,38 +236,45 @@ async fn again(
     let days = members.number("days", 1, 366)?.unwrap_or(DAYS);
     members.end()?;
     let agent = seen(&service, &caller, &id).await?.0;
-    let now = (service.clock)();
-    let (tenant, of, policy) = (caller.tenant().clone(), agent.id, service.watch.terms.policy.clone());
-    let (actor, words): (Actor, _) = (caller.actor(), reason.clone());
-    // Reading and calibrating takes long: one at a time.
-    let made = service.readers.read_at_length(move |store| {
-        let since = now.plus(-i64::from(days) * 86_400);
-        let before = store.risk(&tenant, of)?.and_then(|record| record.baseline);
-        match rebaseline(store, (&tenant, of), &policy, since, (actor, &words), now) {
-            Ok(step) => Ok(Ok((before, step))),
-            Err(BaselineRefusal::Store(error)) => Err(error),
-            Err(refused) => Ok(Err(refused.to_string())),
+    let mut tries = 0;
+    loop {
+        let now = (service.clock)();
+        let (tenant, of, policy) = (caller.tenant().clone(), agent.id, service.watch.terms.policy.clone());
+        let (actor, words): (Actor, _) = (caller.actor(), reason.clone());
+        // Reading and calibrating takes long: one at a time.
+        let made = service.readers.read_at_length(move |store| {
+            let since = now.plus(-i64::from(days) * 86_400);
+            let before = store.risk(&tenant, of)?.and_then(|record| record.baseline);
+            match rebaseline(store, (&tenant, of), &policy, since, (actor, &words), now) {
+                Ok(step) => Ok(Ok((before, step))),
+                Err(BaselineRefusal::Store(error)) => Err(error),
+                Err(refused) => Ok(Err(refused.to_string())),
+            }
+        });
+        let (before, step) = made.await?.map_err(|why| {
+            let text = format!("{why}; {days} days were looked at");
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "risk.too_little", text)
+        })?;
+        let digest = |text: &String| Digest::of(text.as_bytes()).to_hex();
+        let (before, after) = (before.as_ref().map(digest), step.baselines().next().map(digest));
+        let intent = Intent {
+            what: "risk.rebaseline",
+            subject: agent.id.to_string(),
+            before: before.clone(),
+            after: after.clone(),
+            text: reason.clone(),
+        };
+        tries += 1;
+        match carry_out(&service, &caller, intent, step).await {
+            Err(refusal) if refusal.code == OVERTAKEN && tries < TRIES => {}
+            done => {
+                done?;
+                let of = agent.id.to_string();
+                let row = json!({ "agent_id": of, "baseline": after, "replaces": before, "days": days });
+                return Ok(data(&row));
+            }
         }
-    });
-    let (before, step) = made.await?.map_err(|why| {
-        Refusal::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "risk.too_little",
-            format!("{why}; {days} days were looked at"),
-        )
-    })?;
-    let digest = |text: &String| Digest::of(text.as_bytes()).to_hex();
-    let after = step.baselines().next().map(digest);
-    let intent = Intent {
-        what: "risk.rebaseline",
-        subject: agent.id.to_string(),
-        before: before.as_ref().map(digest),
-        after: after.clone(),
-        text: reason,
-    };
-    let (of, before) = (agent.id.to_string(), intent.before.clone());
-    carry_out(&service, &caller, intent, step).await?;
-    Ok(data(&json!({ "agent_id": of, "baseline": after, "replaces": before, "days": days })))
+    }
 }
 
 /// Keeps it with its entries in the audit log, unless the agent was looked at in between.
@@ -311,4 +324,7 @@ const AGAIN: &[Named] = &[
 ];
 const POLICY: &[Named] = &[Named::new("policy", "string", "A policy file, in TOML, up to 16384 characters")];
 const DAYS: u16 = 14;
+/// An agent that is busy is looked at while this is made ready.
+const TRIES: u32 = 8;
+const OVERTAKEN: &str = "risk.overtaken";
 const MOST_POLICY: usize = 16_384;

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
+use kakunin_core::risk::RiskLevel;
 use serde_json::json;
 
 use super::{feed_numbers, freeze};
@@ -178,6 +179,7 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
         ));
     }
     contradictions(&service, &mut text).await;
+    behaviour(&service, &mut text).await;
     webhooks(&service, &mut text).await;
     typed(StatusCode::OK, "text/plain; version=0.0.4", text)
 }
@@ -193,6 +195,39 @@ async fn contradictions(service: &Arc<Service>, text: &mut String) {
          # TYPE kakunin_log_contradictions_not_kept_total counter\n\
          kakunin_log_contradictions_not_kept_total {}\n",
         service.intake.contradictions_not_kept.read()
+    ));
+}
+
+/// How agents behave, and what is owed for it.
+async fn behaviour(service: &Arc<Service>, text: &mut String) {
+    let counts = &service.watch.counts;
+    text.push_str(&format!(
+        "# HELP kakunin_risk_settled_total Changes of level, baselines and policies that were settled, since the service began.\n\
+         # TYPE kakunin_risk_settled_total counter\nkakunin_risk_settled_total {}\n\
+         # HELP kakunin_risk_not_settled_total Attempts to settle one that failed; they are tried again.\n\
+         # TYPE kakunin_risk_not_settled_total counter\nkakunin_risk_not_settled_total {}\n\
+         # HELP kakunin_risk_not_looked_total Looks at receipts that could not be finished; they are tried again.\n\
+         # TYPE kakunin_risk_not_looked_total counter\nkakunin_risk_not_looked_total {}\n\
+         # HELP kakunin_risk_pages Pages of receipts that the present look went through, and did not come to the end: it is behind.\n\
+         # TYPE kakunin_risk_pages gauge\nkakunin_risk_pages {}\n",
+        counts.settled.read(),
+        counts.failed.read(),
+        counts.unseen.read(),
+        counts.behind.load(Ordering::Relaxed),
+    ));
+    // Left out when they cannot be read: a zero would say that all is well.
+    let found = service.readers.read(|store| Ok((store.count_risks()?, store.open_risk_events(OWED)?.len())));
+    let Ok((levels, owed)) = found.await else { return };
+    text.push_str(
+        "# HELP kakunin_risk_agents Agents by the level of their risk.\n# TYPE kakunin_risk_agents gauge\n",
+    );
+    for level in RiskLevel::ALL {
+        let many = levels.iter().find(|(its, _)| *its == level).map_or(0, |(_, many)| *many);
+        text.push_str(&format!("kakunin_risk_agents{{level=\"{level}\"}} {many}\n"));
+    }
+    text.push_str(&format!(
+        "# HELP kakunin_risk_owed What happened and is not settled yet, up to {OWED}.\n\
+         # TYPE kakunin_risk_owed gauge\nkakunin_risk_owed {owed}\n"
     ));
 }
 
@@ -227,3 +262,5 @@ async fn webhooks(service: &Arc<Service>, text: &mut String) {
         backlog.pending, backlog.failed, backlog.dead
     ));
 }
+/// More than that is told as that many.
+const OWED: u32 = 1000;

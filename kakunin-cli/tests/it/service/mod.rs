@@ -2,6 +2,7 @@
 
 mod access;
 mod acks;
+mod behaviour;
 mod checkpoints;
 mod enrolment;
 mod exports;

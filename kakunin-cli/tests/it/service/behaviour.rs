@@ -1,0 +1,377 @@
+//! Drift of a real agent leads to its end without a person, and nothing that somebody only says does.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kakunin_authority::standing::Standing;
+use kakunin_authority::store::{Agents, SqliteStore};
+use kakunin_authority::watch::RISK_RECEIPT;
+use kakunin_core::certificate::{CaCertificate, CaRole};
+use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::home::AgentHome;
+use kakunin_core::journal::{JournalOptions, Sealing, StreamReader, locate};
+use kakunin_core::request::ActionRequest;
+use serde_json::{Value, json};
+
+use super::ingest::{counts, request};
+use super::listener::ders;
+use super::office::Office;
+use super::receiver::Receiver;
+use super::web::Request;
+use crate::desk::Desk;
+
+/// Small, so that a test need not wait for a fortnight: nothing else is different.
+const POLICY: &str = "average_run_length = 1000
+window = 10
+canaries = [\"read:payroll\"]
+[baseline]
+calls = 150
+days = 0
+least = 100
+[suspend]
+score = 750
+calls = 10
+[revoke]
+score = 900
+calls = 20
+";
+
+/// What the agent usually does.
+const USUAL: [&str; 4] = ["read:orders", "read:order", "read:customer", "read:order"];
+
+struct Scene {
+    desk: Desk,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let desk = Desk::with_billing();
+        fs::write(desk.path("policy.toml"), POLICY).unwrap();
+        Self { desk }
+    }
+
+    /// The service, whose lists guards read as a file.
+    fn office(&self) -> Office<'_> {
+        Office::open_with(
+            &self.desk,
+            &["--risk-policy", "policy.toml", "--without-feed", "--webhooks-to-loopback"],
+        )
+    }
+
+    fn guard(&self) -> Guard {
+        let journal = JournalOptions { sealing: Some(Sealing::Each), ..JournalOptions::default() };
+        let options = GuardOptions { journal, ..GuardOptions::default() };
+        let home = AgentHome::open(&self.desk.path("agents/billing"), None).unwrap();
+        Guard::open(home, options).unwrap()
+    }
+
+    /// Lets the agent ask for these, in a stream of their own.
+    fn act<'a>(&self, actions: impl IntoIterator<Item = &'a str>) {
+        let guard = self.guard();
+        for action in actions {
+            if let Ok(permit) = guard.admit(&ActionRequest::new(action)) {
+                permit.begin().unwrap().returned();
+            }
+        }
+        guard.close();
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let journal = locate(&self.desk.path("agents/billing")).unwrap();
+        let streams = StreamReader::streams(&journal).unwrap();
+        let entries = streams.into_iter().flatten().map(Result::unwrap);
+        entries.map(|entry| entry.to_log_entry().unwrap()).collect()
+    }
+
+    fn upload(&self, office: &Office<'_>, key: &str) {
+        for some in self.lines().chunks(400) {
+            assert_eq!(counts(&office.send(&request(key, some))).0, 200);
+        }
+    }
+
+    /// A baseline of usual work, frozen by the service.
+    fn learnt(&self, office: &Office<'_>, key: &str) {
+        self.act(USUAL.into_iter().cycle().take(240));
+        self.upload(office, key);
+        let known = until(office, "a baseline", |known| !of(known, "/baseline").is_null());
+        assert_eq!(of(&known, "/level"), "clear");
+    }
+
+    /// What nobody saw of it before: it looks for something, is refused, and looks on.
+    fn drift(&self) {
+        let names: Vec<String> = (0..160)
+            .map(|number| match number % 3 {
+                0 => format!("write:file-{}", number % 7),
+                1 => "read:secrets".to_owned(),
+                _ => format!("admin:grant-{}", number % 5),
+            })
+            .collect();
+        self.act(names.iter().map(String::as_str));
+    }
+
+    fn standing(&self) -> Standing {
+        let store = SqliteStore::reader(&self.desk.path(".kakunin/store.sqlite")).unwrap();
+        let agents = store.agents(&kakunin_authority::access::TenantId::default()).unwrap();
+        agents.first().unwrap().standing
+    }
+}
+
+fn of<'a>(value: &'a Value, place: &str) -> &'a Value {
+    value.pointer(place).unwrap_or(&Value::Null)
+}
+
+fn risk(office: &Office<'_>) -> Value {
+    office.get_as_owner("/v1/agents/billing/risk").json().get("data").unwrap().clone()
+}
+
+/// Waits until what is known of the agent is so.
+fn until(office: &Office<'_>, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let start = Instant::now();
+    loop {
+        let known = risk(office);
+        if is_so(&known) {
+            return known;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "{what}: {known:#}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn stands(office: &Office<'_>, standing: &str) -> Value {
+    until(office, standing, |known| of(known, "/standing") == standing)
+}
+
+fn events(office: &Office<'_>) -> Vec<Value> {
+    let answer = office.get_as_owner("/v1/agents/billing/risk/events?limit=100").json();
+    answer.get("data").and_then(Value::as_array).unwrap().clone()
+}
+
+/// Waits until the guard refuses with this code.
+fn is_denied(guard: &Guard, code: &str) {
+    let start = Instant::now();
+    loop {
+        let refused = match guard.admit(&ActionRequest::new("read:orders")).and_then(|pass| pass.begin()) {
+            Err(denied) => denied.reason().code(),
+            Ok(running) => {
+                drop(running.returned());
+                "none"
+            }
+        };
+        if refused == code {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{refused}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether the authority signed the line of an event.
+fn is_signed(scene: &Scene, event: &Value) -> bool {
+    let chain = fs::read(scene.desk.path("agents/billing/chain.pem")).unwrap();
+    let issuing = CaCertificate::decode(ders(&chain).first().unwrap(), CaRole::Issuing).unwrap();
+    let key = issuing.decoded().key();
+    assert_eq!(of(event, "/signed_by"), &json!(key.key_id().to_hex()));
+    let hex = of(event, "/signature").as_str().unwrap();
+    let octets: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let line = of(event, "/line").as_str().unwrap();
+    key.verify_x509([RISK_RECEIPT, line.as_bytes()].concat().as_slice(), &octets).is_ok()
+}
+
+#[test]
+fn drift_revokes_without_a_person_and_the_running_guard_denies() {
+    let scene = Scene::new();
+    let (office, receiver) = (scene.office(), Receiver::new());
+    let key = office.key(&json!({ "role": "ingest" }));
+    let hook = json!({ "url": receiver.url(), "events": ["agent.risk", "agent.revoked"] });
+    assert_eq!(office.post("/v1/webhooks", &hook).status, 201);
+    scene.learnt(&office, &key);
+    let running = scene.guard();
+    running.admit(&ActionRequest::new("read:orders")).unwrap().begin().unwrap().returned();
+    scene.drift();
+    scene.upload(&office, &key);
+    let known = stands(&office, "revoked");
+    is_denied(&running, "certificate.revoked");
+    assert_eq!((of(&known, "/level"), of(&known, "/agent_status")), (&json!("revoke"), &json!("retired")));
+    assert!(of(&known, "/score").as_u64().unwrap() >= 900, "{known:#}");
+    assert!(of(&known, "/features").as_array().unwrap().len() >= 2, "{known:#}");
+    // Each step is signed by the authority, with what caused it, and whoever changes a letter has no signature.
+    let all = events(&office);
+    let levels: Vec<_> = all.iter().rev().map(|event| of(event, "/level").as_str().unwrap()).collect();
+    assert!(levels.ends_with(&["suspend", "revoke"]), "{levels:?}");
+    for event in &all {
+        assert!(is_signed(&scene, event), "{event:#}");
+    }
+    let last = all.first().unwrap();
+    assert_eq!(of(last, "/said/reason"), "drift");
+    assert_eq!(of(last, "/said/baseline"), of(&known, "/baseline"));
+    assert!(
+        !of(last, "/said/change/receipt").is_null()
+            && !of(last, "/said/change/evidence/0/sentence").is_null()
+    );
+    let mut forged = last.clone();
+    forged["line"] =
+        of(last, "/line").as_str().unwrap().replace("\"to\":\"revoke\"", "\"to\":\"watch\"").into();
+    assert!(!is_signed(&scene, &forged));
+    // The audit log has the order, by the authority itself, with the same line.
+    let log = office.get_as_owner("/v1/audit-log?event_type=risk.revoke").json();
+    assert_eq!(of(&log, "/data/0/actor_type"), "authority");
+    assert_eq!(of(&log, "/data/0/outcome"), "done");
+    assert!(log.to_string().contains("two windows of 10 calls"), "{log:#}");
+    // And whoever wants to know was told.
+    let told = |word: &str| receiver.heard().iter().any(|heard| heard.event() == word);
+    let start = Instant::now();
+    while !(told("agent.risk") && told("agent.revoked")) {
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", receiver.heard());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let heard = receiver.heard();
+    let revoked = heard.iter().find(|heard| of(&heard.body, "/data/level") == "revoke");
+    assert!(revoked.is_some_and(|heard| of(&heard.body, "/data/reason") == "drift"), "{heard:?}");
+    let text = office.get("/metrics").text().to_owned();
+    assert!(text.contains("\nkakunin_risk_agents{level=\"revoke\"} 1\n"), "{text}");
+    // What comes of it afterwards is kept all the same.
+    scene.upload(&office, &key);
+}
+
+#[test]
+fn a_policy_holds_back_at_suspension_and_a_person_releases() {
+    let scene = Scene::new();
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    scene.learnt(&office, &key);
+    let put = |text: &str, key: &str| {
+        let body = json!({ "policy": text }).to_string().into_bytes();
+        office.send(&Request { body, ..Request::new("PUT", "/v1/agents/billing/risk-policy") }.bearer(key))
+    };
+    let wrong = put("higest = \"suspend\"\n", office.owner());
+    assert_eq!((wrong.status, wrong.json()["code"].as_str()), (422, Some("risk.policy")));
+    assert!(wrong.text().contains("line 1") && wrong.text().contains("higest"), "{}", wrong.text());
+    // Who releases may not set what releases.
+    let revoker = office.key(&json!({ "role": "revoker" }));
+    assert_eq!(put("", &revoker).status, 403);
+    let own = format!("highest = \"suspend\"\n{POLICY}");
+    let set = put(&own, office.owner()).json();
+    assert_eq!(of(&set, "/data/own"), &json!(true), "{set:#}");
+    assert_eq!(of(&set, "/data/effective/highest"), "suspend");
+    scene.drift();
+    scene.upload(&office, &key);
+    let known = stands(&office, "held");
+    assert_eq!(of(&known, "/level"), "suspend");
+    let held = scene.guard();
+    is_denied(&held, "certificate.held");
+    held.close();
+    // What it tries meanwhile is recorded, and does not make it worse.
+    scene.upload(&office, &key);
+    let receipts =
+        of(&until(&office, "attempts", |known| of(known, "/receipts/denied").as_u64() > Some(0)), "/level")
+            .clone();
+    assert_eq!(receipts, "suspend");
+    let resumed = office.send(
+        &Request::post("/v1/agents/billing/resume", &json!({ "reason": "it was a drill" })).bearer(&revoker),
+    );
+    assert_eq!(resumed.status, 200);
+    // By whom says the audit log; usual work goes on from there.
+    scene.act(USUAL.into_iter().cycle().take(40));
+    scene.upload(&office, &key);
+    until(&office, "released", |known| of(known, "/level") == "clear");
+    let all = events(&office);
+    let released = all.iter().find(|event| of(event, "/said/reason") == "released").unwrap();
+    assert!(released.to_string().contains("released by"), "{released:#}");
+    assert_eq!(of(&risk(&office), "/standing"), "good");
+    // It is learnt anew only by a named person with a reason, and the new baseline names the old one.
+    let again = |body: &Value, key: &str| {
+        office.send(&Request::post("/v1/agents/billing/risk/rebaseline", body).bearer(key))
+    };
+    let before = of(&risk(&office), "/baseline").clone();
+    assert_eq!(again(&json!({}), &revoker).status, 400);
+    assert_eq!(again(&json!({ "reason": "new work" }), &key).status, 403);
+    let done = again(&json!({ "reason": "new work" }), &revoker).json();
+    assert_eq!(of(&done, "/data/replaces"), &before, "{done:#}");
+    let text = office.get_as_owner("/v1/agents/billing/risk/baseline");
+    let digest = kakunin_core::digest::Digest::of(&text.body).to_hex();
+    assert_eq!(of(&done, "/data/baseline"), &json!(digest));
+    until(&office, "settled", |_| events(&office).iter().all(|event| !of(event, "/signature").is_null()));
+    let newest = events(&office).into_iter().find(|event| of(event, "/kind") == "baseline").unwrap();
+    assert_eq!((of(&newest, "/said/replaces"), of(&newest, "/said/reason")), (&before, &json!("new work")));
+    assert!(is_signed(&scene, &newest));
+}
+
+#[test]
+fn events_that_are_only_declared_never_revoke_however_many_there_are() {
+    let scene = Scene::new();
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    scene.learnt(&office, &key);
+    let declare = |minutes_ago: i64| {
+        let at = super::robot::now().plus(-60 * minutes_ago).to_string();
+        let event =
+            json!({ "agent_id": "billing", "action_type": "unauthorized_access_attempt", "occurred_at": at });
+        office.send(&Request::post("/v1/events", &event).bearer(&key)).status
+    };
+    let accepted =
+        (0..60).map(|number| declare(if number % 2 == 0 { 0 } else { 90 })).filter(|it| *it == 200);
+    assert!(accepted.count() >= 3);
+    let known = until(&office, "evidence", |known| {
+        of(known, "/features").as_array().is_some_and(|all| all.contains(&json!("declared")))
+            && of(known, "/score").as_u64() >= Some(800)
+    });
+    // It goes on to be asked, and stays where it is.
+    for _ in 0..40 {
+        declare(0);
+    }
+    scene.act(USUAL.into_iter().cycle().take(80));
+    scene.upload(&office, &key);
+    until(&office, "looked at", |known| of(known, "/behaviour/allowed_calls").as_u64() >= Some(280));
+    let after = risk(&office);
+    assert!(["watch", "step-up", "suspend"].contains(&of(&after, "/level").as_str().unwrap()), "{after:#}");
+    assert_ne!(of(&after, "/standing"), "revoked", "{known:#}");
+    assert!(events(&office).iter().all(|event| of(event, "/level") != "revoke"));
+    assert!(
+        after.to_string().contains("after it is said to have happened")
+            || after.to_string().contains("declared")
+    );
+}
+
+#[test]
+fn hard_facts_act_at_once_also_while_an_agent_is_learnt() {
+    let scene = Scene::new();
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    // Its certificate allows that, and nobody honest asks for it.
+    scene.act(["read:orders", "read:payroll"]);
+    scene.upload(&office, &key);
+    let known = stands(&office, "revoked");
+    assert!(of(&known, "/baseline").is_null());
+    let last = events(&office).into_iter().next().unwrap();
+    assert_eq!((of(&last, "/said/reason"), of(&last, "/level")), (&json!("hard-fact"), &json!("revoke")));
+    assert!(of(&last, "/line").as_str().unwrap().contains("canary-touched"), "{last:#}");
+}
+
+#[test]
+fn what_was_kept_before_a_kill_is_acted_upon_after_it() {
+    // The service may have been faster than the kill; then it is tried again with another one.
+    for _ in 0..8 {
+        let scene = Scene::new();
+        let office = scene.office();
+        let key = office.key(&json!({ "role": "ingest" }));
+        scene.act(USUAL.into_iter().cycle().take(60));
+        scene.upload(&office, &key);
+        scene.act(["read:payroll"]);
+        scene.upload(&office, &key);
+        office.kill();
+        let early = scene.standing() == Standing::Good;
+        let office = scene.office();
+        let start = Instant::now();
+        while scene.standing() != Standing::Revoked {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing came of it");
+            thread::sleep(Duration::from_millis(20));
+        }
+        drop(office);
+        if early {
+            return;
+        }
+    }
+    panic!("eight times it was revoked before the kill");
+}
