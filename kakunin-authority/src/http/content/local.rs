@@ -76,7 +76,7 @@ fn is_card(text: &str) -> bool {
         .sum();
     // A row of one digit is a placeholder.
     (13..=19).contains(&digits.len())
-        && sum % 10 == 0
+        && sum.is_multiple_of(10)
         && digits.windows(2).any(|two| two.first() != two.last())
 }
 

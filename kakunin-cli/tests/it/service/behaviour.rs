@@ -154,7 +154,7 @@ fn is_denied(guard: &Guard, code: &str) {
         let refused = match guard.admit(&ActionRequest::new("read:orders")).and_then(|pass| pass.begin()) {
             Err(denied) => denied.reason().code(),
             Ok(running) => {
-                drop(running.returned());
+                running.returned();
                 "none"
             }
         };
@@ -173,8 +173,8 @@ fn is_signed(scene: &Scene, event: &Value) -> bool {
     let key = issuing.decoded().key();
     assert_eq!(of(event, "/signed_by"), &json!(key.key_id().to_hex()));
     let hex = of(event, "/signature").as_str().unwrap();
-    let octets: Vec<u8> =
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap().try_into().unwrap()).collect();
+    let octets: Vec<u8> = digits.chunks(2).map(|two| two[0] << 4 | two[1]).collect();
     let line = of(event, "/line").as_str().unwrap();
     key.verify_x509([RISK_RECEIPT, line.as_bytes()].concat().as_slice(), &octets).is_ok()
 }
@@ -374,4 +374,90 @@ fn what_was_kept_before_a_kill_is_acted_upon_after_it() {
         }
     }
     panic!("eight times it was revoked before the kill");
+}
+
+fn check(office: &Office<'_>, key: &str, body: &Value) -> (u16, Value) {
+    let reply = office.send(&Request::post("/v1/agents/billing/content-risk", body).bearer(key));
+    (reply.status, reply.json())
+}
+
+#[test]
+fn a_text_is_checked_and_not_kept_and_what_is_found_is_evidence() {
+    let scene = Scene::new();
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    let said = "Dear customer, we guarantee it. The key is AKIAIOSFODNN7EXAMPLE and the IBAN DE89370400440532013000.";
+    let body = json!({ "text": said, "source": "mail", "message_id": "m-1" });
+    let (status, answer) = check(&office, &key, &body);
+    assert_eq!((status, of(&answer, "/data/accepted")), (202, &json!(true)));
+    assert_eq!(of(&answer, "/data/agent_id"), of(&risk(&office), "/agent_id"));
+    let known = until(&office, "evidence", |known| {
+        of(known, "/features").as_array().is_some_and(|all| all.contains(&json!("content")))
+    });
+    assert_eq!((of(&known, "/content/verdict"), of(&known, "/content/found")), (&json!("found"), &json!(1)));
+    let found = of(&known, "/content/newest/0/findings").to_string();
+    for what in ["aws-access-key", "iban", "guarantee"] {
+        assert!(found.contains(what), "{found}");
+    }
+    assert_eq!(check(&office, &key, &json!({ "text": "The order was sent." })).0, 202);
+    assert_eq!(of(&until(&office, "clean", |known| of(known, "/content/clean") == 1), "/content/found"), 1);
+    for wrong in [
+        json!({}),
+        json!({ "text": "" }),
+        json!({ "text": "x".repeat(20_001) }),
+        json!({ "text": "x", "y": 1 }),
+    ] {
+        assert_eq!(check(&office, &key, &wrong).0, 400);
+    }
+    let auditor = office.key(&json!({ "role": "auditor" }));
+    assert_eq!(check(&office, &auditor, &body).0, 403);
+    drop(office);
+    // The words are nowhere.
+    for name in ["store.sqlite", "store.sqlite-wal"] {
+        let bytes = fs::read(scene.desk.path(".kakunin").join(name)).unwrap_or_default();
+        let holds = |words: &str| bytes.windows(words.len()).any(|some| some == words.as_bytes());
+        assert!(!holds("AKIAIOSFODNN7EXAMPLE") && !holds("Dear customer"), "{name}");
+    }
+    assert!(!fs::read_to_string(scene.desk.path("service.log")).unwrap().contains("AKIA"));
+}
+
+#[test]
+fn a_judge_that_does_not_answer_leaves_the_check_unknown() {
+    let scene = Scene::new();
+    // It answers every request with a text that is no judgement.
+    let judge = Receiver::new();
+    let url = format!("http://127.0.0.1:{}/v1", judge.port);
+    let asking = ["--webhooks-to-loopback", "--content-judge", &url, "--content-model", "small"];
+    let office = Office::open_with(&scene.desk, &asking);
+    let key = office.key(&json!({ "role": "ingest" }));
+    assert_eq!(check(&office, &key, &json!({ "text": "The order was sent." })).0, 202);
+    let known = until(&office, "unknown", |known| of(known, "/content/unknown") == 1);
+    assert_eq!(
+        (of(&known, "/content/verdict"), of(&known, "/content/clean")),
+        (&json!("unknown"), &json!(0))
+    );
+    let asked = judge.heard().first().unwrap().body.clone();
+    assert_eq!((of(&asked, "/model"), of(&asked, "/temperature")), (&json!("small"), &json!(0)));
+    assert_eq!(of(&asked, "/messages/1/content"), "The order was sent.");
+    // What this machine finds is found, whatever becomes of the other one.
+    let secret = json!({ "text": "password: hunter2hunter2" });
+    assert_eq!(check(&office, &key, &secret).0, 202);
+    until(&office, "found", |known| of(known, "/content/found") == 1);
+    // One that hangs is waited for by nobody, and a text that was on its way at the end is unknown.
+    judge.then(&[super::receiver::Does::Hang]);
+    assert_eq!(check(&office, &key, &json!({ "text": "Another order was sent." })).0, 202);
+    until(&office, "pending", |known| of(known, "/content/pending") == 1);
+    let owner = office.owner().to_owned();
+    office.kill();
+    let office = Office::open_with(&scene.desk, &["--without-feed"]);
+    let start = Instant::now();
+    loop {
+        let reply = office.send(&Request::get("/v1/agents/billing/risk").bearer(&owner)).json();
+        if of(&reply, "/data/content/unknown") == 2 {
+            assert_eq!(of(&reply, "/data/content/pending"), 0);
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{reply:#}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

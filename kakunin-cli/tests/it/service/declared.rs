@@ -269,7 +269,6 @@ fn what_has_no_true_answer_here_says_so_and_what_to_use() {
     let office = Office::open(&desk);
     for (method, path) in [
         ("GET", "/agents/billing/credential"),
-        ("POST", "/agents/billing/content-risk"),
         ("POST", "/agents/billing/delegation"),
         ("POST", "/delegation/verify"),
         ("POST", "/integrations/github/gate"),
