@@ -174,7 +174,8 @@ fn is_signed(scene: &Scene, event: &Value) -> bool {
     assert_eq!(of(event, "/signed_by"), &json!(key.key_id().to_hex()));
     let hex = of(event, "/signature").as_str().unwrap();
     let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap().try_into().unwrap()).collect();
-    let octets: Vec<u8> = digits.chunks(2).map(|two| two[0] << 4 | two[1]).collect();
+    let octets: Vec<u8> =
+        digits.chunks(2).map(|two| two.iter().fold(0, |octet, digit| octet << 4 | digit)).collect();
     let line = of(event, "/line").as_str().unwrap();
     key.verify_x509([RISK_RECEIPT, line.as_bytes()].concat().as_slice(), &octets).is_ok()
 }
