@@ -1,5 +1,5 @@
 /**
- * Nest, on its Express. Guards run behind the body parser, so the application keeps the octets:
+ * Nest, on Express or Fastify. Guards run behind the body parser, so the application keeps the octets:
  * `NestFactory.create(AppModule, { rawBody: true })`.
  */
 "use strict";

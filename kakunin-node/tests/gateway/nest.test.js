@@ -7,6 +7,7 @@ const assert = require("node:assert/strict");
 
 const { Catch, Controller, Get, HttpCode, Module, Post, Req } = require("@nestjs/common");
 const { NestFactory } = require("@nestjs/core");
+const { FastifyAdapter } = require("@nestjs/platform-fastify");
 const { RequireAgent } = require("kakunin-node/nest");
 
 const { CARELESS, SELECTORS, matrix } = require("./matrix.js");
@@ -27,7 +28,7 @@ function controller(prefix, gateway, methods) {
   return Desk;
 }
 
-async function service(s, ran, { rawBody = true } = {}) {
+async function service(s, ran, { rawBody = true, adapter } = {}) {
   const { gateway } = s;
   const handler = (req) => {
     ran.push({ body: req.body, raw: String(req.rawBody ?? ""), caller: req.caller?.agentId });
@@ -46,15 +47,23 @@ async function service(s, ran, { rawBody = true } = {}) {
   const below = controller("below", gateway, { pay: [Post, "pay", "payments:send", SELECTORS, handler] });
   class App {}
   Module({ controllers: [root, below] })(App);
-  const app = await NestFactory.create(App, { rawBody, logger: false, abortOnError: false });
-  if (rawBody) app.useBodyParser("json", { limit: "2mb" });
+  const options = { rawBody, logger: false, abortOnError: false };
+  const app = await (adapter ? NestFactory.create(App, adapter, options) : NestFactory.create(App, options));
+  if (rawBody && adapter) {
+    app.useBodyParser("application/json", { bodyLimit: 2 << 20 });
+    // Fastify's own parser of text keeps no octets.
+    app.useBodyParser("text/plain", {}, (_request, body, done) => done(null, String(body)));
+  } else if (rawBody) {
+    app.useBodyParser("json", { limit: "2mb" });
+  }
   // Answers 200 to whatever the handlers throw, and leaves Nest's own exceptions to Nest.
   class Swallow {
     catch(error, host) {
       const response = host.switchToHttp().getResponse();
-      if (typeof error.getStatus === "function")
-        return response.status(error.getStatus()).json(error.getResponse());
-      return response.status(200).json({ swallowed: String(error) });
+      const answer = (status, body) =>
+        adapter ? response.code(status).send(body) : response.status(status).json(body);
+      if (typeof error.getStatus === "function") return answer(error.getStatus(), error.getResponse());
+      return answer(200, { swallowed: String(error) });
     }
   }
   Catch()(Swallow);
@@ -65,13 +74,18 @@ async function service(s, ran, { rawBody = true } = {}) {
 
 matrix("nest", service, { parsesFirst: true });
 
+const onFastify = (s, ran, options) => service(s, ran, { ...options, adapter: new FastifyAdapter() });
+matrix("nest on fastify", onFastify, { parsesFirst: true });
+
 describe("nest and its parser", () => {
   test("without_the_octets_of_the_content_it_is_refused_as_misconfigured", async () => {
-    const [s, ran] = [stand(), []];
-    const served = await service(s, ran, { rawBody: false });
-    const answer = await send(served.port, { agent: s.agent, json: PAYMENT });
-    served.close();
-    assert.equal(answer.json.code, "gateway.misconfigured", answer.text);
-    assert.deepEqual(ran, []);
+    for (const nest of [service, onFastify]) {
+      const [s, ran] = [stand(), []];
+      const served = await nest(s, ran, { rawBody: false });
+      const answer = await send(served.port, { agent: s.agent, json: PAYMENT });
+      served.close();
+      assert.equal(answer.json.code, "gateway.misconfigured", answer.text);
+      assert.deepEqual(ran, []);
+    }
   });
 });
