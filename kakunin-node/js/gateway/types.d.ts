@@ -18,6 +18,8 @@ export interface GatewayOptions {
   tls?: boolean;
   /** Addresses and networks of proxies whose `Client-Cert` and `X-Forwarded-Client-Cert` are believed. */
   trustedProxies?: string[];
+  /** The one of those fields that the proxies write: the other counts for nothing then. */
+  proxyField?: "client-cert" | "x-forwarded-client-cert";
   /**
    * A folder of chains, `<serial>.pem`: callers that only name their certificate, in `x-kakunin-cert-serial`, are let in without
    * proof, and every receipt says so. For migrations in closed networks.

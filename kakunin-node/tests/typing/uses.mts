@@ -216,3 +216,12 @@ const until: Date | null = connected.status().certificateUntil;
 void until;
 // @ts-expect-error There is no such option.
 void Agent.connect("https://authority.example", "billing", { tokens: "kak_enrol_x" });
+void signedFetch(agent, {
+  action: "payments:send",
+  counterparty: ["iban", ({ body }) => body.via as string],
+});
+// @ts-expect-error There is no such option.
+void signedFetch(agent, { action: "payments:send", counterpary: "iban" });
+Gateway.open(agent, { names: ["shop.example"], nonces: "/run/shop/nonces", proxyField: "client-cert" });
+// @ts-expect-error Proxies write no such field.
+Gateway.open(agent, { names: ["shop.example"], proxyField: "x-client-cert" });
