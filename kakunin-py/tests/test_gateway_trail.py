@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import urllib.error
 import urllib.request
+import zipfile
 
 import kakunin
 from kakunin import _native, verify_agent_scope
@@ -50,6 +53,12 @@ def bundle(service, route: str, file) -> object:
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{route}: {error.read().decode()}") from None
     return file
+
+
+def certificates(file) -> set[str]:
+    """The hashes of the certificates in a bundle."""
+    blocks = zipfile.ZipFile(file).read("certs.pem").decode().split("-----BEGIN CERTIFICATE-----")[1:]
+    return {hashlib.sha256(base64.b64decode(block.partition("-----END")[0])).hexdigest() for block in blocks}
 
 
 def test_whoever_asked_a_gateway_is_told_by_verify_why_and_the_authoritys_bundles(service, cli, tmp_path):
@@ -103,16 +112,23 @@ def test_whoever_asked_a_gateway_is_told_by_verify_why_and_the_authoritys_bundle
     assert (both["counts"]["allowed"], both["counts"]["denied"]) == (2, 1)
     assert (both["replay"]["same"], both["replay"]["open"]) == (3, 0)
     events = {event["receipt"]: event for event in both["timeline"]}
-    asking = next(event for event in events.values() if event["agent"] == buyer.agent_id)
+    by_itself = (
+        event for event in events.values() if event["what"].startswith("allow ") and not event["caller"]
+    )
+    (asking,) = by_itself
+    assert asking["agent"] == buyer.agent_id
     served = [event for event in events.values() if event.get("caller")]
     assert {event["caller"]["agent"] for event in served} == {buyer.agent_id}
     assert {event["caller"]["possession"] for event in served} == {"signature"}
     assert [event["parents"] for event in served if event["parents"]] == [[asking["receipt"]]]
-    # A bundle has what stands behind it: nobody's journal is at hand, and the caller's scope decides again.
-    alone, joined = (verified(file) for file in zips)
-    assert (alone["replay"]["same"], alone["replay"]["open"]) == (2, 0)
-    assert (joined["replay"]["same"], joined["replay"]["open"]) == (2, 0)
-    assert {event["agent"] for event in joined["timeline"]} == {own.agent_id, buyer.agent_id}
+    # A bundle has what stands behind it, the caller's certificate too; values stay with those whose they are.
+    (shown,) = {event["caller"]["certificate"] for event in served}
+    for file in zips:
+        told = verified(file)
+        assert told["verdict"] == "AUTHENTIC-NOT-COMPLETE"
+        assert shown in certificates(file)
+        assert (told["replay"]["same"], told["replay"]["open"]) == (0, 2)
+    assert {event["agent"] for event in told["timeline"]} == {own.agent_id, buyer.agent_id}
 
     denied = next(event for event in served if "[scope.amount]" in event["what"])
     why = json.loads(cli("why", denied["receipt"], "--agent", places[0], "--json").stdout)
