@@ -21,6 +21,7 @@ mod report;
 mod restore;
 mod resume;
 mod revoke;
+mod risk;
 mod rotate;
 mod scope;
 #[cfg(feature = "serve")]
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Freeze(freeze::Freeze),
     Thaw(thaw::Thaw),
     Rotate(rotate::Rotate),
+    #[command(subcommand)]
+    Risk(risk::Risk),
     #[command(subcommand)]
     Tenant(tenant::Tenant),
     Crl(crl::Crl),
@@ -93,6 +96,7 @@ impl Command {
             Self::Freeze(command) => command.run(common),
             Self::Thaw(command) => command.run(common),
             Self::Rotate(command) => command.run(common),
+            Self::Risk(command) => command.run(common),
             Self::Tenant(command) => command.run(common),
             Self::Crl(command) => command.run(common),
             Self::Backup(command) => command.run(common),

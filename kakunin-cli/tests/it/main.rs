@@ -3,6 +3,7 @@
 
 mod agents;
 mod archive;
+mod behaviour;
 mod bundles;
 mod decisions;
 mod desk;

@@ -5,14 +5,18 @@
 //! and its words are made here, so that no two of them can say different things.
 
 mod account;
+mod behaviour;
 mod faults;
+mod history;
 mod inquiry;
 mod keep;
 mod page;
 mod story;
 
 pub use account::{Account, Told};
+pub use behaviour::{Behaviour, RiskInquiry, RiskInquiryError};
 pub use faults::what;
+pub use history::{History, HistoryError, write_receipts};
 pub use inquiry::{Inquiry, InquiryError};
 pub use keep::{KeepError, keep};
 pub use page::Markup;

@@ -111,16 +111,19 @@ pub enum HardFact {
     CanaryTouched,
     /// A receipt claims an earlier time than the one before it, by more than clocks are allowed to differ.
     BackDated,
+    /// A receipt claims a later time than that at which it arrived, by more than clocks are allowed to differ.
+    DatedAhead,
 }
 
 impl HardFact {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UsedAfterSuspension,
         Self::ReplayedProof,
         Self::ForkedStream,
         Self::CanaryTouched,
         Self::BackDated,
+        Self::DatedAhead,
     ];
 
     /// The one word for it, for example `back-dated`.
@@ -132,6 +135,7 @@ impl HardFact {
             Self::ForkedStream => "forked-stream",
             Self::CanaryTouched => "canary-touched",
             Self::BackDated => "back-dated",
+            Self::DatedAhead => "dated-ahead",
         }
     }
 

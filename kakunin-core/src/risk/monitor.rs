@@ -48,8 +48,10 @@ pub(super) struct Standing {
     pub(super) outside: [Outside; 3],
     pub(super) recall: Recall,
     pub(super) streams: BTreeMap<StreamId, Place>,
-    /// Since when the score is below half of what leads to the level.
-    pub(super) calm_since: Option<i64>,
+    /// How much time evidence has faded for, in milliseconds: receipts alone let it run no faster than calls do.
+    pub(super) faded: u64,
+    /// Since when, in that time, the score is below half of what leads to the level.
+    pub(super) calm_since: Option<u64>,
     /// Since when it is held.
     pub(super) held_since: Option<i64>,
     /// For how many calls the score has been where statistics revoke.
@@ -101,6 +103,13 @@ pub struct Declared {
     pub sentence: String,
 }
 
+/// Whose clock says that time went by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    OfReceipts,
+    OfObserver,
+}
+
 /// What stands against the agent by one feature.
 #[derive(Clone, Copy, Debug)]
 struct Weight {
@@ -145,7 +154,7 @@ impl Monitor {
             What::Call(_) => before.map_or(seen.at, |before| before.at.max(seen.at)),
         };
         self.standing.follow(seen, its_time);
-        let elapsed = self.advance(seen.at);
+        let elapsed = self.advance(seen.at, Clock::OfReceipts);
         if let What::Call(call) = &seen.what {
             if back > TOLERANCE {
                 let sentence = format!(
@@ -153,11 +162,27 @@ impl Monitor {
                     back / 1000
                 );
                 self.count(call);
-                return self.fact(HardFact::BackDated, seen.at(), Some(seen.receipt), &sentence);
+                return self.stated(HardFact::BackDated, Some(seen.receipt), &sentence);
             }
             return self.call(seen, call, elapsed);
         }
         None
+    }
+
+    /// Takes in the next receipt as it arrived: one that claims a later time than that, by more than clocks may differ, is a
+    /// hard fact. Nothing else follows from `arrived`, so that a replay of the receipts comes to the same.
+    pub fn observe_at(&mut self, seen: &Observation, arrived: UnixMillis) -> Option<Change> {
+        let ahead = seen.at.saturating_sub(arrived.millis());
+        let is_next = self.standing.streams.get(&seen.stream).is_none_or(|at| seen.sequence > at.sequence);
+        if ahead <= TOLERANCE || seen.agent != self.baseline.agent() || !is_next {
+            return self.observe(seen);
+        }
+        // Its time is not taken up: it would hold everything after it to be late.
+        let mut bounded = seen.clone();
+        bounded.at = arrived.millis();
+        let change = self.observe(&bounded);
+        let sentence = format!("a receipt is dated {} s after it arrived", ahead / 1000);
+        self.stated(HardFact::DatedAhead, Some(seen.receipt), &sentence).or(change)
     }
 
     fn call(&mut self, seen: &Observation, call: &Call, elapsed: u64) -> Option<Change> {
@@ -165,7 +190,7 @@ impl Monitor {
         let number = self.standing.calls;
         if self.policy.is_canary(&call.action) {
             let sentence = format!("it asked for {}, which nobody honest asks for", quoted(&call.action));
-            return self.fact(HardFact::CanaryTouched, seen.at(), Some(seen.receipt), &sentence);
+            return self.stated(HardFact::CanaryTouched, Some(seen.receipt), &sentence);
         }
         // Whoever is stopped and tries the same again and again does nothing new.
         let again =
@@ -208,7 +233,7 @@ impl Monitor {
         if !self.policy.looks_at(feature) {
             return None;
         }
-        self.advance(declared.at.millis());
+        self.advance(declared.at.millis(), Clock::OfObserver);
         if let Some(outside) = self.standing.outside.get_mut(place) {
             let grown = outside.value.saturating_add(i64::from(declared.milli_nats).saturating_mul(1000));
             outside.value = grown.min(2 * OUTSIDE_ALARM);
@@ -225,7 +250,11 @@ impl Monitor {
         receipt: Option<ReceiptHash>,
         sentence: &str,
     ) -> Option<Change> {
-        self.advance(at.millis());
+        self.advance(at.millis(), Clock::OfObserver);
+        self.stated(fact, receipt, sentence)
+    }
+
+    fn stated(&mut self, fact: HardFact, receipt: Option<ReceiptHash>, sentence: &str) -> Option<Change> {
         let to = self.policy.level_of(fact);
         if to <= self.standing.level {
             return None;
@@ -237,13 +266,13 @@ impl Monitor {
 
     /// Lets time pass without a receipt: what calmed down is let go, what is held too long may end (`held_hours`).
     pub fn pass(&mut self, at: UnixMillis) -> Option<Change> {
-        self.advance(at.millis());
+        self.advance(at.millis(), Clock::OfObserver);
         self.settle(None, None)
     }
 
     /// Ends a suspension. What stood against the agent is taken off, by the word of `who`; a revocation has no end.
     pub fn release(&mut self, who: &str, at: UnixMillis) -> Option<Change> {
-        self.advance(at.millis());
+        self.advance(at.millis(), Clock::OfObserver);
         if self.standing.level != RiskLevel::Suspend {
             return None;
         }
@@ -321,15 +350,23 @@ impl Monitor {
     }
 
     /// Moves time on, if `at` is later, and lets evidence fade; the milliseconds that passed.
-    fn advance(&mut self, at: i64) -> u64 {
+    ///
+    /// Receipts are dated by whoever may be what they speak against: each dated a day after the one before would wipe
+    /// whatever stands. So by their word evidence fades no faster than by half in [`HALVING_CALLS`] calls.
+    fn advance(&mut self, at: i64, by: Clock) -> u64 {
         let now = at.clamp(0, MAX_TIME);
         if self.standing.now == 0 {
             self.standing.now = now;
         }
         let elapsed = now.saturating_sub(self.standing.now).max(0).unsigned_abs();
         self.standing.now = now.max(self.standing.now);
-        // However long nothing came, half of what stands is left: a receipt that claims to be of next year must not wipe it.
-        let decay = Decay::over(elapsed.min(self.policy.half_life()), self.policy.half_life());
+        let half_life = self.policy.half_life();
+        let fading = match by {
+            Clock::OfReceipts => elapsed.min(half_life / HALVING_CALLS),
+            Clock::OfObserver => elapsed,
+        };
+        self.standing.faded = self.standing.faded.saturating_add(fading);
+        let decay = Decay::over(fading, half_life);
         for (gauge, chart) in self.standing.gauges.iter_mut().zip(self.baseline.charts()) {
             gauge.value = decay.of(gauge.value);
             gauge.look(chart, self.standing.calls);
@@ -408,7 +445,8 @@ impl Monitor {
         (level.min(self.policy.highest()), note.filter(|_| level <= self.policy.highest()))
     }
 
-    /// Whether one chart came from its threshold to twice that soon: the alarm again, had it begun anew.
+    /// Whether one chart came from its threshold to twice that soon: the alarm again, had it begun anew. What is declared
+    /// counts likewise, what was found in content and silence do not.
     fn is_repeated(&self) -> bool {
         let twice = |(gauge, chart): (&Gauge, &Chart)| {
             chart.feature.counts_as_different()
@@ -416,6 +454,7 @@ impl Monitor {
                 && self.standing.calls.saturating_sub(gauge.since) <= self.policy.repeat_within()
         };
         self.standing.gauges.iter().zip(self.baseline.charts()).any(twice)
+            || self.standing.outside.first().is_some_and(|declared| declared.value >= 2 * OUTSIDE_ALARM)
     }
 
     /// Comes to the level that is called for.
@@ -441,8 +480,8 @@ impl Monitor {
                 self.standing.calm_since = None;
                 return None;
             }
-            let since = *self.standing.calm_since.get_or_insert(now);
-            let calm = now.saturating_sub(since).unsigned_abs();
+            let since = *self.standing.calm_since.get_or_insert(self.standing.faded);
+            let calm = self.standing.faded.saturating_sub(since);
             if calm >= self.policy.half_life().saturating_mul(2) {
                 let sentence = "below half of the threshold for two half-lives".to_owned();
                 let evidence = Evidence { feature: heaviest(&weights), milli_nats: 0, sentence };
@@ -498,6 +537,7 @@ impl Standing {
             outside: Default::default(),
             recall: Recall::default(),
             streams: BTreeMap::new(),
+            faded: 0,
             calm_since: None,
             held_since: None,
             over: 0,
@@ -648,6 +688,10 @@ const MOST_OF_WEAK: u16 = 150;
 
 /// A chart rises to four thresholds at most, so that it comes down in two half-lives.
 const MOST_THRESHOLDS: i64 = 4;
+
+/// In fewer calls evidence never halves, whatever times they claim. At 64 calls a day this is no slower than the default
+/// half-life.
+const HALVING_CALLS: u64 = 64;
 
 /// The difference that clocks are allowed (wire 3.5).
 const TOLERANCE: i64 = 120_000;

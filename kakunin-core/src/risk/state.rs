@@ -26,20 +26,20 @@ impl Monitor {
         let mut out = Vec::new();
         let mut object = ObjectWriter::new(&mut out);
         object.text("baseline", &self.baseline.digest().to_hex());
-        let instant = |object: &mut ObjectWriter<'_>, key: &str, at: Option<i64>| {
-            if let Some(at) = at {
-                object.number(key, positive(at));
-            }
-        };
-        instant(&mut object, "calm_since", standing.calm_since);
+        if let Some(since) = standing.calm_since {
+            object.number("calm_since", since);
+        }
         object.number("calls", standing.calls);
         object.number("denied", standing.denied);
+        object.number("faded", standing.faded);
         object.number("foreign", standing.foreign);
         object.objects("gauges", standing.gauges.iter(), |object, gauge| {
             object.number("since", gauge.since);
             object.number("value", positive(gauge.value));
         });
-        instant(&mut object, "held_since", standing.held_since);
+        if let Some(since) = standing.held_since {
+            object.number("held_since", positive(since));
+        }
         if let Some(hindered) = &standing.hindered {
             object.text("hindered", hindered);
         }
@@ -177,7 +177,8 @@ fn read(mut object: Object<'_>) -> Option<(Digest, Digest, Standing)> {
             met: met.into_iter().collect::<VecDeque<_>>(),
         },
         streams: streams.into_iter().collect(),
-        calm_since: signed(&mut object, "calm_since"),
+        faded: number(&mut object, "faded")?,
+        calm_since: number(&mut object, "calm_since"),
         held_since: signed(&mut object, "held_since"),
         over: number(&mut object, "over")?,
         refused_writes: refused.into_iter().collect(),

@@ -211,6 +211,53 @@ fn a_back_dated_receipt_revokes_at_once() {
 }
 
 #[test]
+fn receipts_that_are_dated_ahead_wipe_nothing() {
+    let (mut monitor, mut pen) = watched();
+    pen.begin();
+    while monitor.level() < RiskLevel::StepUp {
+        monitor.observe(&pen.allowed("notes:write"));
+    }
+    let stands = monitor.score();
+    // Each a day, which is a half-life, after the one before.
+    for _ in 0..10 {
+        pen.at += DAY;
+        monitor.observe(&pen.denied("read:mail", "revocation.stale"));
+    }
+    assert!(monitor.score() >= stands * 6 / 10, "{stands} {}", monitor.score());
+    assert!(monitor.level() >= RiskLevel::StepUp);
+    // And misuse in between goes on to add up.
+    let mut levels = Vec::new();
+    for n in 0..400 {
+        pen.at += DAY;
+        let action = if n % 2 == 0 { "files:upload" } else { "notes:write" };
+        levels.extend(monitor.observe(&pen.allowed(action)).map(|change| change.to));
+    }
+    assert_eq!(levels.last(), Some(&RiskLevel::Revoke));
+}
+
+#[test]
+fn a_receipt_that_is_dated_after_it_arrived_is_a_hard_fact() {
+    let (mut monitor, mut pen) = watched();
+    let seen = pen.allowed("read:mail");
+    assert_eq!(monitor.observe_at(&seen, at(pen.at - 120_000)), None, "clocks may differ by so much");
+    let before = monitor.now();
+    pen.at += DAY;
+    let change = monitor.observe_at(&pen.allowed("read:mail"), at(before.millis() + 1_000)).unwrap();
+    assert_eq!(change.to, RiskLevel::Revoke);
+    assert!(change.evidence[0].sentence.starts_with("dated-ahead: "), "{:?}", change.evidence);
+    assert_eq!(monitor.now(), at(before.millis() + 1_000), "its time is not taken up");
+}
+
+#[test]
+fn arrival_changes_nothing_for_receipts_of_the_past() {
+    let (mut one, mut other, mut pen) = (monitor(), monitor(), Pen::new(2));
+    for seen in pen.days(300) {
+        assert_eq!(one.observe(&seen), other.observe_at(&seen, at(pen.at)));
+    }
+    assert_eq!(one.state(), other.state());
+}
+
+#[test]
 fn a_clock_that_is_set_back_and_says_so_is_no_violation_and_wins_no_time() {
     let (mut monitor, mut pen) = watched();
     let now = monitor.now();
@@ -260,6 +307,15 @@ fn declared_evidence_suspends_at_most() {
         }
     }
     assert_eq!((monitor.level(), monitor.score()), (RiskLevel::Suspend, 1000));
+    for (feature, level) in [
+        (Feature::Declared, RiskLevel::Suspend),
+        (Feature::Content, RiskLevel::StepUp),
+        (Feature::Silence, RiskLevel::StepUp),
+    ] {
+        let (mut alone, _) = watched();
+        alone.declare(&say(feature, 0));
+        assert_eq!(alone.level(), level, "{feature} alone");
+    }
     let lines: Vec<_> = monitor.evidence();
     assert!(lines.iter().all(|evidence| evidence.sentence == "a ?risky? event ??"), "{lines:?}");
 }
