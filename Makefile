@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what it does, `make test` shows that it holds.
 # Each target is one script; each script installs what it needs into ~/.cache/kakunin.
 
-.PHONY: demo test lint bench dist eval-leash soak vectors clean
+.PHONY: demo test lint bench dist eval-leash eval-drift soak vectors clean
 
 demo: ; @scripts/demo.sh
 test: ; @scripts/test.sh
@@ -9,6 +9,7 @@ lint: ; @scripts/lint.sh
 bench: ; @scripts/bench.sh
 dist: ; @scripts/dist.sh
 eval-leash: ; @scripts/eval_leash.sh
+eval-drift: ; @scripts/eval_drift.sh
 soak: ; @scripts/soak.sh
 vectors: ; @scripts/vectors.sh
 clean: ; cargo clean; rm -rf dist

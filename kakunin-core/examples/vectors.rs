@@ -29,14 +29,20 @@ mod authority;
 #[path = "vectors/host.rs"]
 mod host;
 
+#[path = "vectors/risk.rs"]
+mod risk;
+
 use authority::{Authority, By, Der, ISSUING_SERIAL, NOW, SERIAL, agent_id, entry, seeded_key, usage};
 
 fn main() -> ExitCode {
     let check = std::env::args().skip(1).any(|argument| argument == "--check");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors");
     let mut answer = ExitCode::SUCCESS;
-    for (name, made) in [("cases.json", vectors().to_json()), ("host.json", host::vectors())] {
-        let path = folder.join(name);
+    let scratch = tempfile::tempdir().unwrap();
+    let risk = risk::files(scratch.path()).into_iter().map(|(name, made)| (format!("risk/{name}"), made));
+    let own = [("cases.json".to_owned(), vectors().to_json()), ("host.json".to_owned(), host::vectors())];
+    for (name, made) in own.into_iter().chain(risk) {
+        let path = folder.join(&name);
         if !check {
             std::fs::write(&path, made).unwrap();
             continue;

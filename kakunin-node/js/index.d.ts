@@ -334,6 +334,62 @@ export function chainMeta(): Record<string, unknown>;
 /** Anything that this package throws on purpose. */
 export class KakuninError extends Error {}
 
+/** How far an agent's behaviour has come from what it was. */
+export type RiskLevel = "clear" | "watch" | "step-up" | "suspend" | "revoke";
+
+/** By what a history is judged. A file is named by its path, or given as bytes. */
+export interface RiskReplayOptions {
+  /** What is usual for the agent: a file of `kakunin risk baseline`. */
+  baseline: string | Uint8Array;
+  /** The roots to trust, in PEM. */
+  roots: string | Uint8Array | readonly (string | Uint8Array)[];
+  /** A policy in TOML; the default one without it. */
+  policy?: string | Uint8Array;
+  /** Whose behaviour, where receipts of several agents are there. */
+  agent?: string;
+}
+
+/** The moment at which the agent came to another level. */
+export interface RiskChange {
+  /** RFC 3339, by the receipts. */
+  readonly at: string;
+  /** The receipt that brought it about. */
+  readonly receipt: string | null;
+  readonly from: RiskLevel;
+  readonly to: RiskLevel;
+  /** From 0 to 1000. */
+  readonly score: number;
+  readonly evidence: readonly { readonly feature: string; readonly milli_nats: number; readonly sentence: string }[];
+}
+
+/** What a history came to, as `kakunin risk replay --json` prints it. */
+export interface RiskReplay {
+  readonly agent: string;
+  readonly level: RiskLevel;
+  readonly highest: RiskLevel;
+  readonly score: number;
+  readonly peak: number;
+  readonly calls: number;
+  readonly denied: number;
+  /** Receipts that nobody signed; they were not judged. */
+  readonly unsigned: number;
+  /** The verifier's word on a journal or bundle; none for a file of receipts. */
+  readonly verdict: string | null;
+  /** Features that nothing here shows any of. */
+  readonly silent: readonly string[];
+  readonly changes: readonly RiskChange[];
+  readonly baseline: string;
+  readonly policy: string;
+  /** The same in every language. */
+  readonly digest: string;
+}
+
+/**
+ * Judges a history again from its beginning, and verifies it on the way: a file of receipts, a bundle, or an agent's directory,
+ * its state or its journal. A receipt that is not proven is a `KakuninError`, and nothing is judged.
+ */
+export function riskReplay(path: string, options: RiskReplayOptions): RiskReplay;
+
 /** Throw it inside a guarded function to say that the action did not happen: what it reserved is released. */
 export class NotExecuted extends KakuninError {}
 

@@ -13,6 +13,7 @@ const { use, runAs, currentAgent } = require("./context");
 const { denied, internal, inOwnWords, ...errors } = require("./errors");
 const { Gateway } = require("./gateway/gateway");
 const { guard, guarded, verifyAgentScope } = require("./guard");
+const { riskReplay } = require("./risk");
 const { asWritten, const_ } = require("./selector");
 const { guardTools, ToolDenied } = require("./tools");
 
@@ -32,6 +33,7 @@ module.exports = {
   chain,
   chainHeaders,
   chainMeta,
+  riskReplay,
   ...errors,
   DENIAL_CODES: Object.freeze(native.denialCodes()),
   version: native.version(),

@@ -17,6 +17,7 @@ export const {
   chain,
   chainHeaders,
   chainMeta,
+  riskReplay,
   KakuninError,
   ConnectError,
   NotExecuted,

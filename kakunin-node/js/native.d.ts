@@ -302,3 +302,6 @@ export function judgeAnswer(
   counterparty?: NameValue,
   resource?: NameValue,
 ): string;
+
+/** JSON, as `kakunin risk replay --json` prints it. */
+export function riskReplay(path: string, roots: string, baseline: string, policy: string, agent?: string): string;

@@ -256,7 +256,7 @@ pub(crate) fn papers(
     })
 }
 
-fn certificates(part: &str, pem: &str) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn certificates(part: &str, pem: &str) -> Result<Vec<Vec<u8>>> {
     let blocks = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|block| block.map(|der| der.to_vec()));
     let ders: std::result::Result<Vec<_>, _> = blocks.collect();
     ders.map_err(|_| said(format!("`{part}` holds a PEM block that is broken")))

@@ -17,6 +17,7 @@ mod gateway;
 mod host;
 mod plan;
 mod request;
+mod risk;
 mod room;
 mod running;
 mod testing;

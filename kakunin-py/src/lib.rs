@@ -16,6 +16,7 @@ mod gateway;
 mod host;
 mod plan;
 mod proof;
+mod risk;
 mod running;
 mod testing;
 mod values;
@@ -46,6 +47,8 @@ mod _native {
     use crate::plan::Plan;
     #[pymodule_export]
     use crate::proof::{prove, prove_names};
+    #[pymodule_export]
+    use crate::risk::risk_replay;
     #[pymodule_export]
     use crate::running::{Running, defers};
     #[pymodule_export]

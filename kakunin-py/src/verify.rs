@@ -52,7 +52,7 @@ struct Asked {
 }
 
 /// Why there is no answer: what was asked cannot be asked, or what is there cannot be judged.
-enum Failure {
+pub(crate) enum Failure {
     Usage(String),
     Cannot(String),
 }
@@ -125,7 +125,7 @@ fn ask(asked: Asked) -> Result<Account, Failure> {
 }
 
 /// The DER in files of PEM, each of which has to hold some.
-fn blocks<T: PemObject + AsRef<[u8]>>(
+pub(crate) fn blocks<T: PemObject + AsRef<[u8]>>(
     files: &[(Option<String>, Vec<u8>)],
     kind: &str,
 ) -> Result<Vec<Vec<u8>>, Failure> {
@@ -143,7 +143,7 @@ fn blocks<T: PemObject + AsRef<[u8]>>(
 }
 
 /// `kakunin.CannotVerify`.
-fn cannot(py: Python<'_>, text: &str) -> PyErr {
+pub(crate) fn cannot(py: Python<'_>, text: &str) -> PyErr {
     static CANNOT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let made = CANNOT.import(py, "kakunin.errors", "CannotVerify").and_then(|class| class.call1((text,)));
     made.map_or_else(|error| error, PyErr::from_value)

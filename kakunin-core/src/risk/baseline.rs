@@ -116,7 +116,10 @@ impl Baseline {
             run_length: policy.run_length(),
             seed: Digest::of(baseline.to_json().as_bytes()),
         }
-        .thresholds(|chart| baseline.charts.get(chart).map_or(0, Chart::least));
+        .thresholds(
+            |chart| baseline.charts.get(chart).map_or(0, Chart::least),
+            |chart| baseline.charts.get(chart).map_or(1, |its| its.part(baseline.charts.len())),
+        );
         for (chart, threshold) in baseline.charts.iter_mut().zip(thresholds) {
             chart.threshold = threshold.max(1);
         }

@@ -23,8 +23,9 @@ pub(super) struct Calibration<'a> {
 }
 
 impl Calibration<'_> {
-    /// The threshold of each chart, no lower than `least` says.
-    pub(super) fn thresholds(&self, least: impl Fn(usize) -> i64) -> Vec<i64> {
+    /// The threshold of each chart, no lower than `least` says, for a false alarm in so many times the run length as
+    /// `times` says.
+    pub(super) fn thresholds(&self, least: impl Fn(usize) -> i64, times: impl Fn(usize) -> u64) -> Vec<i64> {
         let mut peaks = vec![Vec::with_capacity(REPLICATES); self.steps.len()];
         let mut draws = Draws::of(&self.seed);
         for _ in 0..REPLICATES {
@@ -40,11 +41,9 @@ impl Calibration<'_> {
                 peaks.push(peak);
             }
         }
-        // Each chart may give its part of the alarms that all are allowed.
-        let run_length = self.run_length.saturating_mul(self.steps.len().max(1) as u64);
         let of = |(chart, mut peaks): (usize, Vec<i64>)| {
             peaks.sort_unstable();
-            quantile(&peaks, run_length).max(least(chart))
+            quantile(&peaks, self.run_length.saturating_mul(times(chart).max(1))).max(least(chart))
         };
         peaks.into_iter().enumerate().map(of).collect()
     }
@@ -131,7 +130,7 @@ mod tests {
         let steps = vec![(0..calls).map(step).collect::<Vec<_>>()];
         let blocks: Vec<_> = (0..calls).step_by(10).map(|at| at..(at + 10).min(calls)).collect();
         let seed = Digest::of(b"seed");
-        Calibration { blocks: &blocks, steps: &steps, run_length, seed }.thresholds(|_| 1)[0]
+        Calibration { blocks: &blocks, steps: &steps, run_length, seed }.thresholds(|_| 1, |_| 1)[0]
     }
 
     #[test]
@@ -145,13 +144,13 @@ mod tests {
         let steps = vec![vec![Step { fall: 5, rise: 0 }; 100]];
         let (blocks, seed) = (std::iter::once(0..100).collect::<Vec<_>>(), Digest::of(b""));
         let calibration = Calibration { blocks: &blocks, steps: &steps, run_length: 1000, seed };
-        assert_eq!(calibration.thresholds(|_| 77), [77]);
+        assert_eq!(calibration.thresholds(|_| 77, |_| 1), [77]);
     }
 
     #[test]
     fn nothing_to_draw_from_ends() {
         let steps = vec![Vec::new()];
         let calibration = Calibration { blocks: &[], steps: &steps, run_length: 1000, seed: Digest::of(b"") };
-        assert_eq!(calibration.thresholds(|_| 1), [1]);
+        assert_eq!(calibration.thresholds(|_| 1, |_| 1), [1]);
     }
 }

@@ -96,10 +96,28 @@ impl Chart {
         Step { fall: i64::try_from(fall).unwrap_or(i64::MAX), rise: if happened { self.up } else { 0 } }
     }
 
-    /// Below this no threshold lies, whatever calibration says: one event is no alarm.
+    /// Below this no threshold lies, whatever calibration says. An agent that never wrote twice in a session would
+    /// otherwise be alarmed about at the second time: three events are asked for, of actions and amounts without
+    /// precedent two, in a flow eight, because models make calls side by side.
     pub(super) fn least(&self) -> i64 {
-        let is_flow = self.feature == Feature::Rate || self.of == PER_HOUR;
-        if is_flow { self.up.saturating_mul(8) } else { self.up.saturating_mul(6) / 5 }
+        let fifths = match self.feature {
+            Feature::Rate => 40,
+            Feature::NewCounterparty if self.of == PER_HOUR => 40,
+            Feature::Sequence | Feature::NewAction | Feature::Amount => 6,
+            _ => 11,
+        };
+        self.up.saturating_mul(fifths) / 5
+    }
+
+    /// In how many run lengths this one of `charts` may give a false alarm. A third of all is left to actions without
+    /// precedent, which are rare and matter; the order of actions shifts with every new kind of task and gets least.
+    pub(super) const fn part(&self, charts: usize) -> u64 {
+        let charts = charts as u64;
+        match self.feature {
+            Feature::NewAction => 3,
+            Feature::Sequence => charts.saturating_mul(8),
+            _ => charts.saturating_mul(2),
+        }
     }
 
     /// The charts for a history, without thresholds: what is usual comes from how each call looks against the others.

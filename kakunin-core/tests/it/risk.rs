@@ -2,14 +2,18 @@
 
 use std::sync::{Arc, LazyLock};
 
+use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::id::{AgentId, StreamId};
 use kakunin_core::receipt::{Answer, Caller, Event, Mode, ProofOfPossession, ReceiptHash};
+use kakunin_core::report::{History, RiskInquiry};
 use kakunin_core::risk::{
     Baseline, BaselineError, Change, Declared, Feature, HardFact, Monitor, Observation, RiskLevel,
     RiskPolicy, StateError, TooLittle, in_order, replay,
 };
 use kakunin_core::time::UnixMillis;
 use proptest::prelude::*;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use super::behaviour::{DAY, MINUTE, NOON, Pen, baseline, decision, disclosure};
 
@@ -657,6 +661,30 @@ fn lines_of_changes_are_exact_json() {
         assert_eq!(json.to_string(), change.line(), "keys ascend and nothing is spelled twice");
         assert!(change.sentence().contains(" -> "));
     }
+}
+
+#[test]
+fn risk_of_the_vectors_is_that_of_every_language() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/risk");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let root = CertificateDer::from_pem_slice(text("root.pem").as_bytes()).unwrap();
+    let anchors = TrustAnchors::new([root.as_ref()]).unwrap();
+    let policy = RiskPolicy::from_toml(&text("policy.toml")).unwrap();
+    let history = History::read(&folder.join("history.jsonl"), &anchors, &mut ()).unwrap();
+    let learned = Baseline::learn(&history.of_agent(None).unwrap(), &policy).unwrap();
+    assert_eq!(format!("{}\n", learned.to_json()), text("baseline.json"));
+    let asked = RiskInquiry {
+        path: folder.join("receipts.jsonl"),
+        anchors,
+        baseline: text("baseline.json"),
+        policy: text("policy.toml"),
+        agent: None,
+    };
+    let expected: serde_json::Value = serde_json::from_str(&text("expected.json")).unwrap();
+    assert_eq!(asked.ask(&mut ()).unwrap().to_record(), expected);
+    let reached = expected["changes"].as_array().unwrap().iter().map(|change| change["to"].as_str().unwrap());
+    let reached: Vec<&str> = reached.collect();
+    assert!(reached.ends_with(&["suspend", "revoke"]), "{reached:?}");
 }
 
 proptest! {

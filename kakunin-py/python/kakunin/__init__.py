@@ -20,6 +20,7 @@ else:
         " fix: pip uninstall kakunin && pip install --force-reinstall kakunin-py"
     )
 
+from . import risk
 from ._agent import Agent
 from ._chain import chain, chain_headers, chain_meta
 from ._current import agent_context, current_agent, use
@@ -89,6 +90,7 @@ __all__ = [
     "const",
     "current_agent",
     "guarded",
+    "risk",
     "use",
     "verify",
     "verify_agent_scope",

@@ -40,6 +40,7 @@ __all__ = [
     "set_chain_context",
     "set_context",
     "set_default",
+    "risk_replay",
     "verify_path",
     "written_text",
 ]
@@ -298,3 +299,11 @@ def verify_path(
     journals: list[str | PathLike[str]],
     names: list[str] | None,
 ) -> NativeAccount: ...
+def risk_replay(
+    path: str | PathLike[str],
+    *,
+    roots: list[tuple[str | None, bytes]],
+    baseline: str,
+    policy: str,
+    agent: str | None,
+) -> str: ...
