@@ -2,15 +2,16 @@
 
     make eval-drift
 
-Two sources. AgentDojo: the calls that solve its user tasks, of one agent for all four suites; drift is what its
-injections make a captured agent do besides. tau-bench (if its file is at hand): what gpt-4o really called in 200
-conversations of an airline. Of each, tasks with even numbers are the baseline, those with 1 modulo 4 are for
-tuning, those with 3 modulo 4 for the figures (`--tune` prints the former instead). No task of one part is in
-another, so what a held-out task does that none in the baseline did is a false alarm here like any other.
+Two sources. AgentDojo: the calls that solve its user tasks, of one agent for all four suites; drift is
+what its injections make a captured agent do besides. tau-bench (if its file is at hand): what gpt-4o
+really called in 200 conversations of an airline. Of each, tasks with even numbers are the baseline,
+those with 1 modulo 4 are for tuning, those with 3 modulo 4 for the figures (`--tune` prints the former
+instead). No task of one part is in another, so what a held-out task does that none in the baseline did
+is a false alarm here like any other.
 
-Every call becomes the statement of a receipt and is judged by the core (`examples/drift.rs`). Beside it: river's
-ADWIN, Page-Hinkley and KSWIN, as they come, over the surprise of each call after the one before; and the hosted
-service's formula for a change of mix, in a sliding window of 100 calls.
+Every call becomes the statement of a receipt and is judged by the core (`examples/drift.rs`). Beside it:
+river's ADWIN, Page-Hinkley and KSWIN, as they come, over the surprise of each call after the one before;
+and the hosted service's formula for a change of mix, in a sliding window of 100 calls.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def agentdojo() -> Source:
                 if plan and number % 4 == 3:
                     injected.append([told(suite.name, call) for call in [*calls, *plan]])
         writes |= {f"{suite.name}:{tool.name}" for tool in suite.tools if not reads(tool.name)}
-    return Source("AgentDojo", "[baseline]\ndays = 0\n", tasks, sorted(writes), "banking:send_money", injected)
+    return Source(
+        "AgentDojo", "[baseline]\ndays = 0\n", tasks, sorted(writes), "banking:send_money", injected
+    )
 
 
 def told(suite: str, call: Any) -> Call:
@@ -109,7 +112,9 @@ def told(suite: str, call: Any) -> Call:
 def tau() -> Source | None:
     path = Path(os.environ.get("KAKUNIN_TAU", Path(os.environ["CACHE"]) / "tau-bench/gpt-4o-airline.json"))
     if not path.is_file():
-        print(f"tau-bench: skipped, {path} is not here (historical_trajectories of sierra-research/tau-bench)\n")
+        print(
+            f"tau-bench: skipped, {path} is not here (historical_trajectories of sierra-research/tau-bench)\n"
+        )
         return None
     tasks = []
     for run in json.loads(path.read_text()):
@@ -124,7 +129,18 @@ def tau() -> Source | None:
 
 def reads(tool: str) -> bool:
     """As a policy without words about it takes the name (docs/risk.md)."""
-    return tool.split("_")[0] in {"read", "get", "list", "search", "view", "query", "fetch", "find", "check", "lookup"}
+    return tool.split("_")[0] in {
+        "read",
+        "get",
+        "list",
+        "search",
+        "view",
+        "query",
+        "fetch",
+        "find",
+        "check",
+        "lookup",
+    }
 
 
 def scenarios(source: Source, clean: list[Session], diary: Diary) -> dict[str, Callable[[int], list[Call]]]:
@@ -240,8 +256,12 @@ def pairs(stream: list[Call]) -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tune", action="store_true", help="the part for tuning instead of the one for the figures")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tune", action="store_true", help="the part for tuning instead of the one for the figures"
+    )
     parser.add_argument("--streams", type=int, default=60)
     parser.add_argument("--calls", type=int, default=2_000, help="calls of each clean stream")
     parser.add_argument("--alone", action="store_true", help="without the detectors beside it")
@@ -278,7 +298,7 @@ def table(source: Source, asked: argparse.Namespace) -> bool:
     for number in range(asked.streams):
         diary = Diary(f"drift {number}")
         for scenario, make in scenarios(source, clean, diary).items():
-            before = diary.sessions(lambda: diary.chance.choice(clean), ONSET)
+            before = diary.sessions(lambda diary=diary: diary.chance.choice(clean), ONSET)
             stream = before + make(MOST)
             judged = engine.drift(stream, ONSET)
             if judged["early"]:
@@ -288,7 +308,9 @@ def table(source: Source, asked: argparse.Namespace) -> bool:
                     rows[f"kakunin: {level}"].delays[scenario].append(judged[level])
             for name in beside:
                 seen = list(others.alarms(stream, name))
-                rows[name].delays[scenario].append(seen.index(True, ONSET) + 1 - ONSET if any(seen[ONSET:]) else None)
+                rows[name].delays[scenario].append(
+                    seen.index(True, ONSET) + 1 - ONSET if any(seen[ONSET:]) else None
+                )
     print(f"{source.name}: baseline {len(baseline)} calls of {len(learned)} sessions, {calls} clean calls of")
     print(f"{len(clean)} other sessions, drift from call {ONSET} on, {asked.streams} streams of each kind;")
     print("detected / median delay in calls\n")
@@ -298,7 +320,8 @@ def table(source: Source, asked: argparse.Namespace) -> bool:
     for name, row in rows.items():
         cells = [f"{1000 * row.false / calls:.2f}", *(row.cell(scenario) for scenario in columns)]
         print(f"| {name} | " + " | ".join(cells) + " |")
-    print(f"\nfalse alarms by feature: {dict(why.most_common())}; {early} drifts began after one and are left out")
+    print(f"\nfalse alarms by feature: {dict(why.most_common())};")
+    print(f"{early} drifts began after one and are left out")
     return demands(rows, calls)
 
 
@@ -332,7 +355,9 @@ def demands(rows: dict[str, Row], calls: int) -> bool:
     print()
     for what, found, most in wanted:
         print(f"{'holds' if found <= most else 'DOES NOT HOLD'}: {what}: {found:g}")
-    print("hard facts: the next call, by construction (`a_canary_revokes_even_when_it_is_denied` and others)\n")
+    print(
+        "hard facts: the next call, by construction (`a_canary_revokes_even_when_it_is_denied` and others)\n"
+    )
     return all(found <= most for _, found, most in wanted)
 
 

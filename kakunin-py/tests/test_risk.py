@@ -27,7 +27,11 @@ def test_risk_of_the_vectors_is_that_of_every_language():
     changes = [(change.from_level, change.to_level, change.receipt) for change in found.changes]
     assert changes == [(change["from"], change["to"], change["receipt"]) for change in expected["changes"]]
     assert found.changes[0].evidence[0].sentence == expected["changes"][0]["evidence"][0]["sentence"]
-    assert (found.level, found.score, found.calls) == (expected["level"], expected["score"], expected["calls"])
+    assert (found.level, found.score, found.calls) == (
+        expected["level"],
+        expected["score"],
+        expected["calls"],
+    )
     again = ask(baseline=(FOLDER / "baseline.json").read_bytes(), roots=[(FOLDER / "root.pem").read_bytes()])
     assert again == found
 

@@ -37,10 +37,10 @@ __all__ = [
     "open_directory",
     "open_pem",
     "prove",
+    "risk_replay",
     "set_chain_context",
     "set_context",
     "set_default",
-    "risk_replay",
     "verify_path",
     "written_text",
 ]

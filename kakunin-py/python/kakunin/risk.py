@@ -3,8 +3,8 @@
 behaviour = kakunin.risk.replay("receipts.jsonl", baseline="billing.json", roots="ca.pem")
 assert behaviour.level == "clear", behaviour.changes
 
-The answer is the core's, and the same that `kakunin risk replay --json` prints; its `digest` is the same in every
-language.
+The answer is the core's, and the same that `kakunin risk replay --json` prints; its `digest` is the same
+in every language.
 """
 
 from __future__ import annotations
@@ -86,11 +86,13 @@ def replay(
 ) -> Replay:
     """Judges a history again from its beginning, and verifies it on the way.
 
-    `path` is a file of receipts, a bundle, or an agent's directory, its state or its journal. `baseline` is a file
-    of `kakunin risk baseline`, or its bytes; `policy` a policy in TOML, the default one without it; `roots` are the
-    root certificates to trust. `agent` says whose behaviour is meant where receipts of several are there.
+    `path` is a file of receipts, a bundle, or an agent's directory, its state or its journal. `baseline`
+    is a file of `kakunin risk baseline`, or its bytes; `policy` a policy in TOML, the default one
+    without it; `roots` are the root certificates to trust. `agent` says whose behaviour is meant where
+    receipts of several are there.
 
-    Raises `CannotVerify` when something cannot be read or a receipt is not proven: then nothing is judged.
+    Raises `CannotVerify` when something cannot be read or a receipt is not proven: then nothing is
+    judged.
     """
     record = json.loads(
         _native.risk_replay(
