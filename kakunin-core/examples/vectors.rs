@@ -1,4 +1,4 @@
-//! Writes `vectors/cases.json` and `host.json`: the same answers for every language, made from fixed seeds.
+//! Writes `vectors/cases.json`, `deltas.json` and `host.json`: the same answers for every language, made from fixed seeds.
 //!
 //! Keys are Ed25519 from fixed bytes, so signatures repeat and the file changes only when its content does.
 //! `--check` makes everything again and compares. `vectors/README.md` describes the file.
@@ -26,6 +26,9 @@ use serde_json::{Value, json};
 #[path = "../tests/it/authority.rs"]
 mod authority;
 
+#[path = "vectors/deltas.rs"]
+mod deltas;
+
 #[path = "vectors/host.rs"]
 mod host;
 
@@ -40,7 +43,11 @@ fn main() -> ExitCode {
     let mut answer = ExitCode::SUCCESS;
     let scratch = tempfile::tempdir().unwrap();
     let risk = risk::files(scratch.path()).into_iter().map(|(name, made)| (format!("risk/{name}"), made));
-    let own = [("cases.json".to_owned(), vectors().to_json()), ("host.json".to_owned(), host::vectors())];
+    let own = [
+        ("cases.json".to_owned(), vectors().to_json()),
+        ("deltas.json".to_owned(), deltas::vectors()),
+        ("host.json".to_owned(), host::vectors()),
+    ];
     for (name, made) in own.into_iter().chain(risk) {
         let path = folder.join(&name);
         if !check {

@@ -147,6 +147,20 @@ impl UpdatedList {
     }
 }
 
+impl DeltaError {
+    /// Which kind of it, in a word: what every language says of the shared vectors.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::List(_) => "list",
+            Self::Full => "full",
+            Self::Base { .. } => "base",
+            Self::Behind { .. } => "behind",
+            Self::Contradiction(_) => "contradiction",
+        }
+    }
+}
+
 /// A delta list that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -171,6 +171,37 @@ fn a_delta_that_is_none_or_says_more_than_is_understood_is_refused() {
     }
 }
 
+/// Delta lists of the shared vectors, with the list that each changes.
+#[test]
+fn every_delta_vector_gets_its_answer() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/deltas.json");
+    let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let der = |pem: &serde_json::Value| der::pem::decode_vec(pem.as_str().unwrap().as_bytes()).unwrap().1;
+    let issuer = CaCertificate::decode(&der(&vectors["issuing"]), CaRole::Issuing).unwrap();
+    let cases = vectors["cases"].as_array().unwrap();
+    for case in cases {
+        let (list, delta) = (der(&case["list"]), der(&case["delta"]));
+        let list = UnverifiedList::decode(&list).unwrap().verify(&issuer.list_issuer()).unwrap();
+        let joined =
+            UnverifiedDelta::decode(&delta).and_then(|read| read.apply(&list, &issuer.list_issuer()));
+        let (name, expect) = (&case["name"], &case["expect"]);
+        match (joined, expect["refused"].as_str()) {
+            (Err(error), Some(word)) => assert_eq!(error.word(), word, "{name}: {error}"),
+            (Ok(updated), None) => {
+                assert_eq!(updated.number().to_u64(), expect["number"].as_u64(), "{name}");
+                for (hex, word) in expect["standings"].as_object().unwrap() {
+                    let found = updated.standing(&Serial::parse(hex).unwrap());
+                    assert_eq!(found.word(), word, "{name}: {hex}");
+                }
+            }
+            (found, expected) => panic!("{name}: {found:?}, expected {expected:?}"),
+        }
+        // A full list is what it is, and no delta is taken for one.
+        assert_eq!(UnverifiedList::decode(&delta).is_ok(), name == "a_full_list", "{name}");
+    }
+    assert!(cases.len() > 20);
+}
+
 /// An issuing authority.
 struct House {
     authority: Authority,
