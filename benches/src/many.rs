@@ -2,7 +2,7 @@
 
 use kakunin_authority::access::{Actor, TenantId};
 use kakunin_authority::store::{
-    Agents as _, AuditRecord, IssuerId, ReceiptKind, ReceiptRecord, Reservation, SqliteStore, Store,
+    Agents as _, AuditRecord, IssuerId, ReceiptKind, ReceiptRecord, Reservation, RowSalt, SqliteStore, Store,
     StoreError,
 };
 use kakunin_authority::{AgentName, Home};
@@ -61,6 +61,7 @@ impl Many {
             before: None,
             after: None,
             text: "x".repeat(80),
+            salt: Some(RowSalt::from_random([7; 32])),
         };
         in_parts(&mut store, self.orders, |store, _| store.audit_intent(&order).map(drop))?;
         let line = "x".repeat(RECEIPT);

@@ -5,7 +5,7 @@
 //! so that one which fails takes nothing with it, the look at the last row, and the hash of this one.
 
 use kakunin_authority::access::{Actor, TenantId};
-use kakunin_authority::store::{AuditLog, AuditRecord, SqliteStore, Store};
+use kakunin_authority::store::{AuditLog, AuditRecord, RowSalt, SqliteStore, Store};
 use rusqlite::Connection;
 
 use crate::agent::BenchAgent;
@@ -24,6 +24,7 @@ pub(crate) fn rows(agent: &BenchAgent) -> Outcome<()> {
         before: Some("good".into()),
         after: Some("held".into()),
         text: "x".repeat(280),
+        salt: Some(RowSalt::from_random([7; 32])),
     };
     let mut alone = SqliteStore::open(&agent.place("alone.sqlite"))?;
     let mut batched = SqliteStore::open(&agent.place("batched.sqlite"))?;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{Actor, KeyPrefix, Role, TenantId};
 use crate::authority::{Authority, AuthorityError};
-use crate::store::{ApiKeyRecord, AuditRecord, Outcome};
+use crate::store::{ApiKeyRecord, AuditRecord, Outcome, RowSalt};
 
 /// A key with its secret; wiped when dropped and never printed by accident.
 pub struct ApiKey {
@@ -149,6 +149,7 @@ impl Authority<'_> {
             before: None,
             after: None,
             text: label.clone(),
+            salt: Some(RowSalt::fresh()?),
         };
         let id = self.store.audit_intent(&intent)?;
         let order =

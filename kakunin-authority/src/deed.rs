@@ -6,7 +6,7 @@ use kakunin_core::time::UnixTime;
 
 use crate::access::Actor;
 use crate::authority::{Authority, AuthorityError};
-use crate::store::{AuditRecord, Outcome};
+use crate::store::{AuditRecord, Outcome, RowSalt};
 
 /// What somebody is about to do.
 #[derive(Clone, Debug)]
@@ -45,6 +45,7 @@ impl Authority<'_> {
             before,
             after,
             text,
+            salt: Some(RowSalt::fresh()?),
         })?;
         let done = act(self);
         let outcome = match &done {

@@ -11,7 +11,9 @@
 
 use kakunin_core::time::UnixTime;
 
-use crate::access::{Actor, TenantId};
+use crate::access::Actor;
+#[cfg(feature = "http")]
+use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError};
 use crate::deed::Deed;
 use crate::store::{Extent, FreezeRecord, frozen};

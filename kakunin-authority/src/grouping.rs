@@ -313,6 +313,7 @@ mod tests {
             before: None,
             after: None,
             text: String::new(),
+            salt: None,
         };
         let outcome = |authority: &Authority<'_>| {
             let all = crate::store::AuditFilter::default();

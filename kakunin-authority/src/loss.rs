@@ -20,7 +20,7 @@ use crate::files::{self, Readers};
 use crate::marks::Marks;
 use crate::publish::{self, Publication};
 use crate::standing::{Reason, Standing};
-use crate::store::{AuditRecord, HookChange, IssuerId, IssuerRecord, Outcome, StandingChange};
+use crate::store::{AuditRecord, HookChange, IssuerId, IssuerRecord, Outcome, RowSalt, StandingChange};
 use crate::term::Hours;
 
 impl Authority<'_> {
@@ -53,6 +53,7 @@ impl Authority<'_> {
             before: Some(behind.to_string()),
             after: None,
             text: text.to_owned(),
+            salt: Some(RowSalt::fresh()?),
         };
         let id = self.store.audit_intent(&intent)?;
         for number in marks.issuers() {

@@ -15,7 +15,9 @@ use crate::access::{Actor, TenantId};
 use crate::agent::Who;
 use crate::authority::{Authority, AuthorityError, BACKDATE, Ordered};
 use crate::standing::{Order, Standing};
-use crate::store::{AgentRecord, AuditRecord, CertificateRecord, IssuerId, Outcome, Store, StoreError};
+use crate::store::{
+    AgentRecord, AuditRecord, CertificateRecord, IssuerId, Outcome, RowSalt, Store, StoreError,
+};
 use crate::term::Hours;
 
 /// One condition. An agent has to meet all that are about agents, and one certificate of it all that are about certificates.
@@ -237,6 +239,7 @@ impl Authority<'_> {
             before: Some(before.word().into()),
             after: Some(Standing::Revoked.word().into()),
             text: text.into(),
+            salt: Some(RowSalt::fresh()?),
         })?;
         match self.order(&Who::Id(id), Order::Revoke, text, hours, now) {
             Ok(ordered) => {

@@ -14,7 +14,7 @@ use crate::access::{Actor, KeyPrefix};
 use crate::agent::Who;
 use crate::authority::{Authority, AuthorityError};
 use crate::standing::{Standing, StandingError};
-use crate::store::{AgentRecord, AuditRecord, Outcome, TokenRecord};
+use crate::store::{AgentRecord, AuditRecord, Outcome, RowSalt, TokenRecord};
 use crate::term::Minutes;
 
 /// A token with its secret; wiped when dropped and never printed by accident.
@@ -134,6 +134,7 @@ impl Authority<'_> {
             before: None,
             after: Some(token.prefix.to_string()),
             text: String::new(),
+            salt: Some(RowSalt::fresh()?),
         };
         let id = self.store.audit_intent(&intent)?;
         let kept = self.keep_token(&Who::Id(agent.id), &token, minutes, now);

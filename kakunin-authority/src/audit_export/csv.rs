@@ -1,32 +1,37 @@
 //! Comma-separated values for spreadsheets, which obey what looks like a formula.
 
 use super::line::Last;
-use crate::store::{AuditRow, AuditSaid};
+use crate::store::{AuditRow, AuditSaid, AuditValue};
 
 /// The names of the columns.
 pub(super) const HEAD: &str =
     "number,kind,at,actor,address,what,subject,before,after,text,intent,outcome,hash\r\n";
 
-/// A row of the log.
-pub(super) fn row(row: &AuditRow) -> String {
+/// A row of the log; a cell of what is left out is empty.
+pub(super) fn row(row: &AuditRow, without: &[AuditValue]) -> String {
     let (number, hash) = (row.number.to_string(), row.hash.to_hex());
-    let maybe = |text: &Option<String>| text.clone().unwrap_or_default();
+    let shown = |value: AuditValue, text: Option<String>| {
+        text.filter(|_| !without.contains(&value)).unwrap_or_default()
+    };
     match &row.said {
-        AuditSaid::Intent(record) => cells(&[
-            &number,
-            "intent",
-            &record.at.to_string(),
-            &record.actor.to_string(),
-            &maybe(&record.address),
-            &record.what,
-            &record.subject,
-            &maybe(&record.before),
-            &maybe(&record.after),
-            &record.text,
-            "",
-            "",
-            &hash,
-        ]),
+        AuditSaid::Intent(record) => {
+            let of = |value: AuditValue| shown(value, value.in_order(record));
+            cells(&[
+                &number,
+                "intent",
+                &record.at.to_string(),
+                &of(AuditValue::Actor),
+                &of(AuditValue::Address),
+                &record.what,
+                &of(AuditValue::Subject),
+                &of(AuditValue::Before),
+                &of(AuditValue::After),
+                &of(AuditValue::Text),
+                "",
+                "",
+                &hash,
+            ])
+        }
         AuditSaid::Outcome { intent, outcome, at, .. } => cells(&[
             &number,
             "outcome",
@@ -37,7 +42,7 @@ pub(super) fn row(row: &AuditRow) -> String {
             "",
             "",
             "",
-            outcome.text(),
+            &shown(AuditValue::Text, Some(outcome.text().into())),
             &intent.to_string(),
             outcome.word(),
             &hash,

@@ -3,7 +3,8 @@
 //! Rows of the log form one chain over all tenants, so a file has every row that was chosen whole, and of those
 //! between them only the hash that the chain had behind them. The last line is a statement about the whole file,
 //! signed by the issuing authority: where the chain ends, how many rows are shown, and the SHA-256 of everything before
-//! it. A row that is changed, taken out, put in or moved shows twice: the chain breaks there, and the statement does not
+//! it. Values of rows can be left out: then there are commitments in their places, of which nobody guesses what they hide,
+//! since rows are salted. A row that is changed, taken out, put in or moved shows twice: the chain breaks there, and the statement does not
 //! fit. `docs/wire.md` has the format.
 
 mod csv;
@@ -16,7 +17,7 @@ use kakunin_core::time::UnixTime;
 use crate::access::{ActorKind, TenantId};
 use crate::authority::{Authority, AuthorityError};
 use crate::deed::Deed;
-use crate::store::{AuditHead, AuditRecord, AuditRow, StoreError};
+use crate::store::{AuditHead, AuditRecord, AuditRow, AuditValue, StoreError};
 
 pub use verify::{AuditFileError, CheckedAudit, verify};
 pub use write::{AuditExport, AuditStatement};
@@ -34,6 +35,8 @@ pub struct AuditSelection {
     pub what: Option<String>,
     /// By an actor of this kind.
     pub kind: Option<ActorKind>,
+    /// Which values are left out of every row, each of them once. Rows that are not salted are then not shown at all.
+    pub without: Vec<AuditValue>,
 }
 
 impl AuditSelection {
@@ -140,6 +143,100 @@ impl Shown {
                 takes
             }
             crate::store::AuditSaid::Outcome { intent, .. } => self.open.remove(&intent.number()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Actor;
+    use crate::store::{AUDIT_START, AuditId, AuditLog, MemoryStore, Outcome, RowSalt};
+
+    fn store() -> MemoryStore {
+        let mut store = MemoryStore::default();
+        // The first order is one of before there were salts.
+        for (number, salt) in [(1, None), (3, Some(RowSalt::from_random([7; 32])))] {
+            let record = AuditRecord {
+                at: UnixTime::from_seconds(number),
+                actor: Actor::Local,
+                address: Some("192.0.2.17".into()),
+                tenant: TenantId::default(),
+                what: "agent.suspend".into(),
+                subject: format!("agent {number}"),
+                before: None,
+                after: None,
+                text: format!("secret words {number}"),
+                salt,
+            };
+            let id = store.audit_intent(&record).unwrap();
+            let outcome = Outcome::Refused(format!("also secret {number}"));
+            store.audit_outcome(id, &outcome, UnixTime::from_seconds(number)).unwrap();
+            assert_eq!(id, AuditId::from_number(number.try_into().unwrap()));
+        }
+        store
+    }
+
+    fn written(store: &MemoryStore, format: AuditFormat, without: &[AuditValue]) -> (String, AuditStatement) {
+        let selection = AuditSelection {
+            tenant: TenantId::default(),
+            from: None,
+            to: None,
+            what: None,
+            kind: None,
+            without: without.to_vec(),
+        };
+        let head = store.audit_head().unwrap().unwrap();
+        let (mut export, first) = AuditExport::begin(selection, format, head, UnixTime::from_seconds(9));
+        let mut text = String::from_utf8(first).unwrap();
+        while let Some((after, last)) = export.wants() {
+            // A row at a time: what is passed over goes on from page to page.
+            let rows = store.audit_rows(after, last, 1).unwrap();
+            text.push_str(std::str::from_utf8(&export.rows(&rows).unwrap()).unwrap());
+        }
+        (text, export.statement().unwrap())
+    }
+
+    #[test]
+    fn what_is_left_out_is_in_no_form_in_the_file_and_rows_of_before_are_withheld() {
+        let store = store();
+        for format in [AuditFormat::Lines, AuditFormat::Csv] {
+            let (whole, statement) = written(&store, format, &[]);
+            for words in [
+                "secret words 1",
+                "secret words 3",
+                "also secret 1",
+                "also secret 3",
+                "192.0.2.17",
+                "agent 3",
+            ] {
+                assert!(whole.contains(words), "{words}: {whole}");
+            }
+            assert!(statement.text().contains(r#""shown":4,"withheld":0"#), "{}", statement.text());
+            let (left, statement) = written(&store, format, &[AuditValue::Text, AuditValue::Address]);
+            for words in ["secret", "192.0.2.17", "agent 1", "0707"] {
+                assert!(!left.contains(words), "{words}: {left}");
+            }
+            assert!(left.contains("agent 3"), "{left}");
+            assert!(statement.text().contains(r#""without":["text","address"]"#), "{}", statement.text());
+            assert!(statement.text().contains(r#""shown":2,"withheld":2"#), "{}", statement.text());
+        }
+    }
+
+    #[test]
+    fn nobody_who_sees_the_hash_of_a_salted_row_can_try_what_it_says() {
+        let store = store();
+        let rows = store.audit_rows(0, 9, 9).unwrap();
+        let previous = [AUDIT_START, rows[0].hash, rows[1].hash, rows[2].hash];
+        for (row, previous) in rows.iter().zip(previous) {
+            assert!(row.follows(previous));
+            // Whoever guesses every word of it still lacks the salt.
+            let mut guess = row.clone();
+            match &mut guess.said {
+                crate::store::AuditSaid::Intent(record) => record.salt = None,
+                crate::store::AuditSaid::Outcome { salt, .. } => *salt = None,
+            }
+            assert_eq!(guess.follows(previous), row.number < 3, "{row:?}");
         }
     }
 }

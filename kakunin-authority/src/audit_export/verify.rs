@@ -9,9 +9,9 @@ use kakunin_core::time::UnixTime;
 use ring::digest::{Context, SHA256};
 
 use super::line::{First, Last, Line, Stated, Withheld};
-use super::write::{VERSION, digest};
+use super::write::{FIRST_VERSION, VERSION, digest};
 use super::{csv, to_be_signed};
-use crate::store::{AUDIT_START, AuditHead, AuditSaid};
+use crate::store::{AUDIT_START, AuditHead};
 
 /// What a file that holds says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct CheckedAudit {
     pub withheld: u64,
     /// Orders in it of which nobody says what came; `None` for a spreadsheet, of which that is not counted.
     pub open: Option<u64>,
+    /// Values that are left out of every row.
+    pub without: Vec<String>,
     /// What was chosen: beginning, end, event type and kind of actor, as far as they were named.
     pub chosen: [Option<String>; 4],
     /// Which key signed: SHA-256 of its SubjectPublicKeyInfo.
@@ -73,7 +75,13 @@ pub fn verify(
     }
     let head = AuditHead { rows: stated.rows, hash: Digest::from_hex(&stated.hash).ok_or(wrong("no hash"))? };
     let exported_at = UnixTime::parse_rfc3339(&stated.exported_at).map_err(|_| wrong("no time"))?;
-    if stated.audit_export != VERSION || stated.shown.checked_add(stated.withheld) != Some(stated.rows) {
+    // Nothing was left out of any row before version 2.
+    let is_known = match stated.audit_export {
+        FIRST_VERSION => stated.without.is_none(),
+        VERSION => stated.without.is_some(),
+        _ => false,
+    };
+    if !is_known || stated.shown.checked_add(stated.withheld) != Some(stated.rows) {
         return Err(wrong("other numbers"));
     }
     if !is_csv {
@@ -91,6 +99,7 @@ pub fn verify(
         shown: stated.shown,
         withheld: stated.withheld,
         open: (!is_csv).then_some(chain.open),
+        without: stated.without.unwrap_or_default(),
         chosen: [stated.from, stated.to, stated.event_type, stated.actor_type],
         issuer,
     })
@@ -139,13 +148,12 @@ impl Chain {
             let hash = Digest::from_hex(hash).ok_or_else(broken)?;
             self.here = AuditHead { rows: rows.ok_or_else(broken)?, hash };
         } else {
-            let row = line.row().ok_or_else(broken)?;
-            if row.number != next || !row.follows(self.here.hash) {
-                return Err(broken());
-            }
-            match row.said {
-                AuditSaid::Intent(_) => self.open = self.open.saturating_add(1),
-                AuditSaid::Outcome { .. } => self.open = self.open.saturating_sub(1),
+            let without = self.first.as_ref().and_then(|first| first.without.as_deref());
+            let row = line.stands(self.here.hash, without).filter(|row| row.number == next);
+            let row = row.ok_or_else(broken)?;
+            match row.is_order {
+                true => self.open = self.open.saturating_add(1),
+                false => self.open = self.open.saturating_sub(1),
             }
             self.shown = self.shown.saturating_add(1);
             self.here = AuditHead { rows: next, hash: row.hash };
@@ -160,10 +168,11 @@ impl Chain {
     }
 
     fn ends(&self, stated: &Stated, head: AuditHead) -> Result<(), AuditFileError> {
-        let Stated { audit_export, tenant, from, to, event_type, actor_type, .. } = stated;
+        let Stated { audit_export, tenant, from, to, event_type, actor_type, without, .. } = stated;
         let same = self.first.as_ref().is_some_and(|first| {
             (first.audit_export, &first.tenant, &first.from) == (*audit_export, tenant, from)
                 && (&first.to, &first.event_type, &first.actor_type) == (to, event_type, actor_type)
+                && first.without == *without
         });
         match same && self.here == head && self.shown == stated.shown {
             true => Ok(()),

@@ -98,15 +98,17 @@ impl AuditExport {
             {
                 return Err(StoreError::AuditBroken { row: here });
             }
-            if self.shown.takes(&self.selection, row) {
-                self.pass(&mut out);
-                out.push_str(&match self.format {
-                    AuditFormat::Lines => line(&Line::of(row)),
-                    AuditFormat::Csv => csv::row(row),
-                });
-                self.shows = self.shows.saturating_add(1);
-            } else {
-                self.passed = self.passed.saturating_add(1);
+            let takes = self.shown.takes(&self.selection, row);
+            match Line::of(row, &self.selection.without).filter(|_| takes) {
+                Some(shown) => {
+                    self.pass(&mut out);
+                    out.push_str(&match self.format {
+                        AuditFormat::Lines => line(&shown),
+                        AuditFormat::Csv => csv::row(row, &self.selection.without),
+                    });
+                    self.shows = self.shows.saturating_add(1);
+                }
+                None => self.passed = self.passed.saturating_add(1),
             }
             self.done = AuditHead { rows: here, hash: row.hash };
         }
@@ -119,7 +121,7 @@ impl AuditExport {
     /// The statement about all of it, when every row was given.
     #[must_use]
     pub fn statement(&self) -> Option<AuditStatement> {
-        let First { audit_export, tenant, from, to, event_type, actor_type } = self.first();
+        let First { audit_export, tenant, from, to, event_type, actor_type, without } = self.first();
         self.wants().is_none().then(|| {
             AuditStatement(json(&Stated {
                 audit_export,
@@ -128,6 +130,7 @@ impl AuditExport {
                 to,
                 event_type,
                 actor_type,
+                without,
                 exported_at: self.at.to_string(),
                 rows: self.head.rows,
                 hash: self.head.hash.to_hex(),
@@ -154,7 +157,7 @@ impl AuditExport {
     }
 
     fn first(&self) -> First {
-        let AuditSelection { tenant, from, to, what, kind } = &self.selection;
+        let AuditSelection { tenant, from, to, what, kind, without } = &self.selection;
         First {
             audit_export: VERSION,
             tenant: tenant.to_string(),
@@ -162,6 +165,7 @@ impl AuditExport {
             to: to.map(|at| at.to_string()),
             event_type: what.clone(),
             actor_type: kind.map(ActorKind::word).map(Into::into),
+            without: Some(without.iter().map(|value| value.word().into()).collect()),
         }
     }
 
@@ -202,7 +206,9 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-pub(super) const VERSION: u32 = 1;
+/// The version of the format that is written; the one before is still read.
+pub(super) const VERSION: u32 = 2;
+pub(super) const FIRST_VERSION: u32 = 1;
 
 /// The SHA-256 of what was read so far.
 pub(super) fn digest(context: &Context) -> Option<Digest> {

@@ -10,7 +10,7 @@ use super::once::marked;
 use super::sequencer::Lane;
 use super::service::Service;
 use crate::authority::{Authority, AuthorityError};
-use crate::store::{AuditId, AuditRecord, Outcome};
+use crate::store::{AuditId, AuditRecord, Outcome, RowSalt, StoreError};
 
 /// What is about to be done.
 pub(crate) struct Intent {
@@ -50,7 +50,7 @@ impl Service {
                 Lane::Ordinary => room.for_others()?,
             }
             let (intent, seen) = look(authority)?;
-            let record = record_of(&caller, intent, now);
+            let record = record_of(&caller, intent, now)?;
             // What cannot be recorded is not done.
             let id = authority.store.audit_intent(&record)?;
             let asking = authority.asking();
@@ -68,8 +68,11 @@ impl Service {
 }
 
 /// An intent as the audit log has it.
-pub(crate) fn record_of(caller: &Caller, intent: Intent, now: UnixTime) -> AuditRecord {
-    AuditRecord {
+///
+/// # Errors
+/// [`StoreError::NoRandomness`].
+pub(crate) fn record_of(caller: &Caller, intent: Intent, now: UnixTime) -> Result<AuditRecord, StoreError> {
+    Ok(AuditRecord {
         at: now,
         actor: caller.actor(),
         address: caller.address.clone(),
@@ -82,7 +85,8 @@ pub(crate) fn record_of(caller: &Caller, intent: Intent, now: UnixTime) -> Audit
             Some(key) => marked(intent.text, key),
             None => intent.text,
         },
-    }
+        salt: Some(RowSalt::fresh()?),
+    })
 }
 
 /// What came of an order, for the audit log and for whoever gave it.

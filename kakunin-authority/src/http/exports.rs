@@ -159,6 +159,7 @@ mod tests {
             before: None,
             after: None,
             text: String::new(),
+            salt: None,
         };
         let _ = store.audit_intent(&record).unwrap();
         let (prefix, caller) = (key.prefix.clone(), Caller::of_key(key));

@@ -229,7 +229,13 @@ impl Server {
         missing.iter().for_each(|(event, cause)| service.note(event, cause));
         keep_room(&service);
         service.shown.take_up(authority);
-        service.feeds.refresh(authority)?;
+        if let Err(error) = service.feeds.refresh(authority) {
+            // A service that tells nobody anything would only look like one; of several feeds the others are told.
+            if service.feeds.is_empty() {
+                return Err(error.into());
+            }
+            service.note("feed.not_sent", &error);
+        }
         let post = Post::new(service.hooks.reach.clone(), Arc::new(SystemNames), webhooks.ca.as_deref());
         let post = post.map_err(ServeError::Webhooks)?;
         let sender = sender::start(Arc::clone(&service), post, self.stop.subscribe());

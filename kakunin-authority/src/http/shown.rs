@@ -88,6 +88,12 @@ impl Shown {
         (tenants.len() - served, served)
     }
 
+    /// When the newest of all lists was signed.
+    pub(crate) fn last_signed(&self) -> Option<UnixTime> {
+        let shelves: Vec<_> = self.read().of.values().cloned().collect();
+        shelves.iter().filter_map(|shelf| Some(shelf.newest()?.list().this_update)).max()
+    }
+
     /// Whether this authority has such a tenant, published or not.
     pub(crate) fn knows(&self, tenant: &TenantId) -> bool {
         let state = self.read();

@@ -215,7 +215,7 @@ fn begin<'a>(
         after: Some(Standing::Good.word().into()),
         text: String::new(),
     };
-    let id = store.audit_intent(&record_of(&ask.caller, intent, now))?;
+    let id = store.audit_intent(&record_of(&ask.caller, intent, now)?)?;
     Ok(match prepare(ask, &agent, issuing, keys, store, moment) {
         Ok(Begun::Before(certificate)) => Stage::Before(id, agent, certificate),
         Ok(Begun::Recorded(stored)) => {

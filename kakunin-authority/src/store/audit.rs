@@ -11,7 +11,7 @@ use std::fmt;
 use kakunin_core::digest::Digest;
 use kakunin_core::time::UnixTime;
 
-use super::StoreError;
+use super::{RowSalt, StoreError, salted};
 use crate::access::{Actor, ActorKind, TenantId};
 
 /// The log of orders.
@@ -111,6 +111,8 @@ pub struct AuditRecord {
     pub after: Option<String>,
     /// Why, in the words of whoever ordered it.
     pub text: String,
+    /// What hides its values where they are left out; none in rows of before there were salts.
+    pub salt: Option<RowSalt>,
 }
 
 /// What came of an order.
@@ -218,6 +220,8 @@ pub enum AuditSaid {
         outcome: Outcome,
         /// When that was known.
         at: UnixTime,
+        /// As that of its order.
+        salt: Option<RowSalt>,
     },
 }
 
@@ -234,8 +238,8 @@ impl AuditSaid {
     pub(super) fn link(&self) -> Link<'_> {
         match self {
             Self::Intent(record) => Link::Intent(record),
-            Self::Outcome { tenant, intent, outcome, at } => {
-                Link::Outcome { tenant, intent: *intent, outcome, at: *at }
+            Self::Outcome { tenant, intent, outcome, at, salt } => {
+                Link::Outcome { tenant, intent: *intent, outcome, at: *at, salt: *salt }
             }
         }
     }
@@ -253,7 +257,13 @@ pub struct AuditHead {
 /// A row of the chain, as it is hashed.
 pub(super) enum Link<'a> {
     Intent(&'a AuditRecord),
-    Outcome { tenant: &'a TenantId, intent: AuditId, outcome: &'a Outcome, at: UnixTime },
+    Outcome {
+        tenant: &'a TenantId,
+        intent: AuditId,
+        outcome: &'a Outcome,
+        at: UnixTime,
+        salt: Option<RowSalt>,
+    },
 }
 
 impl Link<'_> {
@@ -262,6 +272,17 @@ impl Link<'_> {
     /// Every field is written with its length in front, one that may be missing with a count of 0 or 1, so that no
     /// two rows have the same bytes.
     pub(super) fn hash(&self, number: u64, previous: Digest) -> Digest {
+        match self {
+            Self::Intent(record) => {
+                if let Some(salt) = &record.salt {
+                    return salted::hash_of_record(salt, record, (number, previous));
+                }
+            }
+            Self::Outcome { tenant, intent, outcome, at, salt: Some(salt) } => {
+                return salted::hash_of_end(salt, (tenant, *at, *intent), outcome, (number, previous));
+            }
+            Self::Outcome { salt: None, .. } => {}
+        }
         let mut bytes = Vec::with_capacity(256);
         let mut field = |value: &[u8]| {
             bytes.extend_from_slice(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -283,7 +304,7 @@ impl Link<'_> {
                 }
                 field(record.text.as_bytes());
             }
-            Self::Outcome { tenant, intent, outcome, at } => {
+            Self::Outcome { tenant, intent, outcome, at, .. } => {
                 field(outcome.word().as_bytes());
                 field(tenant.as_str().as_bytes());
                 field(&at.seconds().to_be_bytes());
@@ -314,6 +335,7 @@ mod tests {
             before: Some("good".into()),
             after: None,
             text: "audit".into(),
+            salt: None,
         };
         let others = [
             AuditRecord { at: UnixTime::from_seconds(2), ..record.clone() },
@@ -333,5 +355,54 @@ mod tests {
         // Calculated in Python from the description above: homes hold such hashes, so the bytes stay as they are.
         let known = "51d37b5bbfdddf0d0c12ca8a40f91ca8a38794c667aba1978e5966b3d4fdb5f3";
         assert_eq!(Link::Intent(&record).hash(1, START).to_hex(), known);
+    }
+
+    #[test]
+    fn a_salted_row_is_hashed_over_commitments_and_each_value_of_it_counts() {
+        let salt = RowSalt::from_random([7; 32]);
+        let record = AuditRecord {
+            at: UnixTime::from_seconds(1),
+            actor: Actor::Local,
+            address: None,
+            tenant: TenantId::default(),
+            what: "agent.suspend".into(),
+            subject: "billing".into(),
+            before: Some("good".into()),
+            after: Some("held".into()),
+            text: "drift".into(),
+            salt: Some(salt),
+        };
+        let hash = Link::Intent(&record).hash(1, START);
+        for other in [
+            AuditRecord { at: UnixTime::from_seconds(2), ..record.clone() },
+            AuditRecord { actor: Actor::Authority, ..record.clone() },
+            AuditRecord { address: Some(String::new()), ..record.clone() },
+            AuditRecord { tenant: TenantId::parse("other").unwrap(), ..record.clone() },
+            AuditRecord { what: "agent.resume".into(), ..record.clone() },
+            AuditRecord { subject: "shipping".into(), ..record.clone() },
+            AuditRecord { before: None, ..record.clone() },
+            AuditRecord { after: Some("good".into()), ..record.clone() },
+            AuditRecord { text: String::new(), ..record.clone() },
+            AuditRecord { salt: Some(RowSalt::from_random([8; 32])), ..record.clone() },
+            AuditRecord { salt: None, ..record.clone() },
+        ] {
+            assert_ne!(Link::Intent(&other).hash(1, START), hash, "{other:?}");
+        }
+        assert_ne!(Link::Intent(&record).hash(2, START), hash);
+        assert_ne!(Link::Intent(&record).hash(1, hash), hash);
+        // Calculated in Python from docs/wire.md 8.1: stores hold such hashes, so the bytes stay as they are.
+        assert_eq!(hash.to_hex(), "34330d170fe4e7f59779dd2d2361cb52ae85207b09241affcc9504a4d366eec1");
+        let (tenant, outcome) = (TenantId::default(), Outcome::Refused("agent.standing".into()));
+        let end = Link::Outcome {
+            tenant: &tenant,
+            intent: AuditId::from_number(1),
+            outcome: &outcome,
+            at: UnixTime::from_seconds(3),
+            salt: Some(salt.of_outcome()),
+        };
+        assert_eq!(
+            end.hash(2, hash).to_hex(),
+            "218ca23e277c03291ed7d270d7572f1b05e64a0be75faabd0647723a7452fd14"
+        );
     }
 }

@@ -129,6 +129,9 @@ pub enum StoreError {
     /// What was looked at is not in the records as it was.
     #[error("it was changed while it was looked at; try again")]
     Overtaken,
+    /// No randomness for a salt.
+    #[error("the system gives no randomness")]
+    NoRandomness,
     /// Batches do not nest.
     #[error("a batch is under way already")]
     BatchInBatch,

@@ -27,6 +27,7 @@ mod postgres;
 mod receipts;
 mod requests;
 pub(crate) mod risk;
+pub(crate) mod salted;
 mod sqlite;
 mod tokens;
 
@@ -61,6 +62,7 @@ pub use requests::{Answer, Begun, Requests};
 pub use risk::{
     ContentCheck, Risk, RiskEvent, RiskEventKind, RiskRecord, RiskSeal, RiskSign, SignKind, Verdict,
 };
+pub use salted::{AuditValue, RowSalt};
 pub use sqlite::{Rehearsal, SqliteStore};
 pub use tokens::{Redemption, TokenRecord, Tokens};
 

@@ -7,7 +7,7 @@ use super::receipt::RISK_RECEIPT;
 use crate::agent::Who;
 use crate::authority::{Authority, AuthorityError, Hours};
 use crate::standing::Order;
-use crate::store::{AuditRecord, Outcome, RiskEvent, RiskEventKind, RiskSeal, StoreError};
+use crate::store::{AuditRecord, Outcome, RiskEvent, RiskEventKind, RiskSeal, RowSalt, StoreError};
 
 impl Authority<'_> {
     /// Settles something that happened: the intent, the order with its lists, the signature, the outcome. After a crash in
@@ -39,6 +39,7 @@ impl Authority<'_> {
             before: Some(agent.standing.word().into()),
             after: order.and_then(|order| order.applied_to(agent.standing).ok()).map(|to| to.word().into()),
             text: event.text.clone(),
+            salt: Some(RowSalt::fresh()?),
         })?;
         #[cfg(feature = "http")]
         let asking = self.asking();

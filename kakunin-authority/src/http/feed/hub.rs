@@ -117,7 +117,7 @@ impl Hub {
     /// read again next time.
     pub(crate) fn refresh(&self, authority: &mut Authority<'_>) -> Result<(), AuthorityError> {
         let news = authority.take_feed_news();
-        let (mut state, mut waiting) = (self.state(), Vec::new());
+        let (mut state, mut waiting, mut failed) = (self.state(), Vec::new(), None);
         let gone = |issuer: &Digest| !news.iter().any(|feed| feed.issuer == *issuer);
         let over: Vec<_> = state.channels.keys().filter(|issuer| gone(issuer)).copied().collect();
         over.iter().for_each(|issuer| end(state.channels.remove(issuer)));
@@ -130,7 +130,7 @@ impl Hub {
                     Err(error) => {
                         // Its heartbeats would say that nothing changed.
                         end(state.channels.remove(&issuer));
-                        return Err(error);
+                        failed.get_or_insert(error);
                     }
                 }
                 continue;
@@ -138,14 +138,21 @@ impl Hub {
             // New, or something is missing in between: what the store has is what counts.
             end(state.channels.remove(&feed.issuer));
             let number = state.next_number();
-            let channel = Channel::load(number, &feed, authority)?;
-            if !state.ended {
-                state.channels.insert(feed.issuer, channel);
+            // What is wrong with the records of one feed ends no other one.
+            match Channel::load(number, &feed, authority) {
+                Ok(channel) if !state.ended => drop(state.channels.insert(feed.issuer, channel)),
+                Ok(_) => {}
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether it has nothing to tell of anybody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().channels.is_empty()
     }
 
     /// Sends a heartbeat into every open stream.

@@ -22,7 +22,7 @@ use crate::http::page;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
-use crate::store::{AuditEntry, AuditFilter, AuditId, Outcome};
+use crate::store::{AuditEntry, AuditFilter, AuditId, AuditValue, Outcome};
 
 pub(crate) fn rows() -> Vec<Row> {
     let text = "What was ordered, by whom, and what came of it";
@@ -101,6 +101,7 @@ struct Wanted {
     event_type: Option<String>,
     actor_type: Option<String>,
     format: Option<String>,
+    without: Option<String>,
 }
 
 /// The order is in the log before the file begins, so the file has it as its last row.
@@ -122,6 +123,7 @@ async fn export(
         to: wanted.to.as_deref().map(|text| time("to", text)).transpose()?,
         what: wanted.event_type,
         kind: wanted.actor_type.as_deref().map(kind).transpose()?,
+        without: left_out(wanted.without.as_deref().unwrap_or_default())?,
     };
     let place = service.exports.enter(&caller, &service.shown)?;
     let look = {
@@ -139,6 +141,22 @@ async fn export(
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
     Ok(response)
+}
+
+/// Words with commas between them.
+fn left_out(words: &str) -> Result<Vec<AuditValue>, Refusal> {
+    let wrong = || {
+        let known = AuditValue::ALL.map(AuditValue::word).join(", ");
+        Refusal::invalid(format!(
+            "`without` has to be some of {known}, with commas between them and each once"
+        ))
+    };
+    let mut values = Vec::new();
+    for word in words.split(',').filter(|_| !words.is_empty()) {
+        let value = AuditValue::from_word(word).filter(|value| !values.contains(value));
+        values.push(value.ok_or_else(wrong)?);
+    }
+    Ok(values)
 }
 
 fn kind(word: &str) -> Result<ActorKind, Refusal> {
@@ -181,6 +199,11 @@ const EXPORT: &[Named] = &[
     Named::new("event_type", "string", "For example agent.revoke"),
     KIND,
     Named::new("format", "string", "jsonl, if not said, or csv"),
+    Named::new(
+        "without",
+        "string",
+        "Values that are left out of every row, with commas between them: actor, address, subject, before, after, text",
+    ),
 ];
 const KIND: Named = Named::new("actor_type", "string", "local, authority, api_key, agent or token");
 const LIST: &[Named] = &[

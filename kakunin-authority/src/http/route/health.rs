@@ -8,6 +8,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use kakunin_core::risk::RiskLevel;
+use kakunin_core::time::UnixTime;
 use serde_json::json;
 
 use super::{feed_numbers, freeze};
@@ -72,9 +73,9 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     json_text(status, json!({ "status": word, "lacks": lacks }).to_string())
 }
 
-/// How many seconds the clock is behind the last list.
+/// How many seconds the clock is behind the last list, whoever's that is: by such a clock nothing is signed for anybody.
 fn behind(service: &Service) -> i64 {
-    let signed = service.published().map_or(0, |published| published.list().this_update.seconds());
+    let signed = service.shown.last_signed().map_or(0, UnixTime::seconds);
     signed.saturating_sub((service.clock)().seconds()).max(0)
 }
 

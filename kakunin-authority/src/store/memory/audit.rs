@@ -21,12 +21,12 @@ impl AuditLog for MemoryStore {
         let mut intents = self.intents();
         let (_, record) =
             intents.find(|(number, _)| *number == id).ok_or(StoreError::UnknownIntent { id })?;
-        let tenant = record.tenant.clone();
+        let (tenant, salt) = (record.tenant.clone(), record.salt.map(|salt| salt.of_outcome()));
         drop(intents);
         if self.outcome(id).is_some() {
             return Err(StoreError::OutcomeKnown { id });
         }
-        self.append(AuditSaid::Outcome { tenant, intent: id, outcome: outcome.clone(), at });
+        self.append(AuditSaid::Outcome { tenant, intent: id, outcome: outcome.clone(), at, salt });
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::access::{Actor, ActorKind, TenantId};
 use crate::store::audit::{Link, START};
 use crate::store::{
     AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
-    StoreError,
+    RowSalt, StoreError,
 };
 
 impl AuditLog for PostgresStore {
@@ -23,8 +23,8 @@ impl AuditLog for PostgresStore {
             }
             let (number, hash) = next(session, &Link::Intent(intent))?;
             let sql = "INSERT INTO audit
-                       (number, tenant, at, actor, address, what, subject, before, after, text, hash)
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                       (number, tenant, at, actor, address, what, subject, before, after, text, hash, salt)
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
             session.execute(
                 sql,
                 &[
@@ -39,6 +39,7 @@ impl AuditLog for PostgresStore {
                     &bytes(&intent.after),
                     &intent.text.as_bytes(),
                     &&hash.as_bytes()[..],
+                    &intent.salt.as_ref().map(|salt| &salt.as_bytes()[..]),
                 ],
             )?;
             Ok(AuditId::from_number(u64::try_from(number).map_err(|_| damaged("audit log"))?))
@@ -48,15 +49,16 @@ impl AuditLog for PostgresStore {
     fn audit_outcome(&mut self, id: AuditId, outcome: &Outcome, at: UnixTime) -> Result<(), StoreError> {
         self.write(|session| {
             let intent = i64::try_from(id.number()).map_err(|_| StoreError::UnknownIntent { id })?;
-            let sql = "SELECT tenant FROM audit WHERE number = $1 AND intent IS NULL";
+            let sql = "SELECT tenant, salt FROM audit WHERE number = $1 AND intent IS NULL";
             let row = session.row(sql, &[&intent])?.ok_or(StoreError::UnknownIntent { id })?;
-            let whose = tenant_of(&row, 0)?;
+            let (whose, salt) = (tenant_of(&row, 0)?, salt(&row, 1)?.map(|salt| salt.of_outcome()));
             if session.is_there("SELECT 1 FROM audit WHERE intent = $1", &[&intent])? {
                 return Err(StoreError::OutcomeKnown { id });
             }
-            let (number, hash) = next(session, &Link::Outcome { tenant: &whose, intent: id, outcome, at })?;
-            let sql = "INSERT INTO audit (number, tenant, at, intent, outcome, text, hash)
-                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            let link = Link::Outcome { tenant: &whose, intent: id, outcome, at, salt };
+            let (number, hash) = next(session, &link)?;
+            let sql = "INSERT INTO audit (number, tenant, at, intent, outcome, text, hash, salt)
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
             session.execute(
                 sql,
                 &[
@@ -67,6 +69,7 @@ impl AuditLog for PostgresStore {
                     &outcome.word(),
                     &outcome.text().as_bytes(),
                     &&hash.as_bytes()[..],
+                    &salt.as_ref().map(|salt| &salt.as_bytes()[..]),
                 ],
             )?;
             Ok(())
@@ -84,7 +87,7 @@ impl AuditLog for PostgresStore {
         self.read(|session| {
             let sql =
                 "SELECT i.number, i.tenant, i.at, i.actor, i.address, i.what, i.subject, i.before, i.after,
-                       i.text, o.outcome, o.text, o.at
+                       i.text, o.outcome, o.text, o.at, i.salt
                        FROM audit i LEFT JOIN audit o ON o.intent = i.number
                        WHERE i.intent IS NULL AND i.tenant = $1
                        AND ($2::int8 IS NULL OR i.at >= $2) AND ($3::int8 IS NULL OR i.at < $3)
@@ -128,7 +131,7 @@ impl AuditLog for PostgresStore {
         self.read(|session| {
             // One statement is one snapshot: rows that are appended meanwhile are not seen.
             let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
-                       outcome, hash FROM audit ORDER BY number";
+                       outcome, hash, salt FROM audit ORDER BY number";
             let mut head = AuditHead { rows: 0, hash: START };
             let mut met = known.is_none_or(|known| known.rows == 0 && known.hash == START);
             session.each(sql, &[], &mut |row| {
@@ -159,7 +162,7 @@ impl AuditLog for PostgresStore {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.read(|session| {
             let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
-                       outcome, hash FROM audit WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3";
+                       outcome, hash, salt FROM audit WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3";
             let rows = session.rows(sql, &[&number(after), &number(last), &i64::from(limit)])?;
             let row = |row| Ok(AuditRow { number: count(row, 0)?, said: said(row)?, hash: digest(row, 12)? });
             rows.iter().map(row).collect()
@@ -188,11 +191,13 @@ fn hash_of(row: &Row, here: u64, previous: Digest) -> Result<Digest, StoreError>
 
 /// What a row says.
 fn said(row: &Row) -> Result<AuditSaid, StoreError> {
-    let Some(intent) = row.try_get::<_, Option<i64>>(10)? else { return Ok(AuditSaid::Intent(record(row)?)) };
+    let Some(intent) = row.try_get::<_, Option<i64>>(10)? else {
+        return Ok(AuditSaid::Intent(record(row, 13)?));
+    };
     let intent = AuditId::from_number(u64::try_from(intent).map_err(|_| damaged("audit log"))?);
     let outcome = Outcome::read(row.try_get(11)?, words(row, 9)?).ok_or(damaged("outcome"))?;
     let (tenant, at) = (tenant_of(row, 1)?, time(row, 2)?);
-    Ok(AuditSaid::Outcome { tenant, intent, outcome, at })
+    Ok(AuditSaid::Outcome { tenant, intent, outcome, at, salt: salt(row, 13)? })
 }
 
 fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
@@ -203,11 +208,11 @@ fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
             Some((outcome, time(row, 12)?))
         }
     };
-    Ok(AuditEntry { id: AuditId::from_number(count(row, 0)?), record: record(row)?, outcome })
+    Ok(AuditEntry { id: AuditId::from_number(count(row, 0)?), record: record(row, 13)?, outcome })
 }
 
-/// An order, from the columns after its number.
-fn record(row: &Row) -> Result<AuditRecord, StoreError> {
+/// An order, from the columns after its number and that of its salt.
+fn record(row: &Row, salted: usize) -> Result<AuditRecord, StoreError> {
     Ok(AuditRecord {
         tenant: tenant_of(row, 1)?,
         at: time(row, 2)?,
@@ -218,5 +223,12 @@ fn record(row: &Row) -> Result<AuditRecord, StoreError> {
         before: maybe_words(row, 7)?,
         after: maybe_words(row, 8)?,
         text: words(row, 9)?,
+        salt: salt(row, salted)?,
     })
+}
+
+fn salt(row: &Row, column: usize) -> Result<Option<RowSalt>, StoreError> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    let salt = |bytes: &[u8]| bytes.try_into().map(RowSalt::from_random).map_err(|_| damaged("salt"));
+    bytes.map(salt).transpose()
 }

@@ -10,7 +10,7 @@ use crate::access::{Actor, ActorKind, TenantId};
 use crate::store::audit::{Link, START};
 use crate::store::{
     AuditEntry, AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, AuditRow, AuditSaid, Outcome,
-    StoreError,
+    RowSalt, StoreError,
 };
 
 impl AuditLog for SqliteStore {
@@ -18,8 +18,8 @@ impl AuditLog for SqliteStore {
         self.write(|connection| {
             let (number, hash) = next(connection, &Link::Intent(intent))?;
             let sql = "INSERT INTO audit
-                       (number, tenant, at, actor, address, what, subject, before, after, text, hash)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+                       (number, tenant, at, actor, address, what, subject, before, after, text, hash, salt)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
             let row = params![
                 number,
                 intent.tenant.as_str(),
@@ -32,6 +32,7 @@ impl AuditLog for SqliteStore {
                 intent.after,
                 intent.text,
                 hash.as_bytes(),
+                intent.salt.as_ref().map(RowSalt::as_bytes),
             ];
             let added = connection.prepare_cached(sql)?.execute(row);
             if Broken::rule(&added) == Some(Broken::Reference) {
@@ -45,14 +46,16 @@ impl AuditLog for SqliteStore {
     fn audit_outcome(&mut self, id: AuditId, outcome: &Outcome, at: UnixTime) -> Result<(), StoreError> {
         self.write(|connection| {
             let intent = i64::try_from(id.number()).map_err(|_| StoreError::UnknownIntent { id })?;
-            let sql = "SELECT tenant FROM audit WHERE number = ?1 AND intent IS NULL";
+            let sql = "SELECT tenant, salt FROM audit WHERE number = ?1 AND intent IS NULL";
+            let mut statement = connection.prepare_cached(sql)?;
             let whose =
-                connection.prepare_cached(sql)?.query_row([intent], |row| tenant(row, 0)).optional()?;
-            let whose = whose.ok_or(StoreError::UnknownIntent { id })?;
+                statement.query_row([intent], |row| Ok((tenant(row, 0)?, salt(row, 1)?))).optional()?;
+            let (whose, salt) = whose.ok_or(StoreError::UnknownIntent { id })?;
+            let salt = salt.map(|salt| salt.of_outcome());
             let (number, hash) =
-                next(connection, &Link::Outcome { tenant: &whose, intent: id, outcome, at })?;
-            let sql = "INSERT INTO audit (number, tenant, at, intent, outcome, text, hash)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                next(connection, &Link::Outcome { tenant: &whose, intent: id, outcome, at, salt })?;
+            let sql = "INSERT INTO audit (number, tenant, at, intent, outcome, text, hash, salt)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
             let row = params![
                 number,
                 whose.as_str(),
@@ -61,6 +64,7 @@ impl AuditLog for SqliteStore {
                 outcome.word(),
                 outcome.text(),
                 hash.as_bytes(),
+                salt.as_ref().map(RowSalt::as_bytes),
             ];
             let added = connection.prepare_cached(sql)?.execute(row);
             if Broken::rule(&added) == Some(Broken::Unique) {
@@ -77,7 +81,7 @@ impl AuditLog for SqliteStore {
         limit: u32,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let sql = "SELECT i.number, i.tenant, i.at, i.actor, i.address, i.what, i.subject, i.before, i.after,
-                   i.text, o.outcome, o.text, o.at
+                   i.text, o.outcome, o.text, o.at, i.salt
                    FROM audit i LEFT JOIN audit o ON o.intent = i.number
                    WHERE i.intent IS NULL AND i.tenant = ?1
                    AND (?2 IS NULL OR i.at >= ?2) AND (?3 IS NULL OR i.at < ?3)
@@ -111,7 +115,11 @@ impl AuditLog for SqliteStore {
                         UnixTime::from_seconds(row.get(12)?),
                     )),
                 };
-                Ok(AuditEntry { id: AuditId::from_number(number(row, 0)?), record: record(row)?, outcome })
+                Ok(AuditEntry {
+                    id: AuditId::from_number(number(row, 0)?),
+                    record: record(row, 13)?,
+                    outcome,
+                })
             },
         )?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -131,7 +139,7 @@ impl AuditLog for SqliteStore {
     fn check_audit(&self, known: Option<&AuditHead>) -> Result<Option<AuditHead>, StoreError> {
         // One statement is one snapshot: rows that are appended meanwhile are not seen.
         let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
-                   outcome, hash FROM audit ORDER BY number";
+                   outcome, hash, salt FROM audit ORDER BY number";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut head = AuditHead { rows: 0, hash: START };
@@ -162,7 +170,7 @@ impl AuditLog for SqliteStore {
     fn audit_rows(&self, after: u64, last: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let number_of = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let sql = "SELECT number, tenant, at, actor, address, what, subject, before, after, text, intent,
-                   outcome, hash FROM audit WHERE number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3";
+                   outcome, hash, salt FROM audit WHERE number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map(params![number_of(after), number_of(last), limit], |row| {
             let hash = Digest::from_bytes(row.get(12)?);
@@ -194,16 +202,16 @@ fn hash_of(row: &Row<'_>, here: u64, previous: Digest) -> rusqlite::Result<Diges
 
 /// What a row says.
 fn said(row: &Row<'_>) -> rusqlite::Result<AuditSaid> {
-    let Some(intent) = row.get::<_, Option<i64>>(10)? else { return Ok(AuditSaid::Intent(record(row)?)) };
+    let Some(intent) = row.get::<_, Option<i64>>(10)? else { return Ok(AuditSaid::Intent(record(row, 13)?)) };
     let intent = AuditId::from_number(u64::try_from(intent).map_err(|_| damaged(10, Type::Integer))?);
     let word: String = row.get(11)?;
     let outcome = Outcome::read(&word, row.get(9)?).ok_or_else(|| damaged(11, Type::Text))?;
     let (tenant, at) = (tenant(row, 1)?, UnixTime::from_seconds(row.get(2)?));
-    Ok(AuditSaid::Outcome { tenant, intent, outcome, at })
+    Ok(AuditSaid::Outcome { tenant, intent, outcome, at, salt: salt(row, 13)? })
 }
 
-/// An order, from the columns after its number.
-fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+/// An order, from the columns after its number and that of its salt.
+fn record(row: &Row<'_>, salted: usize) -> rusqlite::Result<AuditRecord> {
     let actor: String = row.get(3)?;
     Ok(AuditRecord {
         tenant: tenant(row, 1)?,
@@ -215,7 +223,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
         before: row.get(7)?,
         after: row.get(8)?,
         text: row.get(9)?,
+        salt: salt(row, salted)?,
     })
+}
+
+fn salt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<RowSalt>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(RowSalt::from_random))
 }
 
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -2,7 +2,7 @@
 
 use kakunin_authority::access::{Actor, KeyPrefix};
 use kakunin_authority::store::{
-    AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, SqliteStore, StoreError,
+    AuditFilter, AuditHead, AuditId, AuditLog, AuditRecord, Outcome, RowSalt, SqliteStore, StoreError,
 };
 use kakunin_core::digest::Digest;
 use rusqlite::Connection;
@@ -104,13 +104,16 @@ fn a_row_that_is_edited_removed_or_put_in_breaks_the_chain() {
         ("UPDATE audit SET text = 'x' WHERE number = 2", 2),
         ("UPDATE audit SET hash = zeroblob(32) WHERE number = 6", 6),
         ("UPDATE audit SET tenant = 'default2' WHERE number = 5", 5),
+        ("UPDATE audit SET salt = zeroblob(32) WHERE number = 3", 3),
+        ("UPDATE audit SET salt = NULL WHERE number = 3", 3),
+        ("UPDATE audit SET salt = zeroblob(32) WHERE number = 1", 1),
         ("DELETE FROM audit WHERE number = 6", 6),
         ("DELETE FROM audit WHERE number = 2", 2),
         ("DELETE FROM audit WHERE number IN (1, 2)", 1),
         ("DELETE FROM audit", 1),
         ("UPDATE audit SET number = number + 100 WHERE number = 6", 6),
         (
-            "INSERT INTO audit SELECT 7, tenant, at, NULL, NULL, actor, address, what, subject, before, after, text, hash
+            "INSERT INTO audit SELECT 7, tenant, at, NULL, NULL, actor, address, what, subject, before, after, text, hash, salt
              FROM audit WHERE number = 5",
             7,
         ),
@@ -166,5 +169,6 @@ pub(super) fn order(second: i64) -> AuditRecord {
         before: Some("good".into()),
         after: Some("held".into()),
         text: format!("order {second}\r\n\u{1b}[2J"),
+        salt: (second % 2 == 0).then(|| RowSalt::from_random([7; 32])),
     }
 }

@@ -9,8 +9,8 @@ use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
     AuditRecord, Extent, FreezeRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome,
-    ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Reservation, StandingChange, Store, StoreError,
-    TokenRecord,
+    ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Reservation, RowSalt, StandingChange, Store,
+    StoreError, TokenRecord,
 };
 use kakunin_core::digest::Digest;
 use kakunin_core::id::{AgentId, ChainId, StreamId};
@@ -377,6 +377,7 @@ pub(super) fn give(order: &Order, store: &mut dyn Store) -> String {
                 before: Some("good".into()),
                 after: None,
                 text: text.clone(),
+                salt: (*second % 3 != 0).then(|| RowSalt::from_random([second.to_be_bytes()[7]; 32])),
             };
             said(store.audit_intent(&record))
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::Args;
 use kakunin_authority::access::ActorKind;
 use kakunin_authority::audit_export::{AuditFormat, AuditSelection};
+use kakunin_authority::store::AuditValue;
 use kakunin_core::time::UnixTime;
 use serde_json::json;
 
@@ -14,11 +15,15 @@ use crate::context::{Common, now};
 /// Write the audit log into a file
 ///
 /// While the authority is served, ask it: GET /v1/audit-log/export.
+///
+/// --without leaves values out, such as the words of whoever gave an order: the file holds commitments in their places, still
+/// verifies, and does not give away what it hides. Rows that were written before values could be left out are then withheld.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   kakunin audit export --out audit.jsonl
-  kakunin audit export --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --csv --out november.csv")]
+  kakunin audit export --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --csv --out november.csv
+  kakunin audit export --without text --without address --out for-strangers.jsonl")]
 pub(crate) struct Export {
     /// The file, which must not exist
     #[arg(long, value_name = "FILE")]
@@ -38,6 +43,14 @@ pub(crate) struct Export {
     /// Orders given by local, authority, api_key, agent or token
     #[arg(long, value_name = "WORD", value_parser = kind)]
     actor_type: Option<ActorKind>,
+    /// Leave this out of every row: actor, address, subject, before, after, text; may be given more than once
+    #[arg(long, value_name = "VALUE", value_parser = value)]
+    without: Vec<AuditValue>,
+}
+
+fn value(word: &str) -> Result<AuditValue, String> {
+    AuditValue::from_word(word)
+        .ok_or_else(|| "has to be actor, address, subject, before, after or text".into())
 }
 
 fn kind(word: &str) -> Result<ActorKind, String> {
@@ -54,6 +67,7 @@ impl Export {
             to: self.to,
             what: self.event_type.clone(),
             kind: self.actor_type,
+            without: AuditValue::ALL.into_iter().filter(|value| self.without.contains(value)).collect(),
         };
         let format = if self.csv { AuditFormat::Csv } else { AuditFormat::Lines };
         let cannot = |error: std::io::Error| Failure::cannot(format!("{}: {error}", self.out.display()));

@@ -77,6 +77,7 @@ fn yes(checked: &CheckedAudit) -> Answer {
         "shown": checked.shown,
         "withheld": checked.withheld,
         "without_outcome": checked.open,
+        "without": checked.without,
         "from": from, "to": to, "event_type": event_type, "actor_type": actor_type,
         "issuer": checked.issuer.to_hex(),
     }))
@@ -88,6 +89,10 @@ fn yes(checked: &CheckedAudit) -> Answer {
         checked.shown,
         if chosen { ", by what was asked for" } else { "" }
     ));
+    let answer = match checked.without.is_empty() {
+        true => answer,
+        false => answer.line(format!("without  {}", one_line(&checked.without.join(", ")))),
+    };
     match checked.open {
         Some(open) if open > 0 => {
             answer.line(format!("open     {open} orders of which nobody says what came"))

@@ -493,3 +493,30 @@ fn a_key_of_a_tenant_without_an_issuing_authority_is_nobodys() {
     }
     assert_eq!(office.post("/v1/tenants", &json!({ "name": "other" })).json()["code"], "tenant.taken");
 }
+
+#[test]
+fn a_feed_whose_records_are_damaged_keeps_no_other_tenant_from_being_served() {
+    let desk = Desk::empty();
+    let office = Office::open(&desk);
+    let acme = founded(&office, "acme");
+    let theirs = House { office: &office, owner: text(&acme, "owner_key").to_owned() };
+    let (things, _) = theirs.furnish("theirs");
+    let held = theirs.post(&format!("/v1/agents/{}/suspend", things.name), &json!({}));
+    let (issuer, owner) = (text(&held, "issuer").to_owned(), office.owner().to_owned());
+    assert_eq!(office.end(), Some(0));
+    let store = Connection::open(desk.path(".kakunin/store.sqlite")).unwrap();
+    assert_eq!(store.execute("UPDATE feed SET item = 'no item' WHERE issuer = 2", []).unwrap(), 1);
+    drop(store);
+
+    let office = Office::open(&desk);
+    assert!(office.log().contains("feed.not_sent"), "{}", office.log());
+    let poll = |issuer: &str| {
+        let query = format!("issuer={issuer}&since=0&nonce={}", "07".repeat(16));
+        office.get(&format!("/v1/feed/poll?{query}")).status
+    };
+    assert_ne!(poll(&issuer), 200, "a feed that is not whole");
+    let ours = House { office: &office, owner };
+    let (things, _) = ours.furnish("ours");
+    let held = ours.post(&format!("/v1/agents/{}/suspend", things.name), &json!({}));
+    assert_eq!((held["epoch"].as_u64(), poll(text(&held, "issuer"))), (Some(1), 200));
+}

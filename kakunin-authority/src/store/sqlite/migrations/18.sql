@@ -1,0 +1,1 @@
+ALTER TABLE audit ADD COLUMN salt BLOB CHECK (length(salt) = 32);
