@@ -169,7 +169,9 @@ async fn chain(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    let chain = ChainId::parse(&id).ok_or_else(Refusal::missing)?;
+    // What is no chain's id is one of which nothing was sent.
+    let nothing = || Refusal::from(EvidenceError::from(ExportError::Nothing));
+    let chain = ChainId::parse(&id).ok_or_else(nothing)?;
     let place = service.bundles.enter(&caller, &service.shown)?;
     let subject = chain.to_string();
     let look = move |_: &Authority<'_>| {
