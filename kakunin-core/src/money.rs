@@ -65,16 +65,12 @@ impl Decimal {
         if text.len() > MAX_DECIMAL {
             return None;
         }
-        let (mut digits, mut point) = (0_u64, None);
-        for (at, byte) in text.bytes().enumerate() {
-            if byte.is_ascii_digit() {
-                digits = digits.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-            } else if byte == b'.' && point.is_none() {
-                point = Some(at);
-            } else {
-                return None;
-            }
-        }
+        let (digits, point) = if text.len() <= MAX_WHOLE {
+            // INVARIANT: so few digits are less than 10^19, which 64 bits hold.
+            read_digits(text, |digits, digit| digits.wrapping_mul(10).wrapping_add(digit))?
+        } else {
+            read_digits(text, |digits, digit| digits.saturating_mul(10).saturating_add(digit))?
+        };
         let whole = point.unwrap_or(text.len());
         let decimals = point.map_or(0, |at| text.len() - at - 1);
         let padded = whole > 1 && text.starts_with('0');
@@ -99,6 +95,22 @@ impl Decimal {
         let unit = POWERS_OF_TEN.get(usize::try_from(missing).ok()?)?;
         Money::from_minor(i64::try_from(self.digits).ok()?.checked_mul(*unit)?)
     }
+}
+
+/// The digits of `text` as one number, and where the point stands among them.
+#[inline(always)]
+fn read_digits(text: &str, push: impl Fn(u64, u64) -> u64) -> Option<(u64, Option<usize>)> {
+    let (mut digits, mut point) = (0, None);
+    for (at, byte) in text.bytes().enumerate() {
+        if byte.is_ascii_digit() {
+            digits = push(digits, u64::from(byte - b'0'));
+        } else if byte == b'.' && point.is_none() {
+            point = Some(at);
+        } else {
+            return None;
+        }
+    }
+    Some((digits, point))
 }
 
 /// A currency or token code, `[A-Z][A-Z0-9]{2,11}`: ISO 4217 or longer registered codes.

@@ -88,7 +88,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// [`Denied`]: the body must not run.
-    #[inline]
+    #[inline(always)]
     pub fn ask(self) -> Result<Guarded, Denied> {
         with_current(|guard| self.put(guard))
     }
@@ -97,7 +97,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// [`Denied`]: the body must not run.
-    #[inline]
+    #[inline(always)]
     pub fn ask_as<T: ActsAs + ?Sized>(self, agent: &T) -> Result<Guarded, Denied> {
         self.put(agent.acts_as().ok_or(DenialReason::AgentMissing))
     }

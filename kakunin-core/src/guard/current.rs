@@ -119,14 +119,19 @@ impl<T: ActsAs> ActsAs for Option<T> {
 }
 
 /// Gives `put` the agent of this call, or the reason why there is none.
-#[inline]
+#[inline(always)]
 pub(super) fn with_current<T>(put: impl FnOnce(Result<&Guard, DenialReason>) -> T) -> T {
-    match read(&CURRENT) {
-        Ok(None) => put(DEFAULT.get().ok_or(DenialReason::AgentMissing)),
-        Ok(Some(Acting::As(guard))) => put(Ok(&guard)),
-        Ok(Some(Acting::Nobody)) => put(Err(DenialReason::AgentMissing)),
-        Err(Unknown) => put(Err(DenialReason::Internal)),
-    }
+    // One call of `put` for all of them, so that it stands where the function was written.
+    let held;
+    put(match read(&CURRENT) {
+        Ok(None) => DEFAULT.get().ok_or(DenialReason::AgentMissing),
+        Ok(Some(Acting::As(guard))) => {
+            held = guard;
+            Ok(&held)
+        }
+        Ok(Some(Acting::Nobody)) => Err(DenialReason::AgentMissing),
+        Err(Unknown) => Err(DenialReason::Internal),
+    })
 }
 
 #[derive(Clone)]
