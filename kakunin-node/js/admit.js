@@ -1,7 +1,7 @@
 /**
  * The call into the native half: before a body runs.
  *
- * What crosses often crosses as numbers, by a buffer that both sides know: the characters of a short amount, and names by the
+ * What crosses often crosses as numbers, by two buffers that both sides know: the characters of a short amount, and names by the
  * number that the native half gave them. It puts together the same request from them that it would have had from texts.
  * Whatever does not fit crosses as it is. Both ways end in the one evaluator.
  */
@@ -128,7 +128,7 @@ function writeAmount(kind, amount) {
     for (let index = 0; index < length; index += 1) {
       const code = amount.charCodeAt(index);
       if (code > 127) return false;
-      scratch[HEAD + index] = code;
+      letters[index] = code;
     }
     scratch[LENGTH] = length;
     scratch[KIND] = TEXT;
@@ -153,7 +153,7 @@ function keep(name) {
 const kept = new Map();
 const forgotten = new FinalizationRegistry((/** @type {number} */ handle) => native.releasePlan(handle));
 
-// The order of `Asked` in src/plan.rs.
+// The order of `Numbers` in src/plan.rs.
 const PLAN = 0;
 const AGENT = 1;
 const KIND = 2;
@@ -162,13 +162,14 @@ const CURRENCY = 4;
 const COUNTERPARTY = 5;
 const RESOURCE = 6;
 const LENGTH = 7;
-const HEAD = 8;
+const NUMBERS = 8;
 const TEXT_ROOM = 24;
 const LONGEST_KEPT = 256;
 const DENIED = -1;
 const ONE_BY_ONE = -2;
 
-const scratch = new Float64Array(HEAD + TEXT_ROOM);
-native.setScratch(scratch);
+const scratch = new Float64Array(NUMBERS);
+const letters = new Uint8Array(TEXT_ROOM);
+native.setScratch(scratch, letters);
 
 module.exports = { admit, newPlan };

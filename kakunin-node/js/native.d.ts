@@ -135,7 +135,7 @@ export function dry(
   resource?: NameValue,
   at?: number | undefined | null,
 ): Denial | null;
-export function setScratch(scratch: Float64Array): void;
+export function setScratch(scratch: Float64Array, letters: Uint8Array): void;
 export function keepName(text: string): number;
 
 // denial.rs

@@ -3,6 +3,7 @@
 //! A request comes as its method, its target and its fields as they were sent, with the whole content. What goes out is a caller,
 //! a running action, or a refusal with everything that its answer is made of.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -181,9 +182,9 @@ pub(crate) fn gateway_max_body(env: Env, gateway: f64) -> Result<f64> {
 /// What the fields of a request say of its content: `json`, `other` or `doubtful`.
 #[napi(catch_unwind)]
 pub(crate) fn json_said(fields: Vec<String>) -> &'static str {
-    let octets: Vec<Vec<u8>> = fields.iter().map(|text| latin1(text)).collect();
+    let octets: Vec<Cow<'_, [u8]>> = fields.iter().map(|text| latin1(text)).collect();
     let names = fields.iter().step_by(2).map(String::as_str);
-    Said::of(names.zip(octets.iter().skip(1).step_by(2).map(Vec::as_slice))).word()
+    Said::of(names.zip(octets.iter().skip(1).step_by(2).map(AsRef::as_ref))).word()
 }
 
 /// Forgets a gateway that nobody holds any more.
@@ -212,9 +213,9 @@ pub(crate) fn gateway_identify(
 ) -> Result<Identified> {
     let OpenGateway { gateway, handed } = known(&env, gateway)?;
     // Node reads a field's octets as Latin-1.
-    let octets: Vec<Vec<u8>> = fields.iter().map(|text| latin1(text)).collect();
+    let octets: Vec<Cow<'_, [u8]>> = fields.iter().map(|text| latin1(text)).collect();
     let names = fields.iter().step_by(2).map(String::as_str);
-    let pairs: Vec<(&str, &[u8])> = names.zip(octets.iter().skip(1).step_by(2).map(Vec::as_slice)).collect();
+    let pairs: Vec<(&str, &[u8])> = names.zip(octets.iter().skip(1).step_by(2).map(AsRef::as_ref)).collect();
     let links: Vec<&[u8]> = chain.iter().flatten().map(AsRef::as_ref).collect();
     let named =
         address.and_then(|address| address.parse::<IpAddr>().ok()).map(|address| gateway.peer_at(address));
@@ -402,7 +403,11 @@ fn known(env: &Env, gateway: f64) -> Result<OpenGateway> {
 }
 
 /// A letter beyond Latin-1 comes from no server; as the octets of its UTF-8 it is nothing that was signed.
-fn latin1(text: &str) -> Vec<u8> {
+fn latin1(text: &str) -> Cow<'_, [u8]> {
+    // Most fields are ASCII, and a chain is some thousand octets of it.
+    if text.is_ascii() {
+        return Cow::Borrowed(text.as_bytes());
+    }
     let octets: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(letter).ok()).collect();
-    octets.unwrap_or_else(|| text.as_bytes().to_vec())
+    octets.map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
 }

@@ -6,7 +6,7 @@ use kakunin_core::id::AgentId;
 use kakunin_core::request::{ActionRequest, Amount, Names};
 use kakunin_core::time::UnixMillis;
 use kakunin_core::written;
-use napi::bindgen_prelude::Float64Array;
+use napi::bindgen_prelude::{Float64Array, Uint8Array};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
@@ -107,7 +107,7 @@ pub(crate) fn check(
 pub(crate) fn decide() -> Result<f64> {
     let decided = within_only(|room| {
         let asked = match &room.scratch {
-            Scratch::One(buffer) => Asked::read(buffer),
+            Scratch::One(numbers, letters) => Asked::read(numbers, letters),
             Scratch::Several => return Ok(ONE_BY_ONE),
             Scratch::Unset => None,
         };
@@ -162,17 +162,17 @@ pub(crate) fn dry(
     })
 }
 
-/// Sets the buffer that `decide` reads: numbers in the order of [`Asked`]. A second one ends this way of crossing, for the
-/// first one too.
+/// Sets the buffers that `decide` reads: numbers in the order of [`Numbers`], and the characters of an amount. A second pair
+/// ends this way of crossing, for the first one too.
 #[napi(catch_unwind)]
-pub(crate) fn set_scratch(env: Env, scratch: Float64Array) -> Result<()> {
+pub(crate) fn set_scratch(env: Env, scratch: Float64Array, letters: Uint8Array) -> Result<()> {
     within(&env, |room| {
-        if scratch.len() < HEAD + TEXT_ROOM {
+        if scratch.len() < NUMBERS {
             return Err(Error::from_reason("the scratch buffer is too short"));
         }
         room.scratch = match room.scratch {
-            Scratch::Unset => Scratch::One(scratch),
-            Scratch::One(_) | Scratch::Several => Scratch::Several,
+            Scratch::Unset => Scratch::One(scratch, letters),
+            Scratch::One(..) | Scratch::Several => Scratch::Several,
         };
         Ok(())
     })
@@ -223,8 +223,8 @@ fn keep(room: &mut Room, running: Running) -> Result<f64> {
     room.running.keep(running)
 }
 
-/// A call as numbers.
-struct Asked {
+/// A call as it stands in the scratch buffers, which nobody writes while it is decided about.
+struct Asked<'a> {
     plan: f64,
     agent: f64,
     kind: u32,
@@ -232,36 +232,31 @@ struct Asked {
     currency: f64,
     counterparty: f64,
     resource: f64,
-    text: [u8; TEXT_ROOM],
-    long: usize,
+    /// Those of the amount, where it is a text.
+    letters: Option<&'a [u8]>,
 }
 
-impl Asked {
+/// Plan, agent, kind of the amount, the amount as a number, currency, counterparty, resource, and how many characters there are.
+type Numbers = [f64; NUMBERS];
+
+impl<'a> Asked<'a> {
     #[inline]
-    fn read(scratch: &Float64Array) -> Option<Self> {
-        let (&[plan, agent, kind, number, currency, counterparty, resource, long], rest) =
-            scratch.as_ref().split_first_chunk::<HEAD>()?;
-        let (mut text, long) = ([0; TEXT_ROOM], long as usize);
-        let kind = kind as u32;
-        if kind == TEXT {
-            for (to, from) in text.iter_mut().zip(rest.get(..long)?) {
-                *to = *from as u8;
-            }
-        }
-        Some(Self { plan, agent, kind, number, currency, counterparty, resource, text, long })
+    fn read(numbers: &Float64Array, letters: &'a Uint8Array) -> Option<Self> {
+        let numbers: &Numbers = numbers.as_ref().first_chunk()?;
+        let &[plan, agent, kind, number, currency, counterparty, resource, long] = numbers;
+        // Where there are not so many, the amount is unreadable.
+        let letters = letters.as_ref().get(..long as usize);
+        Some(Self { plan, agent, kind: kind as u32, number, currency, counterparty, resource, letters })
     }
 
     #[inline]
-    fn text(&self) -> Option<&str> {
-        std::str::from_utf8(self.text.get(..self.long)?).ok()
+    fn text(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.letters?).ok()
     }
 }
 
 const DENIED: f64 = -1.0;
 const ONE_BY_ONE: f64 = -2.0;
-/// Numbers before the characters of the amount.
-const HEAD: usize = 8;
-/// Characters of an amount that cross as numbers; a longer one crosses as a text.
-const TEXT_ROOM: usize = 24;
+const NUMBERS: usize = 8;
 /// Texts that one environment keeps.
 const MAX_NAMES: usize = 16_384;

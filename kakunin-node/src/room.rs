@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kakunin_core::guard::{Denied, ManualClock, Running};
 use kakunin_gateway::Caller;
-use napi::bindgen_prelude::Float64Array;
+use napi::bindgen_prelude::{Float64Array, Uint8Array};
 use napi::{Env, Error, Result};
 
 use crate::agent::OpenAgent;
@@ -37,13 +37,14 @@ pub(crate) struct Room {
     pub(crate) denied: Option<Denied>,
 }
 
-/// The buffer by which a call crosses as numbers. It has one writer: where the JavaScript of the package is evaluated twice in
+/// The buffers by which a call crosses as numbers. They have one writer: where the JavaScript of the package is evaluated twice in
 /// one environment, a copy would be answered by what the other one wrote.
 #[derive(Default)]
 pub(crate) enum Scratch {
     #[default]
     Unset,
-    One(Float64Array),
+    /// The numbers of a call, and the characters of its amount.
+    One(Float64Array, Uint8Array),
     /// There are several writers, and all calls cross one by one.
     Several,
 }
