@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench.sh [--readme | PART...]: the benchmark tables; every ratio and its floor are measured in the same run.
 # With --readme the tables also take the place of those in README.md. With parts (decision, macro, chain, gateway, receipts, sealed, durable,
-# verified, log, journal, records, python, node; ingest, service, scale) only their rows are printed.
+# verified, log, journal, records, python, node, http; ingest, service, scale) only their rows are printed.
 source "$(dirname "$0")/env.sh"
 
 cargo build --release --locked -p kakunin-benches >&2
@@ -23,6 +23,13 @@ part() {
       (cd "$package" && node guard.mjs "$kakunin" "$benches" "$("$ROOT/scripts/npm.sh" node_bench)")
       rm "$package/guard.mjs"
       ;;
+    http)
+      ensure openssl openssl
+      package="$(scripts/node_package.sh)"
+      cp benches/node/{http,server,asked}.mjs "$package"
+      (cd "$package" && node http.mjs "$kakunin" "$("$ROOT/scripts/npm.sh" gateways)")
+      rm "$package"/{http,server,asked}.mjs
+      ;;
     # The part `scale` serves with the command line beside it.
     *) "$benches" "$1" ;;
   esac
@@ -35,7 +42,7 @@ table() {
   for name in "$@"; do part "$name"; done
 }
 
-guard=(decision macro chain gateway receipts sealed durable verified log journal records python node)
+guard=(decision macro chain gateway receipts sealed durable verified log journal records python node http)
 service=(ingest service scale)
 
 case "${1:-}" in

@@ -10,7 +10,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -151,6 +151,7 @@ async function callRows(agent) {
         fn.apply(undefined, args)
     )(pay),
     native: ({ supplier, total }) => native.onlyConvert(1, 2, total, supplier),
+    crossing: () => native.onlyCross(),
     guard: guard("payments:send", { ...RULES, agent }, pay),
     texts: guard("payments:send", { ...RULES, counterparty: ["supplier"], agent }, pay),
     casbin: await casbin(),
@@ -158,6 +159,13 @@ async function callRows(agent) {
   };
   const { casbin: byCasbin, cedar: byCedar, ...ours } = subjects;
   const rounds = await interleave(ours);
+  // What the last guarded call left in the buffer, decided about again and again without leaving Rust.
+  ours.guard(order);
+  const decided = rounds.guard.map(() => {
+    const begun = native.threadNanos();
+    native.onlyDecide(CALLS);
+    return (native.threadNanos() - begun) / CALLS;
+  });
   const beside = await interleave({ guard: ours.guard, byCasbin, byCedar }, { each: 200, rounds: 51 });
   const middle = (name) => median(rounds[name]);
   const own = ratio(rounds.guard, rounds.native);
@@ -174,6 +182,19 @@ async function callRows(agent) {
     `empty wrapper: ${text(middle("wrapper"))}`,
     ratio(rounds.guard, rounds.wrapper),
     10,
+  );
+  const least = rounds.crossing.map((nanos, round) => nanos + decided[round]);
+  row(
+    "… beside the least it can cost: an empty native call and the decision",
+    middle("guard"),
+    `empty native call: ${text(middle("crossing"))}, decision: ${text(median(decided))}`,
+    ratio(rounds.guard, least),
+  );
+  row(
+    "… that least beside an empty wrapper",
+    median(least),
+    `empty wrapper: ${text(middle("wrapper"))}`,
+    ratio(least, rounds.wrapper),
   );
   row(
     "Node: … names as a list, which cross as texts",
@@ -207,8 +228,8 @@ async function journalRows(agent, before) {
   const paid = guard("payments:send", { ...RULES, agent }, pay);
   const bare = () => Number(execFileSync(BENCHES, ["bare-write"], { encoding: "utf8" }));
   const first = bare();
-  // The pause lets the signer finish: what is measured is a burst, not the signer.
-  const rounds = await interleave({ paid }, { each: BURST, pause: 20 });
+  // The pause lets the signer finish, on a busy machine too: what is measured is a burst, and no call that waits for it.
+  const rounds = await interleave({ paid }, { each: BURST, pause: 60 });
   const floor = before + first + bare();
   const journaled = median(rounds.paid);
   const shown = `guard + 2 x bare write() + serialise: ${text(floor)}`;
@@ -222,7 +243,10 @@ async function journalRows(agent, before) {
   agent.close();
   const rate = Math.round(done / ((performance.now() - begun) / 1_000));
   const sustained = rate.toLocaleString("en");
-  console.log(`| Node: … sustained, wall clock, two signatures each | ${sustained} calls/s | | | |`);
+  const load = loadavg()[0].toFixed(1);
+  console.log(
+    `| Node: … sustained, wall clock, two signatures each | ${sustained} calls/s at a load of ${load} | | | |`,
+  );
 }
 
 const folder = mkdtempSync(path.join(tmpdir(), "kakunin-bench-"));
