@@ -147,6 +147,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::crl::rows(),
         route::feed::rows(),
         route::feed_numbers::rows(),
+        route::gate::rows(),
         route::logs::rows(),
         route::acks::rows(),
         route::verify::rows(),

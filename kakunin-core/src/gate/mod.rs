@@ -15,6 +15,7 @@ mod gathered;
 mod judge;
 mod policy;
 mod statement;
+mod watched;
 mod written;
 
 pub use check::{Check, Code, Outcome, Step};
@@ -24,4 +25,5 @@ pub use gathered::Gathered;
 pub use judge::{Judgement, RiskTerms, scope_digest};
 pub use policy::{Approval, GatePolicy, Observed, PolicyError, Stricter};
 pub use statement::{PROMOTE, REFUSE, Run, Statement};
+pub use watched::{Promotion, Watched, Watching};
 pub use written::span;

@@ -165,6 +165,12 @@ impl GatePolicy {
         self.fail_on
     }
 
+    /// How many calls there have to be.
+    #[must_use]
+    pub const fn min_calls(&self) -> u64 {
+        self.min_calls
+    }
+
     /// The one spelling of everything it asks for, and therefore its name.
     #[must_use]
     pub fn digest(&self) -> Digest {

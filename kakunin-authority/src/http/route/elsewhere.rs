@@ -24,11 +24,6 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::api(Method::POST, "/delegation/verify", KEYS, "Not here: delegation tokens", || {
             post(async || no(DELEGATION))
         }),
-        Row::api(Method::POST, "/integrations/github/gate", KEYS, "Not here: a gate by events", || {
-            post(async || {
-                no("a gate over declared events proves nothing; check the agent's receipts: `kakunin verify`")
-            })
-        }),
         Row::api(Method::GET, "/integrations/otlp", KEYS, TELEMETRY, || get(async || no(OTLP))),
         Row::api(Method::POST, "/integrations/otlp", KEYS, TELEMETRY, || post(async || no(OTLP))),
         Row::api(Method::DELETE, "/integrations/otlp", KEYS, TELEMETRY, || delete(async || no(OTLP))),

@@ -16,6 +16,7 @@ pub(crate) mod enrol;
 pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod feed_numbers;
+pub(crate) mod gate;
 pub(crate) mod forensics;
 pub(crate) mod freeze;
 pub(crate) mod health;

@@ -101,7 +101,7 @@ const TABLE: &[(&str, &str, Option<&[&str]>)] = &[
     ("delete", "/agents/{id}/risk-policy", Some(&[])),
     ("post", "/agents/{id}/delegation", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("post", "/delegation/verify", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
-    ("post", "/integrations/github/gate", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
+    ("post", "/integrations/github/gate", Some(&["revoker", "gate"])),
     ("get", "/integrations/otlp", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("post", "/integrations/otlp", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),
     ("delete", "/integrations/otlp", Some(&["issuer", "revoker", "auditor", "gate", "ingest"])),

@@ -271,7 +271,6 @@ fn what_has_no_true_answer_here_says_so_and_what_to_use() {
         ("GET", "/agents/billing/credential"),
         ("POST", "/agents/billing/delegation"),
         ("POST", "/delegation/verify"),
-        ("POST", "/integrations/github/gate"),
         ("GET", "/integrations/otlp"),
         ("POST", "/integrations/otlp"),
         ("DELETE", "/integrations/otlp"),

@@ -9,6 +9,7 @@ mod exports;
 mod doors;
 mod faults;
 mod freezes;
+mod gate;
 mod feed;
 mod declared;
 mod hosted;
