@@ -40,12 +40,13 @@ stage "node: frameworks"      scripts/node_frameworks.sh
 
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
-stage "clippy, archive"       cargo clippy -p kakunin-cli -p kakunin-authority --all-targets --features kakunin-cli/s3 --locked -- -D warnings
+stage "clippy, archive and PDF"       cargo clippy -p kakunin-cli -p kakunin-authority --all-targets --features kakunin-cli/s3,kakunin-cli/pdf --locked -- -D warnings
 stage "archive"               scripts/archive.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
 stage "pages of incident and report" scripts/page.sh
 stage "OSCAL of reports"      scripts/oscal.sh
+stage "reports as PDF"        cargo test -p kakunin-evidence --features pdf --locked pdf::
 stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
 stage "client of the hosted service" scripts/hosted.sh

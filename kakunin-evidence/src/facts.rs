@@ -16,6 +16,7 @@ use kakunin_core::time::UnixTime;
 use kakunin_core::verify::{Place, Reason, ReplayCount, Seen, ValueCount, Verdict, Watch};
 
 use crate::finding::Pointer;
+use crate::watched::{Terms, Watched, Watching};
 
 /// The time that a report is about, by what receipts claim; both ends belong to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +88,7 @@ pub struct Facts {
     pub(crate) lacks: BTreeMap<&'static str, u64>,
     pub(crate) lacking: BTreeMap<&'static str, Vec<(StreamId, u64)>>,
     pub(crate) samples: BTreeMap<Kind, Vec<Pointer>>,
+    pub(crate) watched: Option<Watched>,
 }
 
 /// An agent that signed something.
@@ -128,7 +130,8 @@ pub(crate) enum Kind {
 }
 
 impl Facts {
-    /// Verifies what lies at `what`, as `inquiry` asks, and counts what goes by and claims a time in `period`.
+    /// Verifies what lies at `what`, as `inquiry` asks, and counts what goes by and claims a time in `period`. With `terms`
+    /// behaviour is judged as well, over all that is there: what came before a period is a part of it.
     ///
     /// # Errors
     /// [`InquiryError`] if nothing can be judged. What is wrong with the receipts is a fact.
@@ -137,12 +140,16 @@ impl Facts {
         what: &Path,
         others: &[PathBuf],
         period: Period,
+        terms: Option<&Terms>,
         watch: &mut dyn Watch,
     ) -> Result<Self, InquiryError> {
         let is_bundle = what.is_file();
-        let mut collector = Collector { facts: Self::none(period), is_bundle, lists: BTreeMap::new(), watch };
+        let watching = terms.map(|_| Watching::default());
+        let mut collector =
+            Collector { facts: Self::none(period), is_bundle, lists: BTreeMap::new(), watching, watch };
         let account = inquiry.of(what, others, &mut collector)?;
         let mut facts = collector.facts;
+        facts.watched = collector.watching.zip(terms).map(|(watching, terms)| watching.judge(terms));
         facts.subject = what.file_name().unwrap_or(what.as_os_str()).to_string_lossy().into_owned();
         facts.settle(&account);
         Ok(facts)
@@ -184,6 +191,7 @@ impl Facts {
             lacks: BTreeMap::new(),
             lacking: BTreeMap::new(),
             samples: BTreeMap::new(),
+            watched: None,
         }
     }
 
@@ -293,6 +301,7 @@ struct Collector<'w> {
     facts: Facts,
     is_bundle: bool,
     lists: BTreeMap<StreamId, ListInUse>,
+    watching: Option<Watching>,
     watch: &'w mut dyn Watch,
 }
 
@@ -318,6 +327,9 @@ impl Collector<'_> {
         }
         let at = statement.stamp.time();
         let pointer = pointer(hash, statement, self.is_bundle.then_some(facts.seen));
+        if let Some(watching) = &mut self.watching {
+            watching.see(seen, &pointer);
+        }
         let outlived = self.outlived(statement, &pointer);
         let facts = &mut self.facts;
         if !facts.period.has(at) {

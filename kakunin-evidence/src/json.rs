@@ -1,9 +1,11 @@
 //! The report for programs. Fields stand in the order of these types, so the same report is the same text.
 
+use kakunin_core::risk::Change;
 use serde::Serialize;
 
 use crate::finding::{Judgement, Status};
 use crate::report::{EvidenceReport, SAYS};
+use crate::watched::Watched;
 
 #[derive(Serialize)]
 struct Whole<'r> {
@@ -13,6 +15,7 @@ struct Whole<'r> {
     as_of: String,
     period: PeriodPart,
     evidence: EvidencePart,
+    risk: Option<RiskPart>,
     counts: Counts,
     findings: Vec<Row<'r>>,
     not_covered: Vec<Uncovered<'r>>,
@@ -50,6 +53,60 @@ struct EvidencePart {
     claimed_from: Option<String>,
     claimed_to: Option<String>,
     denials: std::collections::BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct RiskPart {
+    baseline: String,
+    policy: String,
+    digest: String,
+    calls: u64,
+    denied: u64,
+    foreign: u64,
+    level: &'static str,
+    highest: &'static str,
+    score: u16,
+    peak: u16,
+    silent: Vec<&'static str>,
+    changes: Vec<ChangePart>,
+}
+
+#[derive(Serialize)]
+struct ChangePart {
+    at: String,
+    from: &'static str,
+    to: &'static str,
+    score: u16,
+    because: Vec<String>,
+    receipt: Option<String>,
+}
+
+impl RiskPart {
+    fn of(watched: &Watched) -> Self {
+        let replay = &watched.replay;
+        let change = |change: &Change| ChangePart {
+            at: change.at.to_seconds().to_string(),
+            from: change.from.word(),
+            to: change.to.word(),
+            score: change.score,
+            because: change.evidence.iter().map(|evidence| evidence.sentence.clone()).collect(),
+            receipt: change.receipt.map(|receipt| receipt.to_string()),
+        };
+        Self {
+            baseline: watched.baseline.to_hex(),
+            policy: watched.policy.to_hex(),
+            digest: replay.digest.to_hex(),
+            calls: replay.calls,
+            denied: replay.denied,
+            foreign: replay.foreign,
+            level: replay.level.word(),
+            highest: replay.highest.word(),
+            score: replay.score,
+            peak: replay.peak,
+            silent: replay.silent.iter().map(|feature| feature.word()).collect(),
+            changes: replay.changes.iter().map(change).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -116,6 +173,7 @@ pub(crate) fn write(report: &EvidenceReport) -> String {
             claimed_to: facts.claimed.map(|(_, last)| last.to_string()),
             denials: facts.reasons.clone(),
         },
+        risk: facts.watched.as_ref().map(RiskPart::of),
         counts: Counts {
             evidenced: report.count(Status::Evidenced),
             partial: report.count(Status::Partial),

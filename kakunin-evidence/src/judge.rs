@@ -51,9 +51,7 @@ fn held(predicate: Predicate, facts: &Facts) -> Held {
         Predicate::ErasuresRecorded {} => erasures(facts),
         Predicate::RecordsKept { days } => kept(facts, days),
         Predicate::GateSigned {} => gates(facts),
-        Predicate::RiskReplayed {} => {
-            (Shown::Unseen, "no baseline was given to judge behaviour by".to_owned(), Vec::new())
-        }
+        Predicate::RiskReplayed {} => behaviour(facts),
     }
 }
 
@@ -359,6 +357,28 @@ fn kept(facts: &Facts, days: u32) -> Held {
     receipts.extend(facts.examples(Kind::Newest));
     let because = format!("the oldest receipt is {span} days older than the newest; {days} are asked for");
     (if span >= i64::from(days) { Shown::Held } else { Shown::Unseen }, because, receipts)
+}
+
+fn behaviour(facts: &Facts) -> Held {
+    let Some(watched) = &facts.watched else {
+        return (Shown::Unseen, "no baseline was given to judge behaviour by".to_owned(), Vec::new());
+    };
+    let replay = &watched.replay;
+    if replay.calls == 0 {
+        return (Shown::Unseen, "no call here is of the agent of the baseline".to_owned(), Vec::new());
+    }
+    let receipts = watched.changes.iter().flatten().take(crate::facts::FEW).cloned().collect();
+    let because = format!(
+        "{} calls were judged by the baseline {}: {} changes of level, the highest {}, the peak {} of 1000, replay {}",
+        replay.calls,
+        watched.baseline,
+        replay.changes.len(),
+        replay.highest,
+        replay.peak,
+        replay.digest
+    );
+    // What is not judged is not watched: other agents have baselines of their own.
+    (if replay.foreign == 0 { Shown::Held } else { Shown::Partly }, because, receipts)
 }
 
 fn gates(facts: &Facts) -> Held {

@@ -17,11 +17,19 @@ mod judge;
 mod json;
 mod oscal;
 mod page;
+#[cfg(feature = "pdf")]
+mod pdf;
 mod predicate;
+mod questionnaire;
 mod report;
+mod watched;
 
 pub use facts::{Facts, Period, Settled};
 pub use finding::{Finding, Judgement, Pointer, Shown, Status};
 pub use framework::{Carries, Control, Framework, FrameworkError, NotCovered};
+#[cfg(feature = "pdf")]
+pub use pdf::PdfError;
 pub use predicate::Predicate;
+pub use questionnaire::{Filled, QuestionMap, QuestionnaireError};
 pub use report::EvidenceReport;
+pub use watched::Terms;

@@ -110,6 +110,24 @@ impl EvidenceReport {
         page::draw(self)
     }
 
+    /// The report as PDF.
+    ///
+    /// # Errors
+    /// The type of its letters cannot be read, or the document cannot be written.
+    #[cfg(feature = "pdf")]
+    pub fn to_pdf(&self) -> Result<Vec<u8>, crate::pdf::PdfError> {
+        crate::pdf::draw(std::slice::from_ref(self))
+    }
+
+    /// Several reports as one PDF, each from a new page on.
+    ///
+    /// # Errors
+    /// As [`EvidenceReport::to_pdf`].
+    #[cfg(feature = "pdf")]
+    pub fn all_to_pdf(reports: &[Self]) -> Result<Vec<u8>, crate::pdf::PdfError> {
+        crate::pdf::draw(reports)
+    }
+
     /// OSCAL assessment results: observations with the receipts, findings with their state.
     #[must_use]
     pub fn to_oscal_results(&self) -> String {

@@ -1,14 +1,17 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use kakunin_core::report::keep;
+use kakunin_core::risk::{Baseline, RiskPolicy};
 use kakunin_core::time::UnixTime;
-use kakunin_evidence::{EvidenceReport, Facts, Framework, FrameworkError, Period, Status};
+use kakunin_evidence::{
+    EvidenceReport, Facts, Framework, FrameworkError, Period, QuestionMap, QuestionnaireError, Status, Terms,
+};
 use serde_json::json;
 
-use crate::answer::{Answer, Exit, Failure};
+use crate::answer::{Answer, Exit, Failure, one_line};
 use crate::believed::{Believed, names};
-use crate::context::Common;
+use crate::context::{Common, read_text};
 use crate::progress::Progress;
 
 /// Say what signed receipts show of a framework's controls, and what they do not
@@ -21,6 +24,7 @@ Examples:
   kakunin report --framework eu-ai-act --bundle incident.zip --root ca.pem --log-key KEY --format html --out report.html
   kakunin report --framework csf-2.0 --bundle incident.zip --root ca.pem --format oscal --out results.json
   kakunin report --framework sp800-53-r5 --format oscal-component --out component.json
+  kakunin report --questionnaire asked.csv --map map.toml --bundle incident.zip --root ca.pem --log-key KEY --out answered.csv
   kakunin report --framework dora --journal agents/billing --root ca.pem --from 2026-10-01 --to 2026-12-31 --format csv --out dora.csv
 
 Frameworks: ai-rmf-1.0 (with AI 600-1), csf-2.0, dora, eu-ai-act, iso-27001-2022, iso-42001-2023, mica (with RTS 2025/1140),
@@ -30,8 +34,14 @@ Exit codes: 0 nothing is contradicted and the evidence is complete, 1 something 
 empty, 2 cannot be evaluated.")]
 pub(crate) struct Report {
     /// The framework; docs/evidence.md lists them
-    #[arg(long, value_name = "NAME")]
-    framework: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "questionnaire")]
+    framework: Option<String>,
+    /// Fill this table of questions (CSV) instead; questions that the map does not know stay as they are and are listed
+    #[arg(long, value_name = "FILE", requires = "map", conflicts_with_all = ["framework", "format"])]
+    questionnaire: Option<PathBuf>,
+    /// Which control answers which question, and in which columns they are: TOML
+    #[arg(long, value_name = "FILE", requires = "questionnaire")]
+    map: Option<PathBuf>,
     /// The evidence: a bundle that `kakunin export` wrote
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
     bundle: Option<PathBuf>,
@@ -52,6 +62,12 @@ pub(crate) struct Report {
     /// The date whose law counts; otherwise the end of the period, or the last time that a receipt claims
     #[arg(long, value_name = "TIME", value_parser = from)]
     as_of: Option<UnixTime>,
+    /// The agent's baseline, to judge its behaviour by; `kakunin risk` makes one
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// The terms of that judgement, if not those that hold without a file
+    #[arg(long, value_name = "FILE", requires = "baseline")]
+    risk_policy: Option<PathBuf>,
     /// The form
     #[arg(long, value_enum, default_value_t = Form::Json)]
     format: Form,
@@ -69,6 +85,9 @@ enum Form {
     Json,
     /// A table
     Csv,
+    /// Plain pages for paper, made without a browser
+    #[cfg(feature = "pdf")]
+    Pdf,
     /// OSCAL assessment results
     Oscal,
     /// An OSCAL component definition: what the SDK can implement, without any evidence
@@ -77,21 +96,54 @@ enum Form {
 
 impl Report {
     pub(crate) fn run(&self, common: &Common) -> Result<Answer, Failure> {
-        let framework = Framework::named(&self.framework)?;
+        if let (Some(table), Some(map)) = (&self.questionnaire, &self.map) {
+            return self.fill(common, table, map);
+        }
+        let framework = Framework::named(self.framework.as_deref().unwrap_or_default())?;
         if self.format == Form::OscalComponent {
             keep(&self.out, EvidenceReport::to_oscal_component(&framework)).map_err(Failure::cannot)?;
             let record = json!({ "framework": framework.id, "out": self.out.display().to_string() });
             return Ok(Answer::yes(record).line(format!("{}: component definition", self.out.display())));
         }
         let report = EvidenceReport::of(framework, self.facts(common)?, self.as_of)?;
-        let text = match self.format {
-            Form::Html => report.to_html(),
-            Form::Csv => report.to_csv(),
-            Form::Oscal => report.to_oscal_results(),
-            Form::Json | Form::OscalComponent => report.to_json(),
+        let octets = match self.format {
+            Form::Html => report.to_html().into_bytes(),
+            Form::Csv => report.to_csv().into_bytes(),
+            #[cfg(feature = "pdf")]
+            Form::Pdf => report.to_pdf().map_err(Failure::cannot)?,
+            Form::Oscal => report.to_oscal_results().into_bytes(),
+            Form::Json | Form::OscalComponent => report.to_json().into_bytes(),
         };
-        keep(&self.out, text).map_err(Failure::cannot)?;
+        keep(&self.out, octets).map_err(Failure::cannot)?;
         Ok(self.answer(&report))
+    }
+
+    fn fill(&self, common: &Common, table: &Path, map: &Path) -> Result<Answer, Failure> {
+        let map = QuestionMap::parse(&read_text(map)?)?;
+        let table = read_text(table)?;
+        let facts = self.facts(common)?;
+        let mut reports = Vec::new();
+        for name in map.frameworks() {
+            reports.push(EvidenceReport::of(Framework::named(name)?, facts.clone(), self.as_of)?);
+        }
+        let filled = map.fill(&table, &reports)?;
+        keep(&self.out, &filled.text).map_err(Failure::cannot)?;
+        let record = json!({
+            "verdict": reports.first().map(EvidenceReport::verdict),
+            "evidence": facts.evidence().to_hex(),
+            "answered": filled.answered,
+            "blank": filled.blank,
+            "kept": filled.kept,
+            "out": self.out.display().to_string(),
+        });
+        let (answered, blank, kept) = (filled.answered.len(), filled.blank.len(), filled.kept.len());
+        let line = format!("{answered} answered, {blank} left blank, {kept} kept as they were");
+        let answer = Answer::yes(record).line(format!("{}: {line}", self.out.display()));
+        let answer =
+            filled.blank.iter().fold(answer, |answer, id| answer.line(format!("blank: {}", one_line(id))));
+        Ok(answer.exit(exit(
+            reports.iter().map(EvidenceReport::exit_code).min_by_key(|code| (*code != 1, *code == 0)),
+        )))
     }
 
     fn facts(&self, common: &Common) -> Result<Facts, Failure> {
@@ -108,9 +160,22 @@ impl Report {
         let inquiry = self.believed.inquiry()?.replay(names(&self.names)?);
         let period = Period { from: self.from, to: self.to };
         let mut progress = Progress::new(common.json);
-        let facts = Facts::gather(&inquiry, what, others, period, &mut progress);
+        let facts = Facts::gather(&inquiry, what, others, period, self.terms()?.as_ref(), &mut progress);
         progress.end();
         Ok(facts?)
+    }
+
+    fn terms(&self) -> Result<Option<Terms>, Failure> {
+        let Some(path) = &self.baseline else { return Ok(None) };
+        let cannot = |path: &PathBuf, error: &dyn std::fmt::Display| {
+            Failure::cannot(format!("{}: {error}", path.display()))
+        };
+        let baseline = Baseline::from_json(&read_text(path)?).map_err(|error| cannot(path, &error))?;
+        let policy = match &self.risk_policy {
+            Some(path) => RiskPolicy::from_toml(&read_text(path)?).map_err(|error| cannot(path, &error))?,
+            None => RiskPolicy::default(),
+        };
+        Ok(Some(Terms { baseline, policy }))
     }
 
     fn answer(&self, report: &EvidenceReport) -> Answer {
@@ -139,6 +204,21 @@ impl Report {
                 1 => Exit::No,
                 _ => Exit::NotComplete,
             })
+    }
+}
+
+/// The exit for a report's own code; nothing to report on is nothing that was shown.
+fn exit(code: Option<u8>) -> Exit {
+    match code {
+        Some(0) => Exit::Yes,
+        Some(1) => Exit::No,
+        _ => Exit::NotComplete,
+    }
+}
+
+impl From<QuestionnaireError> for Failure {
+    fn from(error: QuestionnaireError) -> Self {
+        Self::cannot(error)
     }
 }
 

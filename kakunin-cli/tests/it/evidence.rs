@@ -2,10 +2,16 @@
 
 use std::fs;
 
+use kakunin_core::certificate::TrustAnchors;
 use kakunin_core::guard::{Guard, GuardOptions};
 use kakunin_core::home::AgentHome;
 use kakunin_core::receipt::Mode;
+use kakunin_core::report::Inquiry;
 use kakunin_core::request::ActionRequest;
+use kakunin_core::risk::{Baseline, Observation, RiskPolicy};
+use kakunin_core::verify::{Seen, Watch};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use crate::desk::{Desk, texts};
@@ -245,4 +251,98 @@ fn what_cannot_be_reported_is_said_and_nothing_is_written() {
     // A component definition needs no evidence.
     desk.yes(&["report", "--framework", "soc2", "--format", "oscal-component", "--out", "c.json"]);
     assert!(read(&desk, "c.json")["component-definition"]["uuid"].is_string());
+}
+
+/// What risk reads of receipts that go by.
+#[derive(Default)]
+struct Observer(Vec<Observation>);
+
+impl Watch for Observer {
+    fn receipt(&mut self, seen: &Seen<'_>) {
+        let scope = seen.path().agent().scope();
+        self.0.extend(Observation::of(seen.hash(), seen.statement(), seen.disclosures(), Some(scope)));
+    }
+}
+
+/// `many` calls of the agent, as `asked` says.
+fn calls(desk: &Desk, many: usize, asked: &ActionRequest<'_>) {
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions::default()).unwrap();
+    for _ in 0..many {
+        guard.admit(asked).unwrap().begin().unwrap().returned();
+    }
+    guard.close();
+}
+
+#[test]
+fn behaviour_is_judged_by_a_baseline_and_drawn_with_what_crossed() {
+    let desk = Desk::with_billing();
+    calls(&desk, 60, &ActionRequest::new("payments:send").amount("12.50", "EUR").counterparty("acme"));
+    let root = CertificateDer::from_pem_slice(&fs::read(desk.path(ROOT)).unwrap()).unwrap();
+    let mut observer = Observer::default();
+    let inquiry = Inquiry::by(TrustAnchors::new([root.as_ref()]).unwrap());
+    inquiry.of(&desk.path("agents/billing"), &[], &mut observer).unwrap();
+    let policy = "[baseline]\nleast = 30\n";
+    fs::write(desk.path("risk.toml"), policy).unwrap();
+    let baseline = Baseline::learn(&observer.0, &RiskPolicy::from_toml(policy).unwrap()).unwrap();
+    fs::write(desk.path("baseline.json"), baseline.to_json()).unwrap();
+
+    // What it never did before, again and again.
+    calls(&desk, 60, &ActionRequest::new("read:secrets"));
+    desk.yes(&["export", "--out", "incident.zip"]);
+    let more = ["--root", ROOT, "--baseline", "baseline.json", "--risk-policy", "risk.toml"];
+    desk.answer(&report("csf-2.0", "json", "report.json", &more), 3);
+    let found = read(&desk, "report.json");
+    assert_eq!(row(&found, "DE.AE-02")["status"], "partial", "{}", row(&found, "DE.AE-02"));
+    let risk = &found["risk"];
+    assert_eq!(
+        (&risk["calls"], &risk["foreign"], &risk["baseline"]),
+        (&120.into(), &0.into(), &baseline.digest().to_hex().into())
+    );
+    let changes = risk["changes"].as_array().unwrap();
+    assert!(!changes.is_empty() && risk["highest"] != "clear", "{risk}");
+    desk.answer(&report("csf-2.0", "html", "report.html", &more), 3);
+    let page = fs::read_to_string(desk.path("report.html")).unwrap();
+    assert_eq!(page.matches("class=\"cross\"").count(), changes.len());
+    assert_eq!(page.matches("class=\"threshold\"").count(), 4);
+    assert!(page.contains(changes[0]["receipt"].as_str().unwrap()), "the receipt that crossed");
+
+    // A baseline of somebody else's watches nobody here, and what is none is refused.
+    let other = baseline.to_json().replace(&baseline.agent().to_string(), &"0".repeat(36));
+    fs::write(desk.path("baseline.json"), other).unwrap();
+    desk.answer(&report("csf-2.0", "json", "r.json", &more), 2);
+    assert!(!desk.path("r.json").exists());
+    desk.answer(&report("csf-2.0", "json", "r.json", &["--root", ROOT, "--risk-policy", "risk.toml"]), 64);
+}
+
+#[test]
+fn a_questionnaire_is_filled_by_its_ids_and_says_what_stays_blank() {
+    let desk = Desk::with_billing();
+    let key = work(&desk, "initech");
+    fs::write(
+        desk.path("asked.csv"),
+        "Ref,Question,Response\nA-1,Who may do what?,\nA-2,Fire doors?,\nA-3,Logs?,see wiki\n",
+    )
+    .unwrap();
+    let map = "id = \"Ref\"\nanswer = \"Response\"\n[questions]\nA-1 = \"csf-2.0/PR.AA-05\"\nA-3 = \"iso-27001-2022/A.8.15\"\n";
+    fs::write(desk.path("map.toml"), map).unwrap();
+    let words = ["report", "--questionnaire", "asked.csv", "--map", "map.toml", "--bundle", "incident.zip"];
+    let more = ["--root", ROOT, "--log-key", &key, "--out", "answered.csv"];
+    let answer = desk.yes(&[&words[..], &more].concat());
+    let list = |name: &str| {
+        answer[name].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((list("answered"), list("blank"), list("kept")), (vec!["A-1"], vec!["A-2"], vec!["A-3"]));
+    let text = fs::read_to_string(desk.path("answered.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        (lines[0], lines[2], lines[3]),
+        ("Ref,Question,Response", "A-2,Fire doors?,", "A-3,Logs?,see wiki")
+    );
+    for part in ["Evidenced. What each agent may do", "Shown by scope_bounded", "Receipts: ", "Limit: "] {
+        assert!(lines[1].contains(part), "{part}: {}", lines[1]);
+    }
+    fs::write(desk.path("map.toml"), map.replace("Response", "Reply")).unwrap();
+    let (_, err) = texts(&desk.run(&[&words[..], &more].concat()));
+    assert!(err.contains("no column `Reply`"), "{err}");
 }

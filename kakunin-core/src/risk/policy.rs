@@ -249,7 +249,8 @@ impl RiskPolicy {
     }
 
     /// The score from which on a level is reached.
-    pub(super) const fn score_of(&self, level: RiskLevel) -> u16 {
+    #[must_use]
+    pub const fn score_of(&self, level: RiskLevel) -> u16 {
         match level {
             RiskLevel::Clear => 0,
             RiskLevel::Watch => ALARM,

@@ -29,6 +29,9 @@ pub(crate) fn draw(report: &EvidenceReport) -> String {
     top(&mut out, report);
     out.raw("<main>\n<section aria-labelledby=\"seen\"><h2 id=\"seen\">What was seen</h2>\n");
     plot::decisions(&mut out, &report.facts);
+    if let Some(watched) = &report.facts.watched {
+        plot::risk(&mut out, watched);
+    }
     out.raw("</section>\n<section aria-labelledby=\"findings\"><h2 id=\"findings\">Findings</h2>\n");
     for finding in &report.findings {
         row(&mut out, report, finding);

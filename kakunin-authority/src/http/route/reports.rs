@@ -51,9 +51,14 @@ pub(crate) fn rows() -> Vec<Row> {
             || get(read),
         )
         .asks(FORMS),
-        Row::api(Method::GET, "/reports/{id}/pdf", READERS, "Not here: a report as PDF", || {
-            get(async || pdf())
-        }),
+        Row::api(
+            Method::GET,
+            "/reports/{id}/pdf",
+            READERS,
+            "A report as PDF, if the service makes any",
+            || get(paper),
+        )
+        .asks(PAPER),
         Row::api(
             Method::GET,
             "/agents/{id}/compliance-report",
@@ -161,6 +166,12 @@ struct Asked {
     format: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedPaper {
+    framework: Option<String>,
+}
+
 async fn read(
     State(service): State<Arc<Service>>,
     caller: Caller,
@@ -175,15 +186,9 @@ async fn read(
     let Some(format) = asked.format else {
         return Ok(data(&shown(&agent, ordered, &reports)?));
     };
-    let name = asked.framework.as_deref();
-    let report = match (name, reports.as_slice()) {
-        (None, [report]) => report,
-        (None, _) => return Err(Refusal::invalid("`framework` has to name one of this report's")),
-        (Some(name), reports) => {
-            let found = reports.iter().find(|report| report.framework().id == name);
-            found.ok_or_else(|| Refusal::invalid("`framework` has to name one of this report's"))?
-        }
-    };
+    let found: [EvidenceReport; 1] =
+        of(reports, asked.framework.as_deref())?.try_into().map_err(|_| other_framework())?;
+    let [report] = &found;
     let (media, text) = match format.as_str() {
         "json" => ("application/json", report.to_json()),
         "html" => ("text/html; charset=utf-8", report.to_html()),
@@ -192,6 +197,31 @@ async fn read(
         _ => return Err(Refusal::invalid("`format` has to be json, html, csv or oscal")),
     };
     Ok(typed(StatusCode::OK, media, Body::from(text)))
+}
+
+async fn paper(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    asked: Result<Query<AskedPaper>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(asked) = asked?;
+    let ordered = Ordered::parse(&id).ok_or_else(Refusal::missing)?;
+    seen(&service, &caller, &ordered.agent.to_string()).await?;
+    note(&service, &caller, "report.read", ordered.agent, id).await?;
+    let reports = reports(ordered, &gather(&service, &caller, ordered).await?)?;
+    pdf(&of(reports, asked.framework.as_deref())?)
+}
+
+/// The framework of this name, or all of them.
+fn of(reports: Vec<EvidenceReport>, name: Option<&str>) -> Result<Vec<EvidenceReport>, Refusal> {
+    let Some(name) = name else { return Ok(reports) };
+    let found: Vec<_> = reports.into_iter().filter(|report| report.framework().id == name).collect();
+    if found.is_empty() { Err(other_framework()) } else { Ok(found) }
+}
+
+fn other_framework() -> Refusal {
+    Refusal::invalid("`framework` has to name one of this report's")
 }
 
 async fn attest(
@@ -245,9 +275,17 @@ async fn attest(
     })))
 }
 
-fn pdf() -> Refusal {
+#[cfg(feature = "pdf")]
+fn pdf(reports: &[EvidenceReport]) -> Result<Response, Refusal> {
+    let made = EvidenceReport::all_to_pdf(reports);
+    let octets = made.map_err(|error| Refusal { cause: Some(error.to_string()), ..Refusal::internal() })?;
+    Ok(typed(StatusCode::OK, "application/pdf", Body::from(octets)))
+}
+
+#[cfg(not(feature = "pdf"))]
+fn pdf(_: &[EvidenceReport]) -> Result<Response, Refusal> {
     let text = "this service makes no PDF; print `GET /v1/reports/ID?format=html&framework=NAME`, whose sheet is for paper, or use `kakunin report`";
-    Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_here", text)
+    Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_here", text))
 }
 
 /// Whoever takes evidence out leaves a trace first.
@@ -304,7 +342,7 @@ fn judged(root: &[u8], bundle: &FilePath, period: Period) -> Result<Facts, Refus
     let internal = |cause: String| Refusal { cause: Some(cause), ..Refusal::internal() };
     let anchors = TrustAnchors::new([root]).map_err(|error| internal(error.to_string()))?;
     let inquiry = Inquiry::by(anchors).replay(NameLists::default());
-    Facts::gather(&inquiry, bundle, &[], period, &mut ()).map_err(|error| internal(error.to_string()))
+    Facts::gather(&inquiry, bundle, &[], period, None, &mut ()).map_err(|error| internal(error.to_string()))
 }
 
 fn reports(ordered: Ordered, facts: &Facts) -> Result<Vec<EvidenceReport>, Refusal> {
@@ -420,6 +458,7 @@ const ORDER: &[Named] = &[
     Named::new("standardsFrameworks", "array", "Frameworks by name, or iso_27001, nist_csf, nist_ai_rmf"),
     Named::new("notes", "string", "Kept in the audit log, up to 1,000 characters"),
 ];
+const PAPER: &[Named] = &[Named::new("framework", "string", "Which one, if not all of the report's")];
 const FORMS: &[Named] = &[
     Named::new("format", "string", "json, html, csv or oscal, of one framework"),
     Named::new("framework", "string", "Which one, if the report has several"),
