@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what it does, `make test` shows that it holds.
 # Each target is one script; each script installs what it needs into ~/.cache/kakunin.
 
-.PHONY: demo test lint bench dist eval-leash eval-drift soak vectors clean
+.PHONY: demo test lint bench dist eval-leash eval-drift soak fuzz vectors clean
 
 demo: ; @scripts/demo.sh
 test: ; @scripts/test.sh
@@ -11,5 +11,6 @@ dist: ; @scripts/dist.sh
 eval-leash: ; @scripts/eval_leash.sh
 eval-drift: ; @scripts/eval_drift.sh
 soak: ; @scripts/soak.sh
+fuzz: ; @scripts/fuzz.sh
 vectors: ; @scripts/vectors.sh
 clean: ; cargo clean; rm -rf dist

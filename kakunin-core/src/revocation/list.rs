@@ -413,6 +413,10 @@ fn extensions<'a>(
         if extension.to_der()? != raw {
             return Err(ListError::Unusable("an extension that is not in DER"));
         }
+        // Before a signature is checked: each is compared with all before it.
+        if seen.len() == MAX_EXTENSIONS {
+            return Err(ListError::Unusable("more extensions than a list has"));
+        }
         if seen.contains(&extension.oid) {
             return Err(ListError::Unusable("an extension twice"));
         }
@@ -529,6 +533,8 @@ fn read_word(list: &mut SliceReader<'_>) -> Result<(SerialNumber, UnixTime, Word
     Ok((serial, date, word))
 }
 
+/// RFC 5280 knows eight of a list and four of an entry, and we have two of our own.
+const MAX_EXTENSIONS: usize = 32;
 /// `crlExtensions [0] EXPLICIT Extensions OPTIONAL`.
 const EXTENSIONS: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");

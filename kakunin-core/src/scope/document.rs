@@ -3,6 +3,7 @@
 //! Both languages become the same tree, so the author's room is written once and every error can name the line.
 //! Duplicate keys, comments in JSON and everything else outside the two standards are refused here.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use jsonc_parser::ast;
@@ -50,26 +51,27 @@ impl fmt::Display for Value {
 }
 
 pub(crate) fn from_toml(text: &str) -> Result<Node, AuthorError> {
+    let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        AuthorError::new(line_of(text, at), error.message().trim(), "see https://toml.io for the syntax")
+        AuthorError::new(lines.at(at), error.message().trim(), "see https://toml.io for the syntax")
     })?;
     let line = 1;
-    Ok(Node { line, value: toml_table(text, table.into_inner()) })
+    Ok(Node { line, value: toml_table(&lines, table.into_inner()) })
 }
 
-fn toml_table(text: &str, table: DeTable<'_>) -> Value {
+fn toml_table(lines: &Lines, table: DeTable<'_>) -> Value {
     let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
-        let line = line_of(text, key.span().start);
-        (Key { line, name: std::borrow::Cow::into_owned(key.into_inner()) }, toml_node(text, value))
+        let line = lines.at(key.span().start);
+        (Key { line, name: std::borrow::Cow::into_owned(key.into_inner()) }, toml_node(lines, value))
     };
     let mut entries: Vec<(Key, Node)> = table.into_iter().map(entry).collect();
     entries.sort_by_key(|(key, _)| key.line);
     Value::Table(entries)
 }
 
-fn toml_node(text: &str, node: Spanned<DeValue<'_>>) -> Node {
-    let line = line_of(text, node.span().start);
+fn toml_node(lines: &Lines, node: Spanned<DeValue<'_>>) -> Node {
+    let line = lines.at(node.span().start);
     let value = match node.into_inner() {
         DeValue::String(string) => Value::Text(string.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -79,8 +81,8 @@ fn toml_node(text: &str, node: Spanned<DeValue<'_>>) -> Node {
         DeValue::Float(_) => Value::Other("a fraction; write it as a quoted decimal, for example \"12.50\""),
         DeValue::Boolean(flag) => Value::Flag(flag),
         DeValue::Datetime(_) => Value::Other("a date"),
-        DeValue::Array(items) => Value::List(items.into_iter().map(|item| toml_node(text, item)).collect()),
-        DeValue::Table(table) => toml_table(text, table),
+        DeValue::Array(items) => Value::List(items.into_iter().map(|item| toml_node(lines, item)).collect()),
+        DeValue::Table(table) => toml_table(lines, table),
     };
     Node { line, value }
 }
@@ -100,14 +102,14 @@ pub(super) fn from_json(text: &str) -> Result<Node, AuthorError> {
     };
     let parsed = jsonc_parser::parse_to_ast(text, &jsonc_parser::CollectOptions::default(), &strict);
     let refuse = |line, what: &str| AuthorError::new(line, what, "see https://www.json.org for the syntax");
-    let tree =
-        parsed.map_err(|error| refuse(line_of(text, error.range().start), &error.kind().to_string()))?;
-    json_node(text, tree.value.as_ref().ok_or_else(|| refuse(1, "the document is empty"))?)
+    let lines = Lines::of(text);
+    let tree = parsed.map_err(|error| refuse(lines.at(error.range().start), &error.kind().to_string()))?;
+    json_node(&lines, tree.value.as_ref().ok_or_else(|| refuse(1, "the document is empty"))?)
 }
 
-fn json_node(text: &str, node: &ast::Value<'_>) -> Result<Node, AuthorError> {
+fn json_node(lines: &Lines, node: &ast::Value<'_>) -> Result<Node, AuthorError> {
     use jsonc_parser::common::Ranged;
-    let line = line_of(text, node.range().start);
+    let line = lines.at(node.range().start);
     let value = match node {
         ast::Value::StringLit(string) => Value::Text(string.value.to_string()),
         ast::Value::NumberLit(number) => match number.value.parse() {
@@ -117,21 +119,21 @@ fn json_node(text: &str, node: &ast::Value<'_>) -> Result<Node, AuthorError> {
         ast::Value::BooleanLit(flag) => Value::Flag(flag.value),
         ast::Value::NullKeyword(_) => Value::Other("null"),
         ast::Value::Array(array) => {
-            Value::List(array.elements.iter().map(|item| json_node(text, item)).collect::<Result<_, _>>()?)
+            Value::List(array.elements.iter().map(|item| json_node(lines, item)).collect::<Result<_, _>>()?)
         }
         ast::Value::Object(object) => {
-            let mut entries: Vec<(Key, Node)> = Vec::new();
+            let (mut entries, mut names) = (Vec::new(), HashSet::new());
             for property in &object.properties {
-                let line = line_of(text, property.range.start);
+                let line = lines.at(property.range.start);
                 let name = property.name.as_str().to_owned();
-                if entries.iter().any(|(key, _)| key.name == name) {
+                if !names.insert(name.clone()) {
                     return Err(AuthorError::new(
                         line,
                         &format!("the key `{name}` stands there twice"),
                         "remove one",
                     ));
                 }
-                entries.push((Key { line, name }, json_node(text, &property.value)?));
+                entries.push((Key { line, name }, json_node(lines, &property.value)?));
             }
             Value::Table(entries)
         }
@@ -139,7 +141,16 @@ fn json_node(text: &str, node: &ast::Value<'_>) -> Result<Node, AuthorError> {
     Ok(Node { line, value })
 }
 
-/// The line, counted from one, in which the byte at `offset` lies.
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+/// Where the lines of a document end. Every value asks for its line, and a document may have a million.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line, counted from one, in which the byte at `offset` lies.
+    fn at(&self, offset: usize) -> usize {
+        1 + self.0.partition_point(|end| *end < offset)
+    }
 }

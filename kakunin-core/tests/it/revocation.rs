@@ -408,6 +408,26 @@ fn a_list_beyond_the_cap_is_refused() {
 }
 
 /// C36: the more restrictive of two entries.
+/// C340: whoever sends a list makes nobody work before its signature is checked. Each compared with all before it, these
+/// would take minutes.
+#[test]
+fn a_list_of_many_extensions_is_refused_at_once() {
+    let scene = Scene::new();
+    let with = |count: u32| {
+        let mut list = Der::parse(&scene.list(|_| {}));
+        for number in 0..count {
+            let digit = |place: u32| u8::try_from(number >> (7 * place) & 0x7f).unwrap();
+            let arcs = vec![0x2a, 0x81, 0x80 | digit(2), 0x80 | digit(1), digit(0)];
+            list.extensions().push(Der::list(0x30, vec![Der::leaf(6, arcs), Der::leaf(4, vec![])]));
+        }
+        list.encode()
+    };
+    assert!(UnverifiedList::decode(&with(30)).is_ok());
+    for many in [31, 200_000] {
+        assert!(matches!(UnverifiedList::decode(&with(many)), Err(ListError::Unusable(_))), "{many}");
+    }
+}
+
 #[test]
 fn of_two_entries_the_more_restrictive_counts() {
     let scene = Scene::new();

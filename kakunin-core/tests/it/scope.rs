@@ -91,6 +91,23 @@ fn a_scope_encompasses_itself_and_refuses_a_wider_child() {
     }
 }
 
+/// C341: each value of a document is asked for its line. Counted from the beginning, these would take days.
+#[test]
+fn a_document_of_a_million_values_is_read_once() {
+    let names: String = (0..300_000).map(|name| format!("\"party-{name}\",\n")).collect();
+    let names = names.trim_end_matches(",\n");
+    let toml = format!("actions = [\"a\"]\n[[counterparties]]\nfor = [\"a\"]\nallow = [{names}]\n");
+    let json = format!(r#"{{"actions": ["a"], "counterparties": [{{"for": ["a"], "allow": [{names}]}}]}}"#);
+    for text in [toml, json] {
+        assert_eq!(draft(&text).unwrap().lists().iter().next().unwrap().names().len(), 300_000);
+        let error = draft(&text.replace("party-299999", "")).unwrap_err();
+        assert!(error.starts_with("line 300"), "{error}");
+    }
+    let keys: String = (0..300_000).map(|key| format!("\"{key}\": 1,\n")).collect();
+    let twice = draft(&format!("{{{keys}\"7\": 1}}")).unwrap_err();
+    assert!(twice.starts_with("line 300001: the key `7` stands there twice"), "{twice}");
+}
+
 #[test]
 fn errors_name_the_line_and_the_fix() {
     let error = |text: &str| draft(text).unwrap_err();

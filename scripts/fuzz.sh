@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# fuzz.sh [--keep] [NAME..]: libFuzzer on the laws of kakunin-fuzz, all of them if none is named; docs/fuzzing.md lists them.
+# Each runs for KAKUNIN_FUZZ_SECONDS (60) on nightly with KAKUNIN_FUZZ_SANITIZER (address), and goes on from what it knew. With
+# --keep the least that reaches all that was reached, inputs up to 4 kB, is put into fuzz/corpus. An input that breaks a law
+# ends the run and is named.
+source "$(dirname "$0")/env.sh"
+
+keep=0
+if [ "${1:-}" = --keep ]; then keep=1; shift; fi
+seconds="${KAKUNIN_FUZZ_SECONDS:-60}"
+cargo +nightly --version >/dev/null 2>&1 || fail "libFuzzer needs a nightly toolchain: \`rustup toolchain install nightly\`"
+ensure c++ g++
+fuzz="$(scripts/tools.sh cargo-fuzz 0.13.2)"
+cargo build --quiet --locked -p kakunin-fuzz
+laws="$CARGO_TARGET_DIR/debug/kakunin-fuzz"
+names=("$@")
+if [ ${#names[@]} = 0 ]; then mapfile -t names < <("$laws" names); fi
+
+# Its lock file is that of the workspace, with libFuzzer: versions do not drift apart.
+cp Cargo.lock fuzz/guided/Cargo.lock
+work="$CARGO_TARGET_DIR/fuzz"
+export CARGO_TARGET_DIR="$work" RUSTUP_TOOLCHAIN=nightly
+"$fuzz" fuzz build --fuzz-dir fuzz/guided --sanitizer "${KAKUNIN_FUZZ_SANITIZER:-address}" >&2
+built="$(dirname "$(ls -t "$work"/*/release/words | head -1)")"
+
+for name in "${names[@]}"; do
+  mkdir -p "$work/corpus/$name" "$work/broken/$name" "fuzz/corpus/$name"
+  "$laws" seeds "$name" "$work/seeds/$name"
+  log="$work/$name.log"
+  "$built/$name" "$work/corpus/$name" "fuzz/corpus/$name" "$work/seeds/$name" -max_total_time="$seconds" -max_len=65536 \
+    -rss_limit_mb=4096 -timeout=25 -use_value_profile=1 -print_final_stats=1 -artifact_prefix="$work/broken/$name/" >"$log" 2>&1 ||
+    { tail -40 "$log" >&2; fail "\`$name\` does not hold; what breaks it is in $work/broken/$name"; }
+  runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+  printf '%-16s held for %10s inputs in %s s\n' "$name" "$runs" "$seconds"
+  if [ $keep = 1 ]; then
+    least="$(mktemp -d "$work/least.XXXXXX")"
+    "$built/$name" -merge=1 "$least" "fuzz/corpus/$name" "$work/corpus/$name" >>"$log" 2>&1
+    find "$least" -type f -size -5 -exec cp -n {} "fuzz/corpus/$name/" \;
+    rm -rf "$least"
+  fi
+  rmdir "fuzz/corpus/$name" 2>/dev/null || true
+done
