@@ -239,7 +239,7 @@ fn any_single() -> impl Strategy<Value = Order> {
         3 => (frozen, second.clone()).prop_map(|(tenant, at)| Order::Thaw { tenant, at }),
         8 => any_about_declared().prop_map(Order::Declared),
         4 => any_about_checkpoints().prop_map(Order::Shown),
-        6 => any_about_risk().prop_map(Order::Behaves),
+        4 => any_about_risk().prop_map(Order::Behaves),
         1 => second.clone().prop_map(Order::Forget),
         3 => (receipted, vec((0..2_u8, 0..4_u8, second), 0..5))
             .prop_map(|((tenant, id), places)| Order::Receipts { tenant, id, places }),
