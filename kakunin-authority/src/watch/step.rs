@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Cache, Watched};
 use crate::access::TenantId;
+use crate::authority::{Authority, AuthorityError};
 use crate::hook::HookEvent;
 use crate::store::{Notice, ReceiptPlace, RiskEvent, RiskEventKind, RiskRecord, Store, StoreError};
 
@@ -106,6 +107,21 @@ impl Step {
     /// Remembers the agents as they stand now that it was kept.
     pub fn remember(self, cache: &mut Cache) {
         self.watched.into_iter().for_each(|watched| cache.put(watched));
+    }
+}
+
+impl Authority<'_> {
+    /// Keeps what a look changes; `false` when the records are not as they were then.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when it cannot be kept.
+    pub fn keep_risk_step(&mut self, step: &Step) -> Result<bool, AuthorityError> {
+        let mut kept = false;
+        self.store.batch(&mut |store| {
+            kept = step.keep(store)?;
+            Ok(())
+        })?;
+        Ok(kept)
     }
 }
 

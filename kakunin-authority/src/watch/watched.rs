@@ -105,7 +105,7 @@ impl Watched {
                 self.changed(change, kept.received);
             }
         }
-        let change = self.monitor.observe(&seen);
+        let change = self.monitor.observe_at(&seen, millis(kept.received));
         self.changed(change, kept.received);
     }
 

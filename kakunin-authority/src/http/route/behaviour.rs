@@ -25,7 +25,7 @@ use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
-use crate::store::{AgentRecord, RiskEvent, RiskRecord, Store, StoreError};
+use crate::store::{AgentRecord, RiskEvent, RiskRecord, StoreError};
 use crate::watch::{BaselineRefusal, Step, Watched, rebaseline, set_policy};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -285,13 +285,9 @@ async fn carry_out(
     step: Step,
 ) -> Result<(), Refusal> {
     let look = move |_: &crate::Authority<'_>| Ok((intent, ()));
-    let act = move |authority: &mut crate::Authority<'_>, (), _, _| {
-        let mut kept = false;
-        authority.store.batch(&mut |store: &mut dyn Store| {
-            kept = step.keep(store)?;
-            Ok(())
-        })?;
-        if kept { Ok(()) } else { Err(AuthorityError::from(StoreError::Overtaken)) }
+    let act = move |authority: &mut crate::Authority<'_>, (), _, _| match authority.keep_risk_step(&step)? {
+        true => Ok(()),
+        false => Err(AuthorityError::from(StoreError::Overtaken)),
     };
     service.carry_out(caller, Lane::Ordinary, look, act).await?;
     service.watch.wake();

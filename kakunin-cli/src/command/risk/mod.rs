@@ -1,8 +1,10 @@
 //! Behaviour risk: `kakunin risk ...`.
 
 mod baseline;
+mod rebaseline;
 mod receipts;
 mod replay;
+mod show;
 
 use std::path::PathBuf;
 
@@ -15,12 +17,14 @@ use super::verify_certificate::certificates;
 use crate::answer::{Answer, Failure};
 use crate::context::Common;
 
-/// Judge an agent's behaviour by its signed receipts, offline
+/// Judge an agent's behaviour by its signed receipts, offline; show it as its authority sees it
 #[derive(Subcommand)]
 pub(crate) enum Risk {
     Replay(replay::Replay),
     Baseline(baseline::Learn),
     Receipts(receipts::Receipts),
+    Show(show::Show),
+    Rebaseline(rebaseline::Rebaseline),
 }
 
 impl Risk {
@@ -29,6 +33,8 @@ impl Risk {
             Self::Replay(command) => command.run(common),
             Self::Baseline(command) => command.run(common),
             Self::Receipts(command) => command.run(common),
+            Self::Show(command) => command.run(common),
+            Self::Rebaseline(command) => command.run(common),
         }
     }
 }

@@ -297,6 +297,28 @@ fn a_policy_holds_back_at_suspension_and_a_person_releases() {
     let newest = events(&office).into_iter().find(|event| of(event, "/kind") == "baseline").unwrap();
     assert_eq!((of(&newest, "/said/replaces"), of(&newest, "/said/reason")), (&before, &json!("new work")));
     assert!(is_signed(&scene, &newest));
+    // From a terminal it is the same, over the network and at the home.
+    let arguments = ["risk", "show", "billing", "--url", office.url(), "--json"];
+    let shown = scene.desk.command(&arguments).env("KAKUNIN_TOKEN", office.owner()).output().unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["level"], &shown["baseline"]), (&json!("clear"), of(&done, "/data/baseline")));
+    drop(office);
+    let here = scene.desk.yes(&["risk", "show", "billing"]);
+    assert_eq!((&here["level"], &here["baseline"]), (&json!("clear"), of(&done, "/data/baseline")));
+    let again = ["risk", "rebaseline", "billing", "--reason", "at the home", "--policy", "policy.toml"];
+    let frozen = scene.desk.yes(&again)["baseline"].clone();
+    assert_eq!(scene.desk.yes(&["risk", "show", "billing"])["baseline"], frozen);
+    // It is owed until a service is there to sign it.
+    let office = Office::open_with(
+        &scene.desk,
+        &["--risk-policy", "policy.toml", "--without-feed", "--new-owner-key"],
+    );
+    until(&office, "signed", |_| events(&office).iter().all(|event| !of(event, "/signature").is_null()));
+    let newest = events(&office).into_iter().find(|event| of(event, "/kind") == "baseline").unwrap();
+    assert_eq!(
+        (of(&newest, "/said/by"), of(&newest, "/said/reason")),
+        (&json!("local"), &json!("at the home"))
+    );
 }
 
 #[test]
