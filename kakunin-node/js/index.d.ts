@@ -359,7 +359,11 @@ export interface RiskChange {
   readonly to: RiskLevel;
   /** From 0 to 1000. */
   readonly score: number;
-  readonly evidence: readonly { readonly feature: string; readonly milli_nats: number; readonly sentence: string }[];
+  readonly evidence: readonly {
+    readonly feature: string;
+    readonly milli_nats: number;
+    readonly sentence: string;
+  }[];
 }
 
 /** What a history came to, as `kakunin risk replay --json` prints it. */

@@ -304,4 +304,10 @@ export function judgeAnswer(
 ): string;
 
 /** JSON, as `kakunin risk replay --json` prints it. */
-export function riskReplay(path: string, roots: string, baseline: string, policy: string, agent?: string): string;
+export function riskReplay(
+  path: string,
+  roots: string,
+  baseline: string,
+  policy: string,
+  agent?: string,
+): string;

@@ -17,7 +17,12 @@ const { onlyKnown } = require("./options");
  * @returns {import("./index").RiskReplay}
  */
 function riskReplay(path, options) {
-  const { baseline, roots, policy, agent } = onlyKnown("riskReplay", options, ["baseline", "roots", "policy", "agent"]);
+  const { baseline, roots, policy, agent } = onlyKnown("riskReplay", options, [
+    "baseline",
+    "roots",
+    "policy",
+    "agent",
+  ]);
   if (typeof path !== "string") throw new TypeError("what is replayed is named by its path");
   if (agent !== undefined && typeof agent !== "string") throw new TypeError("`agent` is an id");
   const pem = (Array.isArray(roots) ? roots : [roots]).map((root) => text("roots", root)).join("\n");

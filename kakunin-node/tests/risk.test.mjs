@@ -15,7 +15,11 @@ const OPTIONS = { baseline: file("baseline.json"), roots: file("root.pem"), poli
 test("node_finds_the_risk_of_the_vectors_as_every_language_does", () => {
   const expected = JSON.parse(readFileSync(file("expected.json"), "utf8"));
   assert.deepEqual(riskReplay(file("receipts.jsonl"), OPTIONS), expected);
-  const bytes = { ...OPTIONS, baseline: readFileSync(OPTIONS.baseline), roots: [readFileSync(OPTIONS.roots)] };
+  const bytes = {
+    ...OPTIONS,
+    baseline: readFileSync(OPTIONS.baseline),
+    roots: [readFileSync(OPTIONS.roots)],
+  };
   assert.equal(riskReplay(file("receipts.jsonl"), bytes).digest, expected.digest);
 });
 
@@ -31,9 +35,15 @@ test("node_never_tells_the_risk_of_receipts_that_are_not_proven", (t) => {
     [["{}"], /line 1: it is neither/],
   ]) {
     writeFileSync(wrong, kept.join("\n"));
-    assert.throws(() => riskReplay(wrong, OPTIONS), (error) => error instanceof KakuninError && part.test(error.message));
+    assert.throws(
+      () => riskReplay(wrong, OPTIONS),
+      (error) => error instanceof KakuninError && part.test(error.message),
+    );
   }
-  assert.throws(() => riskReplay(file("receipts.jsonl"), { ...OPTIONS, roots: Buffer.from("") }), KakuninError);
+  assert.throws(
+    () => riskReplay(file("receipts.jsonl"), { ...OPTIONS, roots: Buffer.from("") }),
+    KakuninError,
+  );
 });
 
 test("node_tells_no_level_by_a_wrong_policy_or_baseline", () => {
