@@ -327,6 +327,10 @@ fn events_that_are_only_declared_never_revoke_however_many_there_are() {
     let office = scene.office();
     let key = office.key(&json!({ "role": "ingest" }));
     scene.learnt(&office, &key);
+    // Minimum evidence: nobody is suspended before so many calls were watched.
+    scene.act(USUAL.into_iter().cycle().take(20));
+    scene.upload(&office, &key);
+    until(&office, "looked at", |known| of(known, "/behaviour/allowed_calls").as_u64() >= Some(260));
     let declare = |minutes_ago: i64| {
         let at = super::robot::now().plus(-60 * minutes_ago).to_string();
         let event =
@@ -336,20 +340,16 @@ fn events_that_are_only_declared_never_revoke_however_many_there_are() {
     let accepted =
         (0..60).map(|number| declare(if number % 2 == 0 { 0 } else { 90 })).filter(|it| *it == 200);
     assert!(accepted.count() >= 3);
-    let known = until(&office, "evidence", |known| {
-        of(known, "/features").as_array().is_some_and(|all| all.contains(&json!("declared")))
-            && of(known, "/score").as_u64() >= Some(800)
-    });
-    // It goes on to be asked, and stays where it is.
+    // As in the hosted service, a few that are high suspend it; and that is the end of what they can do.
+    let known = stands(&office, "held");
+    assert_eq!(of(&known, "/level"), "suspend", "{known:#}");
     for _ in 0..40 {
         declare(0);
     }
     scene.act(USUAL.into_iter().cycle().take(80));
     scene.upload(&office, &key);
-    until(&office, "looked at", |known| of(known, "/behaviour/allowed_calls").as_u64() >= Some(280));
-    let after = risk(&office);
-    assert!(["watch", "step-up", "suspend"].contains(&of(&after, "/level").as_str().unwrap()), "{after:#}");
-    assert_ne!(of(&after, "/standing"), "revoked", "{known:#}");
+    let after = until(&office, "attempts", |known| of(known, "/receipts/denied").as_u64() > Some(0));
+    assert_eq!((of(&after, "/standing"), of(&after, "/level")), (&json!("held"), &json!("suspend")));
     assert!(events(&office).iter().all(|event| of(event, "/level") != "revoke"));
     assert!(
         after.to_string().contains("after it is said to have happened")
