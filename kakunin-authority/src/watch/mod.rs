@@ -1,6 +1,6 @@
 //! Watching: what agents do is held against what they used to do, and whoever drifts too far is stopped.
 //!
-//! [`look`] takes the receipts of a tenant that nobody looked at yet, and what was handed in beside them, and gives a
+//! [`look()`] takes the receipts of a tenant that nobody looked at yet, and what was handed in beside them, and gives a
 //! [`Step`]: what changed, to be kept in one transaction with how far it looked. It only reads, so it happens beside the
 //! sequencer. [`Watched`] is one agent under way: its record, its monitor (`kakunin_core::risk`), its events. What has
 //! happened is then settled ([`crate::Authority::settle_risk`]): recorded in the audit log, ordered like an operator's
