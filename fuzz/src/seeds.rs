@@ -212,7 +212,7 @@ pub(crate) fn proven_names() -> Vec<Vec<u8>> {
     made.into_iter().flatten().map(String::into_bytes).collect()
 }
 
-/// Requests as [`Message`](crate::law) reads them, one with a body to be proven.
+/// Requests as `Message` reads them, one with a body to be proven.
 pub(crate) fn requests_signed() -> Vec<Vec<u8>> {
     [(None, None), (Some("x=1&y=%2F"), None), (Some(""), Some(link()))]
         .into_iter()
