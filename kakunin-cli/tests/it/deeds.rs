@@ -25,10 +25,12 @@ fn whatever_is_ordered_here_is_in_the_audit_log_with_what_came_of_it() {
     let told: Vec<_> = orders
         .iter()
         .map(|order| {
-            assert_eq!(order["actor"], "local");
+            assert_eq!(order["actor"]["value"], "local");
             let outcome = rows.iter().find(|row| row.get("intent") == order.get("number"));
-            let about =
-                if order["subject"] == id.as_str() { "billing" } else { order["subject"].as_str().unwrap() };
+            let about = match order["subject"]["value"].as_str().unwrap() {
+                subject if subject == id => "billing",
+                subject => subject,
+            };
             let outcome = outcome.map_or("", |row| row["outcome"].as_str().unwrap());
             (order["what"].as_str().unwrap(), about, outcome)
         })
@@ -52,11 +54,11 @@ fn whatever_is_ordered_here_is_in_the_audit_log_with_what_came_of_it() {
     );
     let suspended = orders.iter().find(|order| order["what"] == "agent.suspend").unwrap();
     assert_eq!(
-        (&suspended["before"], &suspended["after"], &suspended["text"]),
+        (&suspended["before"]["value"], &suspended["after"]["value"], &suspended["text"]["value"]),
         (&"good".into(), &"held".into(), &"looking\u{1b}[2J".into())
     );
     let created = orders.first().unwrap();
-    assert_eq!(created["text"], fs::read_to_string(desk.path("scope.toml")).unwrap());
+    assert_eq!(created["text"]["value"], fs::read_to_string(desk.path("scope.toml")).unwrap());
 
     let checked = desk.yes(&["audit", "verify", "audit.jsonl", "--root", ".kakunin/public/ca.pem"]);
     assert_eq!((&checked["rows"], &checked["hash"]), (&exported["rows"], &exported["hash"]));

@@ -123,6 +123,15 @@ impl<'a> Office<'a> {
         fs::read_to_string(self.desk.path("service.log")).unwrap()
     }
 
+    /// Waits for a line of its log that says all of these: lines are written beside the answers.
+    pub(super) fn logs(&self, said: &[&str]) {
+        let start = Instant::now();
+        while !self.log().lines().any(|line| said.iter().all(|word| line.contains(word))) {
+            assert!(start.elapsed() < Duration::from_secs(60), "{said:?} in {}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Asks it to end, and waits until it did.
     pub(super) fn end(mut self) -> Option<i32> {
         let id = self.process.id().to_string();

@@ -53,7 +53,7 @@ fn an_agent_renews_itself_and_the_log_says_that_it_was_the_agent() {
         assert_eq!(row["actor_type"], "agent", "{row}");
         assert!(row.to_string().contains(&format!("agent:{id}")), "{row}");
     }
-    assert!(office.log().contains(&format!("\"key\":\"agent:{id}\"")));
+    office.logs(&[&format!("\"key\":\"agent:{id}\"")]);
 }
 
 #[test]
