@@ -23,14 +23,16 @@ if [ "$(id -u)" = 0 ]; then
   chown postgres "$place"
 fi
 
+# Seconds for a server to come back: on a busy disk it flushes the files of many databases first.
+patience=300
 control="$place/control"
 cat > "$control" <<END
 #!/usr/bin/env bash
 cd "$place"
 case "\$1" in
-  start) exec ${as[*]} "$bin/pg_ctl" -D "$place/data" -l "$place/log" -w -s start ;;
-  stop) exec ${as[*]} "$bin/pg_ctl" -D "$place/data" -m immediate -w -s stop ;;
-  restart) exec ${as[*]} "$bin/pg_ctl" -D "$place/data" -l "$place/log" -m immediate -w -s restart ;;
+  start) exec ${as[*]} "$bin/pg_ctl" -D "$place/data" -l "$place/log" -w -t "$patience" -s start ;;
+  stop) exec ${as[*]} "$bin/pg_ctl" -D "$place/data" -m immediate -w -t "$patience" -s stop ;;
+  restart) exec ${as[*]} "$bin/pg_ctl" -D "$place/data" -l "$place/log" -m immediate -w -t "$patience" -s restart ;;
 esac
 END
 chmod 755 "$place" "$control"
