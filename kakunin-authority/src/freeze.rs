@@ -12,11 +12,9 @@
 use kakunin_core::time::UnixTime;
 
 use crate::access::Actor;
-#[cfg(feature = "http")]
-use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError};
 use crate::deed::Deed;
-use crate::store::{Extent, FreezeRecord, frozen};
+use crate::store::{Extent, FreezeRecord, Hand, frozen};
 
 /// What became of an order to freeze or to thaw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,41 +87,46 @@ impl Authority<'_> {
         let deed = Deed {
             what: cold.deed(),
             subject: extent.word().to_owned(),
-            before: Some(self.word_of(&extent)?.into()),
+            before: Some(self.word_of(&extent, Hand::Operator)?.into()),
             after: Some(cold.word().into()),
             text: text.into(),
         };
-        let order = FreezeRecord { extent, at: now, actor: Actor::Local, text: text.into() };
+        let (hand, actor) = (Hand::Operator, Actor::Local);
+        let order = FreezeRecord { extent, hand, at: now, actor, text: text.into() };
         let done = self.locally(deed, now, |authority| authority.cooled(cold, &order));
         // A store that forgets the order is an older one.
         self.remember_orders()?;
         done
     }
 
-    /// Carries the order out.
+    /// Carries the order out. The operator thaws its own freeze first, and a tenant's own where no other stands: so none of
+    /// the two is lifted by an order that was meant for the other.
     pub(crate) fn cooled(&mut self, cold: Cold, order: &FreezeRecord) -> Result<Froze, AuthorityError> {
         let is_new = match cold {
             Cold::Freeze => self.store.freeze(order)?,
-            Cold::Thaw => self.store.thaw(order)?,
+            Cold::Thaw => {
+                let theirs = FreezeRecord { hand: Hand::Tenant, ..order.clone() };
+                self.store.thaw(order)? || (order.hand == Hand::Operator && self.store.thaw(&theirs)?)
+            }
         };
         Ok(Froze { is_new, freezes: self.store.freezes()? })
     }
 
-    /// What issuing is there, in a word; what all tenants together are does not count for one of them.
-    pub(crate) fn word_of(&self, extent: &Extent) -> Result<&'static str, AuthorityError> {
-        let is_frozen = self.store.freezes()?.iter().any(|freeze| freeze.extent == *extent);
+    /// What issuing there is for orders by this hand, in a word: a tenant's own does not count what the operator froze, and
+    /// what all tenants together are does not count for one of them.
+    pub(crate) fn word_of(&self, extent: &Extent, hand: Hand) -> Result<&'static str, AuthorityError> {
+        let counts = |freeze: &FreezeRecord| {
+            freeze.extent == *extent && (hand == Hand::Operator || freeze.hand == Hand::Tenant)
+        };
+        let is_frozen = self.store.freezes()?.iter().any(counts);
         Ok(if is_frozen { Cold::Freeze.word() } else { Cold::Thaw.word() })
     }
 
-    /// Whether whoever holds a key of `tenant`, and not the operator, froze it: then an owner of it thaws it.
+    /// Whether only the operator can let the issuing of this extent go on: it froze it, and the tenant itself did not.
     #[cfg(feature = "http")]
-    pub(crate) fn is_frozen_by_itself(&self, tenant: &TenantId) -> Result<bool, AuthorityError> {
-        let own = Extent::Tenant(tenant.clone());
+    pub(crate) fn is_the_operators_alone(&self, extent: &Extent) -> Result<bool, AuthorityError> {
         let freezes = self.store.freezes()?;
-        match freezes.iter().find(|freeze| freeze.extent == own).map(|freeze| &freeze.actor) {
-            None => Ok(true),
-            Some(Actor::Key(prefix)) => Ok(self.store.key(prefix)?.is_some_and(|key| key.tenant == *tenant)),
-            Some(_) => Ok(false),
-        }
+        let mut hands = freezes.iter().filter(|freeze| freeze.extent == *extent).map(|freeze| freeze.hand);
+        Ok(hands.clone().count() > 0 && hands.all(|hand| hand == Hand::Operator))
     }
 }

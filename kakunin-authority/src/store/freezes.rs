@@ -16,21 +16,21 @@ use crate::hook::HookEvent;
 
 /// What is frozen.
 pub trait Freezes {
-    /// Stops issuing, tells the webhooks of whom it is about, and says whether that is new. A freeze that stands stays as
-    /// it came first.
+    /// Stops issuing, tells the webhooks of whom it is about, and says whether that is new. A freeze by the same hand that
+    /// stands stays as it came first; one by the other hand stands beside it.
     ///
     /// # Errors
     /// [`StoreError::UnknownTenant`] when it is about nobody.
     fn freeze(&mut self, freeze: &FreezeRecord) -> Result<bool, StoreError>;
 
-    /// Lets issuing go on, tells the webhooks of whom it is about, and says whether it was frozen. What is frozen for all
-    /// tenants stays so for each of them.
+    /// Lifts the freeze by this hand, tells the webhooks of whom it is about, and says whether there was one. What the other
+    /// hand froze stays so, and what is frozen for all tenants stays so for each of them.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be made durable.
     fn thaw(&mut self, thaw: &FreezeRecord) -> Result<bool, StoreError>;
 
-    /// Every freeze that stands: that of all tenants first, then by tenant.
+    /// Every freeze that stands: that of all tenants first, then by tenant, the operator's before the tenant's own.
     ///
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
@@ -81,11 +81,37 @@ impl fmt::Display for Extent {
     }
 }
 
+/// Who stops issuing. What one of them stopped the other does not let go on, so the two are kept side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hand {
+    /// Whoever operates the authority: at its home, or by a key of the tenant `default`.
+    Operator,
+    /// The tenant itself.
+    Tenant,
+}
+
+impl Hand {
+    /// How it is written in records.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Tenant => "tenant",
+        }
+    }
+
+    pub(super) fn read(word: &str) -> Option<Self> {
+        [Self::Operator, Self::Tenant].into_iter().find(|hand| hand.word() == word)
+    }
+}
+
 /// An order to stop issuing, or to let it go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreezeRecord {
     /// Whose.
     pub extent: Extent,
+    /// On whose side whoever orders it stands.
+    pub hand: Hand,
     /// When.
     pub at: UnixTime,
     /// By whom.
@@ -105,6 +131,7 @@ impl FreezeRecord {
     pub(super) fn notice(&self, tenant: &TenantId, event: HookEvent) -> Notice {
         let data = json!({
             "everyone": self.extent == Extent::Everyone,
+            "operator": self.hand == Hand::Operator,
             "by": self.actor.kind().word(),
             // Why somebody else's issuing stops with theirs is the business of whoever operates the authority.
             "reason": (self.extent != Extent::Everyone).then_some(&self.text),

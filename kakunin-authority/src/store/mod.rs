@@ -46,7 +46,7 @@ pub use declared::{
 pub use error::{NoRoom, StoreError};
 pub use feed::{Feed, FeedChange, FeedEntry, FeedItem, FeedPosition};
 pub use feed_keys::{FeedKeyRecord, FeedKeys, NewFeedKey};
-pub use freezes::{Extent, FreezeRecord, Freezes, frozen};
+pub use freezes::{Extent, FreezeRecord, Freezes, Hand, frozen};
 pub use hooks::{
     Attempt, Backlog, DeliveryRecord, DeliveryState, HookChange, HookRecord, Hooks, Notice, ReceiverAnswer,
     SealedSecret, Then,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use kakunin_authority::freeze::Cold;
-use kakunin_authority::store::{Extent, FreezeRecord};
+use kakunin_authority::store::{Extent, FreezeRecord, Hand};
 use serde_json::{Value, json};
 
 #[cfg(feature = "serve")]
@@ -108,14 +108,15 @@ fn said(cold: Cold, is_new: bool, whose: &str) -> String {
     match (cold, is_new) {
         (Cold::Freeze, true) => format!("issuing for {whose} is frozen: no certificate is signed"),
         (Cold::Freeze, false) => format!("issuing for {whose} was frozen already"),
-        (Cold::Thaw, true) => format!("issuing for {whose} goes on"),
+        (Cold::Thaw, true) => format!("the freeze of {whose} is lifted"),
         (Cold::Thaw, false) => format!("issuing for {whose} was not frozen"),
     }
 }
 
 /// What is frozen beside what the order was about.
 fn still(cold: Cold, freezes: &[FreezeRecord], extent: &Extent) -> Vec<String> {
-    let others = freezes.iter().filter(|freeze| cold == Cold::Thaw || freeze.extent != *extent);
+    let other = |freeze: &FreezeRecord| freeze.extent != *extent || freeze.hand != Hand::Operator;
+    let others = freezes.iter().filter(|freeze| cold == Cold::Thaw || other(freeze));
     others.map(|freeze| format!("frozen: {} since {}: {}", freeze.extent, freeze.at, freeze.text)).collect()
 }
 
@@ -127,6 +128,7 @@ fn row(freeze: &FreezeRecord) -> Value {
     json!({
         "tenant": tenant,
         "everyone": tenant.is_none(),
+        "operator": freeze.hand == Hand::Operator,
         "since": freeze.at.to_string(),
         "by": freeze.actor.to_string(),
         "reason": freeze.text,

@@ -7,7 +7,9 @@ use crate::context::Common;
 
 /// Let issuance go on after `kakunin freeze`
 ///
-/// What was frozen for every tenant and what was frozen for one are thawed each by itself.
+/// What was frozen for every tenant and what was frozen for one are thawed each by itself. So are the freezes of a tenant by the
+/// operator and by the tenant itself: an owner lifts its tenant's own alone; the operator lifts its own first, and the tenant's
+/// where no other stands. What is still frozen is in the answer.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

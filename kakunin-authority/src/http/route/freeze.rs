@@ -1,7 +1,8 @@
 //! Freezing: stopping issuance in one call, and letting it go on.
 //!
 //! Whoever may revoke may freeze, and an owner thaws. A tenant's keys speak for that tenant; of all of them, and of another
-//! one, speaks whoever operates the authority, and what that froze a tenant does not thaw.
+//! one, speaks whoever operates the authority. What the two of them froze stands side by side: a tenant thaws its own and leaves
+//! the operator's.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
-use crate::store::{Extent, FreezeRecord, StoreError, frozen};
+use crate::store::{Extent, FreezeRecord, Hand, StoreError, frozen};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -93,22 +94,22 @@ async fn cool(
 ) -> Result<Response, Refusal> {
     unbound(caller)?;
     let extent = extent(caller, whose)?;
-    let (about, text, own) = (extent.clone(), reason.clone(), caller.tenant().clone());
-    let is_operator = is_operator(caller);
+    let (about, text) = (extent.clone(), reason.clone());
+    let hand = if is_operator(caller) { Hand::Operator } else { Hand::Tenant };
     let look = move |authority: &Authority<'_>| {
         if let Extent::Tenant(tenant) = &about
             && !authority.tenants().contains(tenant)
         {
             return Err(Refusal::missing());
         }
-        if cold == Cold::Thaw && !is_operator && !authority.is_frozen_by_itself(&own)? {
+        if cold == Cold::Thaw && hand == Hand::Tenant && authority.is_the_operators_alone(&about)? {
             let text = "whoever operates the authority froze this tenant, and thaws it";
             return Err(Refusal::new(StatusCode::FORBIDDEN, "access.operator", text));
         }
         let intent = Intent {
             what: cold.deed(),
             subject: about.word().to_owned(),
-            before: Some(authority.word_of(&about)?.into()),
+            before: Some(authority.word_of(&about, hand)?.into()),
             after: Some(cold.word().into()),
             text,
         };
@@ -121,7 +122,7 @@ async fn cool(
     };
     let actor = caller.actor();
     let act = move |authority: &mut Authority<'_>, (), _, now| -> Result<Froze, AuthorityError> {
-        authority.cooled(cold, &FreezeRecord { extent, at: now, actor, text: reason })
+        authority.cooled(cold, &FreezeRecord { extent, hand, at: now, actor, text: reason })
     };
     let done = service.carry_out(caller, lane, look, act).await?;
     let mut row = shown(caller, &done.freezes);
@@ -178,6 +179,7 @@ fn shown(caller: &Caller, freezes: &[FreezeRecord]) -> serde_json::Map<String, V
                     Extent::Tenant(tenant) => Some(tenant.as_str()),
                 },
                 "everyone": freeze.extent == Extent::Everyone,
+                "operator": freeze.hand == Hand::Operator,
                 "since": freeze.at.to_string(),
                 "by": freeze.actor.kind().word(),
                 // Why all of them are frozen is not every tenant's business.

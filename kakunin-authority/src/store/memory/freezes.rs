@@ -11,18 +11,18 @@ impl Freezes for MemoryStore {
         if let Extent::Tenant(tenant) = &freeze.extent {
             self.now.has_tenant(tenant)?;
         }
-        if self.now.freezes.iter().any(|known| known.extent == freeze.extent) {
+        if self.now.freezes.iter().any(|known| (&known.extent, known.hand) == (&freeze.extent, freeze.hand)) {
             return Ok(false);
         }
         self.now.freezes.push(freeze.clone());
-        self.now.freezes.sort_by(|one, other| one.extent.cmp(&other.extent));
+        self.now.freezes.sort_by(|one, other| (&one.extent, one.hand).cmp(&(&other.extent, other.hand)));
         self.now.tell_of_freeze(freeze, HookEvent::IssuanceFrozen);
         Ok(true)
     }
 
     fn thaw(&mut self, thaw: &FreezeRecord) -> Result<bool, StoreError> {
         let before = self.now.freezes.len();
-        self.now.freezes.retain(|known| known.extent != thaw.extent);
+        self.now.freezes.retain(|known| (&known.extent, known.hand) != (&thaw.extent, thaw.hand));
         let was = self.now.freezes.len() < before;
         if was {
             self.now.tell_of_freeze(thaw, HookEvent::IssuanceThawed);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{SqliteStore, damaged, hooks, tenant};
 use crate::access::{Actor, TenantId};
 use crate::hook::HookEvent;
-use crate::store::{Extent, FreezeRecord, Freezes, StoreError};
+use crate::store::{Extent, FreezeRecord, Freezes, Hand, StoreError};
 
 impl Freezes for SqliteStore {
     fn freeze(&mut self, freeze: &FreezeRecord) -> Result<bool, StoreError> {
@@ -18,10 +18,10 @@ impl Freezes for SqliteStore {
                     return Err(StoreError::UnknownTenant { tenant: tenant.clone() });
                 }
             }
-            let sql = "INSERT INTO freezes (extent, at, actor, text) VALUES (?1, ?2, ?3, ?4)
-                       ON CONFLICT (extent) DO NOTHING";
-            let FreezeRecord { extent, at, actor, text } = freeze;
-            let row = params![extent.word(), at.seconds(), actor.to_string(), text];
+            let sql = "INSERT INTO freezes (extent, hand, at, actor, text) VALUES (?1, ?2, ?3, ?4, ?5)
+                       ON CONFLICT (extent, hand) DO NOTHING";
+            let FreezeRecord { extent, hand, at, actor, text } = freeze;
+            let row = params![extent.word(), hand.word(), at.seconds(), actor.to_string(), text];
             let is_new = connection.execute(sql, row)? > 0;
             if is_new {
                 tell(connection, freeze, HookEvent::IssuanceFrozen)?;
@@ -32,8 +32,8 @@ impl Freezes for SqliteStore {
 
     fn thaw(&mut self, thaw: &FreezeRecord) -> Result<bool, StoreError> {
         self.write(|connection| {
-            let sql = "DELETE FROM freezes WHERE extent = ?1";
-            let was = connection.execute(sql, [thaw.extent.word()])? > 0;
+            let sql = "DELETE FROM freezes WHERE extent = ?1 AND hand = ?2";
+            let was = connection.execute(sql, [thaw.extent.word(), thaw.hand.word()])? > 0;
             if was {
                 tell(connection, thaw, HookEvent::IssuanceThawed)?;
             }
@@ -42,7 +42,7 @@ impl Freezes for SqliteStore {
     }
 
     fn freezes(&self) -> Result<Vec<FreezeRecord>, StoreError> {
-        let sql = format!("{FREEZES} ORDER BY extent");
+        let sql = format!("{FREEZES} ORDER BY extent, hand");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([], freeze)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -51,7 +51,7 @@ impl Freezes for SqliteStore {
 
 /// Says no to a step of issuing for a tenant whose issuing is frozen, in the transaction of that step.
 pub(super) fn refuse_frozen(connection: &Connection, tenant: &TenantId) -> Result<(), StoreError> {
-    let sql = format!("{FREEZES} WHERE extent IN ('*', ?1) ORDER BY extent LIMIT 1");
+    let sql = format!("{FREEZES} WHERE extent IN ('*', ?1) ORDER BY extent, hand LIMIT 1");
     let found = connection.prepare_cached(&sql)?.query_row([tenant.as_str()], freeze).optional()?;
     found.map_or(Ok(()), |freeze| Err(freeze.refusal()))
 }
@@ -66,13 +66,14 @@ fn tell(connection: &Connection, freeze: &FreezeRecord, event: HookEvent) -> Res
 }
 
 fn freeze(row: &Row<'_>) -> rusqlite::Result<FreezeRecord> {
-    let (extent, actor): (String, String) = (row.get(0)?, row.get(2)?);
+    let (extent, hand, actor): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
     Ok(FreezeRecord {
         extent: Extent::read(&extent).ok_or_else(|| damaged(0, Type::Text))?,
-        at: UnixTime::from_seconds(row.get(1)?),
-        actor: Actor::parse(&actor).ok_or_else(|| damaged(2, Type::Text))?,
-        text: row.get(3)?,
+        hand: Hand::read(&hand).ok_or_else(|| damaged(1, Type::Text))?,
+        at: UnixTime::from_seconds(row.get(2)?),
+        actor: Actor::parse(&actor).ok_or_else(|| damaged(3, Type::Text))?,
+        text: row.get(4)?,
     })
 }
 
-const FREEZES: &str = "SELECT extent, at, actor, text FROM freezes";
+const FREEZES: &str = "SELECT extent, hand, at, actor, text FROM freezes";

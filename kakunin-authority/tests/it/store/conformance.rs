@@ -88,6 +88,8 @@ fn orders_are_mostly_carried_out() {
         "ContradictionRecord",
         "extent: Everyone",
         "extent: Tenant(",
+        "hand: Operator",
+        "hand: Tenant",
         "event: IssuanceFrozen",
         "event: IssuanceThawed",
         "RiskRecord",

@@ -2,13 +2,13 @@
 
 use kakunin_authority::access::{Actor, TenantId};
 use kakunin_authority::store::{
-    Access, Agents, Certificates, Extent, FreezeRecord, Freezes, StoreError, frozen,
+    Access, Agents, Certificates, Extent, FreezeRecord, Freezes, Hand, StoreError, frozen,
 };
 
 use super::{Bench, agent, at, first, ours, reservation, serial, theirs};
 
 fn order(extent: Extent, second: i64) -> FreezeRecord {
-    FreezeRecord { extent, at: at(second), actor: Actor::Local, text: "why".into() }
+    FreezeRecord { extent, hand: Hand::Operator, at: at(second), actor: Actor::Local, text: "why".into() }
 }
 
 #[test]
@@ -63,4 +63,30 @@ fn a_freeze_stays_as_it_came_first_and_each_extent_is_thawed_by_itself() {
     assert!(!store.thaw(&all).unwrap());
     let stands = store.freezes().unwrap();
     assert_eq!((frozen(&stands, &ours()), frozen(&stands, &theirs())), (None, Some(&own)));
+}
+
+#[test]
+fn what_the_operator_and_a_tenant_froze_stands_side_by_side_and_each_lifts_its_own() {
+    let mut bench = Bench::new();
+    bench.store.add_agent(&agent(1)).unwrap();
+    let operators = order(Extent::Tenant(ours()), 3);
+    let own = FreezeRecord { hand: Hand::Tenant, at: at(2), text: "ours".into(), ..operators.clone() };
+    for (first, second) in [(&own, &operators), (&operators, &own)] {
+        assert!(bench.store.freeze(first).unwrap() && bench.store.freeze(second).unwrap());
+        assert!(!bench.store.freeze(first).unwrap() && !bench.store.freeze(second).unwrap());
+        assert_eq!(bench.store.freezes().unwrap(), [operators.clone(), own.clone()]);
+        // Whichever is lifted first, the other one holds.
+        for (lifted, stays) in [(first, second), (second, first)] {
+            for both in [first, second] {
+                bench.store.freeze(both).unwrap();
+            }
+            assert!(bench.store.thaw(lifted).unwrap() && !bench.store.thaw(lifted).unwrap());
+            assert_eq!(bench.store.freezes().unwrap(), std::slice::from_ref(stays));
+            let refused = bench.reserve(1, 1);
+            assert!(matches!(refused, Err(StoreError::Frozen { .. })), "{refused:?}");
+        }
+        assert!(bench.store.thaw(first).unwrap());
+        assert_eq!(bench.store.freezes().unwrap(), []);
+    }
+    bench.reserve(1, 1).unwrap();
 }

@@ -8,7 +8,7 @@ use kakunin_authority::hook::HookId;
 use kakunin_authority::standing::{Reason, Standing};
 use kakunin_authority::store::{
     AgentDetails, AgentFilter, AgentPage, AgentRecord, Answer, ApiKeyRecord, AuditFilter, AuditId,
-    AuditRecord, Extent, FreezeRecord, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome,
+    AuditRecord, Extent, FreezeRecord, Hand, IssuerId, IssuerRecord, ListRecord, NewFeedKey, Outcome,
     ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Reservation, RowSalt, StandingChange, Store,
     StoreError, TokenRecord,
 };
@@ -233,10 +233,10 @@ fn any_single() -> impl Strategy<Value = Order> {
         1 => (tenant, small.clone()).prop_map(|(tenant, key)| Order::Answer { tenant, key }),
         9 => any_about_hooks().prop_map(Order::About),
         4 => any_about_tokens(),
-        1 => (frozen.clone(), words, second.clone())
+        2 => (frozen.clone(), words, second.clone())
             .prop_map(|(tenant, text, at)| Order::Freeze { tenant, text, at }),
         // More often than it is frozen, or nothing would be issued in the end.
-        3 => (frozen, second.clone()).prop_map(|(tenant, at)| Order::Thaw { tenant, at }),
+        5 => (frozen, second.clone()).prop_map(|(tenant, at)| Order::Thaw { tenant, at }),
         8 => any_about_declared().prop_map(Order::Declared),
         4 => any_about_checkpoints().prop_map(Order::Shown),
         4 => any_about_risk().prop_map(Order::Behaves),
@@ -628,10 +628,15 @@ fn stream(number: u8) -> StreamId {
 }
 
 fn freeze(whose: Option<u8>, text: &str, second: i64) -> FreezeRecord {
+    let (hand, actor) = match second % 2 {
+        0 => (Hand::Operator, Actor::Local),
+        _ => (Hand::Tenant, Actor::Key(prefix(1))),
+    };
     FreezeRecord {
         extent: whose.map_or(Extent::Everyone, |whose| Extent::Tenant(tenant(whose))),
+        hand,
         at: at(second),
-        actor: if second % 2 == 0 { Actor::Local } else { Actor::Key(prefix(1)) },
+        actor,
         text: text.to_owned(),
     }
 }

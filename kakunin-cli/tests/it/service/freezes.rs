@@ -240,11 +240,33 @@ fn a_tenant_freezes_itself_and_the_operator_freezes_whom_it_likes() {
     // What the operator froze only the operator thaws, and why is said to the tenant if it is about it.
     assert_eq!(give(office.owner(), &json!({ "tenant": "acme", "reason": "unpaid" })).status, 200);
     assert_eq!(certify(), (201, 503));
-    assert_eq!(give(&acme, &json!({ "reason": "mine" })).json()["data"]["changed"], false);
     assert_eq!(code(&take(&acme, "")), (403, "access.operator".into()));
     let seen = office.send(&Request::get("/v1/freeze").bearer(&acme)).json();
     assert_eq!(seen["data"]["freezes"][0]["reason"], "unpaid");
-    assert_eq!(take(office.owner(), "?tenant=acme").status, 200);
+    // Its own stands beside it, whichever came first, and is lifted alone.
+    assert_eq!(give(&acme, &json!({ "reason": "mine" })).json()["data"]["changed"], true);
+    let thawed = take(&acme, "").json()["data"].clone();
+    assert_eq!((&thawed["changed"], &thawed["frozen"]), (&json!(true), &json!(true)));
+    assert_eq!(code(&take(&acme, "")), (403, "access.operator".into()));
+    assert_eq!(certify(), (201, 503));
+    assert_eq!(take(office.owner(), "?tenant=acme").json()["data"]["changed"], true);
+    assert_eq!(certify(), (201, 201));
+    assert_eq!(give(&acme, &json!({ "reason": "mine" })).status, 200);
+    let order = give(office.owner(), &json!({ "tenant": "acme", "reason": "a rogue owner" })).json();
+    assert_eq!(order["data"]["changed"], true, "the tenant's own does not swallow it");
+    assert_eq!(give(office.owner(), &json!({ "tenant": "acme" })).json()["data"]["changed"], false);
+    let reasons: Vec<_> =
+        order["data"]["freezes"].as_array().unwrap().iter().map(|row| &row["reason"]).collect();
+    assert_eq!(reasons, ["a rogue owner", "mine"]);
+    assert_eq!(take(&acme, "").json()["data"]["frozen"], true);
+    assert_eq!(certify(), (201, 503));
+    assert_eq!(code(&take(&acme, "")), (403, "access.operator".into()));
+    // The operator's is lifted before the tenant's, by an order each.
+    assert_eq!(give(&acme, &json!({ "reason": "mine" })).status, 200);
+    assert_eq!(take(office.owner(), "?tenant=acme").json()["data"]["freezes"][0]["reason"], "mine");
+    assert_eq!(certify(), (201, 503));
+    assert_eq!(take(office.owner(), "?tenant=acme").json()["data"]["changed"], true);
+    assert_eq!(take(office.owner(), "?tenant=acme").json()["data"]["changed"], false);
     assert_eq!(certify(), (201, 201));
     // Everyone, a tenant that is not there yet among them.
     assert_eq!(give(office.owner(), &json!({ "everyone": true, "reason": "root in doubt" })).status, 200);

@@ -1,6 +1,8 @@
 CREATE TABLE freezes (
-  extent TEXT COLLATE "C" PRIMARY KEY,
+  extent TEXT COLLATE "C" NOT NULL,
+  hand TEXT COLLATE "C" NOT NULL,
   at BIGINT NOT NULL,
   actor TEXT COLLATE "C" NOT NULL,
-  text BYTEA NOT NULL
+  text BYTEA NOT NULL,
+  PRIMARY KEY (extent, hand)
 );

@@ -1,6 +1,8 @@
 CREATE TABLE freezes (
-  extent TEXT PRIMARY KEY NOT NULL,
+  extent TEXT NOT NULL,
+  hand TEXT NOT NULL,
   at INTEGER NOT NULL,
   actor TEXT NOT NULL,
-  text TEXT NOT NULL
+  text TEXT NOT NULL,
+  PRIMARY KEY (extent, hand)
 ) STRICT, WITHOUT ROWID;
