@@ -150,6 +150,14 @@ pub enum AuthorityError {
         /// How many there were.
         known: u64,
     },
+    /// A sweep that means more or fewer agents than whoever ordered it expected.
+    #[error("{found} agents are meant and not {expected}; nobody was revoked, look again with a dry run")]
+    SweepExpected {
+        /// How many meet the conditions.
+        found: usize,
+        /// How many the order names.
+        expected: usize,
+    },
     /// Nothing to accept.
     #[error("the records are not behind what was published: nothing is lost")]
     NothingLost,
@@ -257,6 +265,7 @@ impl AuthorityError {
                 | Self::Minutes { .. }
                 | Self::NowhereToRenew { .. }
                 | Self::NothingLost
+                | Self::SweepExpected { .. }
                 | Self::RenewedEnough { .. }
                 | Self::FeedReplaced { .. }
                 | Self::Request(_)

@@ -1,7 +1,9 @@
-//! Many agents at once: which of them a sweep is about, and their revocation by two lists at most: the first order of a process has its own.
+//! Many agents at once: which of them a sweep is about, and their revocation by two lists at most, since the first order of a
+//! process has its own.
 //!
 //! After a mistake, a name pattern, a key or a time says better than a list of ids who has to go. Who that is is looked up first
-//! and said; the order names how many there are, so that a pattern that fits too much revokes nobody.
+//! and said; the order names how many there are, so that a pattern that fits too much revokes nobody. What was asked is in the
+//! audit log before it is answered, also when nobody is revoked: it says which agents there are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +16,7 @@ use kakunin_core::time::UnixTime;
 use crate::access::{Actor, TenantId};
 use crate::agent::Who;
 use crate::authority::{Authority, AuthorityError, BACKDATE, Ordered};
+use crate::deed::Deed;
 use crate::standing::{Order, Standing};
 use crate::store::{
     AgentRecord, AuditRecord, CertificateRecord, IssuerId, Outcome, RowSalt, Store, StoreError,
@@ -116,7 +119,9 @@ impl FromStr for Condition {
     fn from_str(text: &str) -> Result<Self, ConditionError> {
         let digest = |hex: &str| Digest::from_hex(hex).ok_or(ConditionError);
         match text.split_once('=') {
-            Some(("name", pattern)) if !pattern.is_empty() => Ok(Self::Name(pattern.to_owned())),
+            Some(("name", pattern)) if (1..=MOST_PATTERN).contains(&pattern.len()) => {
+                Ok(Self::Name(pattern.to_owned()))
+            }
             Some(("key", hex)) => digest(hex).map(Self::Key),
             Some(("issuer", hex)) => digest(hex).map(Self::Issuer),
             Some(("issued", span)) => span.parse().map(Self::Issued),
@@ -139,9 +144,49 @@ impl fmt::Display for Condition {
 /// A text that is no condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write name=PATTERN, with * for any letters, key=SHA256 or issuer=SHA256 of a SubjectPublicKeyInfo in 64 hex digits, or issued=FROM..TO with instants such as 2026-11-23T09:30:00Z, of which one may be missing"
+    "write name=PATTERN, with * for any letters and {MOST_PATTERN} octets at most, key=SHA256 or issuer=SHA256 of a SubjectPublicKeyInfo in 64 hex digits, or issued=FROM..TO with instants such as 2026-11-23T09:30:00Z, of which one may be missing"
 )]
 pub struct ConditionError;
+
+/// A pattern is kept in the audit log, and names have 63 letters at most.
+const MOST_PATTERN: usize = 256;
+
+/// What is asked of many agents at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// All that an agent has to meet.
+    pub conditions: Vec<Condition>,
+    /// How many are expected and are to be revoked; `None` lists them.
+    pub expect: Option<usize>,
+    /// In the words of whoever ordered it.
+    pub text: String,
+}
+
+impl Sweep {
+    /// What the audit log says of it, when `found` agents meet the conditions.
+    #[must_use]
+    pub fn deed(&self, found: usize) -> Deed {
+        let conditions: Vec<String> = self.conditions.iter().map(ToString::to_string).collect();
+        Deed {
+            what: "agents.sweep",
+            subject: conditions.join(" & "),
+            before: Some(format!("{found} meant")),
+            after: Some(self.expect.map_or("a dry run".into(), |many| format!("{many} to be revoked"))),
+            text: self.text.clone(),
+        }
+    }
+
+    /// Whether as many are meant as were expected.
+    ///
+    /// # Errors
+    /// [`AuthorityError::SweepExpected`].
+    pub fn judge(&self, found: usize) -> Result<(), AuthorityError> {
+        match self.expect {
+            Some(expected) if expected != found => Err(AuthorityError::SweepExpected { found, expected }),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// The agents of a tenant that meet every condition and are not revoked yet; nobody without a condition.
 ///
@@ -189,8 +234,23 @@ impl Authority<'_> {
         Ok(matching(self.store.as_ref(), &self.tenant, conditions)?)
     }
 
-    /// Revokes agents by order of the local operator, each in the audit log before it happens, by two lists at most: the first order of a
-    /// process has its own, and one says all the others. Whom an error leaves standing is not in the answer.
+    /// Those whom a sweep by the local operator is about, with what was asked in the audit log. [`Self::revoke_all`] revokes
+    /// them.
+    ///
+    /// # Errors
+    /// [`AuthorityError::SweepExpected`] when they are not as many as expected, which the audit log says as well; or what
+    /// cannot be read or recorded.
+    pub fn sweep(&mut self, sweep: &Sweep, now: UnixTime) -> Result<Vec<AgentRecord>, AuthorityError> {
+        let found = self.matching(&sweep.conditions)?;
+        let many = found.len();
+        let judged = self.locally(sweep.deed(many), now, |_| sweep.judge(many));
+        // A store that forgets that it was asked is an older one.
+        self.remember_orders()?;
+        judged.map(|()| found)
+    }
+
+    /// Revokes agents by order of the local operator, each in the audit log before it happens, by two lists at most: the first
+    /// order of a process has its own, and one says all the others. Whom an error leaves standing [`Self::matching`] says.
     ///
     /// # Errors
     /// [`AuthorityError`]: the first order that could not be carried out, after those before it were published; or what
@@ -312,6 +372,7 @@ mod tests {
             "",
             "name=",
             "name",
+            &format!("name={}", "a".repeat(MOST_PATTERN + 1)),
             "key=0a",
             "tenant=acme",
             &key.to_uppercase(),

@@ -1,6 +1,6 @@
 //! Refusals as a client reads them.
 //!
-//! The body is `{"error": text, "code": code, "request_id": id}`. Clients of the hosted service read `error`; `code`
+//! The body is `{"error": text, "code": code, "request_id": id}`, and after a sweep how many agents are `left`. Clients of the hosted service read `error`; `code`
 //! is stable and `request_id` is the one in the log and in the header. A refusal travels as an extension of its
 //! response until the outermost layer, which knows the id, writes the body.
 
@@ -26,13 +26,16 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<u64>,
     /// How to prove who one is.
     pub(crate) challenge: Option<HeaderValue>,
+    /// How many agents still meet the conditions of a sweep.
+    pub(crate) left: Option<usize>,
     /// What really happened, for the log alone.
     pub(crate) cause: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
-        Self { status, code, text: text.into(), retry_after: None, challenge: None, cause: None }
+        let (retry_after, challenge, left, cause) = (None, None, None, None);
+        Self { status, code, text: text.into(), retry_after, challenge, left, cause }
     }
 
     /// A request that breaks a rule of its form.
@@ -56,9 +59,18 @@ impl Refusal {
         Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, text) }
     }
 
+    /// The same, with how many a sweep has left.
+    pub(crate) fn leaving(self, left: usize) -> Self {
+        Self { left: Some(left), ..self }
+    }
+
     /// The body, as it is sent.
     pub(crate) fn body(&self, request_id: &str) -> String {
-        json!({ "error": self.text, "code": self.code, "request_id": request_id }).to_string()
+        let mut body = json!({ "error": self.text, "code": self.code, "request_id": request_id });
+        if let (Some(left), Some(members)) = (self.left, body.as_object_mut()) {
+            members.insert("left".into(), left.into());
+        }
+        body.to_string()
     }
 }
 
@@ -111,6 +123,7 @@ impl From<AuthorityError> for Refusal {
                 Self { cause, ..Self::new(StatusCode::CONFLICT, "tenant.root", text) }
             }
             AuthorityError::Store(StoreError::Overtaken) => conflict("risk.overtaken"),
+            AuthorityError::SweepExpected { found, .. } => conflict("sweep.expected").leaving(*found),
             AuthorityError::TooManyHooks { .. } => unprocessable("webhook.too_many"),
             AuthorityError::Store(StoreError::NameTaken { .. }) => conflict("agent.name_taken"),
             AuthorityError::Store(

@@ -2,7 +2,7 @@ use clap::Args;
 use kakunin_authority::Who;
 use kakunin_authority::authority::Hours;
 use kakunin_authority::standing::Order;
-use kakunin_authority::sweep::Condition;
+use kakunin_authority::sweep::{Condition, Sweep};
 #[cfg(feature = "serve")]
 use serde_json::Value;
 use serde_json::json;
@@ -65,7 +65,9 @@ impl Revoke {
         let hours = self.why.hours.map_or(Ok(Hours::default()), Hours::new)?;
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
-        let found = authority.matching(&self.conditions)?;
+        let (conditions, text) = (self.conditions.clone(), self.why.reason.clone());
+        let sweep = Sweep { conditions, expect: self.expect, text };
+        let found = authority.sweep(&sweep, now())?;
         let lines = found
             .iter()
             .map(|agent| format!("{:<8} {:<24} {}", agent.standing, agent.name.as_str(), agent.id));
@@ -80,17 +82,23 @@ impl Revoke {
             let answer = Answer::yes(json!({ "agents": listed, "revoked": false })).lines(lines);
             return Ok(answer.line(format!("{many} would be revoked: give the order with --expect {many}")));
         }
-        match self.expect {
-            None => return Err(unsaid(many)),
-            Some(expected) if expected != many => {
-                return Err(Failure::no(format!(
-                    "{many} agents are meant and not {expected}; nobody was revoked, look again with --dry-run"
-                )));
-            }
-            Some(_) => {}
+        if self.expect.is_none() {
+            return Err(unsaid(many));
         }
         let ids: Vec<_> = found.iter().map(|agent| agent.id).collect();
-        let done = authority.revoke_all(&ids, &self.why.reason, hours, now())?;
+        let done = match authority.revoke_all(&ids, &self.why.reason, hours, now()) {
+            Ok(done) => done,
+            Err(error) => {
+                let failure = Failure::from(error);
+                return Err(match authority.matching(&self.conditions).map(|left| left.len()) {
+                    Ok(left @ 1..) => failure.after(format!(
+                        "{left} of {many} still meet the conditions, so give the order again with --expect {left}"
+                    )),
+                    // What went wrong first is what whoever ordered it can do something about.
+                    Ok(_) | Err(_) => failure,
+                });
+            }
+        };
         let published = done.last().map(|ordered| &ordered.publication);
         let answer = Answer::yes(json!({
             "agents": listed,
@@ -135,12 +143,21 @@ impl Revoke {
         });
         let lines: Vec<_> = lines.collect();
         let number = row.get("list_number").cloned().unwrap_or_default();
+        let left = row.get("left").and_then(Value::as_u64).unwrap_or_default();
         let answer = Answer::yes(row).lines(lines);
         Ok(match (self.dry_run, many) {
             (true, _) => answer.line(format!("{many} would be revoked: give the order with --expect {many}")),
             (false, 0) => answer.line("0 are revoked").exit(Exit::No),
             (false, _) => {
-                answer.line(format!("{many} are revoked")).line(format!("list {number} is published"))
+                let answer =
+                    answer.line(format!("{many} are revoked")).line(format!("list {number} is published"));
+                match left {
+                    0 => answer,
+                    // Certified, or named so, while the others were revoked.
+                    left => answer.exit(Exit::No).line(format!(
+                        "{left} more meet the conditions by now: kakunin freeze, look at them with --dry-run, and give the order again with --expect {left}"
+                    )),
+                }
             }
         })
     }

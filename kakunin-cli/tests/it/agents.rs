@@ -199,6 +199,31 @@ fn renewing_shows_the_difference_and_finds_its_directories_again() {
 }
 
 #[test]
+fn a_sweep_at_the_home_that_breaks_off_says_how_many_are_left() {
+    let desk = Desk::with_billing();
+    for name in ["sweep-a", "sweep-b"] {
+        let out = format!("agents/{name}");
+        desk.yes(&["agent", "create", name, "--scope", "scope.toml", "--out", &out]);
+    }
+    let beside = |sql: &str| {
+        rusqlite::Connection::open(desk.path(".kakunin/store.sqlite")).unwrap().execute_batch(sql).unwrap();
+    };
+    beside(
+        "CREATE TRIGGER breaks BEFORE UPDATE OF standing ON agents WHEN new.name = 'sweep-b'
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let sweep =
+        |expect: &'static str| ["revoke", "--where", "name=sweep-*", "--expect", expect, "--reason", "x"];
+    let broken = desk.answer(&sweep("2"), 2);
+    let text = broken["error"].as_str().unwrap();
+    assert!(text.starts_with("1 of 2 still meet the conditions") && text.contains("--expect 1"), "{text}");
+    beside("DROP TRIGGER breaks");
+    desk.answer(&sweep("2"), 1);
+    assert_eq!(desk.yes(&sweep("1"))["revoked"], true);
+    assert_eq!(desk.yes(&["agent", "show", "sweep-b"])["standing"], "revoked");
+}
+
+#[test]
 fn a_sweep_revokes_whom_it_listed_and_nobody_when_they_are_not_so_many() {
     let desk = Desk::with_billing();
     for name in ["billing-eu", "billing-us", "other"] {
@@ -238,6 +263,12 @@ fn a_sweep_revokes_whom_it_listed_and_nobody_when_they_are_not_so_many() {
     desk.yes(&["audit", "export", "--out", "audit.jsonl"]);
     let log = fs::read_to_string(desk.path("audit.jsonl")).unwrap();
     assert_eq!(log.lines().filter(|line| line.contains("agent.revoke")).count(), 2, "{log}");
+    // So is what was asked: by a dry run, with a wrong number, with none and with the right one.
+    for (said, times) in
+        [("agents.sweep", 4), ("name=billing-*", 4), (r#""value":"a dry run""#, 2), ("3 to be revoked", 1)]
+    {
+        assert_eq!(log.lines().filter(|line| line.contains(said)).count(), times, "{said}: {log}");
+    }
     assert_eq!(names(&desk.yes(&sweep(&["--dry-run"]))), Vec::<String>::new());
     // By the key of a certificate.
     let der =

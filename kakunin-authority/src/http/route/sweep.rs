@@ -1,16 +1,17 @@
 //! Revoking many agents at once, by what they have in common.
 //!
-//! Who is meant is looked up beside the sequencer and said; the order names how many there are, and revokes nobody when it is
-//! another number. Then each agent is an order of its own, in the audit log before it happens, and those that wait together
-//! share a list. So other orders are carried out in between, and one that is broken off leaves agents that are revoked, and
-//! others that the same order given again lists.
+//! Who is meant is looked up beside the sequencer; what was asked goes into the audit log, dry runs and refusals too, and only
+//! then anybody is told or revoked. The order names how many there are, and revokes nobody when it is another number. Then each
+//! agent is an order of its own, in the audit log before it happens, and those that wait together share a list. So other orders
+//! are carried out in between: an agent may meet the conditions that did not when it was looked, and one that fails breaks the
+//! sweep off. Either way it is looked again at the end, and the answer says how many are left.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::post;
 use serde_json::{Map, Value, json};
@@ -19,15 +20,19 @@ use tokio::time::sleep;
 
 use super::standing;
 use crate::access::Role;
+use crate::authority::Authority;
+use crate::deed::Deed;
 use crate::http::access::{Caller, Open};
 use crate::http::answer::data;
 use crate::http::body::Members;
+use crate::http::deed::Intent;
 use crate::http::error::Refusal;
+use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::standing::Order;
 use crate::store::AgentRecord;
-use crate::sweep::{Condition, matching};
+use crate::sweep::{Condition, Sweep, matching};
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "Revoke every agent that meets all conditions, if they are as many as expected; or list them";
@@ -42,36 +47,53 @@ async fn sweep(
     let mut members = Members::read(&body)?;
     let conditions = conditions(members.take(&["where"])?)?;
     let (dry_run, expected) = (members.flag("dry_run")?, expected(members.take(&["expect"])?)?);
-    let reason = members.text(&["reason"], 500)?.unwrap_or_else(|| "no reason given".into());
+    let text = members.text(&["reason"], 500)?.unwrap_or_else(|| "no reason given".into());
     members.end()?;
     if dry_run == expected.is_some() {
         return Err(Refusal::invalid(
             "either `dry_run` lists the agents that are meant, or `expect` says how many they are and revokes them",
         ));
     }
-    let (tenant, seer) = (caller.tenant().clone(), caller.clone());
-    let found = service.readers.read_at_length(move |store| {
-        let mut found = matching(store, &tenant, &conditions)?;
-        found.retain(|agent| seer.reaches(agent.id));
-        Ok(found)
-    });
-    let found = found.await?;
+    let asked = Sweep { conditions, expect: expected, text };
+    let found = meant(&service, &caller, &asked).await?;
     let many = found.len();
-    if expected.is_some_and(|expected| expected != many) {
-        let text = format!(
-            "{many} agents are meant and not as many as expected; nobody was revoked, look again with `dry_run`"
-        );
-        return Err(Refusal::new(StatusCode::CONFLICT, "sweep.expected", text));
-    }
+    record(&service, &caller, &asked, many).await?;
     let agents: Vec<_> = found.iter().map(shown).collect();
     let mut row = Map::new();
     row.insert("agents".into(), agents.into());
     row.insert("count".into(), many.into());
     row.insert("revoked".into(), (!dry_run).into());
     if !dry_run {
-        row.extend(revoke(&service, &caller, &found, &reason).await?);
+        row.extend(revoke(&service, &caller, &found, &asked).await?);
+        let left = meant(&service, &caller, &asked).await.map_err(|refusal| {
+            let text = format!(
+                "{many} agents were revoked, and it cannot be looked whether others meet the conditions by now: {}",
+                refusal.text
+            );
+            Refusal { text, ..refusal }
+        });
+        row.insert("left".into(), left?.len().into());
     }
     Ok(data(&Value::Object(row)))
+}
+
+/// Who meets the conditions now and is not revoked, as far as the key reaches.
+async fn meant(service: &Service, caller: &Caller, asked: &Sweep) -> Result<Vec<AgentRecord>, Refusal> {
+    let (seer, conditions) = (caller.clone(), asked.conditions.clone());
+    let found = service.readers.read_at_length(move |store| {
+        let mut found = matching(store, seer.tenant(), &conditions)?;
+        found.retain(|agent| seer.reaches(agent.id));
+        Ok(found)
+    });
+    found.await
+}
+
+/// Puts into the audit log what was asked and how many that is, and says no when that is another number than expected.
+async fn record(service: &Arc<Service>, caller: &Caller, asked: &Sweep, found: usize) -> Result<(), Refusal> {
+    let (asked, Deed { what, subject, before, after, text }) = (asked.clone(), asked.deed(found));
+    let look = move |_: &Authority<'_>| Ok((Intent { what, subject, before, after, text }, ()));
+    // As urgent as what it is asked for.
+    service.carry_out(caller, Lane::Urgent, look, move |_, (), _, _| asked.judge(found)).await
 }
 
 /// Revokes them, and gives the newest list that says so and how far the feed is.
@@ -79,7 +101,7 @@ async fn revoke(
     service: &Arc<Service>,
     caller: &Caller,
     found: &[AgentRecord],
-    reason: &str,
+    asked: &Sweep,
 ) -> Result<Map<String, Value>, Refusal> {
     let (mut orders, mut failed, mut done, mut last) = (JoinSet::new(), None, 0_usize, Map::new());
     let mut left = found.iter().map(|agent| agent.id);
@@ -88,7 +110,7 @@ async fn revoke(
             && failed.is_none()
             && let Some(id) = left.next()
         {
-            let (service, caller, reason) = (Arc::clone(service), caller.clone(), reason.to_owned());
+            let (service, caller, reason) = (Arc::clone(service), caller.clone(), asked.text.clone());
             orders.spawn(async move { patiently(&service, &caller, &id.to_string(), reason).await });
         }
         match orders.join_next().await {
@@ -117,12 +139,18 @@ async fn revoke(
             Ok(last.into_iter().filter(|(name, _)| kept.contains(&name.as_str())).collect())
         }
         Some(refusal) => {
-            let text = format!(
-                "{done} of {} agents were revoked, and then: {}; give the order again for the others",
-                found.len(),
-                refusal.text
-            );
-            Err(Refusal { text, ..refusal })
+            let began = format!("{done} of {} agents were revoked, and then: {}", found.len(), refusal.text);
+            let left = meant(service, caller, asked).await.map(|left| left.len()).ok();
+            let next = match left {
+                Some(0) => "nobody is left who meets the conditions".to_owned(),
+                Some(left) => {
+                    format!("{left} still meet the conditions: give the order again with `expect` {left}")
+                }
+                None => {
+                    "see with `dry_run` who still meets the conditions, and give the order again".to_owned()
+                }
+            };
+            Err(Refusal { text: format!("{began}; {next}"), left, ..refusal })
         }
     }
 }

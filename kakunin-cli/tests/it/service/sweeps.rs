@@ -109,6 +109,122 @@ fn a_sweep_over_the_network_revokes_whom_it_listed_as_far_as_the_key_reaches() {
     assert_eq!(give(&["--where", "name=o*", "--expect", "0"]).0, Some(1));
 }
 
+/// Gives the records of a service an instruction of SQL, from beside it.
+fn beside(desk: &Desk, sql: &str) {
+    let store = rusqlite::Connection::open(desk.path(".kakunin/store.sqlite")).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    store.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_sweep_that_breaks_off_says_how_many_are_left_and_is_given_again_with_that_number() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    for name in ["sweep-a", "sweep-b", "sweep-c"] {
+        certified(&office, name);
+    }
+    let standing =
+        |name: &str| office.get_as_owner(&format!("/v1/agents/{name}")).json()["data"]["standing"].clone();
+    // The records take every order but one.
+    beside(
+        &desk,
+        "CREATE TRIGGER breaks BEFORE UPDATE OF standing ON agents WHEN new.name = 'sweep-b'
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let order = |expect: u64| json!({ "where": ["name=sweep-*"], "expect": expect, "reason": "drill" });
+    let broken = office.post("/v1/sweep", &order(3));
+    assert_eq!(code(&broken), (500, "internal".into()), "{}", broken.text());
+    let (left, text) = (broken.json()["left"].as_u64().unwrap(), text(&broken.json(), "/error"));
+    assert_eq!((left, standing("sweep-b")), (1, json!("good")), "{text}");
+    assert!(text.starts_with("2 of 3 agents were revoked") && text.contains("with `expect` 1"), "{text}");
+    // The number of before is another one by now, and the answer says which.
+    let again = office.post("/v1/sweep", &order(3));
+    assert_eq!((code(&again), &again.json()["left"]), ((409, "sweep.expected".into()), &json!(1)));
+    beside(&desk, "DROP TRIGGER breaks");
+    let done = office.post("/v1/sweep", &order(left)).json()["data"].clone();
+    assert_eq!((&done["count"], &done["left"]), (&json!(1), &json!(0)), "{done}");
+    assert_eq!(["sweep-a", "sweep-b", "sweep-c"].map(standing), ["revoked", "revoked", "revoked"]);
+}
+
+#[test]
+fn whoever_meets_the_conditions_of_a_sweep_meanwhile_is_not_passed_over_in_silence() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    certified(&office, "sweep-a");
+    certified(&office, "other");
+    // As soon as the first one is revoked, another one has such a name.
+    beside(
+        &desk,
+        "CREATE TRIGGER meanwhile AFTER UPDATE OF standing ON agents WHEN new.name = 'sweep-a'
+         BEGIN UPDATE agents SET name = 'sweep-late' WHERE name = 'other'; END",
+    );
+    let give = |expect: &str| {
+        let arguments = [
+            "revoke",
+            "--url",
+            office.url(),
+            "--where",
+            "name=sweep-*",
+            "--expect",
+            expect,
+            "--reason",
+            "drill",
+        ];
+        let output = desk.command(&arguments).env("KAKUNIN_TOKEN", office.owner()).output().unwrap();
+        let (out, text) = texts(&output);
+        (output.status.code(), out + &text)
+    };
+    let (done, text) = give("1");
+    assert!(done == Some(1) && text.contains("1 more meet the conditions"), "{text}");
+    assert_eq!(office.get_as_owner("/v1/agents/sweep-late").json()["data"]["standing"], "good");
+    beside(&desk, "DROP TRIGGER meanwhile");
+    let (done, text) = give("1");
+    assert!(done == Some(0) && !text.contains("more meet"), "{text}");
+    assert_eq!(office.get_as_owner("/v1/agents/sweep-late").json()["data"]["standing"], "revoked");
+}
+
+#[test]
+fn what_a_sweep_asked_for_is_in_the_audit_log_also_when_nobody_is_revoked() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    certified(&office, "sweep-a");
+    let conditions = json!(["name=sweep-*", "issued=2000-01-01T00:00:00Z.."]);
+    let sweep = |more: Value| {
+        let mut order = json!({ "where": conditions, "reason": "who is there" });
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        office.post("/v1/sweep", &order).status
+    };
+    let asked = [json!({ "dry_run": true }), json!({ "expect": 7 }), json!({ "expect": 1 })];
+    assert_eq!(asked.map(sweep), [200, 409, 200]);
+    let log = office.get_as_owner("/v1/audit-log?event_type=agents.sweep").json();
+    let rows: Vec<_> = log["data"].as_array().unwrap().iter().rev().collect();
+    let said: Vec<_> = rows
+        .iter()
+        .map(|row| (text(row, "/metadata/before"), text(row, "/metadata/after"), text(row, "/outcome")))
+        .collect();
+    let row = |before: &str, after: &str, outcome: &str| (before.into(), after.into(), outcome.into());
+    assert_eq!(
+        said,
+        [
+            row("1 meant", "a dry run", "done"),
+            row("1 meant", "7 to be revoked", "refused"),
+            row("1 meant", "1 to be revoked", "done"),
+        ],
+        "{log}"
+    );
+    assert_eq!(rows[1]["outcome_detail"], "sweep.expected");
+    for row in rows {
+        assert_eq!(row["affected_id"], "name=sweep-* & issued=2000-01-01T00:00:00Z..");
+        assert_eq!(row["description"], "who is there");
+    }
+    // What was asked comes before whom it took.
+    let log = office.get_as_owner("/v1/audit-log").json();
+    let order: Vec<_> = log["data"].as_array().unwrap().iter().map(|row| text(row, "/event_type")).collect();
+    assert_eq!(order.get(..2).unwrap(), ["agent.revoke", "agents.sweep"]);
+    let long = json!({ "where": [format!("name={}", "a".repeat(257))], "dry_run": true });
+    assert_eq!(code(&office.post("/v1/sweep", &long)), (400, "request.invalid".into()));
+}
+
 /// How many certificates go wrong; a drill by hand has more of them.
 fn many() -> usize {
     std::env::var("KAKUNIN_DRILL").ok().map_or(150, |many| many.parse().unwrap())
