@@ -115,9 +115,18 @@ impl Service {
                 return Err(self.refused(status, &bytes));
             }
             let write = |what: std::io::Error| Failure::cannot(format!("{}: {what}", part.display()));
-            let options =
-                std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part);
-            let mut file = options.map_err(write)?;
+            // Made anew: what a broken export left there goes, a link that somebody put there is not followed, and nobody
+            // who made the file before reads along.
+            match std::fs::remove_file(&part) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(write(error)),
+                _ => {}
+            }
+            let mut file = std::fs::File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&part)
+                .map_err(write)?;
             let mut octets = 0_u64;
             // Whoever sends nothing for so long has ended.
             while let Some(frame) = timeout(PATIENCE, body.frame()).await.map_err(late)? {
