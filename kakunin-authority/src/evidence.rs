@@ -27,10 +27,11 @@ pub fn bundle(
     store: &dyn Store,
     (tenant, agent): (&TenantId, AgentId),
     filter: &ReceiptFilter,
+    whose: Whose<'_>,
     folder: &Path,
     out: &Path,
 ) -> Result<Exported, EvidenceError> {
-    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, &[agent]), filter, folder, out)
+    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, &[agent]), (filter, whose), folder, out)
 }
 
 /// Writes the bundle `out` of a chain: of each of these agents of a tenant the streams in which a receipt is of it, and of
@@ -42,25 +43,45 @@ pub fn bundle_of_chain(
     store: &dyn Store,
     (tenant, agents): (&TenantId, &[AgentId]),
     chain: ChainId,
+    whose: Whose<'_>,
     folder: &Path,
     out: &Path,
 ) -> Result<Exported, EvidenceError> {
     let filter = ReceiptFilter { chain: Some(chain), ..ReceiptFilter::default() };
-    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, agents), &filter, folder, out)
+    within((MOST_RECEIPTS, MOST_OCTETS), store, (tenant, agents), (&filter, whose), folder, out)
+}
+
+/// Of which agents whoever asks for a bundle may have certificates.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose<'a> {
+    /// Of all of the tenant.
+    Anyone,
+    /// Of these alone. Those of others that asked one of them as a gateway are left out: a certificate says what its agent may
+    /// do, and with whom. To decisions about them the verifier says `receipt.caller`.
+    Only(&'a [AgentId]),
+}
+
+impl Whose<'_> {
+    fn has(self, agent: AgentId) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Only(agents) => agents.contains(&agent),
+        }
+    }
 }
 
 fn within(
     (most_receipts, most_octets): (u64, u64),
     store: &dyn Store,
     (tenant, agents): (&TenantId, &[AgentId]),
-    filter: &ReceiptFilter,
+    (filter, whose): (&ReceiptFilter, Whose<'_>),
     folder: &Path,
     out: &Path,
 ) -> Result<Exported, EvidenceError> {
     let (mut journals, mut left) = (Vec::new(), (most_receipts, most_octets));
     for agent in agents {
         let journal = folder.join(agent.to_string()).join("journal");
-        if restore(&mut left, store, (tenant, *agent), filter, &journal)? {
+        if restore(&mut left, store, (tenant, *agent), (filter, whose), &journal)? {
             journals.push(journal);
         }
     }
@@ -77,7 +98,7 @@ fn restore(
     (left_receipts, left_octets): &mut (u64, u64),
     store: &dyn Store,
     (tenant, agent): (&TenantId, AgentId),
-    filter: &ReceiptFilter,
+    (filter, whose): (&ReceiptFilter, Whose<'_>),
     journal: &Path,
 ) -> Result<bool, EvidenceError> {
     let (before, mut named) = (*left_receipts, BTreeSet::new());
@@ -93,7 +114,9 @@ fn restore(
             for receipt in &page {
                 let statement = restoring.entry(&receipt.line)?;
                 named.extend(statement.event.list().map(|list| list.digest));
-                if let Some(caller) = statement.event.caller() {
+                if let Some(caller) = statement.event.caller()
+                    && whose.has(caller.agent)
+                {
                     callers.entry(caller.agent).or_default().insert(caller.certificate);
                 }
             }
@@ -275,7 +298,14 @@ mod tests {
         let made = |limits, agent, place: &str| {
             let folder = folder.path().join(place);
             std::fs::create_dir(&folder).unwrap();
-            let done = within(limits, &store, (&ours, &[agent]), &every, &folder, &folder.join("out.zip"));
+            let done = within(
+                limits,
+                &store,
+                (&ours, &[agent]),
+                (&every, Whose::Anyone),
+                &folder,
+                &folder.join("out.zip"),
+            );
             (done, Archive::of(&folder.join(agent.to_string()).join("journal")))
         };
         let many = receipts.len() as u64;
@@ -292,7 +322,7 @@ mod tests {
         assert!(matches!(none, Err(EvidenceError::Export(ExportError::Nothing))));
         let theirs = TenantId::parse("theirs").unwrap();
         let out = folder.path().join("theirs.zip");
-        let foreign = bundle(&store, (&theirs, id), &every, folder.path(), &out);
+        let foreign = bundle(&store, (&theirs, id), &every, Whose::Anyone, folder.path(), &out);
         assert!(matches!(foreign, Err(EvidenceError::Export(ExportError::Nothing))));
     }
 

@@ -19,7 +19,7 @@ use super::agents::seen;
 use super::events;
 use crate::access::Role;
 use crate::authority::Authority;
-use crate::evidence::{EvidenceError, bundle, bundle_of_chain};
+use crate::evidence::{EvidenceError, Whose, bundle, bundle_of_chain};
 use crate::http::access::{Caller, Open};
 use crate::http::answer::{data, typed};
 use crate::http::deed::Intent;
@@ -117,7 +117,8 @@ async fn forensics(
     let tenant = caller.tenant().clone();
     if let Some(place) = place {
         let made = service.readers.read_at_length(move |store| {
-            Ok(made(place, |folder, out| bundle(store, (&tenant, who), &receipts, folder, out)))
+            let whose = whose(&caller);
+            Ok(made(place, |folder, out| bundle(store, (&tenant, who), &receipts, whose, folder, out)))
         });
         return Ok(attached(made.await??));
     }
@@ -184,9 +185,15 @@ async fn chain(
             Some(bound) => bound.to_vec(),
             None => store.agents(tenant)?.into_iter().map(|agent| agent.id).collect(),
         };
-        Ok(made(place, |folder, out| bundle_of_chain(store, (tenant, &agents), chain, folder, out)))
+        let whose = whose(&caller);
+        Ok(made(place, |folder, out| bundle_of_chain(store, (tenant, &agents), chain, whose, folder, out)))
     });
     Ok(attached(made.await??))
+}
+
+/// A key for some agents gets no certificate of others, whomever they asked.
+fn whose(caller: &Caller) -> Whose<'_> {
+    caller.bound_to().map_or(Whose::Anyone, Whose::Only)
 }
 
 /// Has a bundle made in a folder that goes again, and opens it. Whoever asked may be gone meanwhile, and the place is taken

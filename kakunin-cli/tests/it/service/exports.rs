@@ -1,15 +1,20 @@
 //! The audit log and chains of agents in files: whole, and checked by somebody who has the root and nothing else.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 
+use kakunin_core::certificate::{AgentCertificate, TrustAnchors};
 use kakunin_core::chain::CallContext;
-use kakunin_core::guard::{Guard, GuardOptions};
+use kakunin_core::guard::{Guard, GuardOptions, ProofOfPossession};
 use kakunin_core::home::AgentHome;
 use kakunin_core::journal::{StreamReader, locate};
 use kakunin_core::request::ActionRequest;
+use kakunin_core::scope::NameLists;
 use serde_json::{Value, json};
 
 use super::office::Office;
+use super::robot::now;
 use super::web::Request;
 use crate::desk::{Desk, texts};
 
@@ -322,6 +327,23 @@ fn a_chain_of_several_agents_is_exported_from_a_service_and_a_stranger_verifies_
     let bound = office.key(&json!({ "role": "auditor", "agents": [id] }));
     assert_eq!(give(&bound, &["--chain", &chain, "--out", "bound.zip"]).0, Some(0));
     assert_eq!(agents(&verify("bound.zip")), 1);
+    // A file that somebody put where it is written first is not written through, and nobody who has it open reads along.
+    std::fs::write(desk.path("victim"), "untouched").unwrap();
+    std::os::unix::fs::symlink(desk.path("victim"), desk.path("planted.zip.part")).unwrap();
+    std::fs::write(desk.path("open.zip.part"), "mine").unwrap();
+    std::fs::set_permissions(desk.path("open.zip.part"), fs::Permissions::from_mode(0o666)).unwrap();
+    let mut reader = fs::File::open(desk.path("open.zip.part")).unwrap();
+    for out in ["planted.zip", "open.zip"] {
+        let (done, _, text) = give(&auditor, &["--chain", &chain, "--out", out]);
+        assert_eq!(done, Some(0), "{text}");
+        let mode = fs::symlink_metadata(desk.path(out)).unwrap();
+        assert_eq!((mode.is_file(), mode.permissions().mode() & 0o777), (true, 0o600), "{out}");
+        assert_eq!(agents(&verify(out)), 2);
+    }
+    assert_eq!(fs::read_to_string(desk.path("victim")).unwrap(), "untouched");
+    let mut seen = String::new();
+    reader.read_to_string(&mut seen).unwrap();
+    assert_eq!(seen, "mine");
     // Nothing is nothing, and no file is left of it.
     let nobodys = "00112233445566778899aabbccddeeff";
     let (done, _, text) = give(&auditor, &["--chain", nobodys, "--out", "none.zip"]);
@@ -336,4 +358,60 @@ fn a_chain_of_several_agents_is_exported_from_a_service_and_a_stranger_verifies_
     }
     let log = office.get_as_owner("/v1/audit-log?event_type=chain.bundle").json();
     assert!(log["data"].as_array().unwrap().len() >= 3, "{log}");
+}
+
+/// Lets the agent `clerk` ask `billing` as a gateway, and gives the lines of the gateway's journal.
+fn asked(desk: &Desk) -> Vec<String> {
+    let home = |agent: &str| AgentHome::open(&desk.path(&format!("agents/{agent}")), None).unwrap();
+    let gateway = Guard::open(home("billing"), GuardOptions::default()).unwrap();
+    let papers = home("clerk").papers().unwrap();
+    let anchors = TrustAnchors::new(papers.roots.iter().map(Vec::as_slice)).unwrap();
+    let caller = AgentCertificate::decode(&papers.agent).unwrap();
+    let path = caller.verify_path(papers.chain.iter().map(Vec::as_slice), &anchors, now()).unwrap();
+    let judged = gateway.judge(&path, &NameLists::default()).unwrap();
+    let request = ActionRequest::new("read:file");
+    let pass =
+        gateway.admit_caller(&judged, ProofOfPossession::Tls, &request, &CallContext::default()).unwrap();
+    pass.begin().unwrap().returned();
+    gateway.close();
+    let journal = locate(&desk.path("agents/billing")).unwrap();
+    let streams = StreamReader::streams(&journal).unwrap();
+    let entries = streams.into_iter().flatten().map(Result::unwrap);
+    entries.map(|entry| entry.to_log_entry().unwrap()).collect()
+}
+
+#[test]
+fn a_key_for_a_gateway_gets_no_certificates_of_those_who_asked_it() {
+    let desk = Desk::with_billing();
+    desk.yes(&["agent", "create", "clerk", "--scope", "scope.toml", "--out", "agents/clerk"]);
+    let lines = asked(&desk);
+    let pem = fs::read_to_string(desk.path("agents/clerk/agent.pem")).unwrap();
+    // The second line of it, with the serial number and the beginning of what is signed.
+    let certificate = pem.lines().nth(2).unwrap().as_bytes();
+    assert_eq!(certificate.len(), 64, "{pem}");
+    let office = Office::open(&desk);
+    let ingest = office.key(&json!({ "role": "ingest" }));
+    let sent = office.send(&super::ingest::request(&ingest, &lines));
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    let id = |name: &str| office.get_as_owner(&format!("/v1/agents/{name}")).json()["data"]["id"].clone();
+    let (gateway, caller) = (id("billing"), id("clerk"));
+    let holds = |agents: Option<Vec<&Value>>| {
+        let mut order = json!({ "role": "auditor" });
+        if let Some(agents) = agents {
+            order["agents"] = json!(agents);
+        }
+        let bundle = Request::get("/v1/agents/billing/forensics?format=zip").bearer(&office.key(&order));
+        let reply = office.send(&bundle);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        fs::write(desk.path("incident.zip"), &reply.body).unwrap();
+        // What is stored in it is not pressed.
+        let has = reply.body.windows(certificate.len()).any(|octets| octets == certificate);
+        let verdict = desk.run(&["verify", "incident.zip", "--root", ".kakunin/public/ca.pem"]);
+        let (out, _) = texts(&verdict);
+        (has, out.contains("receipt.caller"), verdict.status.code())
+    };
+    assert_eq!(holds(None), (true, false, Some(3)));
+    assert_eq!(holds(Some(vec![&gateway, &caller])), (true, false, Some(3)));
+    // It reads what the gateway's agent sent, and of its caller no more than the receipt says; the verifier misses the rest.
+    assert_eq!(holds(Some(vec![&gateway])), (false, true, Some(1)));
 }
