@@ -51,6 +51,26 @@ CHARSETS = [
     ("to=%83%41", "text/plain; charset=shift_jis"),
     ("to=acme", "text/plain; charset=utf-16"),
 ]
+#: Types in which somebody could find such a charset.
+HIDDEN = [
+    ("to=%2BAG0AYQBsAGwAbwByAHk-", kind)
+    for kind in (
+        "text/plain; CharSet=UTF-7",
+        'text/plain; charset="utf-7"',
+        "text/plain; charset*=utf-8''utf-7",
+        "text/plain; charset*0=utf; charset*1=-7",
+        "text/plain; charset=utf-8; charset=utf-7",
+        "text/plain; charset=utf-7; charset=utf-8",
+        'text/plain; x="; charset=utf-7"',
+        "text/plain, text/plain; charset=utf-7",
+        "text/plain; charset=utf-8, text/plain; charset=utf-7",
+        "application/json; charset=utf-7",
+        "; charset=utf-7",
+        "text/plain; charset=utf-8\xa0",
+    )
+]
+#: Types in which there is none.
+PLAIN = ["text/plain", "text/plain; charset=utf-8", 'TEXT/plain;Charset="UTF8"', "application/json"]
 
 #: A selector over the query.
 SELECTORS = {"resource": lambda asked: asked.params["to"]}
@@ -84,6 +104,23 @@ def denied(shop, served):
             assert shop.ran == [read[query]], (query, kind)
         else:
             assert (code(answer), shop.ran) == ("request.resource_invalid", []), (query, kind)
+
+
+def denied_in_front(shop, served):
+    """Shows that where nobody knows how it is read, two readings of it are denied, whatever they come to."""
+    for query, kind in (*CHARSETS, *HIDDEN, ("to=acme;x=1", "text/plain"), ("to=acme;to=x", "text/plain")):
+        shop.ran.clear()
+        answer = served(signed(shop, b"", method="GET", path=f"/transfer?{query}", kind=kind))
+        assert (code(answer), shop.ran) == ("request.resource_invalid", []), (query, kind)
+    twice = signed(shop, b"", method="GET", path="/transfer?to=acme", kind="text/plain")
+    answer = served(twice.also(("content-type", "text/plain; charset=utf-8")))
+    assert (code(answer), shop.ran) == ("request.resource_invalid", [])
+    for kind in PLAIN:
+        shop.ran.clear()
+        answer = served(signed(shop, b"", method="GET", path="/transfer?to=caf%C3%A9", kind=kind))
+        assert (answer[0], shop.ran) == (200, ["café"]), (kind, answer)
+    kindless = signed(shop, b"", method="GET", path="/transfer?to=acme").without("content-type")
+    assert served(kindless)[0] == 200
 
 
 EVERY = [pytest.param(judged, id="alike"), pytest.param(denied, id="apart")]

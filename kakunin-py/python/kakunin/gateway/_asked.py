@@ -44,6 +44,7 @@ class Asked:
         caller: Caller,
         path_params: Mapping[str, Any] | None = None,
         read_query: QueryReader | None = None,
+        kinds: Sequence[bytes] = (),
     ) -> None:
         self.method = method
         self.path = path
@@ -53,6 +54,7 @@ class Asked:
         self.path_params = MappingProxyType(dict(path_params or {}))
         self._said = said
         self._read_query = read_query
+        self._kinds = kinds
 
     @property
     def is_doubtful(self) -> bool:
@@ -77,7 +79,9 @@ class Asked:
 
         That is a name twice, escapes that are none, letters that are not escaped, text that is not UTF-8,
         more than a thousand parameters, and whatever the framework reads otherwise: it may go by a charset
-        that nobody signs, and code can set what it reads.
+        that nobody signs, and code can set what it reads. Where a whole application is behind the door, how
+        it reads is not known: a `;` that is not escaped, and a content type with another charset than UTF-8,
+        or one that is there twice, are two readings.
         """
         if not QUERY.fullmatch(self.query):
             raise ValueError("the query has an escape that is none, or letters that are not escaped")
@@ -89,7 +93,11 @@ class Asked:
             max_num_fields=MOST_PARAMETERS,
         )
         found = _object(pairs)
-        if self._read_query is not None:
+        if self._read_query is None:
+            # Bottle splits at `;`, and Django decodes the query by the charset of the content.
+            if ";" in self.query or len(self._kinds) > 1 or not all(map(_is_utf8, self._kinds)):
+                raise ValueError("an application behind this door may read the query in another way")
+        else:
             read = {name: list(values) for name, values in self._read_query()}
             if read != {name: [value] for name, value in found.items()}:
                 raise ValueError("the framework reads the query in another way")
@@ -106,6 +114,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _is_utf8(kind: bytes) -> bool:
+    """Whether nobody can find another charset than UTF-8 in a content type."""
+    return b"charset" not in kind.lower() or UTF8.fullmatch(kind) is not None
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
@@ -114,4 +127,6 @@ def _no_constant(name: str) -> Any:
 QueryReader = Callable[[], Iterable[tuple[str, Sequence[str]]]]
 #: Printable ASCII, and escapes that are whole.
 QUERY = re.compile(r"(?:[!\"$&-~]|%[0-9A-Fa-f]{2})*", re.ASCII)
+#: A content type whose one parameter says UTF-8.
+UTF8 = re.compile(rb'[\w!#$&^.+/-]+[ \t]*;[ \t]*charset=("?)utf-?8\1', re.ASCII | re.IGNORECASE)
 MOST_PARAMETERS = 1000

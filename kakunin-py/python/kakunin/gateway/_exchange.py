@@ -95,6 +95,7 @@ class Exchange:
             caller=caller,
             path_params=path_params,
             read_query=read_query,
+            kinds=[value for name, value in fields if name.lower() == b"content-type"],
         )
         running = demand.check(native, asked)
         if running is not None:

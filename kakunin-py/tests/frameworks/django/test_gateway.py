@@ -22,6 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 from kakunin import verify_agent_scope
 from kakunin.gateway import caller
 from kakunin.gateway.asgi import AgentMiddleware
+from kakunin.gateway.asgi import RequireAgent as AsgiRequireAgent
 from kakunin.gateway.django import require_agent
 from kakunin.gateway.wsgi import RequireAgent
 from refusals import asgi, signed, wsgi
@@ -371,6 +372,23 @@ def transfer(shop):
 def test_a_query_is_read_as_it_was_judged_or_not_at_all(shop, show, server):
     transfer(shop)
     show(shop, lambda request: SERVERS[server](shop, request))
+
+
+@pytest.mark.parametrize("server", ["wsgi", "asgi"])
+def test_a_query_that_a_whole_application_may_read_otherwise_is_denied_in_front_of_it(shop, server):
+    """Django decodes it by the charset of the content type, which nobody signs; the door cannot look."""
+
+    def transfer(request):
+        shop.ran.append(request.GET["to"])
+        return HttpResponse(b"done")
+
+    routed(path("transfer", transfer))
+    if server == "wsgi":
+        app = RequireAgent(WSGIHandler(), shop.gateway, "reports:read", **queries.SELECTORS)
+        queries.denied_in_front(shop, lambda request: wsgi(app, request))
+    else:
+        app = AsgiRequireAgent(ASGIHandler(), shop.gateway, "reports:read", **queries.SELECTORS)
+        queries.denied_in_front(shop, lambda request: asgi(app, request))
 
 
 def test_a_query_that_a_middleware_sets_or_decodes_otherwise_is_not_the_one_that_was_judged(shop):
