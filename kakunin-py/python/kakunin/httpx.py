@@ -33,8 +33,8 @@ class AgentAuth(httpx.Auth):
     A proof is for one address. Where the client follows a redirect, the request is signed again for the new
     one, if it is of the same origin and no other one was in between; elsewhere the agent signs nothing that
     its caller did not ask for. httpx copies all fields but `authorization` into a redirected request, so the
-    proof and the certificates are taken off a request when its head was sent. That is seen by httpx's own
-    transport; another one that reaches out to strangers has to be one that follows no redirects.
+    proof and the certificates are taken off a request when its head was sent, be it in part. That is seen by
+    httpx's own transport; another one that reaches out to strangers has to be one that follows no redirects.
     """
 
     requires_request_body = True
@@ -137,7 +137,8 @@ def _unproving_async(
 
 
 def _unprove(request: httpx.Request, event: str) -> None:
-    if event.endswith(".send_request_headers.complete"):
+    # A head that was written in part was seen as well, and its server may answer all the same.
+    if event.endswith((".send_request_headers.complete", ".send_request_headers.failed")):
         for field in (*PROOF, "kakunin-chain", FIELD):
             request.headers.pop(field, None)
 

@@ -11,6 +11,7 @@ import json
 import threading
 from types import SimpleNamespace
 
+import httpcore
 import httpx
 import kakunin
 import pytest
@@ -252,6 +253,93 @@ def test_httpx_shows_no_proof_and_no_certificates_where_it_is_redirected(desk, a
         assert "x-own" in names
         assert redirected.body == b"1.00"
         assert not {name for name in names if name.startswith(("kakunin-", "signature", "content-digest"))}
+
+
+class Stream(httpcore.NetworkStream):
+    """A connection to the shop breaks while the head is written, and is answered all the same."""
+
+    def __init__(self, host, written):
+        self.host, self.written = host, written
+        moved = b"HTTP/1.1 307 Moved\r\nlocation: http://stranger.example/\r\ncontent-length: 0\r\n\r\n"
+        fine = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        self.answers = [moved if host == "shop.example" else fine]
+
+    def write(self, octets, timeout=None):
+        self.written.append((self.host, octets))
+        if self.host == "shop.example":
+            raise httpcore.WriteError("reset by the peer")
+
+    def read(self, most, timeout=None):
+        return self.answers.pop() if self.answers else b""
+
+    def close(self):
+        pass
+
+    def get_extra_info(self, info):
+        return None
+
+
+class AsyncStream(httpcore.AsyncNetworkStream):
+    """The same for coroutines."""
+
+    def __init__(self, host, written):
+        self.same = Stream(host, written)
+
+    async def write(self, octets, timeout=None):
+        self.same.write(octets)
+
+    async def read(self, most, timeout=None):
+        return self.same.read(most)
+
+    async def aclose(self):
+        pass
+
+    def get_extra_info(self, info):
+        return None
+
+
+class Network(httpcore.NetworkBackend):
+    def __init__(self, written):
+        self.written = written
+
+    def connect_tcp(self, host, *_, **__):
+        return Stream(host, self.written)
+
+
+class AsyncNetwork(httpcore.AsyncNetworkBackend):
+    def __init__(self, written):
+        self.written = written
+
+    async def connect_tcp(self, host, *_, **__):
+        return AsyncStream(host, self.written)
+
+
+def test_a_head_that_was_written_in_part_gives_no_stranger_its_proof(agent):
+    """httpcore goes on to read the answer, and httpx to follow it with the same fields."""
+    fields = {"kakunin-names": "x", "x-own": "1"}
+
+    def one(written):
+        transport = httpx.HTTPTransport()
+        transport._pool._network_backend = Network(written)
+        with httpx.Client(transport=transport, auth=AgentAuth(agent), follow_redirects=True) as client:
+            return client.post("http://shop.example/pay", content=b"1.00", headers=fields)
+
+    async def other(written):
+        transport = httpx.AsyncHTTPTransport()
+        transport._pool._network_backend = AsyncNetwork(written)
+        auth = AgentAuth(agent)
+        async with httpx.AsyncClient(transport=transport, auth=auth, follow_redirects=True) as client:
+            return await client.post("http://shop.example/pay", content=b"1.00", headers=fields)
+
+    for ask in (one, lambda written: asyncio.run(other(written))):
+        written = []
+        assert ask(written).status_code == 200
+        (shop, head), *rest = written
+        assert (shop, b"signature-input:" in head.lower()) == ("shop.example", True)
+        seen = b"".join(octets for host, octets in rest if host == "stranger.example").lower()
+        assert b"x-own: 1" in seen
+        for name in (b"kakunin-", b"signature", b"content-digest"):
+            assert name not in seen, seen
 
 
 def test_inside_a_chain_the_link_is_signed_too(desk, agent):
