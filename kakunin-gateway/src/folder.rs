@@ -1,16 +1,20 @@
 //! Used proofs that the processes of one host share through a folder: no server is needed.
 //!
-//! `state` says since when the folder remembers, in which run of the machine, and which of two times is the older one; each time has
-//! a file of records, the mark of a proof and whose it was. One lock goes around each question, and what others wrote meanwhile is read
-//! then. A process that is killed loses nothing that it answered. What was not synced when power was lost may be gone, so after a
-//! start of the machine the folder begins anew, as a memory does: it takes no proof that may have been used before.
+//! `state` says since when the folder remembers, in which run of the machine, and which of two times is the older one; each of the two
+//! has a file of records, the mark of a proof and whose it was. One lock goes around each question, and what others wrote meanwhile is
+//! read then. A process that is killed loses nothing that it answered. What was not synced when power was lost may be gone, so after a
+//! start of the machine the folder begins anew, as a memory does: it takes no proof that may have been used before. So it does when
+//! somebody removed it or one of its files, and when the clock that wrote it went back.
+
+mod private;
+mod state;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, TryLockError as TryMutexError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError as TryMutexError};
 use std::time::{Duration, Instant};
 
 use kakunin_core::digest::Digest;
@@ -20,17 +24,25 @@ use kakunin_core::time::UnixTime;
 
 use crate::nonces::{NonceError, NonceStore};
 use crate::share::Share;
+use private::{Id, Private};
+use state::{State, time_of};
 
 /// The proofs that were used at any gateway of this host that is given the same folder, in whatever process, thread or language.
 ///
-/// Whoever can write into the folder can have a proof taken twice: it is this service's own, `/run/shop/nonces` for example. It must
-/// be on a file system of this host.
+/// Whoever can write into the folder can have a proof taken twice: it is this service's own, `/run/shop/nonces` for example, and is
+/// refused if it belongs to another user, if others may write there, or if it is a link. It must be on a file system of this host.
+///
+/// A question waits 100 ms for the lock. When that was in vain, the questions of the next second wait 5 ms each: a worker that was
+/// stopped with the lock denies what the others are asked, and does not stop them.
 #[derive(Debug)]
 pub struct FolderNonces {
     folder: PathBuf,
     room: usize,
     run: String,
     seen: Mutex<Seen>,
+    opened: Instant,
+    /// Until when nobody waits for long, in milliseconds since it was opened.
+    hurried: AtomicU64,
 }
 
 /// What this process read of the folder.
@@ -38,9 +50,11 @@ pub struct FolderNonces {
 struct Seen {
     /// A lock belongs to whoever opened the file, and a child of a fork would have its parent's.
     process: u32,
+    folder: Private,
     /// Since when the folder remembers: what was read before is of no use after a beginning.
     since: i64,
     state: File,
+    id: Id,
     times: BTreeMap<i64, Time>,
 }
 
@@ -48,24 +62,18 @@ struct Seen {
 #[derive(Debug)]
 struct Time {
     file: File,
+    id: Id,
     read: u64,
     marks: HashSet<Digest>,
     share: Share,
 }
 
-/// What stands in `state`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct State {
-    since: i64,
-    older: i64,
-    run: String,
-}
-
 impl FolderNonces {
-    /// Shares `folder`, which is made if it is not there, with room for 200,000 proofs of each 90 s.
+    /// Shares `folder`, which is made for its owner alone if it is not there, with room for 200,000 proofs of each 90 s.
     ///
     /// # Errors
-    /// What the system says when it cannot be written there, or does not say which run of the machine this is.
+    /// What the system says when it cannot be written there, or does not say which run of the machine this is; a folder that is not
+    /// this user's own, that others may write in, or that is a link.
     pub fn open(folder: impl Into<PathBuf>) -> io::Result<Self> {
         Self::with_room(folder, ROOM)
     }
@@ -79,9 +87,9 @@ impl FolderNonces {
         let none =
             || io::Error::new(io::ErrorKind::Unsupported, "the system does not say when it was started");
         let run = this_run().ok_or_else(none)?;
-        fs::create_dir_all(&folder)?;
+        private::make(&folder)?;
         let seen = Mutex::new(Seen::of(&folder)?);
-        Ok(Self { folder, room, run, seen })
+        Ok(Self { folder, room, run, seen, opened: Instant::now(), hurried: AtomicU64::new(0) })
     }
 
     fn ask(
@@ -91,24 +99,61 @@ impl FolderNonces {
         created: UnixTime,
         now: UnixTime,
     ) -> Result<(), NonceError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut seen = loop {
-            match self.seen.try_lock() {
-                Ok(seen) => break seen,
-                Err(TryMutexError::Poisoned(_)) => return Err(held()),
-                // A thread that had it when the process forked does not give it back in the child.
-                Err(TryMutexError::WouldBlock) if Instant::now() >= deadline => return Err(held()),
-                Err(TryMutexError::WouldBlock) => std::thread::yield_now(),
-            }
-        };
+        let deadline = Instant::now() + self.patience();
+        let mut seen = self.alone(deadline)?;
         if seen.process != std::process::id() {
             *seen = Seen::of(&self.folder).map_err(|error| unavailable(&error))?;
         }
-        lock(&seen.state, deadline)?;
+        loop {
+            self.lock(&seen.state, deadline)?;
+            if seen.is_at(&self.folder).map_err(|error| unavailable(&error))? {
+                break;
+            }
+            // Whoever comes now has another folder, or another lock, in this place: what this one says is nothing to them.
+            *seen = Seen::of(&self.folder).map_err(|error| unavailable(&error))?;
+            if Instant::now() >= deadline {
+                return Err(held());
+            }
+        }
         let asked = self.locked(&mut seen, agent, mark, created, now);
         // The system ends a lock that cannot be given back with the file.
         let _ = seen.state.unlock();
         asked
+    }
+
+    /// What this process knows, for one thread.
+    fn alone(&self, deadline: Instant) -> Result<MutexGuard<'_, Seen>, NonceError> {
+        loop {
+            match self.seen.try_lock() {
+                Ok(seen) => return Ok(seen),
+                Err(TryMutexError::Poisoned(_)) => return Err(held()),
+                // A thread that had it when the process forked does not give it back in the child.
+                Err(TryMutexError::WouldBlock) if Instant::now() >= deadline => return Err(held()),
+                Err(TryMutexError::WouldBlock) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    fn lock(&self, file: &File, deadline: Instant) -> Result<(), NonceError> {
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(unavailable(&error)),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                    let until = self.opened.elapsed() + HURRY;
+                    let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+                    self.hurried.store(until, Ordering::Relaxed);
+                    return Err(held());
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// How long a question may wait: others wait behind it, in an event loop everything does.
+    fn patience(&self) -> Duration {
+        let hurried = Duration::from_millis(self.hurried.load(Ordering::Relaxed));
+        if self.opened.elapsed() < hurried { IMPATIENCE } else { PATIENCE }
     }
 
     fn locked(
@@ -125,14 +170,18 @@ impl FolderNonces {
         if let Err(PossessionError::Starting { wait }) = begun {
             return Err(NonceError::Starting { wait });
         }
-        let number = created.seconds().div_euclid(Nonces::SECONDS);
+        let number = time_of(created);
+        if state.is_shut(number) {
+            return Err(NonceError::Unavailable(
+                "the clock of this host went back, and which proofs of this time it took before is not known; it is over when that time is, or when the folder of used proofs was removed"
+                    .to_owned(),
+            ));
+        }
         if number < state.older {
             return Err(NonceError::TooOld);
         }
         if number > state.older + 1 {
-            let next = State { older: number - 1, ..state };
-            next.write(&seen.state).map_err(|error| unavailable(&error))?;
-            self.forget(seen, |time| time < number - 1).map_err(|error| unavailable(&error))?;
+            self.move_to(seen, &state, number).map_err(|error| unavailable(&error))?;
         }
         let time = self.time(seen, number).map_err(|error| unavailable(&error))?;
         if time.marks.contains(mark) {
@@ -147,47 +196,43 @@ impl FolderNonces {
         time.add(*mark, whose).map_err(|error| unavailable(&error))
     }
 
-    /// The state that holds, or a new one: of an earlier run of the machine, and of what cannot be read, nothing is believed.
+    /// The state that holds, or a new one: of an earlier run of the machine, of a clock that went back, of what cannot be read and of
+    /// what is not whole any more, nothing is believed.
     fn state(&self, seen: &mut Seen, now: UnixTime) -> io::Result<State> {
-        let known = State::read(&seen.state)?;
-        let state = match known.filter(|state| state.run == self.run) {
-            Some(state) => state,
-            None => {
-                self.forget(seen, |_| true)?;
-                let since = now.seconds();
-                let older = since.div_euclid(Nonces::SECONDS) - 1;
-                let begun = State { since, older, run: self.run.clone() };
-                begun.write(&seen.state)?;
-                begun
+        let known = State::read(&seen.state)?.filter(|state| state.is_of(&self.run));
+        if let Some(state) = &known {
+            seen.follow(state);
+            if !state.is_ahead_of(now) && seen.is_whole(state)? {
+                return Ok(state.clone());
             }
-        };
-        if state.since != seen.since {
-            seen.times.clear();
-            seen.since = state.since;
         }
-        Ok(state)
+        let begun = State::begun(now, &self.run, known.as_ref());
+        seen.forget(|_| true)?;
+        for number in [begun.older, begun.older + 1] {
+            seen.folder.file(&name_of(number))?;
+        }
+        begun.write(&seen.state)?;
+        seen.follow(&begun);
+        Ok(begun)
     }
 
-    /// Forgets the times of which that is said.
-    fn forget(&self, seen: &mut Seen, is_over: impl Fn(i64) -> bool) -> io::Result<()> {
-        seen.times.retain(|time, _| !is_over(*time));
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(SUFFIX)?.parse().ok());
-            if number.is_some_and(&is_over) {
-                fs::remove_file(path)?;
-            }
+    /// Makes `number` the later one of the two times. Files first: a state without them is not believed.
+    fn move_to(&self, seen: &mut Seen, state: &State, number: i64) -> io::Result<()> {
+        for number in [number - 1, number] {
+            seen.folder.file(&name_of(number))?;
         }
-        Ok(())
+        state.moved_to(number).write(&seen.state)?;
+        seen.forget(|time| time < number - 1)
     }
 
     /// What is known of a time by now, also by others.
     fn time<'s>(&self, seen: &'s mut Seen, number: i64) -> io::Result<&'s mut Time> {
-        let time = match seen.times.entry(number) {
+        let Seen { folder, times, .. } = seen;
+        let time = match times.entry(number) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => {
-                let file = open(&self.folder.join(format!("{number}{SUFFIX}")))?;
-                place.insert(Time { file, read: 0, marks: HashSet::new(), share: Share::default() })
+                let (file, id) = folder.file(&name_of(number))?;
+                place.insert(Time { file, id, read: 0, marks: HashSet::new(), share: Share::default() })
             }
         };
         time.catch_up()?;
@@ -213,8 +258,44 @@ impl NonceStore for FolderNonces {
 
 impl Seen {
     fn of(folder: &Path) -> io::Result<Self> {
-        let state = open(&folder.join("state"))?;
-        Ok(Self { process: std::process::id(), since: i64::MIN, state, times: BTreeMap::new() })
+        let folder = Private::open(folder)?;
+        let (state, id) = folder.file(STATE)?;
+        let process = std::process::id();
+        Ok(Self { process, folder, since: i64::MIN, state, id, times: BTreeMap::new() })
+    }
+
+    /// Whether this is still what everybody finds at that path.
+    fn is_at(&self, folder: &Path) -> io::Result<bool> {
+        Ok(self.folder.is_at(folder)? && self.folder.id(STATE)? == Some(self.id))
+    }
+
+    /// Whether the files of both times are there, and are those that were read.
+    fn is_whole(&self, state: &State) -> io::Result<bool> {
+        for number in [state.older, state.older + 1] {
+            let there = self.folder.id(&name_of(number))?;
+            let read = self.times.get(&number).map(|time| time.id);
+            if there.is_none() || read.is_some_and(|read| there != Some(read)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Nothing of what was read before a beginning counts after it.
+    fn follow(&mut self, state: &State) {
+        if state.since != self.since {
+            self.times.clear();
+            self.since = state.since;
+        }
+    }
+
+    /// Forgets the times of which that is said.
+    fn forget(&mut self, is_over: impl Fn(i64) -> bool) -> io::Result<()> {
+        self.times.retain(|time, _| !is_over(*time));
+        self.folder.remove(|name| {
+            let number = name.strip_suffix(SUFFIX).and_then(|number| number.parse().ok());
+            number.is_some_and(&is_over)
+        })
     }
 }
 
@@ -257,49 +338,14 @@ impl Time {
     }
 }
 
-impl State {
-    /// What the file says; `None` if that is nothing.
-    fn read(mut file: &File) -> io::Result<Option<Self>> {
-        let mut text = String::new();
-        file.seek(SeekFrom::Start(0))?;
-        let _ = file.take(MAX_STATE).read_to_string(&mut text);
-        let mut words = text.strip_suffix('\n').unwrap_or_default().split(' ');
-        let (Some(FORM), Some(since), Some(older), Some(run), None) =
-            (words.next(), words.next(), words.next(), words.next(), words.next())
-        else {
-            return Ok(None);
-        };
-        let numbers = since.parse().ok().zip(older.parse().ok());
-        Ok(numbers.map(|(since, older)| Self { since, older, run: run.to_owned() }))
-    }
-
-    fn write(&self, mut file: &File) -> io::Result<()> {
-        let text = format!("{FORM} {} {} {}\n", self.since, self.older, self.run);
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(text.as_bytes())
-    }
-}
-
 /// Which run of the machine this is; where the system does not say, none is another one's.
 fn this_run() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty() && !text.contains(' '))
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-fn lock(file: &File, deadline: Instant) -> Result<(), NonceError> {
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(unavailable(&error)),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(held()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_micros(50)),
-        }
-    }
+fn name_of(number: i64) -> String {
+    format!("{number}{SUFFIX}")
 }
 
 fn held() -> NonceError {
@@ -316,7 +362,10 @@ fn unavailable(error: &io::Error) -> NonceError {
 const ROOM: usize = 200_000;
 /// A mark, and whose it was.
 const RECORD: usize = 48;
-const FORM: &str = "kakunin-nonces-1";
-const MAX_STATE: u64 = 256;
+const STATE: &str = "state";
 const SUFFIX: &str = ".used";
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(100);
+/// As long as the lock of somebody who runs is waited for at most, and not that of somebody who stands still.
+const IMPATIENCE: Duration = Duration::from_millis(5);
+const HURRY: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_micros(50);

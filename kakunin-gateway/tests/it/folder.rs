@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
@@ -35,6 +36,20 @@ fn begun() -> TempDir {
     folder
 }
 
+/// What is answered at last: on a machine that has no time somebody may hold the lock for longer than is waited for.
+fn patient(store: &FolderNonces, number: u32) -> Result<(), NonceError> {
+    loop {
+        match store.remember(&mark(number), at(20), at(20)) {
+            Err(NonceError::Unavailable(_)) => thread::yield_now(),
+            answer => return answer,
+        }
+    }
+}
+
+fn is_unavailable(answer: &Result<(), NonceError>) -> bool {
+    matches!(answer, Err(NonceError::Unavailable(_)))
+}
+
 fn records(folder: &TempDir) -> Vec<std::path::PathBuf> {
     let paths = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|kind| kind == "used")).collect()
@@ -62,9 +77,7 @@ fn of_many_who_ask_at_once_for_one_proof_one_is_told_that_it_is_new() {
         .map(|_| {
             // A store for each, as in processes of their own.
             let store = FolderNonces::open(folder.path()).unwrap();
-            thread::spawn(move || {
-                (0..200).filter(|number| store.remember(&mark(*number), at(20), at(20)).is_ok()).count()
-            })
+            thread::spawn(move || (0..200).filter(|number| patient(&store, *number) == Ok(())).count())
         })
         .collect();
     let taken: usize = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
@@ -76,11 +89,11 @@ fn what_is_too_old_is_not_taken_and_not_kept() {
     let folder = begun();
     let [one, two] = [0, 1].map(|_| FolderNonces::open(folder.path()).unwrap());
     assert_eq!(one.remember(&mark(1), at(20), at(20)), Ok(()));
-    assert_eq!(two.remember(&mark(2), at(20 + 3 * 90), at(20 + 3 * 90)), Ok(()));
+    assert_eq!(two.remember(&mark(2), at(20 + 2 * 90), at(20 + 2 * 90)), Ok(()));
     // Also by a clock that was set back, and by whoever remembers the earlier time itself.
     assert_eq!(one.remember(&mark(1), at(20), at(20)), Err(NonceError::TooOld));
     assert_eq!(two.remember(&mark(3), at(20), at(20)), Err(NonceError::TooOld));
-    assert_eq!(records(&folder).len(), 1);
+    assert_eq!(records(&folder).len(), 2);
 }
 
 #[test]
@@ -106,7 +119,7 @@ fn what_a_killed_writer_left_half_done_is_cut_and_what_it_answered_stays() {
     let folder = begun();
     let one = FolderNonces::open(folder.path()).unwrap();
     assert_eq!(one.remember(&mark(1), at(20), at(20)), Ok(()));
-    let file = records(&folder).remove(0);
+    let file = records(&folder).into_iter().find(|file| fs::metadata(file).unwrap().len() > 0).unwrap();
     let mut torn = fs::read(&file).unwrap();
     torn.extend([7; 31]);
     fs::write(&file, torn).unwrap();
@@ -149,8 +162,152 @@ fn a_folder_that_cannot_be_used_is_an_error_and_one_that_goes_away_lets_nobody_i
     let file = folder.path().join("state");
     assert!(FolderNonces::open(&file).is_err());
     let one = FolderNonces::open(folder.path()).unwrap();
+    assert_eq!(one.remember(&mark(1), at(20), at(20)), Ok(()));
     fs::remove_dir_all(folder.path()).unwrap();
-    assert!(matches!(one.remember(&mark(1), at(300), at(300)), Err(NonceError::Unavailable(_))));
+    // Whether or not it needs a file that it has not.
+    for seconds in [20, 300] {
+        assert!(is_unavailable(&one.remember(&mark(2), at(seconds), at(seconds))), "{seconds}");
+    }
+}
+
+/// As a unit that stops, a deploy or somebody who tidies up does it while others run.
+#[test]
+fn what_was_removed_and_made_again_is_noticed_by_those_who_had_it() {
+    let made_again = |folder: &std::path::Path| {
+        fs::remove_dir_all(folder).unwrap();
+    };
+    let emptied = |folder: &std::path::Path| {
+        for entry in fs::read_dir(folder).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    };
+    let without_state = |folder: &std::path::Path| fs::remove_file(folder.join("state")).unwrap();
+    let without_records = |folder: &std::path::Path| {
+        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_some() {
+                fs::remove_file(file).unwrap();
+            }
+        }
+    };
+    let moved_away = |folder: &std::path::Path| fs::rename(folder, folder.with_extension("old")).unwrap();
+    let ways: [(&str, &dyn Fn(&std::path::Path)); 5] = [
+        ("made again", &made_again),
+        ("emptied", &emptied),
+        ("without state", &without_state),
+        ("without records", &without_records),
+        ("moved away", &moved_away),
+    ];
+    for (way, happens) in ways {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("nonces");
+        let old = FolderNonces::open(&folder).unwrap();
+        assert!(old.remember(&mark(0), at(0), at(0)).is_err());
+        assert_eq!(old.remember(&mark(1), at(20), at(20)), Ok(()), "{way}");
+        happens(&folder);
+        let new = FolderNonces::open(&folder).unwrap();
+        // What may have been used before is taken by nobody, whoever asks first, not even when the new folder has begun.
+        assert_eq!(new.remember(&mark(1), at(20), at(20)), Err(NonceError::Starting { wait: 11 }), "{way}");
+        for store in [&old, &new] {
+            for used in [1, 2] {
+                let answer = store.remember(&mark(used), at(20), at(40));
+                assert!(matches!(answer, Err(NonceError::Starting { .. })), "{way}: {answer:?}");
+            }
+        }
+        // And what is new counts once, with the old and the new together, in the same 90 s and in later ones.
+        for (number, seconds) in [(3, 40), (4, 80), (5, 130), (6, 400)] {
+            let [first, second] = if number % 2 == 0 { [&old, &new] } else { [&new, &old] };
+            assert_eq!(first.remember(&mark(number), at(seconds), at(seconds)), Ok(()), "{way}");
+            for store in [first, second, &FolderNonces::open(&folder).unwrap()] {
+                assert_eq!(
+                    store.remember(&mark(number), at(seconds), at(seconds)),
+                    Err(NonceError::Used),
+                    "{way}"
+                );
+            }
+        }
+    }
+}
+
+/// A clock that was wrong when the folder began, or for one proof, as before a machine has asked for the time.
+#[test]
+fn a_clock_that_was_ahead_shuts_the_folder_for_no_longer_than_a_beginning() {
+    const AHEAD: i64 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let one = FolderNonces::open(folder.path()).unwrap();
+    assert!(one.remember(&mark(0), at(AHEAD), at(AHEAD)).is_err());
+    assert_eq!(one.remember(&mark(1), at(AHEAD + 20), at(AHEAD + 20)), Ok(()));
+    for store in [one, FolderNonces::open(folder.path()).unwrap()] {
+        for (seconds, answer) in [(0, Err(NonceError::Starting { wait: 11 })), (11, Ok(()))] {
+            let answered = store.remember(&mark(2), at(seconds), at(seconds));
+            assert!(answered == answer || answered == Err(NonceError::Used), "{answered:?}");
+        }
+    }
+    let two = FolderNonces::open(folder.path()).unwrap();
+    assert_eq!(two.remember(&mark(3), at(20), at(20)), Ok(()));
+    assert_eq!(two.remember(&mark(2), at(11), at(20)), Err(NonceError::Used));
+    // It was right, and jumps: what was taken then is not taken again when that time comes, also after another start.
+    assert_eq!(two.remember(&mark(4), at(2 * AHEAD), at(2 * AHEAD)), Ok(()));
+    assert_eq!(two.remember(&mark(5), at(21), at(21)), Err(NonceError::Starting { wait: 11 }));
+    assert_eq!(two.remember(&mark(5), at(32), at(32)), Ok(()));
+    let three = FolderNonces::open(folder.path()).unwrap();
+    let answer = three.remember(&mark(4), at(2 * AHEAD), at(2 * AHEAD));
+    assert!(is_unavailable(&answer), "{answer:?}");
+    assert_eq!(three.remember(&mark(6), at(2 * AHEAD + 300), at(2 * AHEAD + 300)), Ok(()));
+}
+
+#[test]
+fn a_folder_or_file_of_somebody_else_or_a_link_is_not_used() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let place = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let refused = |folder: &std::path::Path, word: &str| {
+        let error = FolderNonces::open(folder).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    };
+    // What is made is made for nobody else.
+    let own = place.path().join("own/nonces");
+    FolderNonces::open(&own).unwrap();
+    assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(own.join("state")).unwrap().permissions().mode() & 0o777, 0o600);
+    for others in [0o770, 0o707, 0o702, 0o1777] {
+        mode(&own, others);
+        refused(&own, "others may write");
+    }
+    mode(&own, 0o755);
+    FolderNonces::open(&own).unwrap();
+    let link = place.path().join("link");
+    symlink(&own, &link).unwrap();
+    assert!(FolderNonces::open(&link).is_err());
+    assert!(FolderNonces::open(format!("{}/", link.display())).is_err(), "behind a `/` a link is followed");
+    // A file that leads elsewhere is not emptied.
+    let victim = place.path().join("victim");
+    let state = own.join("state");
+    for hard in [false, true] {
+        fs::write(&victim, "precious").unwrap();
+        fs::remove_file(&state).unwrap();
+        if hard {
+            fs::hard_link(&victim, &state).unwrap()
+        } else {
+            symlink(&victim, &state).unwrap()
+        }
+        assert!(FolderNonces::open(&own).is_err(), "{hard}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+    fs::remove_file(&state).unwrap();
+    fs::create_dir(&state).unwrap();
+    assert!(FolderNonces::open(&own).is_err());
+    fs::remove_dir(&state).unwrap();
+    fs::write(&state, "").unwrap();
+    mode(&state, 0o666);
+    refused(&own, "others may write");
+    // Another user's; only root can give a folder away.
+    let away = place.path().join("away");
+    fs::create_dir(&away).unwrap();
+    if std::os::unix::fs::chown(&away, Some(12_345), None).is_ok() {
+        refused(&away, "belongs to user 12345");
+    }
 }
 
 /// A worker that takes no lock back, as one that was stopped, keeps nobody waiting for long.
@@ -160,9 +317,14 @@ fn a_lock_that_is_not_given_back_is_a_refusal() {
     let one = FolderNonces::open(folder.path()).unwrap();
     let held = fs::File::open(folder.path().join("state")).unwrap();
     held.lock().unwrap();
-    assert!(matches!(one.remember(&mark(1), at(20), at(20)), Err(NonceError::Unavailable(_))));
+    let asked = Instant::now();
+    for _ in 0..100 {
+        assert!(is_unavailable(&one.remember(&mark(1), at(20), at(20))));
+    }
+    // At a second for each it would be longer than a minute: nobody serves anybody in that time.
+    assert!(asked.elapsed() < Duration::from_secs(50), "{:?}", asked.elapsed());
     drop(held);
-    assert_eq!(one.remember(&mark(1), at(20), at(20)), Ok(()));
+    assert_eq!(patient(&one, 1), Ok(()));
 }
 
 #[test]
