@@ -310,8 +310,9 @@ pub(crate) fn heads() -> Vec<Vec<u8>> {
     let names = String::from_utf8(proven_names().swap_remove(0)).unwrap();
     let mut all = vec![[b"\0", plain.as_bytes()].concat()];
     for fields in [&certificate, &envoy] {
-        all.push([b"\0", plain.as_bytes(), fields.as_bytes()].concat());
-        all.push([b"\x01", plain.as_bytes(), fields.as_bytes()].concat());
+        for peer in [b"\0", b"\x01", b"\x02"] {
+            all.push([peer, plain.as_bytes(), fields.as_bytes()].concat());
+        }
     }
     for (nonce, more) in (0x80..).zip(["", &format!("kakunin-names: {names}\n"), "content-length: 18\n"]) {
         let head = proven(Some("x=1"), Some(&link()), nonce);

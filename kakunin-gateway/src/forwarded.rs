@@ -11,37 +11,27 @@ use crate::head::Head;
 use crate::options::ProxyField;
 use crate::refused::Refused;
 
-/// The certificate and those that were sent with it, in DER; `None` when the proxy says nothing. With a field that is named, nothing
-/// else is looked at.
-pub(crate) fn chain(head: &Head<'_>, named: Option<ProxyField>) -> Result<Option<Vec<Vec<u8>>>, Refused> {
-    let read = |field: ProxyField, name: &'static str| match named {
-        Some(named) if named != field => Ok(None),
-        _ => head.one(name),
-    };
-    let certificate = read(ProxyField::ClientCert, CLIENT_CERT)?;
-    match (certificate, read(ProxyField::XForwardedClientCert, FORWARDED)?) {
-        (Some(_), Some(_)) => {
-            let what =
-                "`client-cert` stands beside `x-forwarded-client-cert`; the proxy has to send one of them";
-            Err(Refused::malformed(what.to_owned()))
-        }
-        (Some(certificate), None) => {
-            let wrong = || Refused::malformed("`client-cert` is no byte sequence".to_owned());
-            let leaf = byte_sequence(certificate).ok_or_else(wrong)?;
-            let others = match head.one(CLIENT_CERT_CHAIN)? {
-                None => Vec::new(),
-                Some(list) => {
-                    let wrong =
-                        || Refused::malformed("`client-cert-chain` is no list of byte sequences".to_owned());
-                    let others = list.split(',').map(|item| byte_sequence(item.trim_matches([' ', '\t'])));
-                    others.take(MOST + 1).collect::<Option<Vec<_>>>().ok_or_else(wrong)?
-                }
-            };
-            several(std::iter::once(leaf).chain(others).collect()).map(Some)
-        }
-        (None, Some(element)) => of_envoy(element).map(Some),
-        (None, None) => Ok(None),
+/// The certificate and those that were sent with it, in DER; `None` when the proxy says nothing. Nothing but its field is looked at:
+/// another one may be the client's own.
+pub(crate) fn chain(head: &Head<'_>, field: ProxyField) -> Result<Option<Vec<Vec<u8>>>, Refused> {
+    match field {
+        ProxyField::ClientCert => head.one(CLIENT_CERT)?.map(|leaf| of_standard(head, leaf)).transpose(),
+        ProxyField::XForwardedClientCert => head.one(FORWARDED)?.map(of_envoy).transpose(),
     }
+}
+
+fn of_standard(head: &Head<'_>, certificate: &str) -> Result<Vec<Vec<u8>>, Refused> {
+    let wrong = || Refused::malformed("`client-cert` is no byte sequence".to_owned());
+    let leaf = byte_sequence(certificate).ok_or_else(wrong)?;
+    let others = match head.one(CLIENT_CERT_CHAIN)? {
+        None => Vec::new(),
+        Some(list) => {
+            let wrong = || Refused::malformed("`client-cert-chain` is no list of byte sequences".to_owned());
+            let others = list.split(',').map(|item| byte_sequence(item.trim_matches([' ', '\t'])));
+            others.take(MOST + 1).collect::<Option<Vec<_>>>().ok_or_else(wrong)?
+        }
+    };
+    several(std::iter::once(leaf).chain(others).collect())
 }
 
 /// `Hash=..;Cert="..";Chain=".."`: one element, since each proxy on the way adds one and only the named one is believed.

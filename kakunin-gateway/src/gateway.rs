@@ -99,13 +99,15 @@ impl Gateway {
     /// Opens a gateway whose own agent is that of `guard`. It trusts the issuing authority of that agent, and no other.
     ///
     /// # Errors
-    /// [`OpenError`] for a guard that only observes, names that no request can be addressed to, and folders that are none.
+    /// [`OpenError`] for a guard that only observes, names that no request can be addressed to, proxies without the field that is
+    /// theirs, and folders that are none.
     pub fn open(guard: Guard, options: GatewayOptions) -> Result<Self, OpenError> {
         if guard.mode() == Mode::Observe {
             return Err(OpenError::Observes);
         }
         let names = options.checked_names()?;
-        let GatewayOptions { names: _, max_body, nonces, tls, proxies, proxy_field, lists, serials } =
+        let proxy_field = options.checked_field()?;
+        let GatewayOptions { names: _, max_body, nonces, tls, proxies, proxy_field: _, lists, serials } =
             options;
         if let Some(folder) = [&lists, &serials].into_iter().flatten().find(|folder| !folder.is_dir()) {
             return Err(OpenError::Folder(folder.clone()));
@@ -281,8 +283,8 @@ impl Inner {
                 (links, ProofOfPossession::Tls)
             }
             (peer, serials) => {
-                let forwarded = match peer {
-                    Peer::Proxy => forwarded::chain(head, self.proxy_field)?,
+                let forwarded = match (peer, self.proxy_field) {
+                    (Peer::Proxy, Some(field)) => forwarded::chain(head, field)?,
                     _ => None,
                 };
                 match (forwarded, serials) {

@@ -19,10 +19,10 @@ pub struct GatewayOptions {
     pub nonces: Option<Arc<dyn NonceStore>>,
     /// Whether a client certificate of a TLS connection that ends in this process proves who calls.
     pub tls: bool,
-    /// The addresses of proxies whose word on client certificates counts; of nobody else are those fields read.
+    /// The addresses of proxies whose word on client certificates counts; of nobody else are those fields read. With `proxy_field`.
     pub proxies: Vec<Network>,
     /// The one field in which those proxies pass on a client's certificate: no other is looked at, so a client that writes one which
-    /// its proxy lets through has said nothing. If nobody says, each is believed.
+    /// its proxy lets through has said nothing. Without it no proxy is believed, and `proxies` open no gateway.
     pub proxy_field: Option<ProxyField>,
     /// A folder of detached lists of names, `<root>.txt`, that callers' scopes refer to.
     pub lists: Option<PathBuf>,
@@ -51,6 +51,14 @@ impl GatewayOptions {
     #[must_use]
     pub fn named<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { names: names.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// The field in which the proxies pass on certificates.
+    pub(crate) fn checked_field(&self) -> Result<Option<ProxyField>, OpenError> {
+        if !self.proxies.is_empty() && self.proxy_field.is_none() {
+            return Err(OpenError::NoProxyField);
+        }
+        Ok(self.proxy_field)
     }
 
     /// The names in lower case, each of a form that a request can be addressed to.
@@ -109,6 +117,11 @@ pub enum OpenError {
     /// A field in which no proxy passes on certificates.
     #[error("`{0}` is no field that is read of proxies; it is `client-cert` or `x-forwarded-client-cert`")]
     ProxyField(String),
+    /// Proxies, and nobody said which field is theirs: of a client they may let another one pass.
+    #[error(
+        "`proxies` need `proxy_field`, the one field in which they pass on certificates: `client-cert` or `x-forwarded-client-cert`"
+    )]
+    NoProxyField,
     /// A folder that is none.
     #[error("`{0}` is no folder that can be read")]
     Folder(PathBuf),

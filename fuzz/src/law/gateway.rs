@@ -6,7 +6,7 @@ use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource,
 use kakunin_core::home::Papers;
 use kakunin_core::scope::NameLists;
 use kakunin_gateway::json::strict;
-use kakunin_gateway::{Gateway, GatewayOptions, Head, Peer, ProofOfPossession};
+use kakunin_gateway::{Gateway, GatewayOptions, Head, Peer, ProofOfPossession, ProxyField};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -16,7 +16,7 @@ use crate::world::world;
 use super::possession::Message;
 
 /// Whoever is identified is the world's agent, by a chain that was sent; whoever is not is told so in one line of each field.
-/// The octet in front says who is at the other end: a proxy that counts, or anybody.
+/// The octet in front says who is at the other end: a proxy that counts, which writes one of the two fields, or anybody.
 pub(super) fn head(input: &[u8]) {
     let Some((peer, input)) = input.split_first() else { return };
     let (text, body) = match input.windows(2).position(|pair| pair == b"\n\n") {
@@ -28,20 +28,25 @@ pub(super) fn head(input: &[u8]) {
     let fields: Vec<(&str, &[u8])> =
         message.fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     let target = message.target;
+    let field = if peer & 2 == 0 { ProxyField::ClientCert } else { ProxyField::XForwardedClientCert };
     let peer = if peer & 1 == 0 { Peer::Proxy } else { Peer::None };
     let head = Head::new(target.method, target.path)
         .authority(Some(target.authority))
         .query(target.query)
         .fields(&fields)
         .peer(peer);
-    match gateway().identify(&head, body) {
+    match gateway(field).identify(&head, body) {
         Ok(caller) => {
             assert_eq!(caller.agent(), agent_id());
             match caller.possession() {
                 ProofOfPossession::Signature => assert!(head_has(&fields, "signature")),
                 ProofOfPossession::Proxy => {
                     assert!(matches!(peer, Peer::Proxy), "a proxy that nobody named");
-                    assert!(head_has(&fields, "client-cert") || head_has(&fields, "x-forwarded-client-cert"));
+                    let written = match field {
+                        ProxyField::ClientCert => "client-cert",
+                        _ => "x-forwarded-client-cert",
+                    };
+                    assert!(head_has(&fields, written), "a field that is not the proxy's");
                 }
                 other => panic!("{other:?} of a request that has none"),
             }
@@ -75,9 +80,11 @@ fn head_has(fields: &[(&str, &[u8])], name: &str) -> bool {
     fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
-fn gateway() -> &'static Gateway {
-    static GATEWAY: OnceLock<Gateway> = OnceLock::new();
-    GATEWAY.get_or_init(|| {
+fn gateway(field: ProxyField) -> &'static Gateway {
+    static STANDARD: OnceLock<Gateway> = OnceLock::new();
+    static ENVOY: OnceLock<Gateway> = OnceLock::new();
+    let gateway = if field == ProxyField::ClientCert { &STANDARD } else { &ENVOY };
+    gateway.get_or_init(|| {
         let world = world();
         let papers = Papers {
             agent: world.shop.clone(),
@@ -100,6 +107,7 @@ fn gateway() -> &'static Gateway {
         let guard = Guard::in_memory(source, options).unwrap();
         let options = GatewayOptions {
             proxies: vec!["127.0.0.1".parse().unwrap()],
+            proxy_field: Some(field),
             ..GatewayOptions::named(["shop.example.com"])
         };
         let gateway = Gateway::open(guard, options).unwrap();

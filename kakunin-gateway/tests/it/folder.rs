@@ -1,6 +1,8 @@
 //! Used proofs that workers of one host share by a folder.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,7 +52,7 @@ fn is_unavailable(answer: &Result<(), NonceError>) -> bool {
     matches!(answer, Err(NonceError::Unavailable(_)))
 }
 
-fn records(folder: &TempDir) -> Vec<std::path::PathBuf> {
+fn records(folder: &TempDir) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|kind| kind == "used")).collect()
 }
@@ -170,32 +172,26 @@ fn a_folder_that_cannot_be_used_is_an_error_and_one_that_goes_away_lets_nobody_i
     }
 }
 
+fn remove_files(folder: &Path, is_meant: impl Fn(&str) -> bool) {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if is_meant(entry.file_name().to_str().unwrap()) {
+            fs::remove_file(entry.path()).unwrap();
+            removed += 1;
+        }
+    }
+    assert_ne!(removed, 0);
+}
+
 /// As a unit that stops, a deploy or somebody who tidies up does it while others run.
 #[test]
 fn what_was_removed_and_made_again_is_noticed_by_those_who_had_it() {
-    let made_again = |folder: &std::path::Path| {
-        fs::remove_dir_all(folder).unwrap();
-    };
-    let emptied = |folder: &std::path::Path| {
-        for entry in fs::read_dir(folder).unwrap() {
-            fs::remove_file(entry.unwrap().path()).unwrap();
-        }
-    };
-    let without_state = |folder: &std::path::Path| fs::remove_file(folder.join("state")).unwrap();
-    let without_records = |folder: &std::path::Path| {
-        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if file.extension().is_some() {
-                fs::remove_file(file).unwrap();
-            }
-        }
-    };
-    let moved_away = |folder: &std::path::Path| fs::rename(folder, folder.with_extension("old")).unwrap();
-    let ways: [(&str, &dyn Fn(&std::path::Path)); 5] = [
-        ("made again", &made_again),
-        ("emptied", &emptied),
-        ("without state", &without_state),
-        ("without records", &without_records),
-        ("moved away", &moved_away),
+    let ways: [(&str, fn(&Path)); 5] = [
+        ("made again", |folder| fs::remove_dir_all(folder).unwrap()),
+        ("emptied", |folder| remove_files(folder, |_| true)),
+        ("without state", |folder| remove_files(folder, |name| name == "state")),
+        ("without records", |folder| remove_files(folder, |name| name.ends_with(".used"))),
+        ("moved away", |folder| fs::rename(folder, folder.with_extension("old")).unwrap()),
     ];
     for (way, happens) in ways {
         let place = tempfile::tempdir().unwrap();
@@ -257,12 +253,11 @@ fn a_clock_that_was_ahead_shuts_the_folder_for_no_longer_than_a_beginning() {
 
 #[test]
 fn a_folder_or_file_of_somebody_else_or_a_link_is_not_used() {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
     let place = tempfile::tempdir().unwrap();
-    let mode = |path: &std::path::Path, mode| {
+    let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
-    let refused = |folder: &std::path::Path, word: &str| {
+    let refused = |folder: &Path, word: &str| {
         let error = FolderNonces::open(folder).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     };

@@ -5,7 +5,7 @@ use std::fs;
 use base64ct::{Base64, Encoding as _};
 use kakunin_authority::standing::Order;
 use kakunin_core::scope::{DraftScope, NameList, NameSet};
-use kakunin_gateway::{GatewayOptions, Head, Peer, ProofOfPossession, ProxyField};
+use kakunin_gateway::{Gateway, GatewayOptions, Head, OpenError, Peer, ProofOfPossession, ProxyField};
 
 use crate::world::{Agent, BODY, RAN, SCOPE, SHOP, Sent, World, buy, plain};
 
@@ -52,27 +52,51 @@ fn by_proxy(sent: Sent) -> Sent {
     Sent { peer: Peer::Proxy, ..sent }
 }
 
+/// A gateway whose proxies write this field.
+fn behind(world: &World, name: &str) -> Gateway {
+    let proxy_field = Some(name.parse().unwrap());
+    world.gateway_with(GatewayOptions { proxy_field, ..GatewayOptions::named([SHOP]) })
+}
+
 /// A proxy that writes one field, and lets the others of a client pass.
 #[test]
 fn where_the_field_of_the_proxies_is_named_no_other_is_looked_at() {
     let world = World::new();
     let (agent, other) = (world.agent(SCOPE), world.agent(SCOPE));
     let both = |ours: &Agent, theirs: &Agent| by_proxy(forwarded(theirs, enveloped(ours, order())));
-    let gateway = |name: &str| {
-        let proxy_field = Some(name.parse().unwrap());
-        world.gateway_with(GatewayOptions { proxy_field, ..GatewayOptions::named([SHOP]) })
-    };
-    let (envoy, standard) = (gateway("x-forwarded-client-cert"), gateway("client-cert"));
+    let (envoy, standard) = (behind(&world, "x-forwarded-client-cert"), behind(&world, "client-cert"));
     assert_eq!(both(&agent, &other).to(&envoy).unwrap().agent(), agent.id);
     assert_eq!(both(&agent, &other).to(&standard).unwrap().agent(), other.id);
     assert_eq!(by_proxy(forwarded(&agent, order())).answer(&envoy), MISSING);
     assert_eq!(by_proxy(enveloped(&agent, order())).answer(&standard), MISSING);
     let alone = by_proxy(order().with("client-cert-chain", b"nonsense"));
     assert_eq!(alone.answer(&envoy), MISSING);
-    assert_eq!(both(&agent, &other).answer(&world.gateway()), MALFORMED, "nobody said which");
     for wrong in ["", "Client-Cert", "x-client-cert", "client-cert-chain"] {
         let error = wrong.parse::<ProxyField>().unwrap_err();
         assert!(error.to_string().contains("x-forwarded-client-cert"), "{wrong}");
+    }
+}
+
+/// Without the field a client could write the one that its proxy does not: certificates are public.
+#[test]
+fn proxies_without_their_field_open_no_gateway_and_are_believed_nothing() {
+    let world = World::new();
+    let agent = world.agent(SCOPE);
+    let proxies: Vec<_> = vec!["10.0.0.0/8".parse().unwrap()];
+    let open = |proxy_field| {
+        let options =
+            GatewayOptions { proxies: proxies.clone(), proxy_field, ..GatewayOptions::named([SHOP]) };
+        Gateway::open(world.gateway().guard().clone(), options)
+    };
+    let error = open(None).unwrap_err();
+    assert!(matches!(error, OpenError::NoProxyField), "{error}");
+    for name in ["proxy_field", "`client-cert`", "`x-forwarded-client-cert`"] {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    assert!(open(Some(ProxyField::ClientCert)).is_ok());
+    // Whoever says himself that a proxy is at the other end has not said what it writes.
+    for sent in [forwarded(&agent, order()), enveloped(&agent, order())] {
+        assert_eq!(by_proxy(sent).answer(&world.gateway()), MISSING);
     }
 }
 
@@ -98,9 +122,10 @@ fn what_a_client_says_of_its_certificate_counts_for_nothing() {
 #[test]
 fn a_named_proxy_passes_on_who_is_at_the_other_end() {
     let world = World::new();
-    let (gateway, agent) = (world.gateway(), world.agent(SCOPE));
-    for sent in [forwarded(&agent, order()), enveloped(&agent, order())] {
-        let caller = by_proxy(sent).to(&gateway).unwrap();
+    let (gateway, agent) = (behind(&world, "client-cert"), world.agent(SCOPE));
+    let envoy = behind(&world, "x-forwarded-client-cert");
+    for (sent, gateway) in [(forwarded(&agent, order()), &gateway), (enveloped(&agent, order()), &envoy)] {
+        let caller = by_proxy(sent).to(gateway).unwrap();
         assert_eq!((caller.agent(), caller.possession()), (agent.id, ProofOfPossession::Proxy));
         let denied = caller.admit(&buy("100.01")).unwrap_err();
         assert_eq!(denied.code(), "scope.amount");
@@ -115,7 +140,7 @@ fn a_named_proxy_passes_on_who_is_at_the_other_end() {
 #[test]
 fn what_a_proxy_sends_in_another_form_is_refused() {
     let world = World::new();
-    let (gateway, agent) = (world.gateway(), world.agent(SCOPE));
+    let (gateway, agent) = (behind(&world, "client-cert"), world.agent(SCOPE));
     let leaf = sequence(&agent.papers.agent);
     let chain: String = agent.chain().iter().map(|der| pem(der)).collect();
     let chain = escaped(&chain);
@@ -134,10 +159,8 @@ fn what_a_proxy_sends_in_another_form_is_refused() {
         ("x-forwarded-client-cert", ""),
     ] {
         let sent = by_proxy(order().with(name, value.as_bytes()));
-        assert_eq!(sent.answer(&gateway), MALFORMED, "{name}: {value}");
+        assert_eq!(sent.answer(&behind(&world, name)), MALFORMED, "{name}: {value}");
     }
-    let both = enveloped(&agent, forwarded(&agent, order()));
-    assert_eq!(by_proxy(both).answer(&gateway), MALFORMED, "two fields that may say two things");
     let two = forwarded(&agent, forwarded(&agent, order()));
     assert_eq!(by_proxy(two).answer(&gateway), MALFORMED, "whose is the second one?");
     let stranger = World::new().agent(SCOPE);

@@ -19,7 +19,7 @@ use kakunin_core::guard::StateChoice;
 use kakunin_core::journal::StreamReader;
 use kakunin_core::receipt::{Event, Outcome};
 use kakunin_gateway::tower::{PeerAddress, RequireAgent};
-use kakunin_gateway::{Caller, Gateway, GatewayOptions, json};
+use kakunin_gateway::{Caller, Gateway, GatewayOptions, ProxyField, json};
 
 use crate::world::{Agent, BODY, SCOPE, SHOP, Sent, World, plain};
 
@@ -321,7 +321,8 @@ async fn a_layer_within_another_one_asks_for_its_own_action_of_the_same_caller()
 async fn a_proxy_is_known_by_the_address_that_this_process_saw() {
     let world = World::new();
     let proxies = vec!["10.0.0.1".parse().unwrap()];
-    let options = GatewayOptions { proxies, ..GatewayOptions::named([SHOP]) };
+    let proxy_field = Some(ProxyField::ClientCert);
+    let options = GatewayOptions { proxies, proxy_field, ..GatewayOptions::named([SHOP]) };
     let (gateway, agent, ran) = (world.gateway_with(options), world.agent(SCOPE), Ran::default());
     let router = router(&gateway, &ran);
     let sent = crate::peers::forwarded(&agent, plain("POST", "/orders", BODY));

@@ -16,9 +16,9 @@ export interface GatewayOptions {
   nameLists?: string;
   /** Whether the client certificate of a TLS connection that ends in this process proves who calls. */
   tls?: boolean;
-  /** Addresses and networks of proxies whose `Client-Cert` and `X-Forwarded-Client-Cert` are believed. */
+  /** Addresses and networks of proxies whose word on client certificates is believed, in the one field of `proxyField`. */
   trustedProxies?: string[];
-  /** The one of those fields that the proxies write: the other counts for nothing then. */
+  /** The field that the proxies write, `Client-Cert` or `X-Forwarded-Client-Cert`. The other one, which a client could write, counts for nothing. */
   proxyField?: "client-cert" | "x-forwarded-client-cert";
   /**
    * A folder of chains, `<serial>.pem`: callers that only name their certificate, in `x-kakunin-cert-serial`, are let in without
@@ -29,7 +29,8 @@ export interface GatewayOptions {
    * A store of used proofs that several workers share: it remembers `mark` for so many seconds, and answers `true` if it did not
    * know it and `false` if it did. What it answers otherwise, or throws, refuses the request. Without it each thread remembers for
    * itself, and takes no proof that may have been used before it began. A string is a folder that all processes of this host share
-   * which are given it, those in Python too: no server is needed, and nobody else may write there.
+   * which are given it, those in Python too: no server is needed. It is refused if it is another user's, a link, or if others may
+   * write there. Its lock is waited for 100 ms, and 5 ms for a second after that was in vain: nothing else runs in this thread then.
    */
   nonces?: string | ((mark: string, seconds: number) => boolean | Promise<boolean>);
 }

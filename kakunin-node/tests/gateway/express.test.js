@@ -384,6 +384,41 @@ describe("a store of used proofs that workers share", () => {
     fs.rmSync(place, { recursive: true });
   });
 
+  test("node_lets_no_proof_in_twice_by_a_folder_that_was_made_again_and_uses_none_that_others_write_in", async () => {
+    const [s, ran] = [stand(), []];
+    const place = fs.mkdtempSync(path.join(os.tmpdir(), "kakunin-nonces-"));
+    const folder = path.join(place, "nonces");
+    const old = await worker(s, ran, folder);
+    const pay = async (served, octets) => {
+      const { status, json } = await send(served.port, octets);
+      return status === 200 ? status : json.code;
+    };
+    const fresh = () => written({ agent: s.agent, json: PAYMENT });
+    assert.equal(await pay(old, fresh()), "possession.starting");
+    s.clock.advance(11);
+    const used = fresh();
+    assert.equal(await pay(old, used), 200);
+    fs.rmSync(folder, { recursive: true });
+    assert.equal(await pay(old, fresh()), "internal");
+    const made = await worker(s, ran, folder);
+    assert.equal(fs.statSync(folder).mode & 0o777, 0o700);
+    assert.equal(await pay(made, used), "possession.starting");
+    assert.equal(await pay(old, used), "possession.starting");
+    s.clock.advance(11);
+    assert.equal(await pay(old, used), "possession.starting");
+    const octets = fresh();
+    assert.equal(await pay(made, octets), 200);
+    assert.equal(await pay(old, octets), "possession.replayed");
+    for (const worker of [old, made]) worker.close();
+    const link = path.join(place, "link");
+    fs.symlinkSync(folder, link);
+    fs.chmodSync(folder, 0o777);
+    for (const nonces of [folder, link]) {
+      assert.throws(() => Gateway.open(s.desk, { names: [HOST], nonces }), /folder of used proofs/);
+    }
+    fs.rmSync(place, { recursive: true });
+  });
+
   test("a_store_that_cannot_say_lets_nobody_in", async () => {
     const [s, ran] = [stand(), []];
     const failing = () => {

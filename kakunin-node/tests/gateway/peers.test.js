@@ -136,13 +136,13 @@ describe("callers that sign nothing", { skip: CLI ? false : "KAKUNIN_CLI is not 
     for (const options of [
       {},
       { tls: true },
-      { trustedProxies: ["10.0.0.1"] },
-      { trustedProxies: ["128.0.0.0/8"] },
+      { trustedProxies: ["10.0.0.1"], proxyField: "client-cert" },
+      { trustedProxies: ["128.0.0.0/8"], proxyField: "client-cert" },
     ]) {
       assert.equal((await pay(options)).json.code, "possession.missing", JSON.stringify(options));
     }
     assert.deepEqual(callers, []);
-    const answer = await pay({ trustedProxies: ["127.0.0.0/8"] });
+    const answer = await pay({ trustedProxies: ["127.0.0.0/8"], proxyField: "client-cert" });
     assert.equal(answer.status, 200, answer.text);
     assert.equal(callers[0].possession, "proxy");
   });
@@ -154,7 +154,7 @@ describe("callers that sign nothing", { skip: CLI ? false : "KAKUNIN_CLI is not 
     const chained = Buffer.concat([papers("billing", "agent.pem"), papers("billing", "chain.pem")]);
     fs.writeFileSync(path.join(folder, `${serial}.pem`), chained);
     const fields = [["x-kakunin-cert-serial", serial]];
-    const closed = await serve({ tls: true, trustedProxies: ["127.0.0.1"] });
+    const closed = await serve({ tls: true, trustedProxies: ["127.0.0.1"], proxyField: "client-cert" });
     assert.equal((await send(closed, { fields, json: PAYMENT })).json.code, "possession.missing");
     assert.deepEqual(callers, []);
     const open = await serve({ serials: folder });
@@ -170,6 +170,17 @@ describe("callers that sign nothing", { skip: CLI ? false : "KAKUNIN_CLI is not 
 });
 
 describe("options of a gateway", () => {
+  test("node_opens_no_gateway_for_proxies_without_their_field", () => {
+    const { stand } = require("./stand.js");
+    const { desk } = stand();
+    for (const proxyField of [undefined, null, ""]) {
+      const open = () => Gateway.open(desk, { names: [HOST], trustedProxies: ["127.0.0.1"], proxyField });
+      assert.throws(open, /client-cert.*x-forwarded-client-cert/, String(proxyField));
+    }
+    Gateway.open(desk, { names: [HOST], trustedProxies: ["127.0.0.1"], proxyField: "client-cert" });
+    Gateway.open(desk, { names: [HOST], trustedProxies: [] });
+  });
+
   test("what_cannot_be_right_is_refused_when_it_is_opened", () => {
     const { stand } = require("./stand.js");
     const { desk } = stand();
@@ -188,7 +199,7 @@ describe("options of a gateway", () => {
       [{ names: [HOST], trustedProxies: "127.0.0.1" }, TypeError],
       [{ names: [] }, { name: "KakuninError" }],
       [{ names: ["https://pay.example"] }, { name: "KakuninError" }],
-      [{ names: [HOST], trustedProxies: ["localhost"] }, { name: "KakuninError" }],
+      [{ names: [HOST], trustedProxies: ["localhost"], proxyField: "client-cert" }, { name: "KakuninError" }],
       [{ names: [HOST], serials: "/nowhere" }, { name: "KakuninError" }],
       [{ names: [HOST], nameLists: "/nowhere" }, { name: "KakuninError" }],
     ]) {

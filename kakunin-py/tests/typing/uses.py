@@ -199,7 +199,9 @@ def party(asked: Asked) -> object:
 
 
 def protected(agent: Agent, app: asgi.App, other: wsgi.App) -> Refused:
-    gateway = Gateway(agent, names=["shop.example"], trusted_proxies=("10.0.0.0/8",), tls=True)
+    gateway = Gateway(
+        agent, names=["shop.example"], trusted_proxies=("10.0.0.0/8",), proxy_field="client-cert"
+    )
     asgi.RequireAgent(
         app, gateway, "payments:send", amount=as_written("amount"), counterparty=["iban", party]
     )

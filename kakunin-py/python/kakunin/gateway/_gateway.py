@@ -25,8 +25,9 @@ class Gateway(_native.NativeGateway):
 
     Three things count only where they are said here. `tls=True`: the certificate that the client of this
     connection showed, where the server hands it on. `trusted_proxies`: addresses and networks of proxies
-    whose `Client-Cert` or `X-Forwarded-Client-Cert` is believed; `proxy_field="client-cert"`, or
-    `"x-forwarded-client-cert"`, says which of them they write, and the other counts for nothing then.
+    whose word on certificates is believed, in the field that they write: `proxy_field="client-cert"` or
+    `"x-forwarded-client-cert"`, without which they are refused here. The other one counts for nothing, since
+    a client could write it.
     `serials`: a folder of `<serial>.pem` for callers that only name their certificate, in
     `x-kakunin-cert-serial`; they are let in without proof, and every receipt says so.
 
@@ -39,7 +40,8 @@ class Gateway(_native.NativeGateway):
     >>> Gateway(agent, names=names, nonces=lambda mark, s: bool(redis.set(mark, 1, nx=True, ex=s)))
 
     `nonces="/run/shop/nonces"` is a folder instead, which all processes of this host share that are given it,
-    those in Node too: no server is needed, and nobody else may write there.
+    those in Node too: no server is needed. It is refused if it is another user's, a link, or if others may
+    write there. Its lock is waited for 100 ms at most, in a thread of its own under ASGI.
 
     Raises `KakuninError` if what is named here cannot be used, `ValueError` for a network that is none.
     """
@@ -73,6 +75,11 @@ class Gateway(_native.NativeGateway):
                 )
             asked = nonces
         proxies = [*trusted_proxies]
+        if proxies and proxy_field is None:
+            raise TypeError(
+                'trusted_proxies need proxy_field="client-cert" or "x-forwarded-client-cert", the field that'
+                " they write: a client could write the other one"
+            )
         self = super().__new__(
             cls,
             agent,
@@ -88,7 +95,8 @@ class Gateway(_native.NativeGateway):
         )
         self._agent = agent
         self._has_proxies = bool(proxies)
-        self._waits = asked is not None
+        # A folder has a lock, which a worker that was stopped may have.
+        self._waits = nonces is not None
         return self
 
     _agent: Agent

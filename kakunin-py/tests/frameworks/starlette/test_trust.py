@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import pickle
+import shutil
+import stat
 import threading
 from types import SimpleNamespace
 
@@ -14,7 +17,7 @@ import refusals
 from asking import HOST, PAYMENTS
 from kakunin import KakuninError
 from kakunin.gateway import Gateway, caller
-from kakunin.gateway.asgi import RequireAgent
+from kakunin.gateway.asgi import AsgiExchange, RequireAgent
 from refusals import asgi, signed
 
 SELECTORS = {"amount": "amount", "currency": "EUR", "counterparty": "iban"}
@@ -59,7 +62,7 @@ def field(der):
 def test_a_certificate_counts_from_a_proxy_that_was_named(shop, opened):
     (leaf, issuing), bare = papers(shop)
     shown = bare.also(("client-cert", field(leaf)), ("client-cert-chain", field(issuing)))
-    named = opened(trusted_proxies=["192.0.2.0/24", "2001:db8::1"])
+    named = opened(trusted_proxies=["192.0.2.0/24", "2001:db8::1"], proxy_field="client-cert")
     assert named.ask(shown) == 200
     assert named.ask(shown, client=("::ffff:192.0.2.9", 1)) == 200
     assert shop.ran == ["proxy", "proxy"]
@@ -91,7 +94,7 @@ def test_a_client_that_says_it_is_the_proxy_is_not(shop, opened, fields):
     """A server that believes such a field puts the client's word in the place of the peer's address."""
     (leaf, issuing), bare = papers(shop)
     shown = bare.also(("client-cert", field(leaf)), ("client-cert-chain", field(issuing)), *fields)
-    named = opened(trusted_proxies=["192.0.2.0/24", "2001:db8::1"])
+    named = opened(trusted_proxies=["192.0.2.0/24", "2001:db8::1"], proxy_field="client-cert")
     assert named.ask(shown) == "possession.missing"
     # The proxy says for whom it speaks, who is somebody else.
     spoken_for = bare.also(
@@ -208,6 +211,62 @@ def test_a_proof_counts_once_with_all_that_share_a_folder(shop, opened, tmp_path
         opened(nonces=folder / "state")
 
 
+def test_a_folder_that_was_made_again_lets_no_proof_in_twice(shop, opened, tmp_path):
+    folder = tmp_path / "nonces"
+    old = opened(nonces=folder)
+    assert old.ask(signed(shop)) == "possession.starting"
+    shop.clock.advance(11)
+    used = signed(shop)
+    assert old.ask(used) == 200
+    shutil.rmtree(folder)
+    new = opened(nonces=folder)
+    shop.clock.advance(-11)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert new.ask(used) == old.ask(used) == "possession.starting"
+    shop.clock.advance(11)
+    fresh = signed(shop)
+    assert (new.ask(fresh), old.ask(fresh)) == (200, "possession.replayed")
+    shutil.rmtree(folder)
+    assert old.ask(signed(shop)) == new.ask(signed(shop)) == "internal"
+
+
+def test_a_folder_that_others_may_write_in_or_a_link_is_refused(shop, tmp_path):
+    folder, link = tmp_path / "nonces", tmp_path / "link"
+    folder.mkdir()
+    folder.chmod(0o777)
+    link.symlink_to(folder)
+    for wrong in (folder, link):
+        with pytest.raises(KakuninError, match="folder of used proofs"):
+            Gateway(shop.own, names=[HOST], nonces=wrong)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder.chmod(0o755)
+    (folder / "state").symlink_to(victim)
+    with pytest.raises(KakuninError, match="folder of used proofs"):
+        Gateway(shop.own, names=[HOST], nonces=folder)
+    assert victim.read_text() == "precious"
+
+
+def test_a_folder_is_asked_beside_the_loop_and_refuses_while_another_worker_has_it(
+    shop, opened, tmp_path, monkeypatch
+):
+    asked_in, identify = [], AsgiExchange.identify
+
+    def seen(exchange, *what):
+        asked_in.append(threading.get_ident())
+        return identify(exchange, *what)
+
+    monkeypatch.setattr(AsgiExchange, "identify", seen)
+    one = opened(nonces=tmp_path / "nonces")
+    assert one.ask(signed(shop)) == "possession.starting"
+    shop.clock.advance(11)
+    assert asked_in[0] != threading.get_ident()
+    with (tmp_path / "nonces/state").open() as state:
+        fcntl.flock(state, fcntl.LOCK_EX)
+        assert one.ask(signed(shop)) == "internal"
+    assert one.ask(signed(shop)) == 200
+
+
 def test_workers_that_were_forked_share_a_folder(kept, clock_of_now, tmp_path):
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200})
@@ -246,6 +305,13 @@ def test_where_the_field_of_the_proxies_is_named_no_other_is_looked_at(shop, ope
         opened(proxy_field="x-client-cert")
 
 
+@pytest.mark.parametrize("proxies", [["192.0.2.0/24"], ("10.0.0.1", "::1"), iter(["10.0.0.1"])])
+def test_proxies_without_their_field_open_no_gateway(shop, proxies):
+    with pytest.raises(TypeError, match='proxy_field="client-cert" or "x-forwarded-client-cert"'):
+        Gateway(shop.own, names=[HOST], trusted_proxies=proxies)
+    Gateway(shop.own, names=[HOST], trusted_proxies=[], proxy_field=None)
+
+
 def test_what_cannot_be_used_is_refused_when_it_is_opened(shop, tmp_path):
     for wrong in ([], ["http://shop.example"], ["*"], [""]):
         with pytest.raises(KakuninError):
@@ -255,7 +321,7 @@ def test_what_cannot_be_used_is_refused_when_it_is_opened(shop, tmp_path):
     with pytest.raises(KakuninError):
         Gateway(shop.own, names=[HOST], name_lists=tmp_path / "none")
     with pytest.raises(ValueError, match="no network"):
-        Gateway(shop.own, names=[HOST], trusted_proxies=["proxy.internal"])
+        Gateway(shop.own, names=[HOST], trusted_proxies=["proxy.internal"], proxy_field="client-cert")
     for wrong in ({"names": HOST}, {"names": [HOST], "trusted_proxies": "10.0.0.1"}):
         with pytest.raises(TypeError):
             Gateway(shop.own, **wrong)
