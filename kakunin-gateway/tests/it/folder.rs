@@ -172,6 +172,9 @@ fn a_folder_that_cannot_be_used_is_an_error_and_one_that_goes_away_lets_nobody_i
     }
 }
 
+/// What happens to a folder.
+type Accident = fn(&Path);
+
 fn remove_files(folder: &Path, is_meant: impl Fn(&str) -> bool) {
     let mut removed = 0;
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -186,7 +189,7 @@ fn remove_files(folder: &Path, is_meant: impl Fn(&str) -> bool) {
 /// As a unit that stops, a deploy or somebody who tidies up does it while others run.
 #[test]
 fn what_was_removed_and_made_again_is_noticed_by_those_who_had_it() {
-    let ways: [(&str, fn(&Path)); 5] = [
+    let ways: [(&str, Accident); 5] = [
         ("made again", |folder| fs::remove_dir_all(folder).unwrap()),
         ("emptied", |folder| remove_files(folder, |_| true)),
         ("without state", |folder| remove_files(folder, |name| name == "state")),

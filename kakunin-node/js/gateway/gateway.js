@@ -75,7 +75,7 @@ class Gateway {
     if (!texts(names))
       throw new TypeError('`names` is a list of authorities: ["shop.example", "10.0.0.7:8443"]');
     if (!texts(trustedProxies)) throw new TypeError("`trustedProxies` is a list of addresses and networks");
-    if (trustedProxies.length > 0 && proxyField === undefined) {
+    if (trustedProxies.length > 0 && !proxyField) {
       throw new TypeError(
         '`trustedProxies` need `proxyField: "client-cert"` or "x-forwarded-client-cert", the field that they write: a client could write the other one',
       );
