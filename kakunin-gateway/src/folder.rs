@@ -199,8 +199,8 @@ impl FolderNonces {
     /// The state that holds, or a new one: of an earlier run of the machine, of a clock that went back, of what cannot be read and of
     /// what is not whole any more, nothing is believed.
     fn state(&self, seen: &mut Seen, now: UnixTime) -> io::Result<State> {
-        let known = State::read(&seen.state)?.filter(|state| state.is_of(&self.run));
-        if let Some(state) = &known {
+        let known = State::read(&seen.state)?;
+        if let Some(state) = known.as_ref().filter(|state| state.is_of(&self.run)) {
             seen.follow(state);
             if !state.is_ahead_of(now) && seen.is_whole(state)? {
                 return Ok(state.clone());

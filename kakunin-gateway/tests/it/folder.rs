@@ -140,7 +140,8 @@ fn of_an_earlier_run_of_the_machine_and_of_a_broken_state_nothing_is_believed() 
     let good = fs::read_to_string(&state).unwrap();
     let one = FolderNonces::open(folder.path()).unwrap();
     assert_eq!(one.remember(&mark(1), at(20), at(20)), Ok(()));
-    let another_run = good.replace('-', "0");
+    let (same, _) = good.rsplit_once(' ').unwrap();
+    let another_run = format!("{same} another\n");
     for (turn, broken) in (1_i64..).zip(["", "kakunin-nonces-1 1 2\n", &another_run, good.trim_end()]) {
         let now = 1_000 * turn;
         fs::write(&state, broken).unwrap();
@@ -244,6 +245,14 @@ fn a_clock_that_was_ahead_shuts_the_folder_for_no_longer_than_a_beginning() {
     let two = FolderNonces::open(folder.path()).unwrap();
     assert_eq!(two.remember(&mark(3), at(20), at(20)), Ok(()));
     assert_eq!(two.remember(&mark(2), at(11), at(20)), Err(NonceError::Used));
+    // Also when the machine was started meanwhile, as after a clock that was wrong it may be.
+    let (same, _) = fs::read_to_string(folder.path().join("state"))
+        .map(|text| text.rsplit_once(' ').map(|(same, run)| (same.to_owned(), run.to_owned())).unwrap())
+        .unwrap();
+    fs::write(folder.path().join("state"), format!("{same} another\n")).unwrap();
+    assert_eq!(two.remember(&mark(7), at(20), at(20)), Err(NonceError::Starting { wait: 11 }));
+    let answer = two.remember(&mark(1), at(AHEAD + 20), at(AHEAD + 20));
+    assert!(is_unavailable(&answer), "{answer:?}");
     // It was right, and jumps: what was taken then is not taken again when that time comes, also after another start.
     assert_eq!(two.remember(&mark(4), at(2 * AHEAD), at(2 * AHEAD)), Ok(()));
     assert_eq!(two.remember(&mark(5), at(21), at(21)), Err(NonceError::Starting { wait: 11 }));
