@@ -2,7 +2,8 @@
 
 use kakunin_core::receipt::UnverifiedReceipt;
 use kakunin_core::risk::{
-    Baseline, Change, Declared, Evidence, Feature, HardFact, Monitor, Observation, RiskLevel, RiskPolicy,
+    Baseline, Change, Declared, Evidence, Feature, Found, HardFact, Monitor, Observation, RiskLevel,
+    RiskPolicy,
 };
 use kakunin_core::time::{UnixMillis, UnixTime};
 
@@ -101,7 +102,12 @@ impl Watched {
             if bar.is_some_and(|bar| kept.at.div_euclid(1_000_000) > bar.seconds()) {
                 let sentence = "it allowed itself a call after its suspension, when no list that a guard may use said good";
                 let fact = HardFact::UsedAfterSuspension;
-                let change = self.monitor.fact(fact, seen.at(), Some(seen.receipt()), sentence);
+                let found = Found {
+                    arrived: millis(kept.received),
+                    claimed: Some(seen.at()),
+                    receipt: Some(seen.receipt()),
+                };
+                let change = self.monitor.fact(fact, found, sentence);
                 self.changed(change, kept.received);
             }
         }
@@ -111,11 +117,12 @@ impl Watched {
 
     /// Takes in that a stream of it has two receipts in one place, both signed by its key.
     pub(super) fn forked(&mut self, kept: &ReceiptRecord) {
-        let at = UnixMillis::from_millis(kept.at.div_euclid(1000));
         let sentence =
             format!("its stream {} has two receipts with the number {}", kept.stream, kept.sequence);
         let receipt = UnverifiedReceipt::from_log_entry(&kept.line).ok().map(|(receipt, _)| receipt.hash());
-        let change = self.monitor.fact(HardFact::ForkedStream, at, receipt, &sentence);
+        let claimed = Some(UnixMillis::from_millis(kept.at.div_euclid(1000)));
+        let found = Found { arrived: millis(kept.received), claimed, receipt };
+        let change = self.monitor.fact(HardFact::ForkedStream, found, &sentence);
         self.changed(change, kept.received);
     }
 
@@ -125,7 +132,8 @@ impl Watched {
         let at = millis(sign.at);
         let feature = match sign.kind {
             SignKind::Forked => {
-                let change = self.monitor.fact(HardFact::ForkedStream, at, None, &sign.sentence);
+                let found = Found { arrived: at, claimed: None, receipt: None };
+                let change = self.monitor.fact(HardFact::ForkedStream, found, &sign.sentence);
                 return self.changed(change, sign.at);
             }
             SignKind::Content => Feature::Content,

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::calibrate::Calibration;
 use super::charts::{Chart, History, Shown, Step};
-use super::counts::{Counts, MAX_ACTIONS, MAX_AFTER, MAX_NAMES, MAX_SUMS, Placed, Sums};
+use super::counts::{Counts, MAX_ACTIONS, MAX_NAMES, MAX_PAIRS, MAX_SUMS, OTHER, Placed, Sums};
 use super::feature::Feature;
 use super::observation::{Call, Name, Observation, What};
 use super::policy::RiskPolicy;
@@ -286,6 +286,7 @@ impl Learned {
             placed.push((before, fresh));
             at.push(now);
         }
+        counts.trim();
         let writes: BTreeSet<String> =
             counts.actions.keys().filter(|action| policy.is_write(action)).cloned().collect();
         let blocks = blocks(calls);
@@ -424,11 +425,13 @@ fn read(mut object: Object<'_>) -> Result<Baseline, BaselineError> {
             writes.insert(action.to_owned());
         }
     }
-    for (before, value) in table(&mut object, "steps", MAX_ACTIONS)? {
+    let mut pairs = 0_usize;
+    for (before, value) in table(&mut object, "steps", MAX_ACTIONS + 1)? {
         let Value::Object(after) = value else { return Err(BaselineError::Member("steps")) };
         let after = after.into_members().map(|(action, n)| Ok((action.to_owned(), times(Some(n), "steps")?)));
         let after: std::collections::BTreeMap<_, _> = after.collect::<Result<_, BaselineError>>()?;
-        if after.len() > MAX_AFTER {
+        pairs = pairs.saturating_add(after.keys().filter(|action| *action != OTHER).count());
+        if pairs > MAX_PAIRS {
             return Err(BaselineError::Member("steps"));
         }
         counts.steps.insert(before.to_owned(), after);
@@ -525,8 +528,8 @@ const DEPTH: u8 = 5;
 /// Sixteen writes, fifteen others; more is no baseline of this version.
 const MAX_CHARTS: usize = 64;
 
-/// 16,384 names of 24 octets and 2,560 actions with 128 octets and some followers each.
-const MAX_TEXT: usize = 64 << 20;
+/// All tables at their bounds, with the longest names, are below 320 KB: somebody keeps it for each agent.
+const MAX_TEXT: usize = 384 << 10;
 
 /// A session of one call would say nothing about what follows what.
 const SHORT: usize = 8;

@@ -3,7 +3,11 @@
 //! Each observation moves the charts; their heights make a score, and score, number of features and persistence make a
 //! level. Evidence halves in each half-life of the receipts' time. Levels rise at once; watch and step-up fall only after
 //! the score was below half of what leads to them for two half-lives; suspend ends by a named person, revoke never.
+//!
+//! Beside the level stands what receipts alone call for. Only from there a revocation is reached, so that nobody is revoked
+//! by what somebody said.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -52,16 +56,20 @@ pub(super) struct Standing {
     pub(super) faded: u64,
     /// Since when, in that time, the score is below half of what leads to the level.
     pub(super) calm_since: Option<u64>,
-    /// Since when it is held.
+    /// What receipts and hard facts alone have led to.
+    pub(super) proven: RiskLevel,
+    /// Since when it is held by these.
     pub(super) held_since: Option<i64>,
     /// For how many calls the score has been where statistics revoke.
     pub(super) over: u64,
-    /// When writes were refused last, at step-up.
-    pub(super) refused_writes: VecDeque<i64>,
+    /// When writes were refused last, at step-up, and whether receipts alone had led there.
+    pub(super) refused_writes: VecDeque<(i64, bool)>,
     /// The action of the last call, if it was hindered.
     pub(super) hindered: Option<String>,
     /// A hash over what was observed, in order.
     pub(super) seen: Digest,
+    /// The receipts that were observed last, the oldest first.
+    pub(super) lately: VecDeque<ReceiptHash>,
     pub(super) last: Option<ReceiptHash>,
 }
 
@@ -77,15 +85,20 @@ pub(super) struct Gauge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outside {
     pub(super) value: i64,
+    /// How many pieces of it came.
+    pub(super) pieces: u64,
     pub(super) sentence: String,
 }
 
 /// How far a stream was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
+    /// The highest number.
     pub(super) sequence: u64,
-    /// The time it has come to by its own word, in milliseconds.
+    /// The time it has come to by its own word there, in milliseconds.
     pub(super) at: i64,
+    /// The highest number at which it said that a clock was set back; 0 if it did not.
+    pub(super) set_back: u64,
     /// The number of the call at which it was observed last.
     pub(super) number: u64,
 }
@@ -101,6 +114,18 @@ pub struct Declared {
     pub milli_nats: u32,
     /// What happened. Characters that may not stand in a signed text are replaced.
     pub sentence: String,
+}
+
+/// How a hard fact came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// When, by the clock of whoever found it. By this one time passes.
+    pub arrived: UnixMillis,
+    /// When, by the word of the receipt that shows it. It is told where it differs, and nothing else follows from it: whoever
+    /// is captured writes it.
+    pub claimed: Option<UnixMillis>,
+    /// The receipt that shows it.
+    pub receipt: Option<ReceiptHash>,
 }
 
 /// Whose clock says that time went by.
@@ -130,51 +155,42 @@ impl Monitor {
         Self { baseline, policy, standing }
     }
 
-    /// Takes in the next receipt. The same receipt again, one of another agent, and whatever comes after a revocation,
-    /// change nothing.
+    /// Takes in the next receipt. One of another agent, and whatever comes after a revocation, changes nothing.
     ///
-    /// Receipts of one stream come in its order; between streams any order will do, and [`super::in_order`] is the one that a
-    /// replay uses.
+    /// Any order will do: a receipt that comes after one with a higher number is judged like any other, at the time that is
+    /// known by then. [`super::in_order`] is the order of a replay; another one may lead to other levels, because what was
+    /// usual before a call depends on what came before it. The same receipt again is dropped if it is among the last
+    /// [`MAX_LATELY`]; that an older one does not come again is the affair of whoever hands them over, because a monitor that
+    /// dropped what it cannot remember could be made blind.
     pub fn observe(&mut self, seen: &Observation) -> Option<Change> {
         if seen.agent != self.baseline.agent() {
             self.standing.foreign = self.standing.foreign.saturating_add(1);
             return None;
         }
-        let before = self.standing.streams.get(&seen.stream).copied();
-        if before.is_some_and(|before| seen.sequence <= before.sequence) {
+        if self.standing.lately.contains(&seen.receipt) {
             return None;
         }
-        self.standing.seen =
-            Digest::of_parts(&[self.standing.seen.as_bytes(), seen.receipt.digest().as_bytes()]);
-        self.standing.last = Some(seen.receipt);
-        let back = before.map_or(0, |before| before.at.saturating_sub(seen.at)).max(0);
-        let its_time = match seen.what {
-            // Its clock was set back, and it says so: what it claims from here on is compared with that.
-            What::SetBack(by) => seen.at.saturating_sub(i64::try_from(by).unwrap_or(i64::MAX)).max(0),
-            What::Call(_) => before.map_or(seen.at, |before| before.at.max(seen.at)),
-        };
-        self.standing.follow(seen, its_time);
+        self.standing.note(seen.receipt);
+        let before = self.standing.streams.get(&seen.stream).copied();
+        self.standing.follow(seen, before);
         let elapsed = self.advance(seen.at, Clock::OfReceipts);
-        if let What::Call(call) = &seen.what {
-            if back > TOLERANCE {
-                let sentence = format!(
-                    "a receipt is dated {} s before the one before it in its stream, and no receipt says that a clock was set back",
-                    back / 1000
-                );
-                self.count(call);
-                return self.stated(HardFact::BackDated, Some(seen.receipt), &sentence);
-            }
-            return self.call(seen, call, elapsed);
+        let What::Call(call) = &seen.what else { return None };
+        let contradiction = before.and_then(|before| before.contradiction(seen));
+        if let Some(sentence) = contradiction
+            && let Some(change) = self.stated(HardFact::BackDated, Some(seen.receipt), &sentence)
+        {
+            self.count(call);
+            return Some(change);
         }
-        None
+        self.call(seen, call, elapsed)
     }
 
     /// Takes in the next receipt as it arrived: one that claims a later time than that, by more than clocks may differ, is a
     /// hard fact. Nothing else follows from `arrived`, so that a replay of the receipts comes to the same.
     pub fn observe_at(&mut self, seen: &Observation, arrived: UnixMillis) -> Option<Change> {
         let ahead = seen.at.saturating_sub(arrived.millis());
-        let is_next = self.standing.streams.get(&seen.stream).is_none_or(|at| seen.sequence > at.sequence);
-        if ahead <= TOLERANCE || seen.agent != self.baseline.agent() || !is_next {
+        let is_known = self.standing.lately.contains(&seen.receipt);
+        if ahead <= TOLERANCE || seen.agent != self.baseline.agent() || is_known {
             return self.observe(seen);
         }
         // Its time is not taken up: it would hold everything after it to be late.
@@ -216,7 +232,8 @@ impl Monitor {
         }
         let refused = matches!(call.answer, Answered::Refused { .. });
         if refused && is_write && self.standing.level >= RiskLevel::StepUp {
-            self.standing.refused_writes.push_back(self.standing.now);
+            let proven = self.standing.proven >= RiskLevel::StepUp;
+            self.standing.refused_writes.push_back((self.standing.now, proven));
             while self.standing.refused_writes.len() > REFUSED_WRITES {
                 self.standing.refused_writes.pop_front();
             }
@@ -237,26 +254,30 @@ impl Monitor {
         if let Some(outside) = self.standing.outside.get_mut(place) {
             let grown = outside.value.saturating_add(i64::from(declared.milli_nats).saturating_mul(1000));
             outside.value = grown.min(2 * OUTSIDE_ALARM);
+            outside.pieces = outside.pieces.saturating_add(1);
             outside.sentence = plain(&declared.sentence);
         }
         self.settle(None, None)
     }
 
     /// Takes in a hard fact: the level that the policy gives it is reached at once, whatever the score.
-    pub fn fact(
-        &mut self,
-        fact: HardFact,
-        at: UnixMillis,
-        receipt: Option<ReceiptHash>,
-        sentence: &str,
-    ) -> Option<Change> {
-        self.advance(at.millis(), Clock::OfObserver);
-        self.stated(fact, receipt, sentence)
+    pub fn fact(&mut self, fact: HardFact, found: Found, sentence: &str) -> Option<Change> {
+        self.advance(found.arrived.millis(), Clock::OfObserver);
+        let differs = |claimed: &UnixMillis| {
+            claimed.millis().abs_diff(found.arrived.millis()) > TOLERANCE.unsigned_abs()
+        };
+        let sentence = match found.claimed.filter(differs) {
+            Some(claimed) => format!("{sentence}, dated {claimed}"),
+            None => sentence.to_owned(),
+        };
+        self.stated(fact, found.receipt, &sentence)
     }
 
     fn stated(&mut self, fact: HardFact, receipt: Option<ReceiptHash>, sentence: &str) -> Option<Change> {
         let to = self.policy.level_of(fact);
+        self.standing.proven = self.standing.proven.max(to);
         if to <= self.standing.level {
+            self.standing.hold();
             return None;
         }
         let sentence = format!("{}: {}", fact.word(), plain(sentence));
@@ -298,6 +319,13 @@ impl Monitor {
     #[must_use]
     pub const fn level(&self) -> RiskLevel {
         self.standing.level
+    }
+
+    /// The level that receipts and hard facts alone have led to. It is never above [`Monitor::level`], and below it where
+    /// something that was declared has a part in that.
+    #[must_use]
+    pub const fn proven(&self) -> RiskLevel {
+        self.standing.proven
     }
 
     /// How many calls were observed.
@@ -373,6 +401,9 @@ impl Monitor {
         }
         for outside in &mut self.standing.outside {
             outside.value = decay.of(outside.value);
+            if outside.value == 0 {
+                outside.pieces = 0;
+            }
         }
         elapsed
     }
@@ -403,50 +434,87 @@ impl Monitor {
 
     /// Counts for how many calls receipts alone have said what revokes.
     fn count_over(&mut self) {
-        let mut weights = self.weights();
-        weights.retain(|weight| weight.feature.is_of_receipts());
+        let weights = of_receipts(&self.weights());
         let enough = self.standing.calls >= self.policy.calls_of(RiskLevel::Revoke);
         let over = total(&weights) >= self.policy.score_of(RiskLevel::Revoke) && alarms(&weights) >= 2;
         self.standing.over = if over && enough { self.standing.over.saturating_add(1) } else { 0 };
     }
 
-    /// The level that statistics call for, and why it is this one if not by the score alone.
+    /// The level that these weights call for by themselves, a revocation not among them. `repeated` is whether one of them
+    /// was an alarm twice, `enough` whether there is evidence enough to suspend anybody.
+    fn called_for(&self, weights: &[Weight], repeated: bool, enough: bool) -> RiskLevel {
+        let score = total(weights);
+        if score >= self.policy.score_of(RiskLevel::Suspend) && enough && (alarms(weights) >= 2 || repeated) {
+            return RiskLevel::Suspend;
+        }
+        let reached = [RiskLevel::StepUp, RiskLevel::Watch].into_iter();
+        reached.into_iter().find(|level| score >= self.policy.score_of(*level)).unwrap_or(RiskLevel::Clear)
+    }
+
+    /// Whether enough calls were seen to suspend by what they show.
+    fn is_enough(&self) -> bool {
+        self.standing.calls >= self.policy.calls_of(RiskLevel::Suspend)
+    }
+
+    /// Whether receipts alone have said for two windows what revokes.
+    fn is_sustained(&self) -> bool {
+        self.standing.over >= self.policy.window().saturating_mul(2)
+    }
+
+    /// The level that is called for, and why it is this one if not by the score alone.
     fn wanted(&self, weights: &[Weight]) -> (RiskLevel, Option<Evidence>) {
-        let (score, calls) = (total(weights), self.standing.calls);
-        let reaches = |level| score >= self.policy.score_of(level) && calls >= self.policy.calls_of(level);
         let mut note = None;
-        let mut level = RiskLevel::Clear;
-        if reaches(RiskLevel::Watch) {
-            level = RiskLevel::Watch;
-        }
-        if reaches(RiskLevel::StepUp) {
-            level = RiskLevel::StepUp;
-        }
-        if reaches(RiskLevel::Suspend) && (alarms(weights) >= 2 || self.is_repeated()) {
-            level = RiskLevel::Suspend;
-        }
-        let recent = |at: &&i64| self.standing.now.saturating_sub(**at) <= QUARTER_HOUR;
-        if self.standing.level >= RiskLevel::StepUp
-            && self.standing.refused_writes.iter().filter(recent).count() >= REFUSED_WRITES
-        {
+        let declared = self.is_declared_again();
+        let mut level = self.called_for(weights, self.is_repeated() || declared, self.is_enough());
+        // Whoever sends no receipts is suspended by what is said, if it is said more than once.
+        let outside: Vec<Weight> =
+            weights.iter().filter(|weight| !weight.feature.is_of_receipts()).copied().collect();
+        let pieces = self.standing.outside.iter().filter(|its| its.value >= OUTSIDE_ALARM);
+        let pieces = pieces.fold(0_u64, |sum, its| sum.saturating_add(its.pieces));
+        level = level.max(self.called_for(&outside, declared, pieces >= LEAST_PIECES));
+        if self.standing.level >= RiskLevel::StepUp && self.standing.writes_refused(false) {
             level = level.max(RiskLevel::Suspend);
-            let sentence = "three writes were refused within 15 minutes at step-up".to_owned();
-            note = Some(Evidence { feature: Feature::DenialRatio, milli_nats: 0, sentence });
+            note = Some(if self.standing.writes_refused(true) {
+                let sentence = "three writes were refused within 15 minutes at step-up".to_owned();
+                Evidence { feature: Feature::DenialRatio, milli_nats: 0, sentence }
+            } else {
+                let sentence =
+                    "three writes were refused within 15 minutes at a step-up that was declared in part"
+                        .to_owned();
+                Evidence { feature: Feature::Declared, milli_nats: 0, sentence }
+            });
         }
-        let window = self.policy.window();
-        if self.standing.over >= 2 * window {
+        if self.is_sustained() {
             level = RiskLevel::Revoke;
             let sentence = format!(
-                "two features or more were over their thresholds, and the score at {} or more, for two windows of {window} calls",
-                self.policy.score_of(RiskLevel::Revoke)
+                "two features or more were over their thresholds, and the score at {} or more, for two windows of {} calls",
+                self.policy.score_of(RiskLevel::Revoke),
+                self.policy.window()
             );
-            note = Some(Evidence { feature: heaviest(weights), milli_nats: 0, sentence });
+            let feature = heaviest(&of_receipts(weights));
+            note = Some(Evidence { feature, milli_nats: 0, sentence });
         }
         (level.min(self.policy.highest()), note.filter(|_| level <= self.policy.highest()))
     }
 
-    /// Whether one chart came from its threshold to twice that soon: the alarm again, had it begun anew. What is declared
-    /// counts likewise, what was found in content and silence do not.
+    /// Takes note of what receipts alone call for. It rises at once; below suspension it falls with what they weigh.
+    fn prove(&mut self, weights: &[Weight]) {
+        let weights = of_receipts(weights);
+        let mut level = self.called_for(&weights, self.is_repeated(), self.is_enough());
+        if self.standing.writes_refused(true) {
+            level = level.max(RiskLevel::Suspend);
+        }
+        if self.is_sustained() {
+            level = RiskLevel::Revoke;
+        }
+        let (level, proven) = (level.min(self.policy.highest()), self.standing.proven);
+        let faded = proven < RiskLevel::Suspend && total(&weights) < self.policy.score_of(proven) / 2;
+        if level > proven || faded {
+            self.standing.proven = level;
+        }
+    }
+
+    /// Whether one chart came from its threshold to twice that soon: the alarm again, had it begun anew.
     fn is_repeated(&self) -> bool {
         let twice = |(gauge, chart): (&Gauge, &Chart)| {
             chart.feature.counts_as_different()
@@ -454,24 +522,34 @@ impl Monitor {
                 && self.standing.calls.saturating_sub(gauge.since) <= self.policy.repeat_within()
         };
         self.standing.gauges.iter().zip(self.baseline.charts()).any(twice)
-            || self.standing.outside.first().is_some_and(|declared| declared.value >= 2 * OUTSIDE_ALARM)
+    }
+
+    /// What is declared counts likewise; what was found in content and silence do not.
+    fn is_declared_again(&self) -> bool {
+        self.standing.outside.first().is_some_and(|declared| declared.value >= 2 * OUTSIDE_ALARM)
     }
 
     /// Comes to the level that is called for.
     fn settle(&mut self, receipt: Option<ReceiptHash>, last: Option<&Last<'_>>) -> Option<Change> {
         let (weights, level, now) = (self.weights(), self.standing.level, self.standing.now);
+        self.prove(&weights);
         let (wanted, note) = self.wanted(&weights);
         if wanted > level {
             let mut evidence = self.told(&weights, last);
             evidence.splice(0..0, note);
             return Some(self.come_to(wanted, receipt, evidence));
         }
-        if level == RiskLevel::Suspend {
-            let hours = self.policy.held_hours();
-            let held = self.standing.held_since.map_or(0, |since| now.saturating_sub(since)).unsigned_abs();
-            if hours > 0 && held >= hours.saturating_mul(3_600_000) {
+        self.standing.hold();
+        let hours = self.policy.held_hours();
+        if let Some(since) = self.standing.held_since
+            && hours > 0
+            && self.policy.highest() >= RiskLevel::Revoke
+        {
+            let held = now.saturating_sub(since).max(0).unsigned_abs();
+            if held >= hours.saturating_mul(3_600_000) {
                 let sentence = format!("held for {hours} hours, and nobody released it");
-                let evidence = Evidence { feature: heaviest(&weights), milli_nats: 0, sentence };
+                let feature = heaviest(&of_receipts(&weights));
+                let evidence = Evidence { feature, milli_nats: 0, sentence };
                 return Some(self.come_to(RiskLevel::Revoke, receipt, vec![evidence]));
             }
         }
@@ -494,7 +572,9 @@ impl Monitor {
     fn come_to(&mut self, to: RiskLevel, receipt: Option<ReceiptHash>, evidence: Vec<Evidence>) -> Change {
         let from = std::mem::replace(&mut self.standing.level, to);
         self.standing.calm_since = None;
-        self.standing.held_since = (to == RiskLevel::Suspend).then_some(self.standing.now);
+        // What was taken off or calmed down is proven no more; a revocation is by proof alone.
+        self.standing.proven = if to == RiskLevel::Revoke { to } else { self.standing.proven.min(to) };
+        self.standing.hold();
         if to < RiskLevel::StepUp {
             self.standing.refused_writes.clear();
         }
@@ -539,18 +619,60 @@ impl Standing {
             streams: BTreeMap::new(),
             faded: 0,
             calm_since: None,
+            proven: RiskLevel::Clear,
             held_since: None,
             over: 0,
             refused_writes: VecDeque::new(),
             hindered: None,
             seen: Digest::from_bytes([0; 32]),
+            lately: VecDeque::new(),
             last: None,
         }
     }
 
+    /// Takes note that a receipt was observed.
+    fn note(&mut self, receipt: ReceiptHash) {
+        self.seen = Digest::of_parts(&[self.seen.as_bytes(), receipt.digest().as_bytes()]);
+        self.last = Some(receipt);
+        self.lately.push_back(receipt);
+        while self.lately.len() > MAX_LATELY {
+            self.lately.pop_front();
+        }
+    }
+
+    /// Takes note of since when it is held by what receipts alone say.
+    fn hold(&mut self) {
+        if self.level == RiskLevel::Suspend && self.proven >= RiskLevel::Suspend {
+            self.held_since.get_or_insert(self.now);
+        } else {
+            self.held_since = None;
+        }
+    }
+
+    /// Whether three writes were refused lately at step-up; if `proven`, at one that receipts alone had led to.
+    fn writes_refused(&self, proven: bool) -> bool {
+        let counts =
+            |(at, its): &&(i64, bool)| self.now.saturating_sub(*at) <= QUARTER_HOUR && (*its || !proven);
+        self.refused_writes.iter().filter(counts).count() >= REFUSED_WRITES
+    }
+
     /// Takes note of how far a stream was observed; of many, those that were quiet longest are forgotten.
-    fn follow(&mut self, seen: &Observation, at: i64) {
-        let place = Place { sequence: seen.sequence, at, number: self.calls };
+    fn follow(&mut self, seen: &Observation, before: Option<Place>) {
+        let new = Place { sequence: seen.sequence, at: seen.at, set_back: 0, number: self.calls };
+        let mut place = Place { number: self.calls, ..before.unwrap_or(new) };
+        let is_late = seen.sequence < place.sequence;
+        match seen.what {
+            // Its clock was set back, and it says so: what it claims from here on is compared with that.
+            What::SetBack(by) => {
+                place.set_back = place.set_back.max(seen.sequence);
+                if !is_late {
+                    place.at = seen.at.saturating_sub(i64::try_from(by).unwrap_or(i64::MAX)).max(0);
+                }
+            }
+            What::Call(_) if !is_late => place.at = place.at.max(seen.at),
+            What::Call(_) => {}
+        }
+        place.sequence = place.sequence.max(seen.sequence);
         self.streams.insert(seen.stream, place);
         if self.streams.len() > MAX_STREAMS
             && let Some((oldest, _)) =
@@ -559,6 +681,26 @@ impl Standing {
             let oldest = *oldest;
             self.streams.remove(&oldest);
         }
+    }
+}
+
+impl Place {
+    /// What is wrong with the time of a receipt, if anything is: of two receipts of a stream the one with the higher number
+    /// is not the earlier one, whichever of them came first, unless a clock was set back between them.
+    fn contradiction(&self, seen: &Observation) -> Option<String> {
+        let by = match seen.sequence.cmp(&self.sequence) {
+            Ordering::Greater => self.at.saturating_sub(seen.at),
+            Ordering::Less if self.set_back <= seen.sequence => seen.at.saturating_sub(self.at),
+            Ordering::Less | Ordering::Equal => 0,
+        };
+        let which =
+            if seen.sequence > self.sequence { "before the one before it" } else { "after one behind it" };
+        (by > TOLERANCE).then(|| {
+            format!(
+                "a receipt is dated {} s {which} in its stream, and no receipt says that a clock was set back",
+                by / 1000
+            )
+        })
     }
 }
 
@@ -648,6 +790,11 @@ fn total(weights: &[Weight]) -> u16 {
     others.fold(first, u16::saturating_add).min(1000)
 }
 
+/// Those that receipts speak for.
+fn of_receipts(weights: &[Weight]) -> Vec<Weight> {
+    weights.iter().filter(|weight| weight.feature.is_of_receipts()).copied().collect()
+}
+
 /// The feature that weighs most; where nothing weighs anything, the first.
 fn heaviest(weights: &[Weight]) -> Feature {
     weights.first().map_or(Feature::Sequence, |weight| weight.feature)
@@ -680,6 +827,9 @@ pub(super) const OUTSIDE: [Feature; 3] = [Feature::Declared, Feature::Content, F
 /// Five nats: odds of 150 to 1.
 const OUTSIDE_ALARM: i64 = 5_000_000;
 
+/// So many pieces of what is said suspend an agent that sends no receipts.
+const LEAST_PIECES: u64 = 3;
+
 /// One feature alone suspends at most: the score of two alarms.
 const MOST_OF_ONE: u16 = 2 * ALARM;
 
@@ -699,7 +849,10 @@ const TOLERANCE: i64 = 120_000;
 const QUARTER_HOUR: i64 = 900_000;
 pub(super) const REFUSED_WRITES: usize = 3;
 
-/// Processes of one agent that write at the same time; what comes again from a stream that was forgotten is observed again.
+/// Whoever sends something twice does so at once. More would be no safer: what is older is judged again, not dropped.
+pub(super) const MAX_LATELY: usize = 32;
+
+/// Processes of one agent that write at the same time. Of a stream that was forgotten no time is known any more.
 pub(super) const MAX_STREAMS: usize = 256;
 
 pub(super) const MAX_SENTENCE: usize = 200;

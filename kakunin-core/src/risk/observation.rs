@@ -156,10 +156,11 @@ impl Observation {
 }
 
 /// The one order in which a history is read, however it was handed over: by time; receipts of one stream stay in their
-/// order whatever times they claim; of equal times the stream with the smaller name comes first.
+/// order whatever times they claim; of equal times the stream with the smaller name comes first. Each receipt is in it once.
 #[must_use]
 pub fn in_order(mut observations: Vec<Observation>) -> Vec<Observation> {
-    observations.sort_by_key(|seen| (seen.stream, seen.sequence));
+    observations.sort_by_key(|seen| (seen.stream, seen.sequence, seen.receipt));
+    observations.dedup_by_key(|seen| seen.receipt);
     // The latest time that the stream has claimed up to here: a receipt cannot be older than the one before it.
     let mut last: Option<(StreamId, i64)> = None;
     let mut placed: Vec<(i64, Observation)> = Vec::with_capacity(observations.len());
@@ -173,6 +174,24 @@ pub fn in_order(mut observations: Vec<Observation>) -> Vec<Observation> {
     }
     placed.sort_by_key(|(at, seen)| (*at, seen.stream, seen.sequence));
     placed.into_iter().map(|(_, seen)| seen).collect()
+}
+
+/// The newest of a history, in order, for learning: `most` at most, and allowed calls before others, so that no number of
+/// denied ones crowds out what the agent does.
+#[must_use]
+pub fn newest(observations: Vec<Observation>, most: usize) -> Vec<Observation> {
+    let ordered = in_order(observations);
+    let allowed = ordered.iter().filter(|seen| seen.is_allowed()).count();
+    let mut too_many = ordered.len().saturating_sub(most);
+    let mut others = too_many.min(ordered.len().saturating_sub(allowed));
+    too_many -= others;
+    let mut stays = |seen: &Observation| {
+        let left = if seen.is_allowed() { &mut too_many } else { &mut others };
+        let goes = *left > 0;
+        *left = left.saturating_sub(1);
+        !goes
+    };
+    ordered.into_iter().filter(|seen| stays(seen)).collect()
 }
 
 impl Answered {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::baseline::Baseline;
 use super::level::RiskLevel;
 use super::monitor::{
-    Gauge, MAX_SENTENCE, MAX_STREAMS, Monitor, OUTSIDE, Outside, Place, REFUSED_WRITES, Standing,
+    Gauge, MAX_LATELY, MAX_SENTENCE, MAX_STREAMS, Monitor, OUTSIDE, Outside, Place, REFUSED_WRITES, Standing,
 };
 use super::policy::RiskPolicy;
 use super::recall::{MAX_MET, MAX_RECENT, MAX_SESSIONS, Recall};
@@ -46,21 +46,29 @@ impl Monitor {
         if let Some(last) = &standing.last {
             object.text("last", &last.to_string());
         }
+        object.objects("lately", standing.lately.iter(), |object, receipt| {
+            object.text("receipt", &receipt.to_string());
+        });
         object.text("level", standing.level.word());
         object.objects("met", standing.recall.met.iter(), |object, name| object.hex("name", name));
         object.number("now", positive(standing.now));
         object.objects("outside", standing.outside.iter(), |object, outside| {
+            object.number("pieces", outside.pieces);
             object.text("sentence", &outside.sentence);
             object.number("value", positive(outside.value));
         });
         object.number("over", standing.over);
         object.text("policy", &self.policy.digest().to_hex());
+        object.text("proven", standing.proven.word());
         object.objects("recent", standing.recall.recent.iter(), |object, (at, name)| {
             object.number("at", positive(*at));
             object.hex("name", name);
         });
-        object.objects("refused_writes", standing.refused_writes.iter(), |object, at| {
+        object.objects("refused_writes", standing.refused_writes.iter(), |object, (at, proven)| {
             object.number("at", positive(*at));
+            if *proven {
+                object.yes("proven");
+            }
         });
         object.text("seen", &standing.seen.to_hex());
         object.objects("sessions", standing.recall.sessions.iter(), |object, (session, (number, action))| {
@@ -72,6 +80,7 @@ impl Monitor {
             object.number("at", positive(place.at));
             object.number("number", place.number);
             object.number("sequence", place.sequence);
+            object.number("set_back", place.set_back);
             object.hex("stream", stream.as_bytes());
         });
         object.number("version", VERSION);
@@ -144,7 +153,8 @@ fn read(mut object: Object<'_>) -> Option<(Digest, Digest, Standing)> {
     })?;
     let outside = list(&mut object, "outside", OUTSIDE.len(), |object| {
         let sentence = text(object, "sentence")?.to_owned();
-        (sentence.len() <= MAX_SENTENCE).then_some(Outside { value: signed(object, "value")?, sentence })
+        let (value, pieces) = (signed(object, "value")?, number(object, "pieces")?);
+        (sentence.len() <= MAX_SENTENCE).then_some(Outside { value, pieces, sentence })
     })?;
     let sessions = list(&mut object, "sessions", MAX_SESSIONS, |object| {
         let action = text(object, "action")?.to_owned();
@@ -158,11 +168,17 @@ fn read(mut object: Object<'_>) -> Option<(Digest, Digest, Standing)> {
         let place = Place {
             sequence: number(object, "sequence")?,
             at: signed(object, "at")?,
+            set_back: number(object, "set_back")?,
             number: number(object, "number")?,
         };
         Some((StreamId::parse(text(object, "stream")?)?, place))
     })?;
-    let refused = list(&mut object, "refused_writes", REFUSED_WRITES, |object| signed(object, "at"))?;
+    let refused = list(&mut object, "refused_writes", REFUSED_WRITES, |object| {
+        Some((signed(object, "at")?, object.take("proven") == Some(Value::Yes)))
+    })?;
+    let lately = list(&mut object, "lately", MAX_LATELY, |object| {
+        text(object, "receipt").and_then(Digest::from_hex).map(ReceiptHash::from_digest)
+    })?;
     let standing = Standing {
         level: RiskLevel::from_word(text(&mut object, "level")?)?,
         calls: number(&mut object, "calls")?,
@@ -179,11 +195,13 @@ fn read(mut object: Object<'_>) -> Option<(Digest, Digest, Standing)> {
         streams: streams.into_iter().collect(),
         faded: number(&mut object, "faded")?,
         calm_since: number(&mut object, "calm_since"),
+        proven: RiskLevel::from_word(text(&mut object, "proven")?)?,
         held_since: signed(&mut object, "held_since"),
         over: number(&mut object, "over")?,
         refused_writes: refused.into_iter().collect(),
         hindered: text(&mut object, "hindered").map(str::to_owned),
         seen: Digest::from_hex(text(&mut object, "seen")?)?,
+        lately: lately.into_iter().collect(),
         last: text(&mut object, "last").and_then(Digest::from_hex).map(ReceiptHash::from_digest),
     };
     let baseline = Digest::from_hex(text(&mut object, "baseline")?)?;

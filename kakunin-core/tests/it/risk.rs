@@ -7,8 +7,8 @@ use kakunin_core::id::{AgentId, StreamId};
 use kakunin_core::receipt::{Answer, Caller, Event, Mode, ProofOfPossession, ReceiptHash};
 use kakunin_core::report::{History, RiskInquiry};
 use kakunin_core::risk::{
-    Baseline, BaselineError, Change, Declared, Feature, HardFact, Monitor, Observation, RiskLevel,
-    RiskPolicy, StateError, TooLittle, in_order, replay,
+    Baseline, BaselineError, Change, Declared, Feature, Found, HardFact, Monitor, Observation, RiskLevel,
+    RiskPolicy, StateError, TooLittle, in_order, newest, replay,
 };
 use kakunin_core::time::UnixMillis;
 use proptest::prelude::*;
@@ -41,6 +41,21 @@ fn watched() -> (Monitor, Pen) {
 
 fn at(millis: i64) -> UnixMillis {
     UnixMillis::from_millis(millis)
+}
+
+/// A fact that was found at this time, in no receipt.
+fn found(millis: i64) -> Found {
+    Found { arrived: at(millis), claimed: None, receipt: None }
+}
+
+/// A high event, as an authority weighs it.
+fn high(millis: i64) -> Declared {
+    Declared {
+        feature: Feature::Declared,
+        at: at(millis),
+        milli_nats: 3_400,
+        sentence: "message_verification_failed".to_owned(),
+    }
 }
 
 /// How many calls of `call` it takes to come to `level`.
@@ -288,11 +303,11 @@ fn a_canary_revokes_even_when_it_is_denied() {
 fn every_hard_fact_acts_at_once_and_at_the_level_of_the_policy() {
     for fact in HardFact::ALL {
         let receipt = Some(ReceiptHash::of(b"r"));
-        let change = monitor().fact(fact, at(NOON), receipt, "somebody said so").unwrap();
+        let change = monitor().fact(fact, Found { receipt, ..found(NOON) }, "somebody said so").unwrap();
         assert_eq!((change.to, change.receipt), (RiskLevel::Revoke, receipt));
         let mut lenient = under(&format!("[facts]\n{} = \"suspend\"\n", fact.word()));
-        assert_eq!(lenient.fact(fact, at(NOON), None, "so").unwrap().to, RiskLevel::Suspend);
-        assert_eq!(lenient.fact(fact, at(NOON), None, "again"), None);
+        assert_eq!(lenient.fact(fact, found(NOON), "so").unwrap().to, RiskLevel::Suspend);
+        assert_eq!(lenient.fact(fact, found(NOON), "again"), None);
     }
 }
 
@@ -327,9 +342,9 @@ fn declared_evidence_suspends_at_most() {
 #[test]
 fn whoever_is_held_and_tries_again_is_not_revoked_for_it() {
     let (mut monitor, mut pen) = watched();
-    monitor.fact(HardFact::ReplayedProof, at(pen.at), None, "twice");
+    monitor.fact(HardFact::ReplayedProof, found(pen.at), "twice");
     let mut held = under("[facts]\nreplayed-proof = \"suspend\"\n");
-    held.fact(HardFact::ReplayedProof, at(pen.at), None, "twice");
+    held.fact(HardFact::ReplayedProof, found(pen.at), "twice");
     pen.begin();
     for _ in 0..5_000 {
         assert_eq!(held.observe(&pen.denied("payments:send", "certificate.held")), None);
@@ -409,7 +424,7 @@ fn a_suspension_ends_by_a_person_and_a_revocation_never() {
     assert!(change.evidence[0].sentence.contains("ops@example.com"));
     assert_eq!(held.release("ops@example.com", at(pen.at + 400 * DAY)), None);
     let mut over = monitor();
-    over.fact(HardFact::ForkedStream, at(NOON), None, "two continuations");
+    over.fact(HardFact::ForkedStream, found(NOON), "two continuations");
     assert_eq!(over.release("ops@example.com", at(NOON)), None);
     assert_eq!(over.level(), RiskLevel::Revoke);
 }
@@ -418,7 +433,7 @@ fn a_suspension_ends_by_a_person_and_a_revocation_never() {
 fn who_is_held_for_too_long_is_revoked_only_if_the_policy_says_so() {
     for (policy, ends) in [("", RiskLevel::Suspend), ("revoke.held_hours = 24\n", RiskLevel::Revoke)] {
         let mut held = under(&format!("facts.back-dated = \"suspend\"\n{policy}"));
-        held.fact(HardFact::BackDated, at(NOON), None, "so");
+        held.fact(HardFact::BackDated, found(NOON), "so");
         assert_eq!(held.pass(at(NOON + DAY - 1)), None);
         held.pass(at(NOON + DAY));
         assert_eq!(held.level(), ends);
@@ -634,7 +649,7 @@ fn a_baseline_of_a_hostile_history_is_bounded_and_never_alarmed_about_novelty() 
     let mut pen = Pen::new(2);
     let seen: Vec<_> = (0..6_000).map(|n| pen.allowed(&format!("tool:{n}"))).collect();
     let baseline = Baseline::learn(&seen, &RiskPolicy::default()).unwrap();
-    assert!(baseline.to_json().len() < 2_000_000, "{}", baseline.to_json().len());
+    assert!(baseline.to_json().len() < 384 << 10, "{}", baseline.to_json().len());
     let again = Baseline::from_json(&baseline.to_json()).unwrap();
     assert_eq!(again, baseline);
     let more: Vec<_> = (6_000..6_500).map(|n| pen.allowed(&format!("tool:{n}"))).collect();
@@ -685,6 +700,218 @@ fn risk_of_the_vectors_is_that_of_every_language() {
     let reached = expected["changes"].as_array().unwrap().iter().map(|change| change["to"].as_str().unwrap());
     let reached: Vec<&str> = reached.collect();
     assert!(reached.ends_with(&["suspend", "revoke"]), "{reached:?}");
+}
+
+#[test]
+fn receipts_in_another_order_are_all_judged() {
+    // A captured agent sends a harmless receipt with a high number first, then everything else.
+    let (clean, mut pen) = watched();
+    pen.begin();
+    let mut seen: Vec<_> = (0..300)
+        .map(|n| if n % 2 == 0 { pen.allowed("files:upload") } else { pen.allowed("notes:write") })
+        .collect();
+    seen.push(pen.allowed("read:mail"));
+    let mut sorted = clean.clone();
+    watch(&mut sorted, &seen);
+    assert_eq!(sorted.level(), RiskLevel::Revoke);
+    let mut reversed = clean.clone();
+    seen.reverse();
+    watch(&mut reversed, &seen);
+    assert_eq!(reversed.level(), RiskLevel::Revoke);
+    assert_eq!((reversed.calls(), reversed.denied()), (sorted.calls(), sorted.denied()));
+    // A canary is one under any number.
+    let policy = RiskPolicy::from_toml("canaries = [\"read:payroll\"]\n").unwrap();
+    let mut monitor = Monitor::new(Arc::clone(&BASELINE), policy);
+    let canary = pen.allowed("read:payroll");
+    pen.sequence = 1_000_000;
+    assert_eq!(monitor.observe(&pen.allowed("read:mail")), None);
+    assert_eq!(monitor.observe(&canary).unwrap().to, RiskLevel::Revoke);
+}
+
+#[test]
+fn a_history_is_replayed_alike_with_receipts_twice_and_in_any_order() {
+    let seen = Pen::new(6).days(200);
+    let mut twice: Vec<_> = seen.iter().rev().chain(&seen).cloned().collect();
+    twice.extend_from_slice(&seen[50..150]);
+    let policy = RiskPolicy::default();
+    assert_eq!(replay(seen, &BASELINE, &policy).digest, replay(twice, &BASELINE, &policy).digest);
+}
+
+#[test]
+fn a_receipt_that_comes_late_is_back_dated_only_against_what_is_behind_it() {
+    let (mut monitor, mut pen) = watched();
+    let earlier = pen.allowed("read:mail");
+    // The number behind it claims an hour less.
+    let mut later = pen.clone();
+    later.at -= 60 * MINUTE;
+    let mut honest = monitor.clone();
+    let mut stated = monitor.clone();
+    let behind = later.allowed("read:mail");
+    let mut fresh = Monitor::new(Arc::clone(&BASELINE), RiskPolicy::default());
+    assert_eq!(fresh.observe(&behind), None);
+    let change = fresh.observe(&earlier).unwrap();
+    assert!(change.evidence[0].sentence.starts_with("back-dated: "), "{:?}", change.evidence);
+    assert_eq!(monitor.observe(&earlier), None);
+    assert_eq!(monitor.observe(&behind).unwrap().to, RiskLevel::Revoke, "the same in its order");
+    // Two uploads in the wrong order are nothing.
+    let (first, second) = (pen.allowed("read:mail"), pen.allowed("read:orders"));
+    watch(&mut honest, &[second, first]);
+    assert!(honest.level() < RiskLevel::StepUp, "{:?}", honest.evidence());
+    // Nor is a clock that was set back between them, if the stream says so.
+    let first = pen.allowed("read:mail");
+    let word = pen.sets_back(3_600_000);
+    pen.at -= 3_600_000;
+    let second = pen.allowed("read:mail");
+    watch(&mut stated, &[word, second, first]);
+    assert!(stated.level() < RiskLevel::StepUp, "{:?}", stated.evidence());
+}
+
+#[test]
+fn who_is_suspended_for_what_was_declared_is_not_revoked_for_being_held() {
+    let policy = RiskPolicy::from_toml("revoke.held_hours = 24\n").unwrap();
+    let (_, mut pen) = watched();
+    let mut held = Monitor::new(Arc::clone(&BASELINE), policy.clone());
+    watch(&mut held, &Pen::new(2).days(120));
+    for n in 0..3 {
+        held.declare(&high(pen.at + n));
+    }
+    assert_eq!((held.level(), held.proven()), (RiskLevel::Suspend, RiskLevel::Clear));
+    for hours in [23, 25, 24 * 30] {
+        assert_eq!(held.pass(at(pen.at + hours * 60 * MINUTE)), None);
+        held = Monitor::resume(Arc::clone(&BASELINE), policy.clone(), &held.state()).unwrap();
+    }
+    // From when receipts alone suspend it, it is held by these.
+    pen.at += 31 * DAY;
+    while held.proven() < RiskLevel::Suspend {
+        held.observe(
+            &pen.denied(["files:upload", "notes:write"][pen.sequence as usize % 2], "certificate.held"),
+        );
+    }
+    assert_eq!(held.level(), RiskLevel::Suspend);
+    assert_eq!(held.pass(at(pen.at + DAY - MINUTE)), None);
+    assert_eq!(held.pass(at(pen.at + DAY)).unwrap().to, RiskLevel::Revoke);
+}
+
+#[test]
+fn the_highest_level_of_the_policy_holds_for_being_held_too() {
+    let mut held = under("highest = \"suspend\"\nrevoke.held_hours = 24\n");
+    let mut pen = Pen::new(2);
+    watch(&mut held, &pen.days(120));
+    for _ in 0..100 {
+        held.observe(&pen.allowed("files:upload"));
+    }
+    assert_eq!((held.level(), held.proven()), (RiskLevel::Suspend, RiskLevel::Suspend));
+    assert_eq!(held.pass(at(pen.at + 30 * DAY)), None);
+    assert_eq!(held.level(), RiskLevel::Suspend);
+}
+
+#[test]
+fn writes_that_are_refused_at_a_declared_step_up_suspend_and_are_no_proof() {
+    // Chosen so that the refusals by themselves are no suspension.
+    let off = "off = [\"sequence\", \"denial-ratio\", \"limit-probing\", \"rate\"]\n";
+    let mut monitor = under(&format!("{off}revoke.held_hours = 24\n"));
+    let mut pen = Pen::new(2);
+    watch(&mut monitor, &pen.days(120));
+    monitor.declare(&high(pen.at));
+    monitor.declare(&high(pen.at));
+    assert_eq!((monitor.level(), monitor.proven()), (RiskLevel::StepUp, RiskLevel::Clear));
+    // What was declared is half gone, and three ordinary refusals follow.
+    pen.at += 30 * 60 * MINUTE;
+    monitor.pass(at(pen.at));
+    let changes: Vec<Change> =
+        (0..3).filter_map(|_| monitor.observe(&pen.denied("payments:send", "scope.amount"))).collect();
+    let change = changes.last().unwrap();
+    assert_eq!(change.to, RiskLevel::Suspend);
+    assert!(monitor.proven() < RiskLevel::Suspend);
+    assert!(change.evidence.iter().any(|evidence| evidence.feature == Feature::Declared), "{change:?}");
+    monitor.pass(at(pen.at + 30 * DAY));
+    assert_eq!(monitor.level(), RiskLevel::Suspend);
+}
+
+#[test]
+fn three_high_events_suspend_an_agent_that_sends_no_receipts() {
+    let unknown = Baseline::unknown(Pen::new(1).agent);
+    let mut silent = Monitor::new(unknown.clone(), RiskPolicy::default());
+    let changes: Vec<Change> = (0..3).filter_map(|n| silent.declare(&high(NOON + n * MINUTE))).collect();
+    assert_eq!(changes.last().map(|change| change.to), Some(RiskLevel::Suspend), "{changes:?}");
+    assert_eq!((silent.calls(), silent.proven()), (0, RiskLevel::Clear));
+    for n in 0..100 {
+        silent.declare(&high(NOON + 10 * MINUTE + n));
+    }
+    assert_eq!(silent.level(), RiskLevel::Suspend);
+    // One loud word is none of three.
+    let mut loud = Monitor::new(unknown, RiskPolicy::default());
+    loud.declare(&Declared { milli_nats: u32::MAX, ..high(NOON) });
+    assert_eq!(loud.level(), RiskLevel::StepUp);
+}
+
+#[test]
+fn the_time_that_a_receipt_claims_moves_nothing_when_it_shows_a_fact() {
+    let mut monitor = under("facts.forked-stream = \"suspend\"\nrevoke.held_hours = 24\n");
+    let mut pen = Pen::new(2);
+    watch(&mut monitor, &pen.days(120));
+    pen.begin();
+    while monitor.level() < RiskLevel::StepUp {
+        monitor.observe(&pen.allowed("notes:write"));
+    }
+    let stands = monitor.score();
+    let claimed = Some(at(253_400_000_000_000));
+    let fork = Found { claimed, ..found(pen.at) };
+    let change = monitor.fact(HardFact::ForkedStream, fork, "two in one place").unwrap();
+    assert_eq!((change.to, monitor.score(), monitor.now()), (RiskLevel::Suspend, stands, at(pen.at)));
+    assert!(change.evidence[0].sentence.contains("dated 9999-"), "{:?}", change.evidence);
+    assert_eq!(monitor.observe(&pen.denied("read:mail", "certificate.held")), None);
+    assert_eq!(monitor.level(), RiskLevel::Suspend, "it is held for seconds, not for 8,000 years");
+}
+
+#[test]
+fn denied_calls_crowd_no_allowed_ones_out_of_what_is_learned() {
+    let mut pen = Pen::new(2);
+    let mut seen = pen.days(500);
+    let allowed = seen.iter().filter(|seen| seen.is_allowed()).count();
+    seen.extend((0..5_000).map(|_| pen.denied("payments:send", "scope.action")));
+    let kept = newest(seen.clone(), 1_000);
+    assert_eq!(kept.len(), 1_000);
+    assert_eq!(kept.iter().filter(|seen| seen.is_allowed()).count(), allowed);
+    assert_eq!(kept.last(), in_order(seen.clone()).last(), "the newest stay");
+    Baseline::learn(&kept, &RiskPolicy::default()).unwrap();
+    let few = newest(seen.clone(), 100);
+    assert!(few.len() == 100 && few.iter().all(Observation::is_allowed));
+    assert_eq!(newest(seen.clone(), usize::MAX), in_order(seen));
+}
+
+#[test]
+fn a_baseline_keeps_what_is_frequent_and_stays_small_whatever_the_history_is() {
+    let mut pen = Pen::new(2);
+    let long = |n: usize| format!("{}:{}:n{n:06}", "a".repeat(50), "b".repeat(60));
+    let mut seen = Vec::new();
+    for n in 0..20_000 {
+        seen.push(pen.denied(&long(n), "scope.action"));
+        seen.push(pen.pays("7.00", &format!("{n}")));
+        if n % 20 == 0 {
+            seen.extend([pen.allowed("read:mail"), pen.allowed("notes:write")]);
+        }
+    }
+    let baseline = Baseline::learn(&seen, &RiskPolicy::default()).unwrap();
+    let text = baseline.to_json();
+    assert!(text.len() < 320 << 10, "{}", text.len());
+    assert_eq!(Baseline::from_json(&text).as_ref(), Ok(&baseline));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["actions"].as_object().unwrap().len(), 256);
+    assert_eq!(
+        json["actions"]["notes:write"]["n"], 1_000,
+        "what comes often has its place, however late it came"
+    );
+    assert_eq!(json["steps"]["read:mail"]["notes:write"], 1_000);
+    // Each payment follows another action; they are known as others.
+    let steps = json["steps"].as_object().unwrap();
+    let pairs = steps.values().flat_map(|after| after.as_object().unwrap().keys());
+    assert!(pairs.filter(|action| *action != "*").count() <= 512);
+    let after =
+        |of: &str| json["steps"][of].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum::<u64>();
+    assert_eq!(after("payments:send"), 19_999, "the last has nothing after it");
+    let too_long = format!("{}{}", text, " ".repeat(400 << 10));
+    assert_eq!(Baseline::from_json(&too_long), Err(BaselineError::TooLong));
 }
 
 proptest! {
