@@ -312,7 +312,7 @@ impl Learned {
                     signals,
                     is_write: writes.contains(&call.action) || policy.is_write(&call.action),
                     fresh_name: *fresh_name,
-                    elapsed: now.saturating_sub(*earlier).unsigned_abs(),
+                    elapsed: Some(now.saturating_sub(*earlier).unsigned_abs()),
                 });
             }
         }

@@ -39,8 +39,8 @@ pub(super) struct Shown<'a> {
     pub(super) is_write: bool,
     /// Whether it names a counterparty that was not named within the last hour.
     pub(super) fresh_name: bool,
-    /// Milliseconds since the call before.
-    pub(super) elapsed: u64,
+    /// Milliseconds since the call before; none if it came late. Then it tells nothing of how often calls are made.
+    pub(super) elapsed: Option<u64>,
 }
 
 impl Step {
@@ -69,13 +69,15 @@ impl Chart {
             (Feature::WriteMix, "*") => Some(self.event(is_write)),
             (Feature::WriteMix, action) => Some(self.event(call.action == action)),
             (Feature::NewAction, _) => Some(self.event(signals.new_action)),
-            (Feature::NewCounterparty, PER_HOUR) => Some(self.flow(shown.fresh_name, shown.elapsed)),
+            (Feature::NewCounterparty, PER_HOUR) => {
+                shown.elapsed.map(|elapsed| self.flow(shown.fresh_name, elapsed))
+            }
             (Feature::NewCounterparty, _) => signals.new_name.map(|new| self.event(new)),
             (Feature::Amount, SUM) => signals.mass.map(|mass| self.measured(mass)),
             (Feature::Amount, _) => signals.size.map(|size| self.measured(size)),
             (Feature::LimitProbing, _) => signals.near_limit.map(|near| self.event(near)),
-            (Feature::Rate, WRITES) => Some(self.flow(is_write, shown.elapsed)),
-            (Feature::Rate, _) => Some(self.flow(!is_write, shown.elapsed)),
+            (Feature::Rate, WRITES) => shown.elapsed.map(|elapsed| self.flow(is_write, elapsed)),
+            (Feature::Rate, _) => shown.elapsed.map(|elapsed| self.flow(!is_write, elapsed)),
             (Feature::OffHours, _) => Some(self.event(signals.odd_hour)),
             (Feature::DenialRatio, _) => signals.refused.map(|refused| self.event(refused)),
             _ => None,

@@ -173,7 +173,9 @@ impl Monitor {
         self.standing.note(seen.receipt);
         let before = self.standing.streams.get(&seen.stream).copied();
         self.standing.follow(seen, before);
+        let is_late = self.standing.now.saturating_sub(seen.at) > LATE;
         let elapsed = self.advance(seen.at, Clock::OfReceipts);
+        let elapsed = Some(elapsed).filter(|_| !is_late);
         let What::Call(call) = &seen.what else { return None };
         let contradiction = before.and_then(|before| before.contradiction(seen));
         if let Some(sentence) = contradiction
@@ -201,7 +203,7 @@ impl Monitor {
         self.stated(HardFact::DatedAhead, Some(seen.receipt), &sentence).or(change)
     }
 
-    fn call(&mut self, seen: &Observation, call: &Call, elapsed: u64) -> Option<Change> {
+    fn call(&mut self, seen: &Observation, call: &Call, elapsed: Option<u64>) -> Option<Change> {
         self.count(call);
         let number = self.standing.calls;
         if self.policy.is_canary(&call.action) {
@@ -845,6 +847,10 @@ const HALVING_CALLS: u64 = 64;
 
 /// The difference that clocks are allowed (wire 3.5).
 const TOLERANCE: i64 = 120_000;
+
+/// Two hosts that send at once are seconds apart. What comes later than that came in a batch: that its calls arrive together
+/// says nothing about when they were made.
+const LATE: i64 = 10_000;
 
 const QUARTER_HOUR: i64 = 900_000;
 pub(super) const REFUSED_WRITES: usize = 3;

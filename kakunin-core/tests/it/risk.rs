@@ -729,6 +729,18 @@ fn receipts_in_another_order_are_all_judged() {
 }
 
 #[test]
+fn two_hosts_that_send_in_batches_are_not_taken_for_a_fast_one() {
+    let (mut monitor, mut one, mut other) = (monitor(), Pen::new(2), Pen::new(3));
+    let mut changes = Vec::new();
+    for _ in 0..10 {
+        let batches = [one.days(60), other.days(60)];
+        changes.extend(batches.iter().flat_map(|batch| watch(&mut monitor, batch)));
+    }
+    let is_fast = |change: &Change| change.evidence.iter().any(|evidence| evidence.feature == Feature::Rate);
+    assert!(!changes.iter().any(is_fast) && monitor.level() < RiskLevel::Suspend, "{changes:?}");
+}
+
+#[test]
 fn a_history_is_replayed_alike_with_receipts_twice_and_in_any_order() {
     let seen = Pen::new(6).days(200);
     let mut twice: Vec<_> = seen.iter().rev().chain(&seen).cloned().collect();
