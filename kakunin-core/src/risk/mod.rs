@@ -30,7 +30,7 @@ pub use change::Change;
 pub use feature::{Evidence, Feature, HardFact};
 pub use level::RiskLevel;
 pub use monitor::{Declared, Found, Monitor};
-pub use observation::{Observation, in_order, newest};
+pub use observation::{Observation, in_order};
 pub use policy::RiskPolicy;
 pub use replay::{Point, Replay, replay};
 pub use state::StateError;

@@ -176,24 +176,6 @@ pub fn in_order(mut observations: Vec<Observation>) -> Vec<Observation> {
     placed.into_iter().map(|(_, seen)| seen).collect()
 }
 
-/// The newest of a history, in order, for learning: `most` at most, and allowed calls before others, so that no number of
-/// denied ones crowds out what the agent does.
-#[must_use]
-pub fn newest(observations: Vec<Observation>, most: usize) -> Vec<Observation> {
-    let ordered = in_order(observations);
-    let allowed = ordered.iter().filter(|seen| seen.is_allowed()).count();
-    let mut too_many = ordered.len().saturating_sub(most);
-    let mut others = too_many.min(ordered.len().saturating_sub(allowed));
-    too_many -= others;
-    let mut stays = |seen: &Observation| {
-        let left = if seen.is_allowed() { &mut too_many } else { &mut others };
-        let goes = *left > 0;
-        *left = left.saturating_sub(1);
-        !goes
-    };
-    ordered.into_iter().filter(|seen| stays(seen)).collect()
-}
-
 impl Answered {
     fn of(answer: &Answer) -> Self {
         let Answer::Deny(code) = answer else { return Self::Allowed };

@@ -8,7 +8,7 @@ use kakunin_core::receipt::{Answer, Caller, Event, Mode, ProofOfPossession, Rece
 use kakunin_core::report::{History, RiskInquiry};
 use kakunin_core::risk::{
     Baseline, BaselineError, Change, Declared, Feature, Found, HardFact, Monitor, Observation, RiskLevel,
-    RiskPolicy, StateError, TooLittle, in_order, newest, replay,
+    RiskPolicy, StateError, TooLittle, in_order, replay,
 };
 use kakunin_core::time::UnixMillis;
 use proptest::prelude::*;
@@ -874,22 +874,6 @@ fn the_time_that_a_receipt_claims_moves_nothing_when_it_shows_a_fact() {
     assert!(change.evidence[0].sentence.contains("dated 9999-"), "{:?}", change.evidence);
     assert_eq!(monitor.observe(&pen.denied("read:mail", "certificate.held")), None);
     assert_eq!(monitor.level(), RiskLevel::Suspend, "it is held for seconds, not for 8,000 years");
-}
-
-#[test]
-fn denied_calls_crowd_no_allowed_ones_out_of_what_is_learned() {
-    let mut pen = Pen::new(2);
-    let mut seen = pen.days(500);
-    let allowed = seen.iter().filter(|seen| seen.is_allowed()).count();
-    seen.extend((0..5_000).map(|_| pen.denied("payments:send", "scope.action")));
-    let kept = newest(seen.clone(), 1_000);
-    assert_eq!(kept.len(), 1_000);
-    assert_eq!(kept.iter().filter(|seen| seen.is_allowed()).count(), allowed);
-    assert_eq!(kept.last(), in_order(seen.clone()).last(), "the newest stay");
-    Baseline::learn(&kept, &RiskPolicy::default()).unwrap();
-    let few = newest(seen.clone(), 100);
-    assert!(few.len() == 100 && few.iter().all(Observation::is_allowed));
-    assert_eq!(newest(seen.clone(), usize::MAX), in_order(seen));
 }
 
 #[test]
