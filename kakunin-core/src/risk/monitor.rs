@@ -159,8 +159,8 @@ impl Monitor {
     ///
     /// Any order will do: a receipt that comes after one with a higher number is judged like any other, at the time that is
     /// known by then. [`super::in_order`] is the order of a replay; another one may lead to other levels, because what was
-    /// usual before a call depends on what came before it. The same receipt again is dropped if it is among the last
-    /// [`MAX_LATELY`]; that an older one does not come again is the affair of whoever hands them over, because a monitor that
+    /// usual before a call depends on what came before it. The same receipt again is dropped if it is among the last 32; that
+    /// an older one does not come again is the affair of whoever hands them over, because a monitor that
     /// dropped what it cannot remember could be made blind.
     pub fn observe(&mut self, seen: &Observation) -> Option<Change> {
         if seen.agent != self.baseline.agent() {
