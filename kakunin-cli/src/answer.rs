@@ -10,6 +10,8 @@ use kakunin_authority::store::StoreError;
 use kakunin_core::report::InquiryError;
 use serde_json::{Value, json};
 
+use crate::gate::unheard;
+
 /// The exit codes, documented and stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -40,6 +42,33 @@ pub(crate) struct Answer {
     /// One JSON document a line.
     records: Vec<Value>,
     warnings: Vec<String>,
+}
+
+/// Who reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A person or a program.
+    Anybody,
+    /// A runner of GitHub Actions, which obeys lines of a certain form.
+    Runner,
+}
+
+impl Reader {
+    /// Text as this reader may be shown it.
+    pub(crate) fn shown(self, text: &str) -> String {
+        match self {
+            Self::Anybody => shown(text),
+            Self::Runner => unheard(&shown(text)),
+        }
+    }
+
+    fn json(self, value: &Value) -> String {
+        match self {
+            Self::Anybody => value.to_string(),
+            // In JSON this stands only within a text, where it may be written otherwise.
+            Self::Runner => value.to_string().replace("##[", "##\\u005b"),
+        }
+    }
 }
 
 impl Answer {
@@ -147,22 +176,23 @@ impl From<FileError> for Failure {
 }
 
 /// Prints an answer or a failure.
-pub(crate) fn give(outcome: Result<Answer, Failure>, json: bool) -> ExitCode {
+pub(crate) fn give(outcome: Result<Answer, Failure>, json: bool, reader: Reader) -> ExitCode {
     let (exit, lines, warnings) = match outcome {
         Ok(answer) => {
             let lines = match json {
-                true => answer.records.iter().map(Value::to_string).collect(),
-                false => answer.lines.iter().map(|line| shown(line)).collect(),
+                true => answer.records.iter().map(|record| reader.json(record)).collect(),
+                false => answer.lines.iter().map(|line| reader.shown(line)).collect(),
             };
-            let warnings = answer.warnings.iter().map(|text| format!("kakunin: warning: {}", shown(text)));
+            let warnings =
+                answer.warnings.iter().map(|text| format!("kakunin: warning: {}", reader.shown(text)));
             (answer.exit, lines, warnings.collect())
         }
         Err(failure) => {
             let lines = match json {
-                true => vec![json!({ "error": failure.message }).to_string()],
+                true => vec![reader.json(&json!({ "error": failure.message }))],
                 false => Vec::new(),
             };
-            (failure.exit, lines, vec![format!("kakunin: {}", shown(&failure.message))])
+            (failure.exit, lines, vec![format!("kakunin: {}", reader.shown(&failure.message))])
         }
     };
     for warning in warnings {

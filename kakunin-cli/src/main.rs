@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use answer::Exit;
+use answer::{Exit, Reader};
 use command::Command;
 use context::Common;
 
@@ -39,18 +39,26 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // Known before anything is read: what is wrong with an argument is printed with the argument.
+    let reader = match std::env::args_os().any(|argument| argument == "--github") {
+        true => Reader::Runner,
+        false => Reader::Anybody,
+    };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is the reader's choice and no reason to fail.
-            let _ = error.print();
+            match reader {
+                Reader::Anybody => drop(error.print()),
+                Reader::Runner => eprintln!("{}", reader.shown(&error.to_string())),
+            }
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Yes.into(),
                 _ => Exit::Usage.into(),
             };
         }
     };
-    answer::give(cli.command.run(&cli.common), cli.common.json)
+    answer::give(cli.command.run(&cli.common), cli.common.json, reader)
 }
 
 const EXAMPLES: &str = "\

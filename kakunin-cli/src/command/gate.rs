@@ -12,11 +12,17 @@ use kakunin_core::report::Inquiry;
 use kakunin_core::risk::{Baseline, RiskLevel, RiskPolicy};
 use kakunin_core::time::UnixMillis;
 use kakunin_core::verify::Report;
+#[cfg(feature = "serve")]
+use rustls_pki_types::CertificateDer;
+#[cfg(feature = "serve")]
+use rustls_pki_types::pem::PemObject;
 
 use super::standing::Why;
 use crate::answer::{Answer, Exit, Failure};
 use crate::context::{Common, now, read_text};
-use crate::gate::{Candidate, Consequence, Done, GitHub, Record, Signed, Told, read_papers, sign, to_sarif};
+use crate::gate::{
+    Candidate, Consequence, Done, GitHub, Record, Signed, Signing, Told, last_by, read_papers, to_sarif,
+};
 #[cfg(feature = "serve")]
 use crate::remote::Remote;
 
@@ -117,7 +123,7 @@ pub(crate) struct Gate {
     /// Revoke the agent if the level is suspend or above; by the home, or by --url and a key that may revoke
     #[arg(long)]
     revoke_on_fail: bool,
-    /// Judge at this time instead of now
+    /// Judge at this time instead of now, for whoever looks back: nothing is signed, recorded or done
     #[arg(long, value_name = "RFC3339", value_parser = time)]
     at: Option<UnixMillis>,
     #[cfg(feature = "serve")]
@@ -160,6 +166,10 @@ impl Gate {
     }
 
     fn decide(&self, common: &Common, github: Option<&GitHub>) -> Result<Answer, Failure> {
+        if self.at.is_some() && (self.signer.is_some() || self.suspend_on_fail || self.revoke_on_fail) {
+            let what = "--at looks back, and nobody acts on what was: leave out --as, --suspend-on-fail and --revoke-on-fail";
+            return Err(Failure::usage(what));
+        }
         let run = self.pipeline(github.is_some())?;
         let consequence = Consequence { suspend: self.suspend_on_fail, revoke: self.revoke_on_fail };
         let policy = self.policy()?;
@@ -179,6 +189,10 @@ impl Gate {
             lists: candidate.lists.as_deref().map_err(Clone::clone),
             names: &candidate.names,
             promoted: record.as_ref().map_or(Promoted::Nothing, Record::read),
+            last: match (&self.signer, agent) {
+                (Some(directory), Some(agent)) => last_by(directory, agent),
+                _ => Ok(None),
+            },
             receipts: seen
                 .as_ref()
                 .map(|(report, gathered)| Receipts { report, gathered })
@@ -189,36 +203,50 @@ impl Gate {
         let judgement = policy.judge(&evidence, &risk, at);
 
         let mut trouble = Vec::new();
-        let signed = match &self.signer {
-            Some(directory) => sign(directory, self.as_crl.as_deref(), &judgement.statement(&run)),
-            None => Signed::ByNobody,
+        let signing = match &self.signer {
+            Some(directory) => {
+                Signing::begin(directory, self.as_crl.as_deref(), &judgement.statement(&run))
+            }
+            None => Signing::by_nobody(),
         };
-        if let Signed::Refused { what, .. } = &signed {
+        if let Signed::Refused { what, .. } = &signing.signed {
             trouble.push(format!("the gate's own receipt: {what}"));
         }
         let mut written = None;
+        let mut kept = None;
         if judgement.verdict() == Outcome::Pass
             && trouble.is_empty()
+            && self.at.is_none()
             && let (Some(record), Ok(certificate)) = (&record, &candidate.certificate)
         {
             match record.write(certificate, &candidate.pool) {
-                Ok(()) => written = Some(record.path()),
+                Ok(replaced) => {
+                    written = Some(record.path());
+                    kept = Some(replaced);
+                }
                 Err(what) => trouble.push(what),
             }
         }
-        let done = self.act(consequence, &judgement, common);
+        let done = self.act(consequence, &judgement, &candidate, common);
         if let Some(what) = &done.failed {
             trouble.push(what.clone());
         }
         let told = Told {
             judgement: &judgement,
             run: &run,
-            signed: &signed,
+            signed: &signing.signed,
             done: &done,
             promoted: written,
             trouble: &trouble,
         };
-        self.tell(&told, github)
+        let answer = self.tell(&told, github);
+        // What was judged is signed either way; what did not follow is no promotion.
+        let is_done = answer.is_ok() && trouble.is_empty();
+        if !is_done && let Some(kept) = kept {
+            kept.put_back();
+        }
+        signing.end(is_done);
+        answer
     }
 
     /// Writes what was asked for, then answers.
@@ -313,7 +341,13 @@ impl Gate {
     }
 
     /// Carries out what follows from the judgement, if that was asked for.
-    fn act(&self, consequence: Consequence, judgement: &Judgement, common: &Common) -> Done {
+    fn act(
+        &self,
+        consequence: Consequence,
+        judgement: &Judgement,
+        candidate: &Candidate,
+        common: &Common,
+    ) -> Done {
         use kakunin_authority::standing::Order;
 
         let (Some(order), Some(agent)) = (consequence.order(judgement), judgement.agent()) else {
@@ -326,12 +360,42 @@ impl Gate {
             #[cfg(feature = "serve")]
             remote: self.remote.clone(),
         };
-        match why.give(&Who::Id(agent), order, common) {
+        let known = self.refuse_stranger(agent, candidate, common);
+        match known.and_then(|()| why.give(&Who::Id(agent), order, common)) {
             Ok(_) => Done { suspended: true, revoked: order == Order::Revoke, failed: None },
             Err(failure) => {
                 Done { failed: Some(format!("{order} was asked for: {}", failure.what())), ..Done::default() }
             }
         }
+    }
+}
+
+impl Gate {
+    /// Refuses to act on an agent whose authority did not sign this certificate. An id is a name: another authority may have
+    /// certified somebody else by it.
+    fn refuse_stranger(
+        &self,
+        agent: AgentId,
+        candidate: &Candidate,
+        common: &Common,
+    ) -> Result<(), Failure> {
+        let stranger = || Failure::no(format!("the authority that is asked did not certify this {agent}"));
+        let der = candidate.certificate.as_ref().map_err(|_| stranger())?;
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service(common)? {
+            let answer = service.get(&format!("/agents/{agent}"))?;
+            let held = answer.pointer("/data/certificates").and_then(serde_json::Value::as_array);
+            let pems = held.into_iter().flatten().filter_map(|its| its.get("pem")?.as_str());
+            let is_its = |pem: &str| {
+                CertificateDer::from_pem_slice(pem.as_bytes()).is_ok_and(|its| its.as_ref() == der.as_slice())
+            };
+            return pems.into_iter().any(is_its).then_some(()).ok_or_else(stranger);
+        }
+        let own = common.home().passphrase();
+        let authority = common.authority(&own)?;
+        let known = authority.find(&Who::Id(agent))?;
+        let held = authority.records().certificates(&known.tenant, known.id)?;
+        held.iter().any(|its| its.der.as_ref() == Some(der)).then_some(()).ok_or_else(stranger)
     }
 }
 

@@ -80,9 +80,23 @@ fn annotation(check: &Check, policy: &Path) -> String {
     format!("::error title={title},file={file}::{message}")
 }
 
+/// Text of which the runner obeys no line. It looks for commands at the beginning of a line, and for those of an older form
+/// anywhere in it.
+pub(crate) fn unheard(text: &str) -> String {
+    let lines = text.split('\n').map(|line| match line.trim_start().starts_with("::") {
+        true => format!("| {line}"),
+        false => line.to_owned(),
+    });
+    broken(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn broken(text: &str) -> String {
+    text.replace("##[", "##\u{200b}[")
+}
+
 /// The message of a workflow command.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    broken(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A property of a workflow command.
@@ -138,6 +152,8 @@ mod tests {
 
     #[test]
     fn no_value_ends_its_command() {
+        assert_eq!(data("x ##[stop-commands]y"), "x ##\u{200b}[stop-commands]y");
+        assert_eq!(unheard("a\n ::error::b ##[add-mask]c\nd"), "a\n|  ::error::b ##\u{200b}[add-mask]c\nd");
         assert_eq!(data("a\r\n::error::b%"), "a%0D%0A::error::b%25");
         assert_eq!(property("x,file=/etc:1\n"), "x%2Cfile=/etc%3A1%0A");
     }

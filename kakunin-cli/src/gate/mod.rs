@@ -12,9 +12,9 @@ mod sarif;
 mod sign;
 
 pub(crate) use consequence::{Consequence, Done};
-pub(crate) use github::GitHub;
+pub(crate) use github::{GitHub, unheard};
 pub(crate) use papers::{Candidate, read_papers};
 pub(crate) use promoted::Record;
 pub(crate) use record::Told;
 pub(crate) use sarif::to_sarif;
-pub(crate) use sign::{Signed, sign};
+pub(crate) use sign::{Signed, Signing, last_by};

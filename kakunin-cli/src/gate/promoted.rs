@@ -1,7 +1,7 @@
 //! The record of what was promoted last: its certificate with its issuers, in PEM.
 //!
-//! It is believed only as far as it is signed: a certificate of the same agent under the same roots. Which of those it is, is
-//! up to whoever can write the file, so it belongs where only the gate writes.
+//! Which certificate of the agent it holds is up to whoever can write the file, so its scope counts only if a receipt of the
+//! gate's own agent, or the policy, says that it was promoted.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,13 +42,36 @@ impl Record {
         }
     }
 
-    /// Puts another one in its place.
-    pub(crate) fn write(&self, certificate: &[u8], pool: &[Vec<u8>]) -> Result<(), String> {
+    /// Puts another one in its place, and keeps what was there.
+    pub(crate) fn write(&self, certificate: &[u8], pool: &[Vec<u8>]) -> Result<Kept, String> {
+        let before = match std::fs::read(&self.0) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("cannot read {}: {error}", self.0.display())),
+        };
         let mut text = String::new();
         for der in std::iter::once(certificate).chain(pool.iter().map(Vec::as_slice)) {
             let block = der::pem::encode_string("CERTIFICATE", LineEnding::LF, der);
             text.push_str(&block.map_err(|error| error.to_string())?);
         }
-        files::replace(&self.0, text.as_bytes(), Readers::Everyone).map_err(|error| error.to_string())
+        files::replace(&self.0, text.as_bytes(), Readers::Everyone).map_err(|error| error.to_string())?;
+        Ok(Kept { path: self.0.clone(), before })
+    }
+}
+
+/// A record that was replaced.
+#[must_use]
+pub(crate) struct Kept {
+    path: PathBuf,
+    before: Option<Vec<u8>>,
+}
+
+impl Kept {
+    /// Puts back what was there. If that cannot be done, the next gate refuses by it: no receipt says that it passed.
+    pub(crate) fn put_back(self) {
+        let _ = match self.before {
+            Some(bytes) => files::replace(&self.path, &bytes, Readers::Everyone).map_err(|error| error.to_string()),
+            None => std::fs::remove_file(&self.path).map_err(|error| error.to_string()),
+        };
     }
 }

@@ -202,7 +202,7 @@ codes! {
     /// The scope allows more than the one promoted last, and nobody approved that.
     ScopeWidened = "gate.scope_widened", Fail, "have the change approved: an [[approve]] in the policy with both digests";
     /// The one that was promoted last cannot be believed.
-    PromotedInvalid = "gate.promoted_invalid", CannotEvaluate, "restore the record of the last promotion, as the gate wrote it";
+    PromotedInvalid = "gate.promoted_invalid", CannotEvaluate, "restore the record of the last promotion as the gate wrote it, and show by --as or in the policy that a gate did";
     /// The receipts are not what was signed.
     LogInvalid = "gate.log_invalid", Fail, "run kakunin verify on them, and find out who changed them";
     /// The receipts are authentic, and something lacks that the policy does not tolerate.
@@ -225,6 +225,10 @@ codes! {
     BaselineMissing = "gate.baseline_missing", CannotEvaluate, "give the baseline: kakunin risk baseline makes one";
     /// Another baseline than the one the policy names.
     BaselineOther = "gate.baseline_other", Fail, "give the baseline that the policy names, or have the policy changed";
+    /// The policy names no baseline, so whoever hands one in chooses what is usual.
+    BaselineUnnamed = "gate.baseline_unnamed", CannotEvaluate, "look at the baseline, and name its digest in the policy";
+    /// Another risk policy than the one the policy names, or than the defaults if it names none.
+    RiskPolicyOther = "gate.risk_policy_other", Fail, "give the risk policy that the policy names, or name this one's digest there";
     /// An example that must be allowed is denied.
     ExampleDenied = "gate.example_denied", Fail, "widen the scope by a new certificate, or correct the example";
     /// An example that must be denied is allowed.
@@ -236,7 +240,7 @@ codes! {
     /// The policy shows nothing that the leash must deny.
     ExamplesMissing = "gate.examples_missing", CannotEvaluate, "write at least one [[allowed]] and one [[denied]] into the policy";
     /// The level of risk is at or over the one that fails.
-    RiskLevel = "gate.risk_level", Fail, "look at the changes with kakunin risk replay; release the agent when they are explained";
+    RiskLevel = "gate.risk_level", Fail, "look at the changes with kakunin risk replay; what is explained is an [[explained]] in the policy";
 }
 
 /// A denial of the candidate: what is proven against it fails, what is not known cannot be evaluated.

@@ -2,6 +2,7 @@
 
 use super::gathered::Gathered;
 use crate::certificate::TrustAnchors;
+use crate::digest::Digest;
 use crate::id::AgentId;
 use crate::scope::NameLists;
 use crate::verify::Report;
@@ -25,13 +26,16 @@ pub struct Evidence<'a> {
     pub lists: Given<&'a [Vec<u8>]>,
     /// The lists of names that the scopes refer to.
     pub names: &'a NameLists,
-    /// What was promoted last.
+    /// The record of what was promoted last.
     pub promoted: Promoted,
+    /// The scope that the gate promoted last, by its own journal ([`Promotions`](super::Promotions)): anybody could have made a
+    /// record.
+    pub last: Given<Option<Digest>>,
     /// The receipts.
     pub receipts: Given<Receipts<'a>>,
 }
 
-/// The certificate that passed the gate last.
+/// The record of the certificate that passed the gate last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Promoted {
     /// None is recorded: everything in the scope is new.

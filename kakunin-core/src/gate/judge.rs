@@ -1,5 +1,7 @@
 //! The checks, in their order.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::check::{Check, Code, Outcome, Step};
@@ -10,9 +12,10 @@ use crate::certificate::{AgentCertificate, AgentPath, PathLists, TrustAnchors, V
 use crate::digest::Digest;
 use crate::id::AgentId;
 use crate::leash::Leash;
-use crate::receipt::Mode;
+use crate::reason::DenialReason;
+use crate::receipt::{Mode, ReceiptHash};
 use crate::revocation::Standing;
-use crate::risk::{Baseline, Replay, RiskLevel, RiskPolicy, replay};
+use crate::risk::{Baseline, Change, Replay, RiskLevel, RiskPolicy, replay_explained};
 use crate::scope::{NameLists, Scope};
 use crate::time::{UnixMillis, UnixTime};
 use crate::verify::{Extent, Reason, Verdict};
@@ -129,7 +132,7 @@ impl GatePolicy {
         let denied = |reason| {
             Check::refuse(Step::Standing, Code::Denied(reason), format!("{} at {at}", reason.what()))
         };
-        use crate::reason::DenialReason as Why;
+        use DenialReason as Why;
         match agent.standing() {
             Standing::Revoked => return denied(Why::CertificateRevoked),
             Standing::Held => return denied(Why::CertificateHeld),
@@ -153,20 +156,44 @@ impl GatePolicy {
     fn scope(&self, certificate: &AgentCertificate, evidence: &Evidence<'_>, at: UnixTime) -> Check {
         let scope = certificate.scope();
         let to = scope_digest(scope);
+        let refuse = |code, what: String| Check::refuse(Step::Scope, code, what);
         let before = match &evidence.promoted {
             Promoted::Nothing => None,
-            Promoted::Unreadable(what) => return Check::refuse(Step::Scope, Code::Unreadable, what),
+            Promoted::Unreadable(what) => return refuse(Code::Unreadable, what.clone()),
             Promoted::Certificates(ders) => match promoted(ders, certificate.agent(), evidence) {
                 Ok(before) => Some(before),
-                Err(what) => return Check::refuse(Step::Scope, Code::PromotedInvalid, what),
+                Err(what) => return refuse(Code::PromotedInvalid, what),
             },
         };
-        let (from, wider) = match &before {
-            None => (None, "nothing was promoted before, so all of the scope is new".to_owned()),
-            Some(before) => match before.encompasses(scope, evidence.names) {
-                Ok(()) => return Check::pass(Step::Scope, "allows nothing that was not promoted before"),
-                Err(overclaim) => (Some(scope_digest(before)), overclaim.to_string()),
-            },
+        // Whoever may write the record chooses it, so what it has to hold comes from elsewhere.
+        let last = match (self.promoted, &evidence.last) {
+            (Some(last), _) => Some(last),
+            (None, Ok(last)) => *last,
+            (None, Err(what)) => return refuse(Code::PromotedInvalid, what.clone()),
+        };
+        let (from, wider) = match (&before, last) {
+            (None, None) => (None, "nothing was promoted before, so all of the scope is new".to_owned()),
+            (None, Some(last)) if last == to => {
+                return Check::pass(Step::Scope, "is the scope that was promoted last");
+            }
+            (None, Some(last)) => {
+                (Some(last), "another scope was promoted last, and its record is not there".to_owned())
+            }
+            (Some(before), last) => {
+                let found = scope_digest(before);
+                if last != Some(found) {
+                    let last = last.map_or_else(
+                        || "and no gate says that it passed: show the gate's own agent, or name it in the policy".into(),
+                        |last| format!("and {} was promoted last", last.to_hex()),
+                    );
+                    let what = format!("the record holds the scope {}, {last}", found.to_hex());
+                    return refuse(Code::PromotedInvalid, what);
+                }
+                match before.encompasses(scope, evidence.names) {
+                    Ok(()) => return Check::pass(Step::Scope, "allows nothing that was not promoted before"),
+                    Err(overclaim) => (last, overclaim.to_string()),
+                }
+            }
         };
         let word = from.map_or_else(|| "none".to_owned(), |from| from.to_hex());
         let found = self.approvals.iter().filter(|approval| approval.from == from && approval.to == to);
@@ -281,24 +308,49 @@ impl GatePolicy {
             let what = format!("the baseline is of {}, and not of {agent}", baseline.agent());
             return refuse(Code::BaselineOther, what);
         }
-        let digest = baseline.digest();
-        if let Some(named) = self.baseline.filter(|named| *named != digest) {
-            let what =
-                format!("the policy names the baseline {}, this one is {}", named.to_hex(), digest.to_hex());
-            return refuse(Code::BaselineOther, what);
+        // Whoever may choose what is usual, or what is made of what is not, chooses the level.
+        let (digest, asked) = (baseline.digest(), terms.policy.digest());
+        match self.baseline {
+            Some(named) if named == digest => {}
+            Some(named) => {
+                let (named, digest) = (named.to_hex(), digest.to_hex());
+                let what = format!("the policy names the baseline {named}, this one is {digest}");
+                return refuse(Code::BaselineOther, what);
+            }
+            None => {
+                let what = format!("the policy names no baseline, this one is {}", digest.to_hex());
+                return refuse(Code::BaselineUnnamed, what);
+            }
         }
-        let replay = replay(receipts.gathered.observations().to_vec(), baseline, terms.policy);
-        let level = self.worst(&replay, at);
+        let named = self.risk_policy.unwrap_or_else(|| RiskPolicy::default().digest());
+        if asked != named {
+            let of = if self.risk_policy.is_some() { "the policy names" } else { "the defaults are" };
+            let what = format!("{of} the risk policy {}, this one is {}", named.to_hex(), asked.to_hex());
+            return refuse(Code::RiskPolicyOther, what);
+        }
+        let explained: BTreeMap<Digest, &str> = self
+            .explained
+            .iter()
+            .filter(|its| at < its.until)
+            .map(|its| (its.receipt, its.by.as_str()))
+            .collect();
+        let by = |receipt: &ReceiptHash| explained.get(receipt.digest()).copied();
+        let seen = receipts.gathered.observations().to_vec();
+        let replay = replay_explained(seen, baseline, terms.policy, by);
+        let level = self.worst(&replay, at, &|change| {
+            change.to < RiskLevel::Revoke && change.receipt.as_ref().and_then(by).is_some()
+        });
         let (calls, score, peak) = (replay.calls, replay.score, replay.peak);
         let what = format!("{calls} calls replayed, score {score} of 1000, peak {peak}");
         (Check::pass(Step::Risk, what), Some(Measured { replay, level }))
     }
 
-    /// The worst level within the time that counts: what was risky last week and is quiet today was not explained by that.
-    fn worst(&self, replay: &Replay, at: UnixTime) -> RiskLevel {
+    /// The worst level within the time that counts: what was risky last week and is quiet today was not explained by that,
+    /// only by somebody who looked.
+    fn worst(&self, replay: &Replay, at: UnixTime, is_explained: &dyn Fn(&Change) -> bool) -> RiskLevel {
         let oldest = at.plus(-self.max_age);
         let (mut before, mut worst) = (RiskLevel::Clear, RiskLevel::Clear);
-        for change in &replay.changes {
+        for change in replay.changes.iter().filter(|change| !is_explained(change)) {
             if change.at.to_seconds() < oldest { before = change.to } else { worst = worst.max(change.to) }
         }
         worst.max(before).max(replay.level)
@@ -428,19 +480,25 @@ impl Judgement {
     }
 
     /// Whether the agent's own conduct failed, by receipts that are proven: what a suspension may follow from. A scope that is
-    /// too wide or a file that is missing is nobody's conduct.
+    /// too wide or a file that is missing is nobody's conduct, and without a certificate that leads to a root and a list of
+    /// its issuer nobody knows whose conduct it is.
     #[must_use]
     pub fn is_against_conduct(&self) -> bool {
         let passed =
             |step| self.checks.iter().any(|check| check.step() == step && check.outcome() == Outcome::Pass);
-        let over = self.checks.iter().any(|check| check.code() == Code::RiskLevel);
-        over && passed(Step::Evidence)
+        let has = |step, code| self.checks.iter().any(|check| check.step() == step && check.code() == code);
+        // Who is held already may be revoked.
+        let held = has(Step::Standing, Code::Denied(DenialReason::CertificateHeld));
+        has(Step::Threshold, Code::RiskLevel)
+            && [Step::Certificate, Step::Log, Step::Evidence, Step::Risk].into_iter().all(passed)
+            && (held || passed(Step::Standing))
     }
 
-    /// Whether it failed so hard that a revocation may follow: the level is suspend or above.
+    /// Whether it failed so hard that a revocation may follow: the level is suspend or above, and still is.
     #[must_use]
     pub fn is_hard(&self) -> bool {
-        self.is_against_conduct() && self.level().is_some_and(|level| level >= RiskLevel::Suspend)
+        let still = self.risk().is_some_and(|replay| replay.level >= RiskLevel::Suspend);
+        self.is_against_conduct() && still && self.level().is_some_and(|level| level >= RiskLevel::Suspend)
     }
 }
 
@@ -456,7 +514,7 @@ type Wrong = (Code, String);
 fn decoded(evidence: &Evidence<'_>) -> Result<AgentCertificate, Wrong> {
     let der = evidence.certificate.as_ref().map_err(|what| (Code::Unreadable, what.clone()))?;
     let certificate = AgentCertificate::decode(der).map_err(|error| {
-        (Code::Denied(crate::reason::DenialReason::CertificateMalformed), error.to_string())
+        (Code::Denied(DenialReason::CertificateMalformed), error.to_string())
     })?;
     match evidence.agent.filter(|agent| *agent != certificate.agent()) {
         Some(agent) => Err((
@@ -532,6 +590,7 @@ fn digest_of(evidence: &Evidence<'_>, risk: &RiskTerms<'_>) -> Digest {
             Promoted::Nothing => json!("nothing"),
             Promoted::Unreadable(_) => json!(null),
         },
+        "last": evidence.last.as_ref().ok().map(|last| last.map(|digest| digest.to_hex())),
         "receipts": evidence.receipts.as_ref().ok().map(|receipts| receipts.gathered.digest().to_hex()),
         "baseline": risk.baseline.as_ref().ok().map(|baseline| baseline.digest().to_hex()),
     });

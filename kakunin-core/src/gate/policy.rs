@@ -9,12 +9,19 @@
 //! max_list_age = "24h"           # how old the revocation list may be
 //! observe = "refuse"             # or "accept": calls that no leash held
 //! tolerate = ["tail.not_witnessed"]   # what a verifier may miss; [] asks for COMPLETE
-//! baseline = "<64 hex digits>"   # the only baseline that counts
+//! baseline = "<64 hex digits>"   # the only baseline that counts; without it the risk cannot be evaluated
+//! risk_policy = "<64 hex digits>"  # the only risk policy that counts; without it the defaults are
+//! promoted = "<64 hex digits>"   # the scope that was promoted last; else the gate's own journal says so
 //!
 //! [[approve]]                    # a scope that is wider than the one before
 //! from = "none"                  # or the digest of the scope that was promoted last
 //! to = "<64 hex digits>"
 //! by = "Ada, change 4711"
+//! until = "2026-12-31T00:00:00Z"
+//!
+//! [[explained]]                  # a change of level that somebody looked at
+//! receipt = "<64 hex digits>"
+//! by = "Ada, incident 12"
 //! until = "2026-12-31T00:00:00Z"
 //!
 //! [[allowed]]
@@ -54,7 +61,10 @@ pub struct GatePolicy {
     pub(super) observe: Observed,
     pub(super) tolerate: Vec<&'static str>,
     pub(super) baseline: Option<Digest>,
+    pub(super) risk_policy: Option<Digest>,
+    pub(super) promoted: Option<Digest>,
     pub(super) approvals: Vec<Approval>,
+    pub(super) explained: Vec<Explained>,
     pub(super) examples: Vec<Example>,
 }
 
@@ -76,6 +86,18 @@ pub struct Approval {
     /// The scope after.
     pub to: Digest,
     /// Who approved, and where that is recorded.
+    pub by: String,
+    /// From when on it counts no more.
+    pub until: UnixTime,
+}
+
+/// A change of level that somebody looked at and explained: the agent is watched anew from there, as after a release. What
+/// revokes is explained by nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The receipt that it came with.
+    pub receipt: Digest,
+    /// Who explains it, and where that is recorded.
     pub by: String,
     /// From when on it counts no more.
     pub until: UnixTime,
@@ -125,7 +147,10 @@ impl GatePolicy {
             observe: written.observe,
             tolerate: written.tolerate,
             baseline: written.baseline,
+            risk_policy: written.risk_policy,
+            promoted: written.promoted,
             approvals: written.approve,
+            explained: written.explained,
             examples,
         })
     }
@@ -202,6 +227,13 @@ impl GatePolicy {
                 "until": approval.until.seconds(),
             })
         };
+        let explained = |explained: &Explained| {
+            json!({
+                "receipt": explained.receipt.to_hex(),
+                "by": explained.by,
+                "until": explained.until.seconds(),
+            })
+        };
         let text = json!({
             "format": "kakunin gate policy 1",
             "fail_on": self.fail_on.word(),
@@ -211,6 +243,9 @@ impl GatePolicy {
             "observe": self.observe == Observed::Accept,
             "tolerate": self.tolerate,
             "baseline": self.baseline.map(|digest| digest.to_hex()),
+            "risk_policy": self.risk_policy.map(|digest| digest.to_hex()),
+            "promoted": self.promoted.map(|digest| digest.to_hex()),
+            "explained": self.explained.iter().map(explained).collect::<Vec<_>>(),
             "approve": self.approvals.iter().map(approval).collect::<Vec<_>>(),
             "examples": self.examples.iter().map(example).collect::<Vec<_>>(),
         });
@@ -229,7 +264,10 @@ impl Default for GatePolicy {
             observe: Observed::default(),
             tolerate: tolerate(),
             baseline: None,
+            risk_policy: None,
+            promoted: None,
             approvals: Vec::new(),
+            explained: Vec::new(),
             examples: Vec::new(),
         }
     }
@@ -262,8 +300,14 @@ struct Written {
     tolerate: Vec<&'static str>,
     #[serde(default, deserialize_with = "read_digest")]
     baseline: Option<Digest>,
+    #[serde(default, deserialize_with = "read_digest")]
+    risk_policy: Option<Digest>,
+    #[serde(default, deserialize_with = "read_digest")]
+    promoted: Option<Digest>,
     #[serde(default)]
     approve: Vec<Approval>,
+    #[serde(default)]
+    explained: Vec<Explained>,
     #[serde(default)]
     allowed: Vec<Spanned<WrittenExample>>,
     #[serde(default)]
@@ -285,13 +329,34 @@ impl<'de> Deserialize<'de> for Approval {
             "none" => None,
             text => Some(digest(text)?),
         };
-        if by.trim().is_empty() {
-            return Err(de::Error::custom("`by` says who approved, and cannot be empty"));
-        }
-        let until = UnixTime::parse_rfc3339(&until)
-            .map_err(|error| de::Error::custom(format!("`until`: {error}")))?;
+        let (by, until) = (person(by)?, until_of(&until)?);
         Ok(Self { from, to: digest(&to)?, by, until })
     }
+}
+
+impl<'de> Deserialize<'de> for Explained {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct WrittenExplained {
+            receipt: String,
+            by: String,
+            until: String,
+        }
+        let WrittenExplained { receipt, by, until } = WrittenExplained::deserialize(deserializer)?;
+        Ok(Self { receipt: digest(&receipt)?, by: person(by)?, until: until_of(&until)? })
+    }
+}
+
+fn person<E: de::Error>(by: String) -> Result<String, E> {
+    match by.trim().is_empty() {
+        true => Err(E::custom("`by` says who stands for it, and cannot be empty")),
+        false => Ok(by),
+    }
+}
+
+fn until_of<E: de::Error>(text: &str) -> Result<UnixTime, E> {
+    UnixTime::parse_rfc3339(text).map_err(|error| E::custom(format!("`until`: {error}")))
 }
 
 #[derive(serde::Deserialize)]

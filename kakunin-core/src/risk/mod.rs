@@ -32,5 +32,5 @@ pub use level::RiskLevel;
 pub use monitor::{Declared, Found, Monitor};
 pub use observation::{Observation, in_order};
 pub use policy::RiskPolicy;
-pub use replay::{Point, Replay, replay};
+pub use replay::{Point, Replay, replay, replay_explained};
 pub use state::StateError;

@@ -296,18 +296,29 @@ impl Monitor {
     /// Ends a suspension. What stood against the agent is taken off, by the word of `who`; a revocation has no end.
     pub fn release(&mut self, who: &str, at: UnixMillis) -> Option<Change> {
         self.advance(at.millis(), Clock::OfObserver);
-        if self.standing.level != RiskLevel::Suspend {
-            return None;
+        match self.standing.level {
+            RiskLevel::Suspend => Some(self.begin_again(format!("released by {}", plain(who)))),
+            _ => None,
         }
+    }
+
+    /// A person explained what the level came from, whichever it is below revoke: the agent is watched on from there.
+    pub(super) fn explain(&mut self, who: &str) -> Option<Change> {
+        match self.standing.level {
+            RiskLevel::Clear | RiskLevel::Revoke => None,
+            _ => Some(self.begin_again(format!("explained by {}", plain(who)))),
+        }
+    }
+
+    fn begin_again(&mut self, sentence: String) -> Change {
         for gauge in &mut self.standing.gauges {
             *gauge = Gauge::default();
         }
         self.standing.outside = Default::default();
         self.standing.over = 0;
         self.standing.refused_writes.clear();
-        let sentence = format!("released by {}", plain(who));
         let evidence = Evidence { feature: Feature::Declared, milli_nats: 0, sentence };
-        Some(self.come_to(RiskLevel::Clear, None, vec![evidence]))
+        self.come_to(RiskLevel::Clear, None, vec![evidence])
     }
 
     /// From 0 to 1000: 400 is one chart at its threshold, and one feature alone has at most 800. After a hard fact it

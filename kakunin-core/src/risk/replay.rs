@@ -10,6 +10,7 @@ use super::monitor::Monitor;
 use super::observation::{Observation, What, in_order};
 use super::policy::RiskPolicy;
 use crate::digest::Digest;
+use crate::receipt::ReceiptHash;
 use crate::time::UnixMillis;
 
 /// What a history came to.
@@ -51,6 +52,17 @@ pub struct Point {
 
 /// Judges a history from its beginning, in the order of [`in_order`].
 pub fn replay(observations: Vec<Observation>, baseline: &Baseline, policy: &RiskPolicy) -> Replay {
+    replay_explained(observations, baseline, policy, |_| None)
+}
+
+/// The same, where people explained changes of level: `explained` says by whom the one that came with a receipt was, and from
+/// there on the agent is watched anew. What came to revoke is explained by nobody.
+pub fn replay_explained<'a>(
+    observations: Vec<Observation>,
+    baseline: &Baseline,
+    policy: &RiskPolicy,
+    explained: impl Fn(&ReceiptHash) -> Option<&'a str>,
+) -> Replay {
     let mut monitor = Monitor::new(Arc::new(baseline.clone()), policy.clone());
     let (mut changes, mut highest, mut peak) = (Vec::new(), RiskLevel::Clear, 0);
     let mut curve = Curve::default();
@@ -62,7 +74,9 @@ pub fn replay(observations: Vec<Observation>, baseline: &Baseline, policy: &Risk
         peak = score.max(peak);
         highest = monitor.level().max(highest);
         curve.add(Point { at: monitor.now(), score });
+        let by = change.as_ref().and_then(|change| change.receipt.as_ref()).and_then(&explained);
         changes.extend(change);
+        changes.extend(by.and_then(|by| monitor.explain(by)));
     }
     let mut text = format!("{DOMAIN}\n{}\n{}\n", baseline.digest(), policy.digest());
     for change in &changes {
