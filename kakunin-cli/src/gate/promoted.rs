@@ -70,7 +70,9 @@ impl Kept {
     /// Puts back what was there. If that cannot be done, the next gate refuses by it: no receipt says that it passed.
     pub(crate) fn put_back(self) {
         let _ = match self.before {
-            Some(bytes) => files::replace(&self.path, &bytes, Readers::Everyone).map_err(|error| error.to_string()),
+            Some(bytes) => {
+                files::replace(&self.path, &bytes, Readers::Everyone).map_err(|error| error.to_string())
+            }
             None => std::fs::remove_file(&self.path).map_err(|error| error.to_string()),
         };
     }

@@ -77,9 +77,7 @@ impl Signing {
                 let signed = running.receipt().map_or_else(nothing, Signed::As);
                 (Some(running), signed)
             }
-            Err(denied) => {
-                (None, Signed::Refused { what: denied.to_string(), receipt: denied.receipt() })
-            }
+            Err(denied) => (None, Signed::Refused { what: denied.to_string(), receipt: denied.receipt() }),
         };
         Self { guard: Some(guard), running, signed }
     }

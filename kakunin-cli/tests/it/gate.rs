@@ -63,7 +63,44 @@ impl Works {
     }
 
     fn policy(&self, more: &str) {
-        fs::write(self.desk.path("gate.toml"), format!("{POLICY}{more}{EXAMPLES}")).unwrap();
+        fs::write(self.desk.path("gate.toml"), format!("{}{more}{EXAMPLES}", self.terms())).unwrap();
+    }
+
+    /// Keys of a policy, with the baseline that it accepts.
+    fn terms(&self) -> String {
+        let baseline = Baseline::from_json(&fs::read_to_string(self.path("baseline.json")).unwrap()).unwrap();
+        format!("{POLICY}baseline = \"{}\"\n", baseline.digest().to_hex())
+    }
+
+    /// Makes `text` the risk policy, and the policy's.
+    fn risk_policy(&self, text: &str, more: &str) {
+        fs::write(self.path("risk.toml"), text).unwrap();
+        let digest = RiskPolicy::from_toml(text).unwrap().digest();
+        self.policy(&format!("risk_policy = \"{}\"\n{more}", digest.to_hex()));
+    }
+
+    /// A call that no honest agent makes, by its receipt.
+    fn touch_the_canary(&self) -> String {
+        let home = AgentHome::open(&self.path("agents/billing"), None).unwrap();
+        let guard = Guard::open(home, GuardOptions::default()).unwrap();
+        let running = guard.admit(&ActionRequest::new("read:vault")).unwrap().begin().unwrap();
+        let receipt = running.receipt().unwrap().to_string();
+        running.returned();
+        guard.close();
+        receipt
+    }
+
+    fn standing(&self) -> String {
+        self.desk.yes(&["agent", "show", "billing"])["standing"].as_str().unwrap().to_owned()
+    }
+
+    /// Certifies billing again, with a scope that allows more.
+    fn widen(&self) {
+        let wide = fs::read_to_string(self.path("scope.toml"))
+            .unwrap()
+            .replace("\"read:*\"", "\"read:*\", \"write:drafts\"");
+        fs::write(self.path("wide.toml"), wide).unwrap();
+        self.desk.yes(&["agent", "renew", "billing", "--scope", "wide.toml"]);
     }
 
     fn arguments<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
@@ -190,25 +227,22 @@ fn an_agent_is_promoted_once_everything_holds_and_the_gate_signs_it() {
     assert_eq!(answer["promoted"].as_str().unwrap(), format!("promoted/{agent}.pem"));
     assert!(fs::read_to_string(record).unwrap().contains("BEGIN CERTIFICATE"));
     works.policy("");
-    works.gate(&["--promoted", "promoted"], 0);
+    works.gate(&["--promoted", "promoted", "--as", "agents/gate"], 0);
 }
 
 #[test]
 fn a_scope_is_not_widened_without_an_approval_of_exactly_this_change() {
     let works = Works::ready();
-    works.gate(&["--promoted", "last.pem"], 0);
+    let recorded = ["--promoted", "last.pem", "--as", "agents/gate"];
+    works.gate(&recorded, 0);
     let before = works.scope();
-    let wide = fs::read_to_string(works.path("scope.toml"))
-        .unwrap()
-        .replace("\"read:*\"", "\"read:*\", \"write:drafts\"");
-    fs::write(works.path("wide.toml"), wide).unwrap();
-    works.desk.yes(&["agent", "renew", "billing", "--scope", "wide.toml"]);
+    works.widen();
     works.policy("");
-    let answer = works.refused(&["--promoted", "last.pem"], 1, "scope", "gate.scope_widened");
+    let answer = works.refused(&recorded, 1, "scope", "gate.scope_widened");
     let sentence = check(&answer, "scope")["sentence"].as_str().unwrap().to_owned();
     assert!(sentence.contains("write:drafts") && sentence.contains(&before), "{sentence}");
     // Nothing was recorded, so the same is asked again.
-    works.refused(&["--promoted", "last.pem"], 1, "scope", "gate.scope_widened");
+    works.refused(&recorded, 1, "scope", "gate.scope_widened");
     // Another change, an ended approval, or one for the first promotion is none for this.
     let exact = works.approval(&before);
     for other in [
@@ -218,10 +252,10 @@ fn a_scope_is_not_widened_without_an_approval_of_exactly_this_change() {
         exact.replace(&works.scope(), &before),
     ] {
         works.policy(&other);
-        works.refused(&["--promoted", "last.pem"], 1, "scope", "gate.scope_widened");
+        works.refused(&recorded, 1, "scope", "gate.scope_widened");
     }
     works.policy(&exact);
-    let answer = works.gate(&["--promoted", "last.pem"], 0);
+    let answer = works.gate(&recorded, 0);
     assert!(check(&answer, "scope")["sentence"].as_str().unwrap().ends_with("approved by Ada"));
 }
 
@@ -356,7 +390,7 @@ fn examples_are_put_before_the_leash_itself() {
     let works = Works::ready();
     let approval = works.approval("none");
     let with = |examples: &str| {
-        fs::write(works.path("gate.toml"), format!("{POLICY}{approval}{examples}")).unwrap();
+        fs::write(works.path("gate.toml"), format!("{}{approval}{examples}", works.terms())).unwrap();
     };
     let pay = |kind: &str, amount: &str, party: &str, code: &str| {
         format!(
@@ -398,8 +432,11 @@ fn a_policy_says_in_which_line_it_is_wrong_and_is_never_asked_for_less() {
         (1, "observe = \"yes\"\n"),
         (1, "tolerate = [\"stream.contradicted\"]\n"),
         (1, "baseline = \"00\"\n"),
+        (1, "risk_policy = \"default\"\n"),
+        (1, "promoted = \"none\"\n"),
+        (1, "[[explained]]\nreceipt = \"00\"\nby = \"Ada\"\nuntil = \"2099-01-01T00:00:00Z\"\n"),
     ] {
-        let rest = policy.replace("min_calls = 10\n", "").replace("max_age = \"14d\"\n", "");
+        let rest = policy.replace(&works.terms(), "");
         fs::write(works.path("gate.toml"), format!("{more}{rest}")).unwrap();
         let answer = works.gate(&[], 2);
         let error = answer["error"].as_str().unwrap();
@@ -439,21 +476,204 @@ fn a_baseline_that_is_missing_spoilt_or_another_one_does_not_pass() {
     fs::write(works.path("spoilt.json"), "{}").unwrap();
     works.refused(&["--baseline", "spoilt.json"], 2, "risk", "gate.baseline_missing");
     let text = fs::read_to_string(works.path("gate.toml")).unwrap();
-    fs::write(works.path("gate.toml"), format!("baseline = \"{}\"\n{text}", "0".repeat(64))).unwrap();
+    let other = text.replace(&works.terms(), &format!("{POLICY}baseline = \"{}\"\n", "0".repeat(64)));
+    fs::write(works.path("gate.toml"), other).unwrap();
     let answer = works.refused(&[], 1, "risk", "gate.baseline_other");
     assert_eq!(check(&answer, "threshold")["code"], "gate.not_reached");
+    // Whoever may choose what is usual chooses what was done yesterday.
+    fs::write(works.path("gate.toml"), text.replace(&works.terms(), POLICY)).unwrap();
+    works.refused(&[], 2, "risk", "gate.baseline_unnamed");
+}
+
+#[test]
+fn a_risk_policy_that_the_policy_does_not_name_is_none() {
+    let works = Works::ready();
+    works.gate(&[], 0);
+    fs::write(works.path("lax.toml"), "highest = \"clear\"\ncanaries = []\n").unwrap();
+    let answer = works.refused(&["--risk-policy", "lax.toml"], 1, "risk", "gate.risk_policy_other");
+    assert_eq!(check(&answer, "threshold")["code"], "gate.not_reached");
+    // Named, it is the owner's; and then the defaults are another one.
+    works.risk_policy("canaries = [\"read:vault\"]\n", &works.approval("none"));
+    works.gate(&["--risk-policy", "risk.toml"], 0);
+    works.refused(&[], 1, "risk", "gate.risk_policy_other");
+    works.refused(&["--risk-policy", "lax.toml"], 1, "risk", "gate.risk_policy_other");
+}
+
+#[test]
+fn a_record_that_no_gate_wrote_lets_nothing_through() {
+    let works = Works::ready();
+    let (before, to_first) = (works.scope(), works.approval("none"));
+    // The candidate as its own last promotion.
+    works.policy("");
+    fs::copy(works.path("agents/billing/agent.pem"), works.path("last.pem")).unwrap();
+    works.refused(&["--promoted", "last.pem"], 2, "scope", "gate.promoted_invalid");
+    works.refused(&["--promoted", "last.pem", "--as", "agents/gate"], 2, "scope", "gate.promoted_invalid");
+    works.policy(&format!("promoted = \"{}\"\n", "0".repeat(64)));
+    works.refused(&["--promoted", "last.pem"], 2, "scope", "gate.promoted_invalid");
+    // The policy says so, with a record or without.
+    works.policy(&format!("promoted = \"{before}\"\n"));
+    works.gate(&["--promoted", "last.pem"], 0);
+    works.gate(&[], 0);
+    // The gate says so.
+    fs::remove_file(works.path("last.pem")).unwrap();
+    works.policy(&to_first);
+    works.gate(&["--promoted", "last.pem", "--as", "agents/gate"], 0);
+    works.policy("");
+    works.gate(&["--promoted", "last.pem", "--as", "agents/gate"], 0);
+    // A wider one in its place, or none, is no leave.
+    works.widen();
+    let genuine = fs::read(works.path("last.pem")).unwrap();
+    fs::copy(works.path("agents/billing/agent.pem"), works.path("last.pem")).unwrap();
+    works.refused(&["--promoted", "last.pem", "--as", "agents/gate"], 2, "scope", "gate.promoted_invalid");
+    fs::remove_file(works.path("last.pem")).unwrap();
+    let answer =
+        works.refused(&["--promoted", "last.pem", "--as", "agents/gate"], 1, "scope", "gate.scope_widened");
+    assert!(
+        text(check(&answer, "scope"), "sentence").contains(&format!("from = \"{before}\"")),
+        "{answer:#}"
+    );
+    fs::write(works.path("last.pem"), genuine).unwrap();
+    works.refused(&["--promoted", "last.pem", "--as", "agents/gate"], 1, "scope", "gate.scope_widened");
+    // Another agent's word that it was promoted is none, whoever it is.
+    let works = Works::ready();
+    works.gate(&["--promoted", "last.pem", "--as", "agents/gate"], 0);
+    works.policy("");
+    works.desk.yes(&["agent", "create", "other", "--scope", "gate-scope.toml", "--out", "agents/other"]);
+    works.refused(&["--promoted", "last.pem", "--as", "agents/other"], 2, "scope", "gate.promoted_invalid");
+}
+
+#[test]
+fn a_promotion_that_could_not_be_written_down_is_none() {
+    let works = Works::ready();
+    let outcome = |answer: &Value| {
+        let why = works.desk.yes(&["why", text(answer, "receipt"), "--agent", "agents/gate"]);
+        (text(&why, "action").to_owned(), text(&why, "outcome").to_owned())
+    };
+    let answer =
+        works.gate(&["--as", "agents/gate", "--promoted", "gone/last.pem", "--report", "gate.json"], 2);
+    assert_eq!(outcome(&answer), ("gate:promote".to_owned(), "raised".to_owned()));
+    // The report comes after the record, which is then as it was.
+    let answer =
+        works.gate(&["--as", "agents/gate", "--promoted", "last.pem", "--report", "gone/gate.json"], 2);
+    assert!(answer["error"].as_str().unwrap().contains("gone/gate.json"), "{answer}");
+    assert!(!works.path("last.pem").exists());
+    works.policy("");
+    works.refused(&["--as", "agents/gate", "--promoted", "last.pem"], 1, "scope", "gate.scope_widened");
+}
+
+#[test]
+fn whoever_looks_back_signs_records_and_stops_nothing() {
+    let works = Works::ready();
+    let now = at(0);
+    for flags in [vec!["--as", "agents/gate"], vec!["--suspend-on-fail"], vec!["--revoke-on-fail"]] {
+        let mut arguments = works.arguments(&["--at", &now]);
+        arguments.extend(flags);
+        assert_eq!(works.desk.run(&arguments).status.code(), Some(64), "{arguments:?}");
+    }
+    let answer = works.gate(&["--at", &now, "--promoted", "last.pem"], 0);
+    assert!(answer["promoted"].is_null() && !works.path("last.pem").exists(), "{answer:#}");
+}
+
+#[test]
+fn a_level_is_explained_by_a_person_for_one_receipt_until_a_day() {
+    const RISK: &str = "canaries = [\"read:vault\"]\n[facts]\ncanary-touched = \"suspend\"\n";
+    let works = Works::ready();
+    let approval = works.approval("none");
+    let receipt = works.touch_the_canary();
+    let explained = |receipt: &str, until: &str| {
+        format!("[[explained]]\nreceipt = \"{receipt}\"\nby = \"Ada\"\nuntil = \"{until}\"\n")
+    };
+    let asked = ["--risk-policy", "risk.toml"];
+    works.risk_policy(RISK, &approval);
+    works.refused(&asked, 1, "threshold", "gate.risk_level");
+    for other in
+        [explained(&"0".repeat(64), "2099-01-01T00:00:00Z"), explained(&receipt, "2001-01-01T00:00:00Z")]
+    {
+        works.risk_policy(RISK, &format!("{approval}{other}"));
+        works.refused(&asked, 1, "threshold", "gate.risk_level");
+    }
+    let exact = format!("{approval}{}", explained(&receipt, "2099-01-01T00:00:00Z"));
+    works.risk_policy(RISK, &exact);
+    let answer = works.gate(&asked, 0);
+    assert_eq!(answer["risk"]["level"], "clear", "{answer:#}");
+    // What comes after it is not explained by it.
+    works.touch_the_canary();
+    works.refused(&asked, 1, "threshold", "gate.risk_level");
+    // What revokes is explained by nobody.
+    works.risk_policy("canaries = [\"read:vault\"]\n", &exact);
+    works.refused(&asked, 1, "threshold", "gate.risk_level");
+}
+
+#[test]
+fn nobody_is_stopped_by_papers_that_do_not_verify_or_are_of_another_authority() {
+    let works = Works::ready();
+    works.risk_policy("canaries = [\"read:vault\"]\n", &works.approval("none"));
+    let copied = std::process::Command::new("cp")
+        .args(["-a", ".kakunin", "old-home"])
+        .current_dir(works.path(""))
+        .status();
+    assert!(copied.unwrap().success());
+    works.touch_the_canary();
+    let other = Desk::with_billing();
+    fs::copy(other.path(".kakunin/public/lists.pem"), works.path("other.pem")).unwrap();
+    let run = |more: &[&str]| {
+        let mut arguments = works.arguments(more);
+        arguments.extend(["--risk-policy", "risk.toml", "--suspend-on-fail", "--revoke-on-fail", "--json"]);
+        let output = works.desk.run(&arguments);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((answer["agent_suspended"].as_bool(), works.standing().as_str()), (Some(false), "good"));
+        assert_eq!(check(&answer, "threshold")["code"], "gate.risk_level", "{answer:#}");
+        answer
+    };
+    // Nobody knows how it stands, so nobody knows whose journal it is.
+    run(&["--crl", "other.pem"]);
+    run(&["--crl", "gone.pem"]);
+    // A certificate that ended long ago names the same agent.
+    let bare = fs::read(works.path("agents/billing/agent.pem")).unwrap();
+    fs::write(works.path("bare.pem"), bare).unwrap();
+    let answer = run(&["--certificate", "bare.pem"]);
+    assert_ne!(check(&answer, "certificate")["code"], "gate.ok");
+    // An authority that knows the agent by its id, and did not sign this certificate.
+    works.desk.yes(&["agent", "renew", "billing"]);
+    let answer = run(&["--home", "old-home"]);
+    assert!(answer["trouble"][0].as_str().unwrap().contains("did not certify"), "{answer:#}");
+}
+
+#[test]
+fn a_stream_that_was_left_out_is_missed_only_where_the_policy_asks_for_witnesses() {
+    let works = Works::ready();
+    works.risk_policy("canaries = [\"read:vault\"]\n", &works.approval("none"));
+    let asked = ["--risk-policy", "risk.toml"];
+    let streams = || {
+        let folders = fs::read_dir(works.path("agents/billing/state/journal")).unwrap();
+        let folders = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        folders.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = streams();
+    works.touch_the_canary();
+    works.refused(&asked, 1, "threshold", "gate.risk_level");
+    let after = streams();
+    let risky: Vec<_> = after.difference(&before).collect();
+    assert_eq!(risky.len(), 1);
+    fs::remove_dir_all(risky[0]).unwrap();
+    works.gate(&asked, 0);
+    let text = fs::read_to_string(works.path("gate.toml")).unwrap();
+    fs::write(works.path("gate.toml"), format!("tolerate = []\n{text}")).unwrap();
+    let answer = works.refused(&asked, 1, "log", "gate.log_incomplete");
+    assert!(text_of(&answer, "log").contains("tail.not_witnessed"), "{answer:#}");
+}
+
+fn text_of(answer: &Value, step: &str) -> String {
+    text(check(answer, step), "sentence").to_owned()
 }
 
 #[test]
 fn a_level_of_risk_fails_and_acts_on_nobody_unless_somebody_with_the_right_says_so() {
     let works = Works::ready();
-    fs::write(works.path("risk.toml"), "canaries = [\"read:vault\"]\n").unwrap();
+    works.risk_policy("canaries = [\"read:vault\"]\n", &works.approval("none"));
     works.gate(&["--risk-policy", "risk.toml"], 0);
-    let home = AgentHome::open(&works.path("agents/billing"), None).unwrap();
-    let guard = Guard::open(home, GuardOptions::default()).unwrap();
-    guard.admit(&ActionRequest::new("read:vault")).unwrap().begin().unwrap().returned();
-    guard.close();
-    let standing = || works.desk.yes(&["agent", "show", "billing"])["standing"].as_str().unwrap().to_owned();
+    works.touch_the_canary();
+    let standing = || works.standing();
     let answer = works.refused(&["--risk-policy", "risk.toml"], 1, "threshold", "gate.risk_level");
     assert_eq!(
         (answer["risk"]["level"].as_str(), standing().as_str()),
@@ -519,6 +739,21 @@ fn the_runner_reads_outputs_a_summary_and_annotations_that_no_name_can_break() {
         summary.contains("### kakunin gate: fail")
             && summary.contains("| scope | **fail** | gate.scope_widened |")
     );
+    // Nor commands of the older form, which stand anywhere in a line, in what is refused or misspelt.
+    for more in [["--receipts", "no ##[stop-commands]x"], ["--fail-on", "x\n::error::pwned ##[add-mask]pass"]]
+    {
+        let mut command = works.desk.command(&works.arguments(&more));
+        command.arg("--github").env_remove("GITHUB_OUTPUT").env_remove("GITHUB_STEP_SUMMARY");
+        let output = command.output().unwrap();
+        let (out, err) = texts(&output);
+        assert!(matches!(output.status.code(), Some(1 | 64)), "{out}{err}");
+        assert!(!out.contains("##[") && !err.contains("##["), "{out}{err}");
+        assert!(!err.lines().any(|line| line.trim_start().starts_with("::error::")), "{err}");
+        let mut command = works.desk.command(&works.arguments(&more));
+        command.args(["--github", "--json"]).env_remove("GITHUB_OUTPUT").env_remove("GITHUB_STEP_SUMMARY");
+        let (out, err) = texts(&command.output().unwrap());
+        assert!(!out.contains("##[") && !err.contains("##["), "{out}{err}");
+    }
     // A broken policy answers, too.
     fs::write(works.path("gate.toml"), "x = 1").unwrap();
     fs::remove_file(works.path("output")).unwrap();

@@ -389,7 +389,8 @@ impl GatePolicy {
             let change = measured.replay.changes.iter().rev().find(|change| change.to == measured.level);
             let why = change.map_or_else(String::new, |change| {
                 let sentence = change.evidence.first().map_or("", |evidence| &evidence.sentence);
-                format!(" at {}: {sentence}", change.at.to_seconds())
+                let by = change.receipt.map_or_else(String::new, |receipt| format!(" by receipt {receipt}"));
+                format!(" at {}{by}: {sentence}", change.at.to_seconds())
             });
             return Check::refuse(Step::Threshold, Code::RiskLevel, format!("the level was {level}{why}"));
         }
@@ -513,9 +514,8 @@ type Wrong = (Code, String);
 
 fn decoded(evidence: &Evidence<'_>) -> Result<AgentCertificate, Wrong> {
     let der = evidence.certificate.as_ref().map_err(|what| (Code::Unreadable, what.clone()))?;
-    let certificate = AgentCertificate::decode(der).map_err(|error| {
-        (Code::Denied(DenialReason::CertificateMalformed), error.to_string())
-    })?;
+    let certificate = AgentCertificate::decode(der)
+        .map_err(|error| (Code::Denied(DenialReason::CertificateMalformed), error.to_string()))?;
     match evidence.agent.filter(|agent| *agent != certificate.agent()) {
         Some(agent) => Err((
             Code::OtherAgent,

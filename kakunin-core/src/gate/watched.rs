@@ -14,12 +14,14 @@ use crate::time::UnixTime;
 /// What is kept of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
-    /// The end of its certificate that ends last, if it has one.
+    /// The end of the certificate that ends last of those that are good and have begun, if there is one.
     pub certified_until: Option<UnixTime>,
     /// How it stands.
     pub standing: Standing,
-    /// Calls of the time that counts whose receipts were proved.
+    /// Calls of its own in the time that counts, held by its leash or only observed, whose receipts were proved and looked at.
     pub calls: u64,
+    /// Those of them that no leash held.
+    pub observed: u64,
     /// Events of that time that somebody with a key declared: claims, and no evidence.
     pub declared: u64,
     /// Whether what is usual for it was learnt and is frozen.
@@ -28,6 +30,8 @@ pub struct Watched {
     pub worst: Option<RiskLevel>,
     /// The worst level of that time for which receipts alone speak, and nothing that was declared.
     pub proven: RiskLevel,
+    /// The level now.
+    pub present: RiskLevel,
 }
 
 /// The answer, in the words of the hosted service.
@@ -74,7 +78,8 @@ impl Watching {
         &self.checks
     }
 
-    /// Whether the agent's own conduct failed so hard that a revocation may follow: by enough receipts that were proved.
+    /// Whether the agent's own conduct failed so hard that a revocation may follow: by enough receipts that were proved, at a
+    /// level that still is, of an agent that is held for it. Whoever let it act again decided otherwise.
     #[must_use]
     pub const fn is_hard(&self) -> bool {
         self.is_hard
@@ -87,7 +92,7 @@ impl GatePolicy {
     pub fn judge_watched(&self, watched: &Watched, at: UnixTime) -> Watching {
         let denied = |step, reason: DenialReason| Check::refuse(step, Code::Denied(reason), reason.what());
         let certificate = match watched.certified_until {
-            None => Check::refuse(Step::Certificate, Code::Unreadable, "it has no certificate"),
+            None => Check::refuse(Step::Certificate, Code::Unreadable, "it has no certificate that is good"),
             Some(until) if at > until => denied(Step::Certificate, DenialReason::CertificateExpired),
             Some(until) => Check::pass(Step::Certificate, format!("good until {until}")),
         };
@@ -110,6 +115,14 @@ impl GatePolicy {
             ),
             calls => Check::pass(Step::Evidence, format!("{calls} calls, {declared} declared events")),
         };
+        let mode = match watched.observed {
+            0 => Check::pass(Step::Mode, "every call was held by the leash"),
+            observed => Check::refuse(
+                Step::Mode,
+                Code::ObserveMode,
+                format!("{observed} calls in observe mode: no leash held them"),
+            ),
+        };
         let risk = match (watched.worst, watched.is_learnt) {
             (Some(_), true) => Check::pass(Step::Risk, "watched against its own baseline"),
             (Some(_), false) => {
@@ -129,8 +142,9 @@ impl GatePolicy {
         let worst = watched.worst.unwrap_or(RiskLevel::Clear);
         let is_hard = evidence.outcome() == Outcome::Pass
             && threshold.code() == Code::RiskLevel
-            && watched.proven >= RiskLevel::Suspend;
-        let checks = vec![certificate, standing, evidence, risk, threshold];
+            && watched.standing == Standing::Held
+            && watched.present.min(watched.proven) >= RiskLevel::Suspend;
+        let checks = vec![certificate, standing, evidence, mode, risk, threshold];
         let promotion = match checks.iter().all(|check| check.outcome() == Outcome::Pass) {
             false => Promotion::Fail,
             true if worst > RiskLevel::Clear => Promotion::ActionRequired,
@@ -149,10 +163,12 @@ mod tests {
             certified_until: Some(UnixTime::from_seconds(2_000)),
             standing: Standing::Good,
             calls: 100,
+            observed: 0,
             declared: 0,
             is_learnt: true,
             worst: Some(RiskLevel::Clear),
             proven: RiskLevel::Clear,
+            present: RiskLevel::Clear,
         }
     }
 
@@ -171,6 +187,7 @@ mod tests {
             Watched { calls: 0, ..good() },
             Watched { calls: 0, declared: 1_000, ..good() },
             Watched { calls: 29, ..good() },
+            Watched { observed: 1, ..good() },
             Watched { is_learnt: false, ..good() },
             Watched { worst: None, ..good() },
         ] {
@@ -188,13 +205,19 @@ mod tests {
             (RiskLevel::Suspend, Promotion::Fail, true),
             (RiskLevel::Revoke, Promotion::Fail, true),
         ] {
-            let judged = judge(&Watched { worst: Some(level), proven: level, ..good() });
-            assert_eq!((judged.promotion(), judged.is_hard()), (promotion, hard), "{level:?}");
-            let few = judge(&Watched { worst: Some(level), proven: level, calls: 0, declared: 9, ..good() });
+            let bad = || Watched { worst: Some(level), proven: level, present: level, ..good() };
+            let judged = judge(&bad());
+            // It may act: the order is still to come, or somebody let it act again.
+            assert_eq!((judged.promotion(), judged.is_hard()), (promotion, false), "{level:?}");
+            let held = || Watched { standing: Standing::Held, ..bad() };
+            assert_eq!((judge(&held()).promotion(), judge(&held()).is_hard()), (Promotion::Fail, hard));
+            // What was once and is no more.
+            assert!(!judge(&Watched { present: RiskLevel::Clear, ..held() }).is_hard());
+            let few = judge(&Watched { calls: 0, declared: 9, ..held() });
             assert!(!few.is_hard() && few.promotion() == Promotion::Fail);
             // What somebody with a key declared suspends at most, and is no reason to revoke.
-            let claimed = judge(&Watched { worst: Some(level), ..good() });
-            assert_eq!((claimed.promotion(), claimed.is_hard()), (promotion, false));
+            let claimed = judge(&Watched { proven: RiskLevel::Clear, ..held() });
+            assert!(!claimed.is_hard());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kakunin_core::guard::{Guard, GuardOptions};
 use kakunin_core::home::AgentHome;
 use kakunin_core::journal::{JournalOptions, Sealing, StreamReader, locate};
+use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use serde_json::{Value, json};
 
@@ -34,9 +35,13 @@ calls = 20
 const USUAL: [&str; 4] = ["read:orders", "read:order", "read:customer", "read:order"];
 
 fn act<'a>(desk: &Desk, actions: impl IntoIterator<Item = &'a str>) {
+    act_in(desk, Mode::Enforce, actions);
+}
+
+fn act_in<'a>(desk: &Desk, mode: Mode, actions: impl IntoIterator<Item = &'a str>) {
     let journal = JournalOptions { sealing: Some(Sealing::Each), ..JournalOptions::default() };
     let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
-    let guard = Guard::open(home, GuardOptions { journal, ..GuardOptions::default() }).unwrap();
+    let guard = Guard::open(home, GuardOptions { journal, mode, ..GuardOptions::default() }).unwrap();
     for action in actions {
         if let Ok(pass) = guard.admit(&ActionRequest::new(action)) {
             pass.begin().unwrap().returned();
@@ -139,11 +144,19 @@ fn the_hosted_gate_passes_by_proved_receipts_and_revokes_only_by_a_key_that_may(
     let (_, failed) = ask(&office, &gate, &asked);
     assert_eq!((&failed["decision"], &failed["cert_revoked"]), (&json!("fail"), &json!(false)), "{failed:#}");
     assert!(has(&failed, "threshold", "gate.risk_level") && failed["agent_suspended"] == true);
-    // A release does not make it forgotten: the worst level of the window counts.
+    // A person let it act again. No pipeline overrules that, and nothing of before speaks for it either.
     let resume = Request::post("/v1/agents/billing/resume", &json!({ "reason": "drill" })).bearer(&revoker);
     assert_eq!(office.send(&resume).status, 200);
-    let (_, failed) = ask(&office, &gate, &asked);
+    let (_, failed) = ask(&office, &revoker, &asked);
     assert_eq!((&failed["decision"], &failed["cert_revoked"]), (&json!("fail"), &json!(false)), "{failed:#}");
+    until(&office, "released", |known| known.pointer("/data/level") == Some(&json!("clear")));
+    let (_, failed) = ask(&office, &revoker, &asked);
+    assert_eq!((&failed["decision"], &failed["cert_revoked"]), (&json!("fail"), &json!(false)), "{failed:#}");
+    assert!(has(&failed, "evidence", "gate.evidence_none"), "{failed:#}");
+    // It does the same again, and nobody lets it.
+    act(&desk, names.iter().map(String::as_str));
+    upload(&desk, &office, &ingest);
+    until(&office, "held again", |known| known.pointer("/data/standing") == Some(&json!("held")));
     let (_, revoked) = ask(&office, &revoker, &asked);
     assert_eq!(
         (&revoked["decision"], &revoked["cert_revoked"]),
@@ -154,6 +167,43 @@ fn the_hosted_gate_passes_by_proved_receipts_and_revokes_only_by_a_key_that_may(
     // Every check is recorded, with what it said.
     let log = office.get_as_owner("/v1/audit-log?event_type=gate.check").json();
     let rows = log.get("data").and_then(Value::as_array).unwrap();
-    assert_eq!(rows.len(), 6, "{log:#}");
+    assert_eq!(rows.len(), 7, "{log:#}");
     assert!(log.to_string().contains("c0ffee") && log.to_string().contains("gate.risk_level"));
+}
+
+#[test]
+fn the_hosted_gate_counts_calls_that_the_leash_held_and_no_dry_runs() {
+    let desk = Desk::with_billing();
+    fs::write(desk.path("policy.toml"), POLICY).unwrap();
+    let office = Office::open_with(&desk, &["--risk-policy", "policy.toml", "--without-feed"]);
+    let ingest = office.key(&json!({ "role": "ingest" }));
+    let gate = office.key(&json!({ "role": "gate" }));
+    let asked = json!({ "agentId": "billing" });
+    act_in(&desk, Mode::Check, USUAL.into_iter().cycle().take(60));
+    upload(&desk, &office, &ingest);
+    let (_, dry) = ask(&office, &gate, &asked);
+    assert_eq!((&dry["decision"], &dry["receipts_considered"]), (&json!("fail"), &json!(0)), "{dry:#}");
+    act(&desk, USUAL.into_iter().cycle().take(240));
+    upload(&desk, &office, &ingest);
+    until(&office, "a baseline", |known| known.pointer("/data/baseline").is_some_and(|it| !it.is_null()));
+    let (_, passed) = ask(&office, &gate, &asked);
+    assert_eq!(
+        (&passed["decision"], &passed["receipts_considered"]),
+        (&json!("pass"), &json!(240)),
+        "{passed:#}"
+    );
+    // One call that no leash held.
+    act_in(&desk, Mode::Observe, ["read:order"]);
+    upload(&desk, &office, &ingest);
+    let start = Instant::now();
+    loop {
+        let (_, answer) = ask(&office, &gate, &asked);
+        if answer["receipts_considered"] == 241 {
+            assert_eq!(answer["decision"], "fail", "{answer:#}");
+            assert!(has(&answer, "mode", "gate.observe_mode"), "{answer:#}");
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "{answer:#}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
