@@ -11,6 +11,15 @@ use crate::report::EvidenceReport;
 /// Writes `report`: a header, a row for each control, a row for each thing that is not covered.
 pub(crate) fn write(report: &EvidenceReport) -> String {
     let mut rows = vec![HEADER.map(str::to_owned).to_vec()];
+    if let Some(remark) = &report.remark {
+        let mut row = vec![String::new(); HEADER.len()];
+        for (place, text) in [(0, report.framework.id.as_str()), (3, "remark"), (7, remark)] {
+            if let Some(cell) = row.get_mut(place) {
+                text.clone_into(cell);
+            }
+        }
+        rows.push(row);
+    }
     for finding in &report.findings {
         rows.push(vec![
             report.framework.id.clone(),

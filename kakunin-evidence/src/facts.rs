@@ -15,7 +15,10 @@ use kakunin_core::report::{Account, Inquiry, InquiryError, what};
 use kakunin_core::time::UnixTime;
 use kakunin_core::verify::{Place, Reason, ReplayCount, Seen, ValueCount, Verdict, Watch};
 
+use crate::bounds::is_bounded;
 use crate::finding::Pointer;
+use crate::gates::{GateVerdict, Gates, is_gate};
+use crate::lists::{Lists, Wait};
 use crate::watched::{Terms, Watched, Watching};
 
 /// The time that a report is about, by what receipts claim; both ends belong to it.
@@ -28,7 +31,7 @@ pub struct Period {
 }
 
 impl Period {
-    fn has(&self, time: UnixTime) -> bool {
+    pub(crate) fn has(&self, time: UnixTime) -> bool {
         self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time <= to)
     }
 }
@@ -75,13 +78,20 @@ pub struct Facts {
     pub(crate) unlisted: u64,
     pub(crate) reasons: BTreeMap<String, u64>,
     pub(crate) actions: BTreeMap<String, (u64, u64)>,
+    /// Denials by what the certificate allows that stopped the action.
+    pub(crate) outside: u64,
     pub(crate) stopped: u64,
-    pub(crate) latencies: Vec<u64>,
+    pub(crate) waits: Vec<Wait>,
+    /// Between which times third parties show that receipts lay here: the earliest by which a witness saw one, and the
+    /// latest before which one cannot have been written or that a witness names.
+    pub(crate) proven: (Option<UnixTime>, Option<UnixTime>),
     pub(crate) agents: BTreeMap<AgentId, AgentFacts>,
     pub(crate) callers: BTreeMap<&'static str, u64>,
     pub(crate) linked: u64,
     pub(crate) witnessed: u64,
-    pub(crate) gates: (u64, u64),
+    pub(crate) gates: BTreeMap<GateVerdict, u64>,
+    /// Receipts that are named like a verdict of a gate and are none.
+    pub(crate) ungated: u64,
     pub(crate) erasures: u64,
     pub(crate) values: ValueCount,
     pub(crate) replay: Option<ReplayCount>,
@@ -95,6 +105,8 @@ pub struct Facts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AgentFacts {
     pub(crate) certificates: BTreeMap<Digest, CertificateFacts>,
+    /// Keys of the roots that it was under.
+    pub(crate) roots: BTreeSet<Digest>,
     pub(crate) receipts: u64,
 }
 
@@ -103,6 +115,8 @@ pub(crate) struct AgentFacts {
 pub(crate) struct CertificateFacts {
     pub(crate) seconds: i64,
     pub(crate) any_action: bool,
+    pub(crate) bounded: bool,
+    pub(crate) gate: bool,
     pub(crate) first: Pointer,
 }
 
@@ -111,6 +125,7 @@ pub(crate) struct CertificateFacts {
 pub(crate) enum Kind {
     Allowed,
     Denied,
+    Outside,
     Stopped,
     Observed,
     ObservedDenial,
@@ -118,6 +133,7 @@ pub(crate) enum Kind {
     Nameless,
     End,
     SlowList,
+    MissedList,
     Caller,
     WeakCaller,
     Linked,
@@ -145,10 +161,17 @@ impl Facts {
     ) -> Result<Self, InquiryError> {
         let is_bundle = what.is_file();
         let watching = terms.map(|_| Watching::default());
-        let mut collector =
-            Collector { facts: Self::none(period), is_bundle, lists: BTreeMap::new(), watching, watch };
+        let mut collector = Collector {
+            facts: Self::none(period),
+            is_bundle,
+            lists: Lists::default(),
+            gates: Gates::default(),
+            watching,
+            watch,
+        };
         let account = inquiry.of(what, others, &mut collector)?;
         let mut facts = collector.facts;
+        facts.waits = collector.lists.waits(period);
         facts.watched = collector.watching.zip(terms).map(|(watching, terms)| watching.judge(terms));
         facts.subject = what.file_name().unwrap_or(what.as_os_str()).to_string_lossy().into_owned();
         facts.settle(&account);
@@ -178,13 +201,16 @@ impl Facts {
             unlisted: 0,
             reasons: BTreeMap::new(),
             actions: BTreeMap::new(),
+            outside: 0,
             stopped: 0,
-            latencies: Vec::new(),
+            waits: Vec::new(),
+            proven: (None, None),
             agents: BTreeMap::new(),
             callers: BTreeMap::new(),
             linked: 0,
             witnessed: 0,
-            gates: (0, 0),
+            gates: BTreeMap::new(),
+            ungated: 0,
             erasures: 0,
             values: ValueCount::default(),
             replay: None,
@@ -203,12 +229,21 @@ impl Facts {
         self.values = report.values();
         self.replay = report.replay();
         self.streams = report.streams().len() as u64;
-        self.latencies.sort_unstable();
+        self.waits.sort_by_key(|wait| wait.seconds);
+        for (kind, taken) in [(Kind::SlowList, true), (Kind::MissedList, false)] {
+            let slow = self.waits.iter().rev().filter(|wait| wait.taken == taken);
+            let slow: Vec<Pointer> = slow.map(|wait| wait.last.clone()).take(FEW).collect();
+            self.samples.insert(kind, slow);
+        }
         for reason in report.reasons() {
             *self.lacks.entry(reason.code()).or_default() += reason_count(reason);
             if let Some(stream) = reason.stream() {
                 let places = self.lacking.entry(reason.code()).or_default();
-                places.extend(reason.indices().iter().take(FEW).map(|index| (stream, *index)));
+                match reason {
+                    // Of a stream that is not here its beginning is the place.
+                    Reason::Missing { .. } => places.push((stream, 0)),
+                    _ => places.extend(reason.indices().iter().take(FEW).map(|index| (stream, *index))),
+                }
                 places.truncate(FEW);
             }
         }
@@ -288,19 +323,12 @@ fn reason_count(reason: &Reason) -> u64 {
     }
 }
 
-/// What a stream decides by.
-struct ListInUse {
-    /// When the stream began, by its claim.
-    opened: UnixTime,
-    /// The list, and the last receipt that names it.
-    last: Option<(Digest, UnixTime, Pointer)>,
-}
-
 /// Counts while somebody else watches.
 struct Collector<'w> {
     facts: Facts,
     is_bundle: bool,
-    lists: BTreeMap<StreamId, ListInUse>,
+    lists: Lists,
+    gates: Gates,
     watching: Option<Watching>,
     watch: &'w mut dyn Watch,
 }
@@ -330,8 +358,14 @@ impl Collector<'_> {
         if let Some(watching) = &mut self.watching {
             watching.see(seen, &pointer);
         }
-        let outlived = self.outlived(statement, &pointer);
+        self.lists.see(statement, seen.path().issuing().decoded().key().key_id(), &pointer);
         let facts = &mut self.facts;
+        // A verdict is of the time of its decision, wherever its outcome is.
+        if let Some((verdict, decided)) = self.gates.ended(statement) {
+            let kind = if verdict.promotes { Kind::GatePassed } else { Kind::GateRefused };
+            facts.example(kind, &decided);
+            *facts.gates.entry(verdict).or_default() += 1;
+        }
         if !facts.period.has(at) {
             return;
         }
@@ -344,36 +378,16 @@ impl Collector<'_> {
             facts.samples.insert(Kind::Newest, vec![pointer.clone()]);
         }
         facts.claimed = Some((first.min(at), last.max(at)));
+        let (oldest, newest) = facts.proven;
+        let latest = newest.max(seen.not_before()).max(seen.not_after());
+        facts.proven = (oldest.into_iter().chain(seen.not_after()).min(), latest);
         if seen.not_after().is_some() {
             facts.witnessed += 1;
             facts.example(Kind::Witnessed, &pointer);
         }
-        if let Some((seconds, last)) = outlived {
-            if facts.latencies.iter().all(|known| *known <= seconds) {
-                facts.samples.insert(Kind::SlowList, vec![last, pointer.clone()]);
-            }
-            facts.latencies.push(seconds);
-        }
+        facts.ungated += u64::from(self.gates.decided(seen, &pointer));
         Self::signer(facts, seen, &pointer);
         Self::event(facts, statement, &pointer);
-    }
-
-    /// When a newer list takes over in a stream: for how long after it was signed the stream still decided by the one
-    /// before, and the last receipt that did. One signed before the stream began says nothing.
-    fn outlived(&mut self, statement: &Statement, pointer: &Pointer) -> Option<(u64, Pointer)> {
-        let at = statement.stamp.time();
-        if matches!(statement.event, Event::Open { .. }) {
-            self.lists.insert(statement.stream, ListInUse { opened: at, last: None });
-        }
-        let list = statement.event.list()?;
-        let stream = self.lists.get_mut(&statement.stream)?;
-        let before = stream.last.replace((list.digest, at, pointer.clone()));
-        let (digest, last, named) = before?;
-        if digest == list.digest || list.this_update < stream.opened {
-            return None;
-        }
-        let seconds = last.seconds().saturating_sub(list.this_update.seconds());
-        Some((u64::try_from(seconds).unwrap_or(0), named))
     }
 
     fn signer(facts: &mut Facts, seen: &Seen<'_>, pointer: &Pointer) {
@@ -381,9 +395,12 @@ impl Collector<'_> {
         let validity = certificate.decoded().validity();
         let agent = facts.agents.entry(seen.statement().agent).or_default();
         agent.receipts += 1;
+        agent.roots.insert(seen.path().root().decoded().key().key_id());
         agent.certificates.entry(*seen.certificate()).or_insert_with(|| CertificateFacts {
             seconds: validity.not_after.seconds().saturating_sub(validity.not_before.seconds()),
             any_action: certificate.scope().allows_any_action(),
+            bounded: is_bounded(certificate.scope()),
+            gate: is_gate(certificate.scope()),
             first: pointer.clone(),
         });
     }
@@ -421,9 +438,6 @@ impl Collector<'_> {
                 }
                 facts.unlisted += u64::from(list.is_none() && *answer == Answer::Allow);
                 Self::answer(facts, answer, observed, pointer);
-                if *mode == Mode::Enforce {
-                    Self::gate(facts, action.as_deref(), answer, pointer);
-                }
             }
             Event::Outcome { .. } => {
                 facts.outcomes += 1;
@@ -447,31 +461,21 @@ impl Collector<'_> {
             Answer::Deny(code) => {
                 facts.denied += 1;
                 *facts.reasons.entry(code.clone()).or_default() += 1;
-                facts.example(Kind::Denied, pointer);
                 if observed {
                     facts.observed_denials += 1;
                     facts.example(Kind::ObservedDenial, pointer);
+                } else {
+                    facts.example(Kind::Denied, pointer);
+                }
+                if !observed && OUTSIDE.contains(&code.as_str()) {
+                    facts.outside += 1;
+                    facts.example(Kind::Outside, pointer);
                 }
                 if !observed && STOPS.contains(&code.as_str()) {
                     facts.stopped += 1;
                     facts.example(Kind::Stopped, pointer);
                 }
             }
-        }
-    }
-
-    /// What a gate said, as far as its own leash let it.
-    fn gate(facts: &mut Facts, action: Option<&str>, answer: &Answer, pointer: &Pointer) {
-        match (action, answer) {
-            (Some(PROMOTE), Answer::Allow) => {
-                facts.gates.0 += 1;
-                facts.example(Kind::GatePassed, pointer);
-            }
-            (Some(REFUSE), Answer::Allow) => {
-                facts.gates.1 += 1;
-                facts.example(Kind::GateRefused, pointer);
-            }
-            _ => {}
         }
     }
 }
@@ -482,9 +486,19 @@ fn pointer(hash: ReceiptHash, statement: &Statement, line: Option<u64>) -> Point
 
 /// Receipts that are named for one predicate: enough to look at, and no list of everything.
 pub(crate) const FEW: usize = 3;
-/// What a gate records when an agent may be promoted, and when not (docs/gate.md).
-const PROMOTE: &str = "gate:promote";
-const REFUSE: &str = "gate:refuse";
+/// Denials by what the certificate allows. What could not be found out (`scope.names_missing`, `budget.unknown`, ..) or was
+/// no request is none of it.
+const OUTSIDE: [&str; 9] = [
+    "scope.action",
+    "scope.resource",
+    "scope.counterparty",
+    "scope.currency",
+    "scope.amount",
+    "scope.hours",
+    "budget.window",
+    "budget.rate",
+    "approval.required",
+];
 /// Denials that come from a stop.
 const STOPS: [&str; 2] = ["certificate.revoked", "certificate.held"];
 /// Stands for an action whose name was none.

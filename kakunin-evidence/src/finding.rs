@@ -96,10 +96,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What is claimed: nothing where nothing is shown, or the opposite.
+    /// What is claimed: nothing where nothing is shown, or the opposite, or where a part of the sentence was never seen.
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
-        matches!(self.status, Status::Evidenced | Status::Partial).then_some(self.control.claim.as_str())
+        let is_seen = self.judgements.iter().all(|one| one.shown != Shown::Unseen);
+        let is_shown = matches!(self.status, Status::Evidenced | Status::Partial) && is_seen;
+        is_shown.then_some(self.control.claim.as_str())
     }
 }
 
@@ -123,14 +125,32 @@ impl Status {
 mod tests {
     use super::*;
 
-    fn of(shown: &[Shown], carries: Carries) -> Status {
-        let one = |shown: &Shown| Judgement {
+    fn one(shown: &Shown) -> Judgement {
+        Judgement {
             predicate: Predicate::LogContiguous {},
             shown: *shown,
             because: String::new(),
             receipts: Vec::new(),
-        };
+        }
+    }
+
+    fn of(shown: &[Shown], carries: Carries) -> Status {
         Status::of(&shown.iter().map(one).collect::<Vec<_>>(), carries)
+    }
+
+    #[test]
+    fn a_sentence_of_which_a_part_was_never_seen_is_not_claimed() {
+        use Shown::{Held, Partly, Unseen};
+        let claims = |shown: &[Shown]| {
+            let judgements: Vec<_> = shown.iter().map(one).collect();
+            let control = crate::framework::Framework::named("soc2").unwrap().controls.remove(0);
+            let status = Status::of(&judgements, control.carries);
+            let finding = Finding { control, applies_from: String::new(), applies: true, status, judgements };
+            (finding.claim().is_some(), finding.status)
+        };
+        assert_eq!(claims(&[Held, Partly]), (true, Status::Partial));
+        assert_eq!(claims(&[Held, Unseen]), (false, Status::Partial));
+        assert_eq!(claims(&[Unseen, Unseen]), (false, Status::NoEvidence));
     }
 
     #[test]

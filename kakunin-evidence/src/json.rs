@@ -13,6 +13,8 @@ struct Whole<'r> {
     says: &'static str,
     framework: FrameworkPart<'r>,
     as_of: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<&'r str>,
     period: PeriodPart,
     evidence: EvidencePart,
     risk: Option<RiskPart>,
@@ -154,6 +156,7 @@ pub(crate) fn write(report: &EvidenceReport) -> String {
             note: framework.note.as_deref(),
         },
         as_of: report.as_of.to_string(),
+        remark: report.remark.as_deref(),
         period: PeriodPart {
             from: facts.period.from.map(|time| time.to_string()),
             to: facts.period.to.map(|time| time.to_string()),

@@ -1,9 +1,12 @@
 //! The judgement: a predicate held against the facts.
 //!
-//! Evidence that does not verify speaks against everything that stands on it, and evidence that is empty shows nothing.
-//! Everything else is figures, and each figure names receipts.
+//! Evidence that does not verify speaks against everything that stands on it, and so does evidence of which a log shows that
+//! it was doctored; evidence that is empty shows nothing. Everything else is figures, and each figure names receipts.
 
-use crate::facts::{Facts, Kind, Settled};
+use kakunin_core::id::AgentId;
+use kakunin_core::time::UnixTime;
+
+use crate::facts::{AgentFacts, Facts, Kind, Settled};
 use crate::finding::{Judgement, Pointer, Shown};
 use crate::predicate::Predicate;
 
@@ -21,12 +24,67 @@ pub(crate) fn judge(predicate: Predicate, facts: &Facts) -> Judgement {
             (Shown::Against, because, at.collect())
         }
         Settled::Empty => (Shown::Unseen, "no receipt here is signed".to_owned(), Vec::new()),
-        Settled::Complete | Settled::NotComplete(_) if facts.receipts == 0 => {
-            (Shown::Unseen, "no receipt is of this period".to_owned(), Vec::new())
-        }
-        Settled::Complete | Settled::NotComplete(_) => held(predicate, facts),
+        Settled::Complete | Settled::NotComplete(_) => doctored(predicate, facts).unwrap_or_else(|| {
+            if facts.receipts == 0 {
+                return (Shown::Unseen, "no receipt is of this period".to_owned(), Vec::new());
+            }
+            short(predicate, facts, held(predicate, facts))
+        }),
     };
     Judgement { predicate, shown, because, receipts }
+}
+
+/// What a log shows of receipts that were left out or that there are others of: which rows they would have changed cannot
+/// be told, so it speaks against all of them. Times that cannot be speak against what stands on times.
+fn doctored(predicate: Predicate, facts: &Facts) -> Option<Held> {
+    let on_times = matches!(
+        predicate,
+        Predicate::LogContiguous {}
+            | Predicate::DecisionsDescribed {}
+            | Predicate::StopEnforced {}
+            | Predicate::RevocationLatency { .. }
+            | Predicate::ListsFresh {}
+            | Predicate::TimeWitnessed {}
+            | Predicate::RecordsKept { .. }
+            | Predicate::RiskReplayed {}
+    );
+    let faults = [
+        (
+            "stream.contradicted",
+            "a log holds other receipts of these streams by another key of their agent",
+            true,
+        ),
+        ("stream.missing", "a log holds streams of these agents that were left out here", true),
+        ("time.out_of_bracket", "receipts claim a time at which they cannot have been written", on_times),
+    ];
+    let counts = |(code, ..): &&(&str, &str, bool)| facts.lacks.contains_key(code);
+    let found: Vec<_> = faults.iter().filter(|(.., against)| *against).filter(counts).collect();
+    if found.is_empty() {
+        return None;
+    }
+    let because: Vec<String> =
+        found.iter().map(|(code, what, _)| format!("{what} ({code}, {})", lacking(facts, &[code]))).collect();
+    let receipts = found.iter().flat_map(|(code, ..)| places(facts, code)).take(crate::facts::FEW).collect();
+    Some((Shown::Against, because.join("; "), receipts))
+}
+
+/// What is counted over all receipts holds only in part where some are known to be wanting. What an end that nobody
+/// witnessed hides is a matter of [`Predicate::LogContiguous`], and values have predicates of their own.
+fn short(predicate: Predicate, facts: &Facts, (shown, because, receipts): Held) -> Held {
+    let counts = matches!(
+        predicate,
+        Predicate::AllWritesReceipted {}
+            | Predicate::DenialsRecorded {}
+            | Predicate::ScopeDenied {}
+            | Predicate::DecisionsDescribed {}
+            | Predicate::Enforced {}
+            | Predicate::ListsFresh {}
+    );
+    let codes: Vec<&str> = WANTING.into_iter().filter(|code| facts.lacks.contains_key(code)).collect();
+    if !counts || shown != Shown::Held || codes.is_empty() {
+        return (shown, because, receipts);
+    }
+    (Shown::Partly, format!("{because}; receipts are not whole: {}", codes.join(", ")), receipts)
 }
 
 type Held = (Shown, String, Vec<Pointer>);
@@ -36,6 +94,7 @@ fn held(predicate: Predicate, facts: &Facts) -> Held {
         Predicate::LogContiguous {} => contiguous(facts),
         Predicate::AllWritesReceipted {} => receipted(facts),
         Predicate::DenialsRecorded {} => denials(facts),
+        Predicate::ScopeDenied {} => outside(facts),
         Predicate::DecisionsDescribed {} => described(facts),
         Predicate::Enforced {} => enforced(facts),
         Predicate::StopEnforced {} => stopped(facts),
@@ -111,14 +170,39 @@ fn receipted(facts: &Facts) -> Held {
     (Shown::Held, because, facts.examples(Kind::Outcome))
 }
 
+/// Denials that stopped the action; one that was only observed denied nothing.
+fn stopping(facts: &Facts) -> u64 {
+    facts.denied.saturating_sub(facts.observed_denials)
+}
+
 fn denials(facts: &Facts) -> Held {
-    if facts.denied == 0 {
+    let denied = stopping(facts);
+    if denied == 0 {
         let because = "no call was denied, so nothing shows that a denial is recorded".to_owned();
         return (Shown::Unseen, because, Vec::new());
     }
     let codes: Vec<String> = facts.reasons.iter().map(|(code, count)| format!("{code} {count}")).collect();
-    let because = format!("{} denials, each with its reason: {}", facts.denied, codes.join(", "));
+    let because = match facts.observed_denials {
+        0 => format!("{denied} denials, each with its reason: {}", codes.join(", ")),
+        only => {
+            format!("{denied} denials, and {only} only observed, each with its reason: {}", codes.join(", "))
+        }
+    };
     (Shown::Held, because, facts.examples(Kind::Denied))
+}
+
+fn outside(facts: &Facts) -> Held {
+    match (facts.outside, stopping(facts)) {
+        (0, 0) => (Shown::Unseen, "no call was denied".to_owned(), Vec::new()),
+        (0, others) => {
+            let because = format!("{others} denials, none of them by what a certificate allows");
+            (Shown::Unseen, because, Vec::new())
+        }
+        (outside, _) => {
+            let because = format!("{outside} calls were denied because the certificate does not allow them");
+            (Shown::Held, because, facts.examples(Kind::Outside))
+        }
+    }
 }
 
 fn described(facts: &Facts) -> Held {
@@ -154,10 +238,15 @@ fn enforced(facts: &Facts) -> Held {
             format!("{observed} of {decisions} decisions were observed and would not have stopped anything");
         return (Shown::Partly, because, facts.examples(Kind::Observed));
     }
-    let mut receipts = facts.examples(Kind::Denied);
-    receipts.extend(facts.examples(Kind::Allowed));
-    receipts.truncate(crate::facts::FEW);
-    (Shown::Held, format!("{decisions} decisions, all of them enforced"), receipts)
+    let denied = stopping(facts);
+    if denied == 0 {
+        let because = format!(
+            "{decisions} decisions, none of them a denial: nothing shows that a denial stops anything"
+        );
+        return (Shown::Unseen, because, Vec::new());
+    }
+    let because = format!("{decisions} decisions, all of them enforced, and {denied} denials among them");
+    (Shown::Held, because, facts.examples(Kind::Denied))
 }
 
 fn stopped(facts: &Facts) -> Held {
@@ -166,8 +255,10 @@ fn stopped(facts: &Facts) -> Held {
     match (facts.stopped, unproven) {
         (0, 0) => (Shown::Unseen, "nobody was denied for being suspended or revoked".to_owned(), receipts),
         (0, _) => {
-            let because = format!("{unproven} calls were allowed and are not proven older than the stop");
-            (Shown::Partly, because, places(facts, "time.unproven"))
+            let because = format!(
+                "nobody was denied for being stopped; {unproven} calls were allowed and are not proven older than the stop"
+            );
+            (Shown::Unseen, because, places(facts, "time.unproven"))
         }
         (stopped, 0) => {
             let because = format!("{stopped} calls were denied because the agent was suspended or revoked");
@@ -183,17 +274,28 @@ fn stopped(facts: &Facts) -> Held {
 }
 
 fn latency(facts: &Facts, most: u32) -> Held {
-    // The nearest rank: of a hundred lists the ninety-ninth.
-    let count = facts.latencies.len();
+    // The nearest rank: of a hundred waits the ninety-ninth.
+    let count = facts.waits.len();
     let rank = count.saturating_mul(99).div_ceil(100).saturating_sub(1);
-    let Some(seconds) = facts.latencies.get(rank) else {
-        return (Shown::Unseen, "no list was signed and taken up while an agent ran".to_owned(), Vec::new());
+    let Some(wait) = facts.waits.get(rank) else {
+        return (Shown::Unseen, "no list was signed while a guard ran".to_owned(), Vec::new());
     };
+    let (seconds, most) = (wait.seconds, u64::from(most));
+    let late = facts.waits.iter().filter(|wait| !wait.taken && wait.seconds > most).count();
     let because = format!(
-        "{count} lists were signed and taken up while an agent ran; of 99 in 100, nothing was decided by the one before later than {seconds} s after"
+        "{count} times a list was signed while a guard ran; in 99 of 100, nothing was decided by an older one later than {seconds} s after"
     );
-    let shown = if *seconds <= u64::from(most) { Shown::Held } else { Shown::Against };
-    (shown, because, facts.examples(Kind::SlowList))
+    if seconds > most {
+        let mut receipts = facts.examples(Kind::MissedList);
+        receipts.extend(facts.examples(Kind::SlowList));
+        receipts.truncate(crate::facts::FEW);
+        return (Shown::Against, because, receipts);
+    }
+    if late > 0 {
+        let because = format!("{because}; {late} times it went on for longer and never took it up");
+        return (Shown::Partly, because, facts.examples(Kind::MissedList));
+    }
+    (Shown::Held, because, facts.examples(Kind::SlowList))
 }
 
 fn lists(facts: &Facts) -> Held {
@@ -237,9 +339,20 @@ fn bounded(facts: &Facts) -> Held {
     if !free.is_empty() {
         return (Shown::Against, "a certificate that signed allows any action".to_owned(), free);
     }
-    let first = certificates().map(|it| it.first.clone()).take(crate::facts::FEW).collect();
     let count = certificates().count();
-    (Shown::Held, format!("{count} certificates signed, and each names the actions it allows"), first)
+    let wide = || certificates().filter(|it| !it.bounded);
+    if wide().next().is_some() {
+        let because = format!(
+            "{} of {count} certificates that signed allow whole families of actions without a bound on money, counterparty, resource or rate",
+            wide().count()
+        );
+        return (Shown::Partly, because, wide().map(|it| it.first.clone()).take(crate::facts::FEW).collect());
+    }
+    let first = certificates().map(|it| it.first.clone()).take(crate::facts::FEW).collect();
+    let because = format!(
+        "{count} certificates signed; each action that one allows is named, or bounded by money, counterparty, resource or rate"
+    );
+    (Shown::Held, because, first)
 }
 
 fn identities(facts: &Facts) -> Held {
@@ -320,11 +433,6 @@ fn witnessed(facts: &Facts) -> Held {
         );
     }
     let because = format!("a witness saw {witnessed} of {receipts} receipts");
-    let doubtful = lacking(facts, &["time.out_of_bracket"]);
-    if doubtful > 0 {
-        let because = format!("{because}; {doubtful} claim a time at which they cannot have been written");
-        return (Shown::Against, because, places(facts, "time.out_of_bracket"));
-    }
     (if witnessed == receipts { Shown::Held } else { Shown::Partly }, because, examples)
 }
 
@@ -349,14 +457,21 @@ fn erasures(facts: &Facts) -> Held {
 }
 
 fn kept(facts: &Facts, days: u32) -> Held {
-    let Some((first, last)) = facts.claimed else {
-        return (Shown::Unseen, "no receipt is of this period".to_owned(), Vec::new());
-    };
-    let span = last.seconds().saturating_sub(first.seconds()) / DAY;
+    let apart = |first: UnixTime, last: UnixTime| last.seconds().saturating_sub(first.seconds()) / DAY;
     let mut receipts = facts.examples(Kind::Oldest);
     receipts.extend(facts.examples(Kind::Newest));
-    let because = format!("the oldest receipt is {span} days older than the newest; {days} are asked for");
-    (if span >= i64::from(days) { Shown::Held } else { Shown::Unseen }, because, receipts)
+    let claimed = facts.claimed.map_or(0, |(first, last)| apart(first, last));
+    let (Some(first), Some(last)) = facts.proven else {
+        let because =
+            format!("receipts claim to be {claimed} days apart, and no witness says when one existed");
+        return (Shown::Unseen, because, receipts);
+    };
+    let proven = apart(first, last);
+    let because = format!(
+        "a witness saw the oldest {} days before the latest time that a witness or a list shows; {days} are asked for, and receipts claim {claimed}",
+        proven.max(0)
+    );
+    (if proven >= i64::from(days) { Shown::Held } else { Shown::Unseen }, because, receipts)
 }
 
 fn behaviour(facts: &Facts) -> Held {
@@ -382,20 +497,64 @@ fn behaviour(facts: &Facts) -> Held {
 }
 
 fn gates(facts: &Facts) -> Held {
-    let (passed, refused) = facts.gates;
-    match (passed, refused) {
-        (0, 0) => (Shown::Unseen, "no gate signed a verdict".to_owned(), Vec::new()),
-        (0, _) => {
-            let because = format!("a gate signed {refused} refusals and no promotion");
-            (Shown::Partly, because, facts.examples(Kind::GateRefused))
-        }
-        _ => {
-            let because = format!("a gate signed {passed} promotions and {refused} refusals");
-            (Shown::Held, because, facts.examples(Kind::GatePassed))
-        }
+    let others = match facts.ungated {
+        0 => String::new(),
+        many => format!("; {many} receipts are named so and are of no gate"),
+    };
+    let count = |promotes: bool| {
+        let of = facts.gates.iter().filter(|(verdict, _)| verdict.promotes == promotes);
+        of.fold(0_u64, |sum, (_, many)| sum.saturating_add(*many))
+    };
+    let (passed, refused) = (count(true), count(false));
+    if passed == 0 {
+        let receipts = facts.examples(Kind::GateRefused);
+        return match refused {
+            0 => (Shown::Unseen, format!("no gate signed a verdict{others}"), Vec::new()),
+            _ => {
+                (Shown::Partly, format!("gates signed {refused} refusals and no promotion{others}"), receipts)
+            }
+        };
     }
+    // Whom a gate under its own root promoted.
+    let promoted = |agent: &AgentId| {
+        let roots = facts.agents.get(agent).map(|it| &it.roots);
+        facts.gates.keys().any(|verdict| {
+            verdict.promotes
+                && verdict.subject == Some(*agent)
+                && verdict.gate != *agent
+                && roots.is_some_and(|roots| roots.contains(&verdict.root))
+        })
+    };
+    let is_gate = |agent: &AgentFacts| agent.certificates.values().all(|it| it.gate);
+    let judged: Vec<&AgentId> =
+        facts.agents.iter().filter(|(_, agent)| !is_gate(agent)).map(|(id, _)| id).collect();
+    let without = judged.iter().filter(|agent| !promoted(agent)).count();
+    let named = facts.gates.keys().filter(|verdict| verdict.promotes).take(crate::facts::FEW);
+    let named: Vec<String> = named
+        .map(|verdict| match verdict.subject {
+            Some(subject) => format!("{} of {subject}", verdict.gate),
+            None => format!("{} of an agent that is not shown", verdict.gate),
+        })
+        .collect();
+    let because = format!(
+        "gates signed {passed} promotions and {refused} refusals: {}; {without} of {} agents that signed here have none{others}",
+        named.join(", "),
+        judged.len()
+    );
+    let shown = if without == 0 && !judged.is_empty() { Shown::Held } else { Shown::Partly };
+    (shown, because, facts.examples(Kind::GatePassed))
 }
 
+/// Codes by which receipts are known to be wanting, or not to be what they say.
+const WANTING: [&str; 7] = [
+    "stream.open",
+    "stream.torn",
+    "stream.recovered",
+    "receipt.unsigned",
+    "time.out_of_bracket",
+    "time.unproven",
+    "feed.missing",
+];
 const DAY: i64 = 86_400;
 
 #[cfg(test)]

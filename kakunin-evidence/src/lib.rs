@@ -9,12 +9,15 @@
 //! It does not say that anybody complies with anything. The core knows nothing of frameworks, and this crate nothing of
 //! cryptography.
 
+mod bounds;
 mod csv;
 mod facts;
 mod finding;
 mod framework;
+mod gates;
 mod judge;
 mod json;
+mod lists;
 mod oscal;
 mod page;
 #[cfg(feature = "pdf")]

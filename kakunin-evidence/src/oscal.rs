@@ -145,7 +145,9 @@ struct RelatedObservation {
 pub(crate) fn results(report: &EvidenceReport) -> String {
     let (framework, facts) = (&report.framework, &report.facts);
     let period = format!("{:?} {:?} {}", facts.period.from, facts.period.to, report.as_of);
-    let space = [framework.id.as_str(), &facts.evidence.to_hex(), report.verdict(), &period].join("\n");
+    let remark = report.remark.as_deref().unwrap_or_default();
+    let space =
+        [framework.id.as_str(), &facts.evidence.to_hex(), report.verdict(), &period, remark].join("\n");
     let name = |parts: &[&str]| uuid(&space, parts);
     let as_of = report.as_of.to_string();
     let (start, end) = match facts.claimed {
@@ -183,6 +185,7 @@ pub(crate) fn results(report: &EvidenceReport) -> String {
     let include = report.findings.iter();
     let include =
         include.map(|it| SelectedControl { control_id: token(framework, &it.control.id) }).collect();
+    let remark = report.remark.as_ref().map(|remark| format!("{remark} ")).unwrap_or_default();
     let uncovered: Vec<String> =
         framework.not_covered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
     text(&ResultsFile {
@@ -207,7 +210,7 @@ pub(crate) fn results(report: &EvidenceReport) -> String {
                 },
                 observations,
                 findings,
-                remarks: format!("Not covered. {}", uncovered.join(" ")),
+                remarks: format!("{remark}Not covered. {}", uncovered.join(" ")),
             }],
             back_matter: BackMatter {
                 resources: [Resource {
@@ -313,10 +316,11 @@ fn metadata(title: String, last_modified: String) -> Metadata {
     }
 }
 
-/// Satisfied is what is evidenced and applies; everything else is not, and never the other way.
+/// Satisfied is what is evidenced and applies at the date of the report; everything else is not, and never the other way.
 fn state(finding: &Finding) -> TargetStatus {
     let (state, reason) = match finding.status {
-        Status::Evidenced => ("satisfied", "pass"),
+        Status::Evidenced if finding.applies => ("satisfied", "pass"),
+        Status::Evidenced => ("not-satisfied", "not-yet"),
         Status::Partial => ("not-satisfied", "partial"),
         Status::NoEvidence | Status::OutOfScope => ("not-satisfied", "no-evidence"),
         Status::Contradicted => ("not-satisfied", "fail"),
@@ -398,6 +402,25 @@ mod tests {
         assert!(id.chars().nth(19).is_some_and(|digit| "89ab".contains(digit)), "{id}");
         assert_ne!(id, uuid("a", &["c"]));
         assert_ne!(uuid("a", &["b", "c"]), uuid("a", &["bc"]));
+    }
+
+    /// Row E13 of docs/attacks.md.
+    #[test]
+    fn what_does_not_apply_yet_is_not_satisfied() {
+        let control = Framework::named("eu-ai-act").unwrap().controls.remove(0);
+        let state_of = |status, applies| {
+            let finding = Finding {
+                control: control.clone(),
+                applies_from: "2027-12-02".to_owned(),
+                applies,
+                status,
+                judgements: Vec::new(),
+            };
+            (state(&finding).state, state(&finding).reason)
+        };
+        assert_eq!(state_of(Status::Evidenced, true), ("satisfied", "pass"));
+        assert_eq!(state_of(Status::Evidenced, false), ("not-satisfied", "not-yet"));
+        assert_eq!(state_of(Status::Contradicted, false), ("not-satisfied", "fail"));
     }
 
     #[test]

@@ -112,8 +112,8 @@ fn lines(report: &EvidenceReport) -> Vec<Line> {
     out.add(Style::Text, &format!("{}, {}. As of {}.", framework.version, framework.source, report.as_of));
     out.gap();
     out.add(Style::Head, report.verdict());
-    if let Some(what) = facts.what() {
-        out.add(Style::Text, &what);
+    for what in facts.what().iter().chain(&report.remark) {
+        out.add(Style::Text, what);
     }
     let claimed = facts
         .claimed

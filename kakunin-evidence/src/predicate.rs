@@ -14,15 +14,17 @@ pub enum Predicate {
     LogContiguous {},
     /// Every call that could run has its decision and its outcome, both signed.
     AllWritesReceipted {},
-    /// Denials are recorded, each with its reason.
+    /// Denials that stopped something are recorded, each with its reason.
     DenialsRecorded {},
+    /// Calls outside of what a certificate allows were denied, and the denials stopped them.
+    ScopeDenied {},
     /// Every decision says who, what, when, and with what answer.
     DecisionsDescribed {},
-    /// Denials stopped the action: none was only observed.
+    /// There were denials, and each stopped the action: none was only observed.
     Enforced {},
     /// Whoever was suspended or revoked was denied.
     StopEnforced {},
-    /// Soon after a list was signed, nothing was decided by the one before it.
+    /// Soon after a list was signed, no guard that ran decided by an older one, and each took it up.
     RevocationLatency {
         /// In at most so many seconds, for 99 of 100 lists.
         seconds: u32,
@@ -34,7 +36,7 @@ pub enum Predicate {
         /// The longest life.
         days: u32,
     },
-    /// No certificate allows any action whatever.
+    /// Each action that a certificate allows is named, or bounded in another way than by its name.
     ScopeBounded {},
     /// Every receipt is of an agent that one root names once.
     IdentitiesProven {},
@@ -48,12 +50,12 @@ pub enum Predicate {
     TimeWitnessed {},
     /// What was erased is said by a receipt.
     ErasuresRecorded {},
-    /// Receipts this far apart still verify together.
+    /// Receipts that others show to be this far apart still verify together.
     RecordsKept {
         /// How far.
         days: u32,
     },
-    /// A gate signed its verdict, and its own leash allowed it to say so.
+    /// A gate that may do nothing else promoted each other agent that signed something, and its outcome says so.
     GateSigned {},
     /// Behaviour was judged against a baseline, and the judgement can be repeated.
     RiskReplayed {},
@@ -67,6 +69,7 @@ impl Predicate {
             Self::LogContiguous {} => "log_contiguous",
             Self::AllWritesReceipted {} => "all_writes_receipted",
             Self::DenialsRecorded {} => "denials_recorded",
+            Self::ScopeDenied {} => "scope_denied",
             Self::DecisionsDescribed {} => "decisions_described",
             Self::Enforced {} => "enforced",
             Self::StopEnforced {} => "stop_enforced",

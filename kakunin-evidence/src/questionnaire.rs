@@ -157,7 +157,10 @@ fn answer(findings: &[&Finding], with_receipts: bool) -> String {
         let control = &finding.control;
         let claim = match finding.status {
             Status::Evidenced => format!("Evidenced. {}", control.claim),
-            Status::Partial => format!("In part. {}", control.claim),
+            Status::Partial => match finding.claim() {
+                Some(claim) => format!("In part. {claim}"),
+                None => "In part, and a part was not seen; nothing is claimed.".to_owned(),
+            },
             Status::Contradicted => "Contradicted by the evidence; nothing is claimed.".to_owned(),
             Status::NoEvidence | Status::OutOfScope => "No evidence; nothing is claimed.".to_owned(),
         };

@@ -15,6 +15,7 @@ pub struct EvidenceReport {
     pub(crate) facts: Facts,
     pub(crate) as_of: UnixTime,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) remark: Option<String>,
 }
 
 impl EvidenceReport {
@@ -38,7 +39,13 @@ impl EvidenceReport {
                 judgements,
             });
         }
-        Ok(Self { framework, facts, as_of, findings })
+        Ok(Self { framework, facts, as_of, findings, remark: None })
+    }
+
+    /// The same with something that a reader has to know of this report before all else; every form says it.
+    #[must_use]
+    pub fn remarking(self, remark: impl Into<String>) -> Self {
+        Self { remark: Some(remark.into()), ..self }
     }
 
     /// The framework.

@@ -7,12 +7,31 @@ use kakunin_core::verify::{ReplayCount, ValueCount};
 
 use super::*;
 use crate::facts::{AgentFacts, CertificateFacts, Period};
+use crate::gates::GateVerdict;
+use crate::lists::Wait;
 
 /// A predicate, and what makes it come out so.
 type Case = (Predicate, fn(&mut Facts));
 
 fn pointer() -> Pointer {
     Pointer { receipt: "aa".repeat(32), stream: "bb".repeat(16), seq: 1, line: Some(2) }
+}
+
+fn worker() -> AgentId {
+    AgentId::from_random([7; 16])
+}
+
+fn root() -> Digest {
+    Digest::of(b"root")
+}
+
+/// What a gate says of `subject`.
+fn verdict(subject: Option<AgentId>, promotes: bool) -> GateVerdict {
+    GateVerdict { gate: AgentId::from_random([9; 16]), root: root(), subject, promotes }
+}
+
+fn waits(seconds: &[u64]) -> Vec<Wait> {
+    seconds.iter().map(|seconds| Wait { seconds: *seconds, taken: true, last: pointer() }).collect()
 }
 
 /// Two decisions of one agent over a week, whole and witnessed.
@@ -22,11 +41,23 @@ fn facts() -> Facts {
     facts.exit = 0;
     (facts.seen, facts.receipts, facts.streams, facts.witnessed) = (5, 5, 1, 5);
     (facts.allowed, facts.denied, facts.outcomes) = (1, 1, 1);
-    facts.claimed = Some((UnixTime::from_seconds(0), UnixTime::from_seconds(7 * DAY)));
+    let week = (UnixTime::from_seconds(0), UnixTime::from_seconds(7 * DAY));
+    (facts.claimed, facts.proven) = (Some(week), (Some(week.0), Some(week.1)));
+    facts.outside = 1;
     facts.reasons.insert("scope.amount".to_owned(), 1);
-    let certificate = CertificateFacts { seconds: 7 * DAY, any_action: false, first: pointer() };
-    let agent = AgentFacts { certificates: [(Digest::of(b"c"), certificate)].into(), receipts: 5 };
-    facts.agents.insert(AgentId::from_random([7; 16]), agent);
+    let certificate = CertificateFacts {
+        seconds: 7 * DAY,
+        any_action: false,
+        bounded: true,
+        gate: false,
+        first: pointer(),
+    };
+    let agent = AgentFacts {
+        certificates: [(Digest::of(b"c"), certificate)].into(),
+        roots: [root()].into(),
+        receipts: 5,
+    };
+    facts.agents.insert(worker(), agent);
     facts.replay = Some(ReplayCount { same: 2, open: 0 });
     facts
 }
@@ -42,6 +73,7 @@ fn every() -> Vec<Predicate> {
         Predicate::LogContiguous {},
         Predicate::AllWritesReceipted {},
         Predicate::DenialsRecorded {},
+        Predicate::ScopeDenied {},
         Predicate::DecisionsDescribed {},
         Predicate::Enforced {},
         Predicate::StopEnforced {},
@@ -125,9 +157,6 @@ fn what_holds_with_exceptions_is_partly_shown() {
             facts.stopped = 1;
             facts.lacks.insert("time.unproven", 1);
         }),
-        (Predicate::StopEnforced {}, |facts| {
-            facts.lacks.insert("time.unproven", 1);
-        }),
         (Predicate::IdentitiesProven {}, |facts| {
             facts.lacks.insert("agent.ambiguous", 1);
         }),
@@ -142,7 +171,9 @@ fn what_holds_with_exceptions_is_partly_shown() {
             facts.erasures = 1;
             facts.lacks.insert("disclosure.missing", 1);
         }),
-        (Predicate::GateSigned {}, |facts| facts.gates = (0, 1)),
+        (Predicate::GateSigned {}, |facts| {
+            facts.gates.insert(verdict(Some(worker()), false), 1);
+        }),
     ];
     for (predicate, change) in partly {
         assert_eq!(shown(predicate, change), Shown::Partly, "{predicate}");
@@ -153,7 +184,7 @@ fn what_holds_with_exceptions_is_partly_shown() {
 fn what_the_receipts_say_themselves_can_speak_against() {
     let against: Vec<Case> = vec![
         (Predicate::Enforced {}, |facts| (facts.observed, facts.observed_denials) = (1, 1)),
-        (Predicate::RevocationLatency { seconds: 60 }, |facts| facts.latencies = vec![0, 61]),
+        (Predicate::RevocationLatency { seconds: 60 }, |facts| facts.waits = waits(&[0, 61])),
         (Predicate::ListsFresh {}, |facts| facts.unlisted = 1),
         (Predicate::CertificatesExpire { days: 6 }, |_| ()),
         (Predicate::ScopeBounded {}, |facts| {
@@ -180,6 +211,7 @@ fn what_is_whole_holds() {
         Predicate::LogContiguous {},
         Predicate::AllWritesReceipted {},
         Predicate::DenialsRecorded {},
+        Predicate::ScopeDenied {},
         Predicate::DecisionsDescribed {},
         Predicate::Enforced {},
         Predicate::ListsFresh {},
@@ -194,14 +226,16 @@ fn what_is_whole_holds() {
     }
     let held: Vec<Case> = vec![
         (Predicate::StopEnforced {}, |facts| facts.stopped = 1),
-        (Predicate::RevocationLatency { seconds: 60 }, |facts| facts.latencies = vec![0, 60]),
+        (Predicate::RevocationLatency { seconds: 60 }, |facts| facts.waits = waits(&[0, 60])),
         (Predicate::CallersProven {}, |facts| facts.callers = [("tls", 1)].into()),
         (Predicate::ChainRebuilds {}, |facts| facts.linked = 1),
         (Predicate::ErasuresRecorded {}, |facts| {
             facts.erasures = 1;
             facts.values = ValueCount { erased: 1, ..ValueCount::default() };
         }),
-        (Predicate::GateSigned {}, |facts| facts.gates = (1, 0)),
+        (Predicate::GateSigned {}, |facts| {
+            facts.gates.insert(verdict(Some(worker()), true), 1);
+        }),
     ];
     for (predicate, change) in held {
         assert_eq!(shown(predicate, change), Shown::Held, "{predicate}");
@@ -212,10 +246,172 @@ fn what_is_whole_holds() {
 #[test]
 fn the_ninety_ninth_list_of_a_hundred_counts() {
     let of = |count: usize, late: u64| {
-        let mut latencies = vec![1; count];
-        latencies.push(late);
-        shown(Predicate::RevocationLatency { seconds: 60 }, |facts| facts.latencies = latencies)
+        let mut all = vec![1; count];
+        all.push(late);
+        shown(Predicate::RevocationLatency { seconds: 60 }, |facts| facts.waits = waits(&all))
     };
     assert_eq!(of(99, 900), Shown::Held);
     assert_eq!(of(98, 900), Shown::Against);
+}
+
+/// Row E11 of docs/attacks.md: a log holds what was left out, or something else.
+#[test]
+fn a_log_that_proves_receipts_left_out_or_written_twice_speaks_against_everything() {
+    for code in ["stream.missing", "stream.contradicted"] {
+        for predicate in every() {
+            let doctored = |facts: &mut Facts| {
+                facts.settled = Settled::NotComplete(vec![code.into()]);
+                facts.lacks.insert(code, 1);
+            };
+            assert_eq!(shown(predicate, doctored), Shown::Against, "{code}: {predicate}");
+            let elsewhere = |facts: &mut Facts| {
+                doctored(facts);
+                facts.receipts = 0;
+            };
+            assert_eq!(shown(predicate, elsewhere), Shown::Against, "in another period, {code}: {predicate}");
+        }
+    }
+    let mut facts = facts();
+    facts.settled = Settled::NotComplete(vec!["stream.missing".into()]);
+    facts.lacks.insert("stream.missing", 1);
+    let stream = kakunin_core::id::StreamId::from_bytes([3; 16]);
+    facts.lacking.insert("stream.missing", vec![(stream, 0)]);
+    let found = judge(Predicate::Enforced {}, &facts);
+    assert_eq!(found.receipts[0].stream, stream.to_string());
+    assert!(found.because.contains("stream.missing"), "{}", found.because);
+}
+
+#[test]
+fn times_that_cannot_be_speak_against_what_stands_on_times_and_the_rest_is_partly_shown() {
+    let outside = |facts: &mut Facts| {
+        facts.settled = Settled::NotComplete(vec!["time.out_of_bracket".into()]);
+        facts.lacks.insert("time.out_of_bracket", 1);
+    };
+    for predicate in [
+        Predicate::LogContiguous {},
+        Predicate::DecisionsDescribed {},
+        Predicate::StopEnforced {},
+        Predicate::RevocationLatency { seconds: 60 },
+        Predicate::ListsFresh {},
+        Predicate::TimeWitnessed {},
+        Predicate::RecordsKept { days: 7 },
+        Predicate::RiskReplayed {},
+    ] {
+        assert_eq!(shown(predicate, outside), Shown::Against, "{predicate}");
+    }
+    assert_eq!(shown(Predicate::Enforced {}, outside), Shown::Partly);
+}
+
+/// What is counted over all receipts is not shown where some are wanting; an end that nobody witnessed is no such thing.
+#[test]
+fn counts_over_receipts_that_are_not_whole_hold_only_in_part() {
+    for predicate in [
+        Predicate::AllWritesReceipted {},
+        Predicate::DenialsRecorded {},
+        Predicate::ScopeDenied {},
+        Predicate::DecisionsDescribed {},
+        Predicate::Enforced {},
+        Predicate::ListsFresh {},
+    ] {
+        for (code, expected) in [
+            ("stream.open", Shown::Partly),
+            ("stream.torn", Shown::Partly),
+            ("stream.recovered", Shown::Partly),
+            ("receipt.unsigned", Shown::Partly),
+            ("tail.not_witnessed", Shown::Held),
+            ("disclosure.missing", Shown::Held),
+        ] {
+            let lacking = |facts: &mut Facts| {
+                facts.settled = Settled::NotComplete(vec![code.into()]);
+                facts.lacks.insert(code, 1);
+            };
+            assert_eq!(shown(predicate, lacking), expected, "{code}: {predicate}");
+        }
+    }
+}
+
+/// Row E12: without a denial nothing shows that one stops anything, and a denial that was observed is none.
+#[test]
+fn enforcement_is_shown_by_denials_that_stopped_something() {
+    let allowed = |facts: &mut Facts| (facts.denied, facts.outside) = (0, 0);
+    for predicate in [Predicate::Enforced {}, Predicate::DenialsRecorded {}, Predicate::ScopeDenied {}] {
+        assert_eq!(shown(predicate, allowed), Shown::Unseen, "{predicate}");
+    }
+    let observed = |facts: &mut Facts| (facts.observed, facts.observed_denials, facts.outside) = (1, 1, 0);
+    for predicate in [Predicate::DenialsRecorded {}, Predicate::ScopeDenied {}] {
+        assert_eq!(shown(predicate, observed), Shown::Unseen, "{predicate}");
+    }
+    // A list that was too old denies, and shows nothing of a scope.
+    let stale = |facts: &mut Facts| facts.outside = 0;
+    assert_eq!(shown(Predicate::ScopeDenied {}, stale), Shown::Unseen);
+    assert_eq!(shown(Predicate::DenialsRecorded {}, stale), Shown::Held);
+    let unproven = |facts: &mut Facts| {
+        facts.lacks.insert("time.unproven", 1);
+    };
+    assert_eq!(shown(Predicate::StopEnforced {}, unproven), Shown::Unseen);
+}
+
+#[test]
+fn families_of_actions_without_another_bound_are_bounded_in_part() {
+    let wide = |facts: &mut Facts| {
+        for certificate in facts.agents.values_mut().flat_map(|agent| agent.certificates.values_mut()) {
+            certificate.bounded = false;
+        }
+    };
+    assert_eq!(shown(Predicate::ScopeBounded {}, wide), Shown::Partly);
+}
+
+/// Row E14: what counts is a gate's word about each agent that is here, under that agent's root.
+#[test]
+fn a_promotion_counts_for_the_agent_it_names_under_its_root_and_for_no_other() {
+    let of = |verdict: GateVerdict| {
+        shown(Predicate::GateSigned {}, |facts| {
+            facts.gates.insert(verdict, 1);
+        })
+    };
+    assert_eq!(of(verdict(Some(worker()), true)), Shown::Held);
+    assert_eq!(of(verdict(None, true)), Shown::Partly, "it does not show whom it is about");
+    assert_eq!(of(verdict(Some(AgentId::from_random([1; 16])), true)), Shown::Partly, "about another");
+    let own = GateVerdict { gate: worker(), ..verdict(Some(worker()), true) };
+    assert_eq!(of(own), Shown::Partly, "about itself");
+    let foreign = GateVerdict { root: Digest::of(b"another"), ..verdict(Some(worker()), true) };
+    assert_eq!(of(foreign), Shown::Partly, "of another owner's gate");
+    let two = |facts: &mut Facts| {
+        facts.gates.insert(verdict(Some(worker()), true), 1);
+        let other = facts.agents[&worker()].clone();
+        facts.agents.insert(AgentId::from_random([8; 16]), other);
+    };
+    assert_eq!(shown(Predicate::GateSigned {}, two), Shown::Partly, "one of two");
+    assert_eq!(shown(Predicate::GateSigned {}, |facts| facts.ungated = 3), Shown::Unseen);
+}
+
+/// Row E15: a guard that never took a list up is the slowest.
+#[test]
+fn a_guard_that_never_took_a_list_up_is_not_left_out() {
+    let predicate = Predicate::RevocationLatency { seconds: 60 };
+    let with = |many: usize, seconds: u64| {
+        shown(predicate, |facts| {
+            facts.waits = waits(&vec![1; many]);
+            facts.waits.push(Wait { seconds, taken: false, last: pointer() });
+        })
+    };
+    assert_eq!(with(1, 900), Shown::Against);
+    assert_eq!(with(200, 900), Shown::Partly, "one in two hundred, and it never did");
+    assert_eq!(with(1, 20), Shown::Held, "it ended before the time was over");
+}
+
+/// Row E16: times that an agent claims keep nothing for five years.
+#[test]
+fn records_are_as_old_as_others_show_and_not_as_they_claim() {
+    let claims = |proven: (Option<i64>, Option<i64>)| {
+        shown(Predicate::RecordsKept { days: 183 }, |facts| {
+            let time = |days: i64| UnixTime::from_seconds(days * DAY);
+            facts.claimed = Some((time(0), time(2000)));
+            facts.proven = (proven.0.map(time), proven.1.map(time));
+        })
+    };
+    assert_eq!(claims((None, None)), Shown::Unseen);
+    assert_eq!(claims((None, Some(2000))), Shown::Unseen);
+    assert_eq!(claims((Some(1999), Some(2000))), Shown::Unseen);
+    assert_eq!(claims((Some(1817), Some(2000))), Shown::Held);
 }

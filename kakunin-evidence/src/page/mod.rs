@@ -55,7 +55,7 @@ fn top(out: &mut Markup, report: &EvidenceReport) {
         .raw("\">")
         .text(report.verdict())
         .raw("</span></p>\n");
-    if let Some(what) = facts.what() {
+    for what in facts.what().iter().chain(&report.remark) {
         out.raw("<p class=\"problem\">").text(what).raw("</p>\n");
     }
     out.raw("<p class=\"soft\">").number(facts.receipts).raw(" of ").number(facts.seen).raw(" receipts in ");

@@ -1,6 +1,6 @@
 //! The data files, and what a file may not be.
 
-use kakunin_evidence::{Carries, EvidenceReport, Framework, FrameworkError};
+use kakunin_evidence::{Carries, EvidenceReport, Facts, Framework, FrameworkError, Period, Predicate};
 
 const GOOD: &str = r#"
 id = "x"
@@ -114,5 +114,70 @@ fn a_component_definition_is_the_same_for_everybody() {
         let parts = &value["component-definition"]["components"][0]["control-implementations"][0];
         let requirements = parts["implemented-requirements"].as_array().unwrap();
         assert_eq!(requirements.len(), framework.controls.len());
+    }
+}
+
+/// Row E12 of docs/attacks.md: what a sentence says of denials is shown by denials.
+#[test]
+fn a_claim_that_something_was_denied_or_stopped_stands_on_denials() {
+    for name in Framework::names() {
+        for control in Framework::named(name).unwrap().controls {
+            let words = control.claim.to_lowercase();
+            let says = ["denied", "denial", "stopped", "took effect"].iter().any(|word| words.contains(word));
+            let shown = control.shown_by.iter().any(|it| {
+                matches!(
+                    it,
+                    Predicate::Enforced {}
+                        | Predicate::ScopeDenied {}
+                        | Predicate::DenialsRecorded {}
+                        | Predicate::StopEnforced {}
+                )
+            });
+            assert!(!says || shown, "{name} {}: {}", control.id, control.claim);
+            let outside = words.contains("outside");
+            let scope = control.shown_by.iter().any(|it| matches!(it, Predicate::ScopeDenied {}));
+            assert!(!outside || scope, "{name} {}: {}", control.id, control.claim);
+        }
+    }
+}
+
+/// What these say of people, devices and the least of privileges no receipt carries.
+#[test]
+fn controls_that_are_about_more_than_agents_are_carried_in_part() {
+    for (name, ids) in [
+        ("sp800-53-r5", &["AC-6", "AC-2(13)", "IA-3"][..]),
+        ("iso-27001-2022", &["A.8.2"]),
+        ("owasp-agentic-2026", &["ASI02"]),
+        ("dora", &["Art. 9(4)(c)", "Art. 10"]),
+        ("csf-2.0", &["RS.AN-06"]),
+        ("ai-rmf-1.0", &["MANAGE 4.1"]),
+        ("soc2", &["CC6.3"]),
+    ] {
+        let framework = Framework::named(name).unwrap();
+        for id in ids {
+            let control = framework.controls.iter().find(|control| control.id == *id).unwrap();
+            assert_eq!(control.carries, Carries::Part, "{name} {id}");
+        }
+    }
+}
+
+/// Row E17: whoever hands a report on hands on what is to be known of it.
+#[test]
+fn a_remark_is_in_every_form() {
+    let report = |remark: Option<&str>| {
+        let framework = Framework::named("soc2").unwrap();
+        let report = EvidenceReport::of(framework, Facts::none(Period::default()), None).unwrap();
+        match remark {
+            Some(remark) => report.remarking(remark),
+            None => report,
+        }
+    };
+    let forms = |report: &EvidenceReport| {
+        [report.to_json(), report.to_csv(), report.to_html(), report.to_oscal_results()]
+    };
+    for (plain, said) in forms(&report(None)).iter().zip(&forms(&report(Some("Something changed <b>")))) {
+        assert!(!plain.contains("Something changed"));
+        assert!(said.contains("Something changed"), "{said}");
+        assert!(!said.contains("<!doctype html>") || said.contains("Something changed &lt;b&gt;"), "{said}");
     }
 }

@@ -1,9 +1,10 @@
 //! Reports: what the receipts that an agent sent show of a framework's controls.
 //!
 //! A report is a function of the receipts in its period, so nothing of it is stored: its name says which agent, which
-//! days and which frameworks, and whoever reads it gets what the receipts say now, with a word on whether they are the
-//! ones of when it was ordered. What was never sent here cannot be seen here; `kakunin report` over the agent's own
-//! journal sees it.
+//! days and which frameworks, and whoever reads it gets what the receipts say now, with a word in every form on whether
+//! they are the ones of when it was ordered. A name carries a mark of this service, for its tenant: nobody makes a report
+//! "of that day" that was never ordered. What was never sent here cannot be seen here; `kakunin report` over the agent's
+//! own journal sees it.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use kakunin_core::id::AgentId;
 use kakunin_core::report::Inquiry;
 use kakunin_core::scope::NameLists;
 use kakunin_core::time::UnixTime;
-use kakunin_evidence::{EvidenceReport, Facts, Framework, Period, Status};
+use kakunin_evidence::{EvidenceReport, Facts, Framework, FrameworkError, Period, Status};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,6 +38,7 @@ use crate::http::error::Refusal;
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
+use crate::signer::SealingKey;
 use crate::store::{AgentRecord, ReceiptFilter, Store};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -92,19 +94,30 @@ impl Ordered {
         FRAMEWORKS.iter().enumerate().filter(asked).map(|(_, name)| *name).collect()
     }
 
-    fn name(&self) -> String {
+    /// The name, marked for this tenant.
+    fn name(&self, key: &SealingKey, tenant: &TenantId) -> String {
+        let octets = self.octets();
+        let mark = key.mark(&place(tenant), &octets);
+        format!("rep-{}{}", hex(&octets), hex(&mark))
+    }
+
+    fn octets(&self) -> Vec<u8> {
         let mut octets = vec![VERSION];
         octets.extend(self.agent.as_bytes());
         octets.extend(self.created.seconds().to_be_bytes());
         octets.push(self.days);
         octets.extend(self.frameworks.to_be_bytes());
         octets.extend(self.evidence);
-        format!("rep-{}", hex(&octets))
+        octets
     }
 
-    /// Reads a name in its one spelling.
-    fn parse(name: &str) -> Option<Self> {
-        let octets: [u8; 36] = unhex(name.strip_prefix("rep-")?)?;
+    /// Reads a name in its one spelling, if this service gave it to this tenant.
+    fn parse(name: &str, key: &SealingKey, tenant: &TenantId) -> Option<Self> {
+        let whole: [u8; 68] = unhex(name.strip_prefix("rep-")?)?;
+        let (octets, mark) = whole.split_last_chunk::<32>()?;
+        if !key.is_marked(&place(tenant), octets, mark) {
+            return None;
+        }
         let (version, rest) = octets.split_first()?;
         let (agent, rest) = rest.split_first_chunk::<16>()?;
         let (created, rest) = rest.split_first_chunk::<8>()?;
@@ -121,6 +134,18 @@ impl Ordered {
         let sound = *version == VERSION && known && (1..=90).contains(days) && ordered.created.seconds() > 0;
         sound.then_some(ordered)
     }
+}
+
+/// What a mark is for.
+fn place(tenant: &TenantId) -> Vec<u8> {
+    [b"report\n", tenant.as_str().as_bytes()].concat()
+}
+
+/// What was ordered by this name. One from later than now is none, whoever marked it: the clock was set back since.
+async fn ordered(service: &Service, caller: &Caller, name: &str) -> Result<Ordered, Refusal> {
+    let key = service.sealing_key().await?.ok_or_else(Refusal::missing)?;
+    let ordered = Ordered::parse(name, &key, caller.tenant()).ok_or_else(Refusal::missing)?;
+    if ordered.created > (service.clock)() { Err(Refusal::missing()) } else { Ok(ordered) }
 }
 
 async fn order(
@@ -152,7 +177,8 @@ async fn order(
     note(&service, &caller, "report.requested", ordered.agent, notes.clone().unwrap_or_default()).await?;
     let facts = gather(&service, &caller, ordered).await?;
     let ordered = Ordered { evidence: beginning(facts.evidence()), ..ordered };
-    let mut row = shown(&agent, ordered, &reports(ordered, &facts)?)?;
+    let name = ordered.name(&*service.sealing_key_or_new().await?, caller.tenant());
+    let mut row = shown(&agent, (&name, ordered), &reports(ordered, &facts)?)?;
     if let Some(row) = row.as_object_mut() {
         row.insert("notes".into(), notes.into());
     }
@@ -179,12 +205,12 @@ async fn read(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked?;
-    let ordered = Ordered::parse(&id).ok_or_else(Refusal::missing)?;
+    let ordered = ordered(&service, &caller, &id).await?;
     let (agent, _) = seen(&service, &caller, &ordered.agent.to_string()).await?;
-    note(&service, &caller, "report.read", ordered.agent, id).await?;
+    note(&service, &caller, "report.read", ordered.agent, id.clone()).await?;
     let reports = reports(ordered, &gather(&service, &caller, ordered).await?)?;
     let Some(format) = asked.format else {
-        return Ok(data(&shown(&agent, ordered, &reports)?));
+        return Ok(data(&shown(&agent, (&id, ordered), &reports)?));
     };
     let found: [EvidenceReport; 1] =
         of(reports, asked.framework.as_deref())?.try_into().map_err(|_| other_framework())?;
@@ -206,7 +232,7 @@ async fn paper(
     asked: Result<Query<AskedPaper>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked?;
-    let ordered = Ordered::parse(&id).ok_or_else(Refusal::missing)?;
+    let ordered = ordered(&service, &caller, &id).await?;
     seen(&service, &caller, &ordered.agent.to_string()).await?;
     note(&service, &caller, "report.read", ordered.agent, id).await?;
     let reports = reports(ordered, &gather(&service, &caller, ordered).await?)?;
@@ -235,6 +261,7 @@ async fn attest(
     note(&service, &caller, "report.read", ordered.agent, "the last 30 days".into()).await?;
     let facts = gather(&service, &caller, ordered).await?;
     let ordered = Ordered { evidence: beginning(facts.evidence()), ..ordered };
+    let name = ordered.name(&*service.sealing_key_or_new().await?, caller.tenant());
     let reports = reports(ordered, &facts)?;
     let count = |status| reports.iter().map(|report| report.count(status)).sum::<usize>();
     let items = reports.iter().flat_map(|report| {
@@ -253,7 +280,7 @@ async fn attest(
     let good = certificates.iter().rfind(|certificate| certificate.standing.word() == "good");
     let statuses = |name: &str| reports.iter().find(|report| report.framework().id == name).map(counts);
     Ok(data(&json!({
-        "attestation_id": ordered.name(),
+        "attestation_id": name,
         "says": SAYS,
         "agent": { "id": agent.id.to_string(), "name": agent.name.as_str(), "standing": agent.standing.word() },
         "certificate": good.map(|certificate| json!({
@@ -271,7 +298,7 @@ async fn attest(
             "items": items.collect::<Vec<_>>(),
         },
         "regulatory": { "eu_ai_act": statuses("eu-ai-act"), "mica": statuses("mica") },
-        "report": format!("/v1/reports/{}", ordered.name()),
+        "report": format!("/v1/reports/{name}"),
     })))
 }
 
@@ -347,22 +374,37 @@ fn judged(root: &[u8], bundle: &FilePath, period: Period) -> Result<Facts, Refus
 }
 
 fn reports(ordered: Ordered, facts: &Facts) -> Result<Vec<EvidenceReport>, Refusal> {
+    let same = beginning(facts.evidence()) == ordered.evidence;
     let report = |name: &str| {
         let framework = Framework::named(name)?;
-        EvidenceReport::of(framework, facts.clone(), Some(ordered.created))
+        let report = EvidenceReport::of(framework, facts.clone(), Some(ordered.created))?;
+        Ok::<_, FrameworkError>(if same { report } else { report.remarking(changed(ordered, facts)) })
     };
     let made: Result<Vec<_>, _> = ordered.frameworks().into_iter().map(report).collect();
     made.map_err(|error| Refusal { cause: Some(error.to_string()), ..Refusal::internal() })
 }
 
+/// What every form says of receipts that came, or went, since the report was ordered.
+fn changed(ordered: Ordered, facts: &Facts) -> String {
+    let now = facts.evidence().to_hex();
+    format!(
+        "The evidence is not the one of when this report was ordered, {}: its digest began {} then, and is {now} now.",
+        ordered.created,
+        hex(&ordered.evidence)
+    )
+}
+
 /// A report as clients of the hosted service read it, and what it says.
-fn shown(agent: &AgentRecord, ordered: Ordered, reports: &[EvidenceReport]) -> Result<Value, Refusal> {
+fn shown(
+    agent: &AgentRecord,
+    (name, ordered): (&str, Ordered),
+    reports: &[EvidenceReport],
+) -> Result<Value, Refusal> {
     let parse = |report: &EvidenceReport| serde_json::from_str::<Value>(&report.to_json());
     let whole: Result<Vec<Value>, _> = reports.iter().map(parse).collect();
     let whole = whole.map_err(|error| Refusal { cause: Some(error.to_string()), ..Refusal::internal() })?;
     let evidence = reports.first().map(|report| report.facts().evidence());
     let same = evidence.is_some_and(|digest| beginning(digest) == ordered.evidence);
-    let name = ordered.name();
     let period = ordered.period();
     let count = |status| reports.iter().map(|report| report.count(status)).sum::<usize>();
     let summary = Status::ALL.map(|status| format!("{} {}", count(status), status.word())).join(", ");
@@ -433,7 +475,8 @@ fn chosen(names: &[Value]) -> Result<u16, Refusal> {
     Ok(chosen)
 }
 
-const VERSION: u8 = 1;
+/// The second has a mark.
+const VERSION: u8 = 2;
 const DAY: i64 = 86_400;
 const SAYS: &str = "It says what receipts show, and not that anybody complies with anything.";
 /// Their places are in names of reports: a new one goes to the end.
@@ -468,6 +511,7 @@ const FORMS: &[Named] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signer::Passphrase;
 
     #[test]
     fn a_report_is_named_by_what_it_is_about_in_one_spelling() {
@@ -478,23 +522,38 @@ mod tests {
             frameworks: usual(),
             evidence: [9; 8],
         };
-        let name = ordered.name();
-        assert_eq!(Ordered::parse(&name), Some(ordered));
+        let folder = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::new("correct horse");
+        let key = |file: &str| SealingKey::create(&folder.path().join(file), &passphrase).unwrap();
+        let (key, foreign) = (key("one.pem"), key("other.pem"));
+        let tenant = |name: &str| TenantId::parse(name).unwrap();
+        let (ours, theirs) = (tenant("ours"), tenant("theirs"));
+        let name = ordered.name(&key, &ours);
+        assert_eq!(Ordered::parse(&name, &key, &ours), Some(ordered));
         assert_eq!(ordered.frameworks(), ["ai-rmf-1.0", "csf-2.0", "eu-ai-act", "iso-27001-2022", "mica"]);
         assert_eq!(bits(Framework::names()), 0b11_1111_1111, "every framework has its place");
+        let of = |ordered: Ordered| ordered.name(&key, &ours);
+        // Row E17 of docs/attacks.md: another day, in the form of a name, with the mark of this one or with none.
+        let earlier = of(Ordered { created: UnixTime::from_seconds(1_790_000_000), ..ordered });
+        let (mark, octets) = (&name[name.len() - 64..], &earlier[..earlier.len() - 64]);
         for wrong in [
+            format!("{octets}{mark}"),
+            octets.to_owned(),
+            format!("{octets}{}", "0".repeat(64)),
+            ordered.name(&foreign, &ours),
+            ordered.name(&key, &theirs),
             name.to_uppercase(),
-            name.replace("rep-01", "rep-02"),
+            name.replace("rep-02", "rep-01"),
             format!("{name}0"),
             name.replacen("rep-", "", 1),
-            Ordered { days: 0, ..ordered }.name(),
-            Ordered { days: 91, ..ordered }.name(),
-            Ordered { frameworks: 0, ..ordered }.name(),
-            Ordered { frameworks: 1 << 10, ..ordered }.name(),
-            Ordered { created: UnixTime::from_seconds(-1), ..ordered }.name(),
+            of(Ordered { days: 0, ..ordered }),
+            of(Ordered { days: 91, ..ordered }),
+            of(Ordered { frameworks: 0, ..ordered }),
+            of(Ordered { frameworks: 1 << 10, ..ordered }),
+            of(Ordered { created: UnixTime::from_seconds(-1), ..ordered }),
             String::new(),
         ] {
-            assert_eq!(Ordered::parse(&wrong), None, "{wrong}");
+            assert_eq!(Ordered::parse(&wrong, &key, &ours), None, "{wrong}");
         }
     }
 }

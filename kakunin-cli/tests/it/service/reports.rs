@@ -74,6 +74,17 @@ fn a_report_says_what_receipts_show_and_can_be_had_again_in_every_form() {
         (&false.into(), &report["evidence"]["digest"])
     );
 
+    // And so does every form of it that is handed on; one of the evidence of its day says nothing.
+    for format in ["html", "csv", "oscal", "json"] {
+        let form = |report: &Value, framework: &str| {
+            let id = report["id"].as_str().unwrap();
+            office.get_as_owner(&format!("/v1/reports/{id}?format={format}&framework={framework}")).text()
+        };
+        let says = "The evidence is not the one of when this report was ordered";
+        assert!(form(&empty, "csf-2.0").contains(says), "{format}");
+        assert!(!form(&report, "csf-2.0").contains(says), "{format}");
+    }
+
     let attested = data(&office.get_as_owner("/v1/agents/billing/compliance-report"));
     let controls = &attested["controls"];
     assert!(controls["pass"].as_u64() > Some(0) && controls["fail"] == 0, "{controls}");
@@ -87,7 +98,7 @@ fn a_report_says_what_receipts_show_and_can_be_had_again_in_every_form() {
     );
     assert_eq!(attested["regulatory"]["eu_ai_act"]["applies_from"], "2027-12-02");
 
-    for (kind, many) in [("report.requested", 2), ("report.read", 7)] {
+    for (kind, many) in [("report.requested", 2), ("report.read", 15)] {
         let log = office.get_as_owner(&format!("/v1/audit-log?event_type={kind}"));
         assert_eq!(data(&log).as_array().unwrap().len(), many, "{kind}");
     }
@@ -115,9 +126,15 @@ fn reports_are_about_agents_that_one_may_see_and_frameworks_that_there_are() {
         assert_eq!(office.get_as_owner(&format!("/v1/reports/{id}{query}")).status, 400, "{query}");
     }
     // A name that somebody made up, or that of another agent, finds nothing.
-    let other = id.replacen("rep-01", "rep-0100", 1);
+    let other = id.replacen("rep-02", "rep-0200", 1);
+    // A day before the incident, which nobody ordered: octets 17 to 25 of a name are when it was.
+    let day = id.get(38..54).unwrap();
+    let earlier = id.replace(day, &format!("{:016x}", u64::from_str_radix(day, 16).unwrap() - 86_400));
+    let unmarked = id.get(..id.len() - 64).unwrap();
     let uuid = id.get(6..38).unwrap();
-    for name in ["1", "rep-", "rep-01", &other, &id.replace(uuid, &"0".repeat(32)), "rep-%00"] {
+    for name in
+        ["1", "rep-", "rep-02", &other, &earlier, unmarked, &id.replace(uuid, &"0".repeat(32)), "rep-%00"]
+    {
         assert_eq!(office.get_as_owner(&format!("/v1/reports/{name}")).status, 404, "{name}");
     }
 }
