@@ -232,6 +232,10 @@ fn duties_of_later_are_marked_and_partial_is_never_satisfied() {
     let words = [&believed[..], &["--as-of", "2027-12-01"]].concat();
     desk.yes(&report("eu-ai-act", "json", "report.json", &words));
     assert_eq!(row(&read(&desk, "report.json"), "Art. 12")["applies"], false);
+    // Row E13: evidenced, and not satisfied as long as it does not apply.
+    desk.yes(&report("eu-ai-act", "oscal", "oscal.json", &words));
+    let text = fs::read_to_string(desk.path("oscal.json")).unwrap();
+    assert!(text.contains("not-yet") && !text.contains("\"satisfied\""), "{text}");
     let words = [&believed[..], &["--as-of", "2027-12-02"]].concat();
     desk.yes(&report("eu-ai-act", "json", "report.json", &words));
     assert_eq!(row(&read(&desk, "report.json"), "Art. 12")["applies"], true);
@@ -356,4 +360,120 @@ fn a_questionnaire_is_filled_by_its_ids_and_says_what_stays_blank() {
     fs::write(desk.path("map.toml"), map.replace("Response", "Reply")).unwrap();
     let (_, err) = texts(&desk.run(&[&words[..], &more].concat()));
     assert!(err.contains("no column `Reply`"), "{err}");
+}
+
+/// The folders of the agent's streams.
+fn streams(desk: &Desk) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(desk.path("agents/billing/state/journal")).unwrap();
+    let folders = entries.map(|entry| entry.unwrap().path());
+    folders.filter(|path| path.is_dir() && !path.ends_with("archive")).collect()
+}
+
+fn copied(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn nothing_is_claimed(report: &Value) {
+    for finding in report["findings"].as_array().unwrap() {
+        assert_eq!(
+            (&finding["status"], &finding["claim"]),
+            (&"contradicted".into(), &Value::Null),
+            "{finding}"
+        );
+    }
+}
+
+/// Row E11: the bad day is a stream of its own, and the log has it.
+#[test]
+fn a_stream_left_out_or_cut_that_the_log_holds_contradicts_every_row() {
+    let desk = bounded();
+    let key = work(&desk, "initech");
+    let [first] = &streams(&desk)[..] else { panic!() };
+    calls(&desk, 1, &ActionRequest::new("read:invoice"));
+    // A third stream, as it was before its last receipts.
+    let before = streams(&desk);
+    let home = AgentHome::open(&desk.path("agents/billing"), None).unwrap();
+    let guard = Guard::open(home, GuardOptions::default()).unwrap();
+    guard.admit(&ActionRequest::new("read:invoice")).unwrap().begin().unwrap().returned();
+    let third = streams(&desk).into_iter().find(|path| !before.contains(path)).unwrap();
+    copied(&third, &desk.path("early"));
+    guard.admit(&ActionRequest::new("read:invoice")).unwrap().begin().unwrap().returned();
+    guard.close();
+    desk.yes(&["log", "--journal", "agents/billing"]);
+    let words =
+        ["report", "--framework", "sp800-53-r5", "--journal", "agents/billing", "--out", "report.json"];
+    let believed = ["--log", ".kakunin/log", "--root", ROOT, "--log-key", &key];
+    let words = [&words[..], &believed].concat();
+    assert_eq!(desk.yes(&words)["counts"]["contradicted"], 0);
+
+    fs::rename(first, desk.path("gone")).unwrap();
+    let answer = desk.answer(&words, 1);
+    assert_eq!(answer["verdict"], "AUTHENTIC-NOT-COMPLETE");
+    let found = read(&desk, "report.json");
+    nothing_is_claimed(&found);
+    let judged = &row(&found, "AC-6")["shown_by"][0];
+    assert!(judged["because"].as_str().unwrap().contains("stream.missing"), "{judged}");
+    assert_eq!(judged["receipts"][0]["stream"], first.file_name().unwrap().to_str().unwrap());
+    fs::rename(desk.path("gone"), first).unwrap();
+    assert_eq!(desk.yes(&words)["counts"]["contradicted"], 0);
+
+    fs::remove_dir_all(&third).unwrap();
+    copied(&desk.path("early"), &third);
+    desk.answer(&words, 1);
+    nothing_is_claimed(&read(&desk, "report.json"));
+}
+
+/// Row E14: what an agent signs about itself is no gate's word, under whatever name.
+#[test]
+fn a_promotion_is_a_gates_and_says_whom() {
+    let desk = Desk::empty();
+    let own = "actions = [\"read:invoice\", \"gate:promote\"]\n";
+    fs::write(desk.path("scope.toml"), own).unwrap();
+    let scope = "actions = [\"gate:promote\", \"gate:refuse\"]\n[[counterparties]]\nfor = [\"gate:*\"]\nallow = [\"urn:kakunin:agent:*\"]\n";
+    fs::write(desk.path("gate.toml"), scope).unwrap();
+    desk.yes(&["init"]);
+    let create = |name: &str, scope: &str| {
+        let out = format!("agents/{name}");
+        let made = desk.yes(&["agent", "create", name, "--scope", scope, "--out", &out]);
+        format!("urn:kakunin:agent:{}", made["id"].as_str().unwrap())
+    };
+    let (billing, _) = (create("billing", "scope.toml"), create("gate", "gate.toml"));
+    let sign = |agent: &str, subject: &str, passes: bool| {
+        let home = AgentHome::open(&desk.path(&format!("agents/{agent}")), None).unwrap();
+        let guard = Guard::open(home, GuardOptions::default()).unwrap();
+        let asked = ActionRequest::new("gate:promote").counterparty(subject);
+        let running = guard.admit(&asked).unwrap().begin().unwrap();
+        if passes {
+            running.returned()
+        } else {
+            running.raised()
+        }
+        guard.close();
+    };
+    let judged = || {
+        let words = ["report", "--framework", "csf-2.0", "--root", ROOT, "--out", "report.json"];
+        let journals = ["--journal", "agents/billing", "--journal", "agents/gate"];
+        desk.answer(&[&words[..], &journals].concat(), 3);
+        let found = read(&desk, "report.json");
+        let judged = &row(&found, "ID.RA-07")["shown_by"][0];
+        (judged["shown"].as_str().unwrap().to_owned(), judged["because"].as_str().unwrap().to_owned())
+    };
+    // By itself, under the name of a gate's action; and by a gate whose promotion came to nothing.
+    sign("billing", &billing, true);
+    sign("billing", "urn:kakunin:agent:00000000-0000-8000-8000-000000000000", true);
+    sign("gate", &billing, false);
+    let (shown, because) = judged();
+    assert_eq!(shown, "unseen", "{because}");
+    assert!(because.contains("2 receipts are named so and are of no gate"), "{because}");
+    // About somebody who signed nothing here; and then about the agent.
+    sign("gate", "urn:kakunin:agent:00000000-0000-8000-8000-000000000000", true);
+    assert_eq!(judged().0, "partly");
+    sign("gate", &billing, true);
+    let (shown, because) = judged();
+    assert_eq!(shown, "held", "{because}");
+    assert!(because.contains(billing.trim_start_matches("urn:kakunin:agent:")), "{because}");
 }
