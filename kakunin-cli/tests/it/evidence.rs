@@ -332,7 +332,7 @@ fn behaviour_is_judged_by_a_baseline_and_drawn_with_what_crossed() {
 
 #[test]
 fn a_questionnaire_is_filled_by_its_ids_and_says_what_stays_blank() {
-    let desk = Desk::with_billing();
+    let desk = bounded();
     let key = work(&desk, "initech");
     fs::write(
         desk.path("asked.csv"),
