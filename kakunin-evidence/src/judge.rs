@@ -3,12 +3,15 @@
 //! Evidence that does not verify speaks against everything that stands on it, and so does evidence of which a log shows that
 //! it was doctored; evidence that is empty shows nothing. Everything else is figures, and each figure names receipts.
 
+mod whole;
+
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 
 use crate::facts::{AgentFacts, Facts, Kind, Settled};
 use crate::finding::{Judgement, Pointer, Shown};
 use crate::predicate::Predicate;
+use whole::{doctored, short};
 
 /// What becomes of `predicate`.
 pub(crate) fn judge(predicate: Predicate, facts: &Facts) -> Judgement {
@@ -32,59 +35,6 @@ pub(crate) fn judge(predicate: Predicate, facts: &Facts) -> Judgement {
         }),
     };
     Judgement { predicate, shown, because, receipts }
-}
-
-/// What a log shows of receipts that were left out or that there are others of: which rows they would have changed cannot
-/// be told, so it speaks against all of them. Times that cannot be speak against what stands on times.
-fn doctored(predicate: Predicate, facts: &Facts) -> Option<Held> {
-    let on_times = matches!(
-        predicate,
-        Predicate::LogContiguous {}
-            | Predicate::DecisionsDescribed {}
-            | Predicate::StopEnforced {}
-            | Predicate::RevocationLatency { .. }
-            | Predicate::ListsFresh {}
-            | Predicate::TimeWitnessed {}
-            | Predicate::RecordsKept { .. }
-            | Predicate::RiskReplayed {}
-    );
-    let faults = [
-        (
-            "stream.contradicted",
-            "a log holds other receipts of these streams by another key of their agent",
-            true,
-        ),
-        ("stream.missing", "a log holds streams of these agents that were left out here", true),
-        ("time.out_of_bracket", "receipts claim a time at which they cannot have been written", on_times),
-    ];
-    let counts = |(code, ..): &&(&str, &str, bool)| facts.lacks.contains_key(code);
-    let found: Vec<_> = faults.iter().filter(|(.., against)| *against).filter(counts).collect();
-    if found.is_empty() {
-        return None;
-    }
-    let because: Vec<String> =
-        found.iter().map(|(code, what, _)| format!("{what} ({code}, {})", lacking(facts, &[code]))).collect();
-    let receipts = found.iter().flat_map(|(code, ..)| places(facts, code)).take(crate::facts::FEW).collect();
-    Some((Shown::Against, because.join("; "), receipts))
-}
-
-/// What is counted over all receipts holds only in part where some are known to be wanting. What an end that nobody
-/// witnessed hides is a matter of [`Predicate::LogContiguous`], and values have predicates of their own.
-fn short(predicate: Predicate, facts: &Facts, (shown, because, receipts): Held) -> Held {
-    let counts = matches!(
-        predicate,
-        Predicate::AllWritesReceipted {}
-            | Predicate::DenialsRecorded {}
-            | Predicate::ScopeDenied {}
-            | Predicate::DecisionsDescribed {}
-            | Predicate::Enforced {}
-            | Predicate::ListsFresh {}
-    );
-    let codes: Vec<&str> = WANTING.into_iter().filter(|code| facts.lacks.contains_key(code)).collect();
-    if !counts || shown != Shown::Held || codes.is_empty() {
-        return (shown, because, receipts);
-    }
-    (Shown::Partly, format!("{because}; receipts are not whole: {}", codes.join(", ")), receipts)
 }
 
 type Held = (Shown, String, Vec<Pointer>);
@@ -545,16 +495,6 @@ fn gates(facts: &Facts) -> Held {
     (shown, because, facts.examples(Kind::GatePassed))
 }
 
-/// Codes by which receipts are known to be wanting, or not to be what they say.
-const WANTING: [&str; 7] = [
-    "stream.open",
-    "stream.torn",
-    "stream.recovered",
-    "receipt.unsigned",
-    "time.out_of_bracket",
-    "time.unproven",
-    "feed.missing",
-];
 const DAY: i64 = 86_400;
 
 #[cfg(test)]
