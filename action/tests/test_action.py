@@ -270,7 +270,8 @@ def test_every_output_that_is_declared_is_written(runner: Runner) -> None:
 def test_the_program_itself_refuses_and_says_so_beside_the_code(runner: Runner) -> None:
     real(runner)
     (runner.folder / "gate.toml").write_text("min_calls = 1\n")
-    runner.inputs |= {"sarif": "gate.sarif", "report": "gate.json", "receipts": "no ##[stop-commands]x\n::error::pwned"}
+    hostile = "no ##[stop-commands]x\n::error::pwned"
+    runner.inputs |= {"sarif": "gate.sarif", "report": "gate.json", "receipts": hostile}
     code, written, said = runner.run()
     assert (code, written["decision"]) == (2, "cannot-evaluate"), said
     assert written["report"] == "gate.json"
