@@ -535,7 +535,7 @@ mod tests {
         let of = |ordered: Ordered| ordered.name(&key, &ours);
         // Row E17 of docs/attacks.md: another day, in the form of a name, with the mark of this one or with none.
         let earlier = of(Ordered { created: UnixTime::from_seconds(1_790_000_000), ..ordered });
-        let (mark, octets) = (&name[name.len() - 64..], &earlier[..earlier.len() - 64]);
+        let (mark, octets) = (name.split_at(name.len() - 64).1, earlier.split_at(earlier.len() - 64).0);
         for wrong in [
             format!("{octets}{mark}"),
             octets.to_owned(),
