@@ -106,9 +106,13 @@ impl FolderNonces {
         }
         loop {
             self.lock(&seen.state, deadline)?;
-            if seen.is_at(&self.folder).map_err(|error| unavailable(&error))? {
+            let is_at = seen.is_at(&self.folder);
+            if matches!(is_at, Ok(true)) {
                 break;
             }
+            // It may come back to its place, and then others wait for this lock.
+            let _ = seen.state.unlock();
+            is_at.map_err(|error| unavailable(&error))?;
             // Whoever comes now has another folder, or another lock, in this place: what this one says is nothing to them.
             *seen = Seen::of(&self.folder).map_err(|error| unavailable(&error))?;
             if Instant::now() >= deadline {

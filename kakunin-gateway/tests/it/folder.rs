@@ -164,8 +164,14 @@ fn a_folder_that_cannot_be_used_is_an_error_and_one_that_goes_away_lets_nobody_i
     let folder = begun();
     let file = folder.path().join("state");
     assert!(FolderNonces::open(&file).is_err());
-    let one = FolderNonces::open(folder.path()).unwrap();
+    let [one, two] = [0, 1].map(|_| FolderNonces::open(folder.path()).unwrap());
     assert_eq!(one.remember(&mark(1), at(20), at(20)), Ok(()));
+    // It is moved away and back, and whoever asked meanwhile has not kept the lock.
+    let away = folder.path().with_extension("away");
+    fs::rename(folder.path(), &away).unwrap();
+    assert!(is_unavailable(&one.remember(&mark(2), at(20), at(20))));
+    fs::rename(&away, folder.path()).unwrap();
+    assert_eq!(two.remember(&mark(1), at(20), at(20)), Err(NonceError::Used));
     fs::remove_dir_all(folder.path()).unwrap();
     // Whether or not it needs a file that it has not.
     for seconds in [20, 300] {
