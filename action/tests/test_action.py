@@ -271,7 +271,8 @@ def test_the_program_itself_refuses_and_says_so_beside_the_code(runner: Runner) 
     real(runner)
     (runner.folder / "gate.toml").write_text("min_calls = 1\n")
     hostile = "no ##[stop-commands]x\n::error::pwned"
-    runner.inputs |= {"sarif": "gate.sarif", "report": "gate.json", "receipts": hostile}
+    runner.inputs |= {"sarif": "gate.sarif", "report": "gate.json"}
+    runner.inputs |= {"receipts": hostile, "certificate": hostile}
     code, written, said = runner.run()
     assert (code, written["decision"]) == (2, "cannot-evaluate"), said
     assert written["report"] == "gate.json"

@@ -91,7 +91,8 @@ impl Works {
     }
 
     fn standing(&self) -> String {
-        self.desk.yes(&["agent", "show", "billing"])["standing"].as_str().unwrap().to_owned()
+        let shown = self.desk.yes(&["agent", "show", "billing"]);
+        shown.get("standing").and_then(Value::as_str).unwrap().to_owned()
     }
 
     /// Certifies billing again, with a scope that allows more.
