@@ -220,7 +220,7 @@ fn what_a_sweep_asked_for_is_in_the_audit_log_also_when_nobody_is_revoked() {
     // What was asked comes before whom it took.
     let log = office.get_as_owner("/v1/audit-log").json();
     let order: Vec<_> = log["data"].as_array().unwrap().iter().map(|row| text(row, "/event_type")).collect();
-    assert!(order.starts_with(&["agent.revoke", "agents.sweep"]), "{order:?}");
+    assert_eq!(order.iter().take(2).collect::<Vec<_>>(), ["agent.revoke", "agents.sweep"]);
     let long = json!({ "where": [format!("name={}", "a".repeat(257))], "dry_run": true });
     assert_eq!(code(&office.post("/v1/sweep", &long)), (400, "request.invalid".into()));
 }
