@@ -20,9 +20,7 @@ stage "vectors drift"         scripts/vectors.sh --check
 stage "release build"         scripts/release.sh
 stage "mypy, pyright, stubs"  scripts/types.sh
 
-while read -r version python; do
-  stage "pytest $version"       scripts/pytest.sh "$version" "$python"
-done < <(scripts/pythons.sh 3.10 3.11 3.12 3.13)
+stage "pytest 3.10 to 3.13"   scripts/pytests.sh 3.10 3.11 3.12 3.13
 
 for framework in langchain openai_agents fastmcp fastapi starlette flask django httpx; do
   stage "framework $framework"  scripts/framework.sh $framework
