@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::content::{Judge, Text, attend as judge_texts};
 use super::deliver::Count;
+use super::error::Refusal;
 use super::sequencer::Lane;
 use super::service::Service;
 use crate::access::TenantId;
@@ -88,11 +89,18 @@ impl Watcher {
         self.give_up_checks().await;
         let (mut stop, mut round) = (self.stop.clone(), Instant::now() + ROUND);
         loop {
-            let tenants = self.service.readers.read(|store| store.tenants()).await.unwrap_or_default();
+            let tenants = match self.service.readers.read(|store| store.tenants()).await {
+                Ok(tenants) => tenants,
+                Err(refusal) => {
+                    self.not_looked("every tenant", &refusal);
+                    Vec::new()
+                }
+            };
             for tenant in &tenants {
                 self.look(tenant).await;
             }
-            if Instant::now() >= round {
+            // A round that nobody could be asked for is made up for as soon as somebody can.
+            if Instant::now() >= round && !tenants.is_empty() {
                 round = Instant::now() + ROUND;
                 for tenant in &tenants {
                     self.go_round(tenant).await;
@@ -105,6 +113,13 @@ impl Watcher {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Says that whose receipts could not be looked at, and why.
+    fn not_looked(&self, whose: &str, refusal: &Refusal) {
+        let cause = refusal.cause.as_deref().unwrap_or(&refusal.text);
+        self.service.note("risk.not_looked", &format!("{whose}: {cause}"));
+        self.service.watch.counts.unseen.add();
     }
 
     /// Looks until nothing is left that nobody looked at.
@@ -127,9 +142,7 @@ impl Watcher {
                     (step, more)
                 }
                 Err(refusal) => {
-                    let cause = refusal.cause.as_deref().unwrap_or(&refusal.text);
-                    self.service.note("risk.not_looked", &format!("tenant `{tenant}`: {cause}"));
-                    self.service.watch.counts.unseen.add();
+                    self.not_looked(&format!("tenant `{tenant}`"), &refusal);
                     break;
                 }
             };
