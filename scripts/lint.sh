@@ -4,7 +4,7 @@ source "$(dirname "$0")/env.sh"
 source scripts/stage.sh
 
 stage "rustfmt"               cargo fmt --all --check
-stage "clippy"                cargo clippy --workspace --all-targets --locked -- -D warnings
+stage "clippy"                scripts/clippy.sh
 stage "rustdoc"               scripts/rustdoc.sh
 stage "cargo-deny"            scripts/deny.sh
 stage "ruff"                  scripts/ruff.sh

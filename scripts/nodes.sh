@@ -3,8 +3,7 @@
 # server restarted so often, under load.
 source "$(dirname "$0")/env.sh"
 
-# Of the whole workspace, as `cargo test` built it: naming the crates would build them again with fewer features.
-tests() { cargo test --workspace --locked --test it -- "$@"; }
+tests() { scripts/tests.sh --test it -- "$@"; }
 
 many="${1:?how many kills and restarts}"
 tests store:: nodes:: guards_of_a_leader

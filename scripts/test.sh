@@ -7,14 +7,14 @@ ensure openssl openssl
 ensure curl curl
 
 stage "rustfmt"               cargo fmt --all --check
-stage "clippy"                cargo clippy --workspace --all-targets --locked -- -D warnings
+stage "clippy"                scripts/clippy.sh
 stage "rustdoc"               scripts/rustdoc.sh
 stage "cargo-deny"            scripts/deny.sh
 stage "shell syntax"          scripts/shell_syntax.sh
 stage "attack table"          python3 scripts/attacks.py
 stage "denial codes"          python3 scripts/codes.py
 stage "ruff"                  scripts/ruff.sh
-stage "cargo test"            cargo test --workspace --locked
+stage "cargo test"            scripts/tests.sh
 stage "store on PostgreSQL"   scripts/postgres.sh scripts/nodes.sh 3
 stage "vectors drift"         scripts/vectors.sh --check
 stage "release build"         scripts/release.sh
@@ -38,13 +38,11 @@ stage "node: frameworks"      scripts/node_frameworks.sh
 
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
-stage "clippy, archive and PDF"       cargo clippy -p kakunin-cli -p kakunin-authority --all-targets --features kakunin-cli/s3,kakunin-cli/pdf --locked -- -D warnings
 stage "archive"               scripts/archive.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
 stage "pages of incident and report" scripts/page.sh
 stage "OSCAL of reports"      scripts/oscal.sh
-stage "reports as PDF"        cargo test -p kakunin-evidence --features pdf --locked pdf::
 stage "VERIFY.md to the letter" scripts/recipe.sh
 stage "foreign verifier"      scripts/foreign.sh
 stage "client of the hosted service" scripts/hosted.sh

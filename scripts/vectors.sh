@@ -2,5 +2,5 @@
 # vectors.sh [--check]: write the shared test vectors from their seed, or fail if the stored ones differ.
 source "$(dirname "$0")/env.sh"
 
-# Without naming its crate, whose features `cargo test` of the workspace has built already.
-exec cargo run --quiet --locked --example vectors -- "$@"
+# With the features of scripts/tests.sh, which has built it already.
+exec cargo run --quiet --locked --features "$HEAVY" --example vectors -- "$@"
