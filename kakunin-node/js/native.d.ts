@@ -291,6 +291,7 @@ export function judgeNew(
   kept: string | undefined | null,
   names: string[],
 ): number;
+export function updatedStanding(issuing: Buffer, list: Buffer, delta: Buffer, serial: string): string;
 export function judgeAnswer(
   judge: number,
   plan: number,

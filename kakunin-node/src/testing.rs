@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use kakunin_authority::memory::{Enrolled, MemoryAuthority};
 use kakunin_authority::standing::Order;
-use kakunin_core::certificate::PathLists;
+use kakunin_core::certificate::{CaCertificate, CaRole, PathLists};
 use kakunin_core::decision::{Decision, DenialReason};
 use kakunin_core::guard::{Clock, GuardOptions, ManualClock, MemorySource, SystemClock};
 use kakunin_core::home::Papers;
-use kakunin_core::id::AgentId;
+use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::leash::SlidingSum;
 use kakunin_core::request::ActionRequest;
+use kakunin_core::revocation::{UnverifiedDelta, UnverifiedList};
 use kakunin_core::scope::DraftScope;
 use kakunin_core::snapshot::{self, Snapshot};
 use kakunin_core::time::{UnixMillis, UnixTime};
+use napi::bindgen_prelude::Buffer;
 use napi::{Env, Result};
 use napi_derive::napi;
 
@@ -215,6 +217,24 @@ pub(crate) fn judge_new(
         let papers = papers(&certificate, &chain, &ca, None, &names)?;
         room.judges.keep(Judge { papers, lists, kept })
     })
+}
+
+/// Answers the shared vectors of delta lists: what a full list and a delta say together of a serial number, `good`, `held` or
+/// `revoked`, or why the delta is refused.
+#[napi(catch_unwind)]
+pub(crate) fn updated_standing(
+    issuing: Buffer,
+    list: Buffer,
+    delta: Buffer,
+    serial: String,
+) -> Result<&'static str> {
+    let issuing = CaCertificate::decode(&issuing, CaRole::Issuing).map_err(said)?;
+    let list = UnverifiedList::decode(&list).and_then(|list| list.verify(&issuing.list_issuer()));
+    let list = list.map_err(said)?;
+    let serial = SerialNumber::parse(&serial).ok_or_else(|| said("no serial number"))?;
+    let updated =
+        UnverifiedDelta::decode(&delta).and_then(|delta| delta.apply(&list, &issuing.list_issuer()));
+    Ok(updated.map_or_else(|error| error.word(), |updated| updated.standing(&serial).word()))
 }
 
 /// `allow`, or the code of the denial, at a time in Unix milliseconds.

@@ -140,6 +140,18 @@ test("node_makes_the_disclosures_and_commitments_of_the_vectors", () => {
   assert.ok(vectors.values.length > 10);
 });
 
+test("node_answers_every_delta_vector", () => {
+  const vectors = read("deltas.json");
+  const der = (pem) => Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
+  const issuing = der(vectors.issuing);
+  for (const { name, list, delta, expect } of vectors.cases) {
+    const standings = expect.standings ?? { "01": expect.refused };
+    for (const [serial, word] of Object.entries(standings))
+      assert.equal(native.updatedStanding(issuing, der(list), der(delta), serial), word, `${name} ${serial}`);
+  }
+  assert.ok(vectors.cases.length > 20);
+});
+
 test("node_has_every_code_of_the_table", () => {
   const codes = read("cases.json").cases.map(({ expect }) => expect);
   for (const code of codes) assert.ok(code === "allow" || DENIAL_CODES.includes(code), code);

@@ -52,7 +52,7 @@ mod _native {
     #[pymodule_export]
     use crate::running::{Running, defers};
     #[pymodule_export]
-    use crate::testing::{Judge, ManualClock, NativeAuthority};
+    use crate::testing::{Judge, ManualClock, NativeAuthority, updated_standing};
     #[pymodule_export]
     use crate::verify::{NativeAccount, verify_path};
 

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kakunin_authority::memory::{Enrolled, MemoryAuthority as Authority};
 use kakunin_authority::standing::Order;
-use kakunin_core::certificate::{AgentCertificate, PathLists};
+use kakunin_core::certificate::{AgentCertificate, CaCertificate, CaRole, PathLists};
 use kakunin_core::decision::{Decision, DenialReason};
 use kakunin_core::guard::{self, Clock, GuardOptions, MemorySource, SystemClock};
 use kakunin_core::home::Papers;
-use kakunin_core::id::AgentId;
+use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::leash::SlidingSum;
 use kakunin_core::request::ActionRequest;
+use kakunin_core::revocation::{UnverifiedDelta, UnverifiedList};
 use kakunin_core::scope::DraftScope;
 use kakunin_core::snapshot::{self, Snapshot};
 use kakunin_core::time::{UnixMillis, UnixTime};
@@ -260,4 +261,22 @@ impl Judge {
 
 fn draft(scope: &str) -> Result<DraftScope, String> {
     DraftScope::parse(scope, &|path| std::fs::read_to_string(path)).map_err(|error| error.to_string())
+}
+
+/// Answers the shared vectors of delta lists: what a full list and a delta say together of a serial number, `good`, `held` or
+/// `revoked`, or why the delta is refused.
+#[pyfunction]
+pub(crate) fn updated_standing(
+    issuing: &[u8],
+    list: &[u8],
+    delta: &[u8],
+    serial: &str,
+) -> PyResult<&'static str> {
+    let wrong = |error: &dyn std::fmt::Display| PyValueError::new_err(error.to_string());
+    let issuing = CaCertificate::decode(issuing, CaRole::Issuing).map_err(|error| wrong(&error))?;
+    let list = UnverifiedList::decode(list).and_then(|list| list.verify(&issuing.list_issuer()));
+    let list = list.map_err(|error| wrong(&error))?;
+    let serial = SerialNumber::parse(serial).ok_or_else(|| wrong(&"no serial number"))?;
+    let updated = UnverifiedDelta::decode(delta).and_then(|delta| delta.apply(&list, &issuing.list_issuer()));
+    Ok(updated.map_or_else(|error| error.word(), |updated| updated.standing(&serial).word()))
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import struct
@@ -112,3 +113,20 @@ def test_numbers_are_read_as_the_interpreter_prints_them():
             assert _native.written_text(number) == spelled(number), number
     for other in (True, "5", None, b"5", Decimal("5"), [5], 5j):
         assert _native.written_text(other) is None
+
+
+def der(pem):
+    return base64.b64decode("".join(pem.strip().splitlines()[1:-1]))
+
+
+def test_every_delta_vector_gets_its_answer():
+    vectors = json.loads((FOLDER / "deltas.json").read_text(encoding="utf-8"))
+    assert vectors["format"] == 1
+    issuing = der(vectors["issuing"])
+    for case in vectors["cases"]:
+        expect = case["expect"]
+        standings = expect.get("standings") or {"01": expect["refused"]}
+        for serial, word in standings.items():
+            found = _native.updated_standing(issuing, der(case["list"]), der(case["delta"]), serial)
+            assert found == word, (case["name"], serial)
+    assert len(vectors["cases"]) > 20

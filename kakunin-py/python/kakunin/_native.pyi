@@ -153,6 +153,8 @@ class NativeAuthority:
     def hand_lists(self, agent: NativeAgent, lists: bytes) -> None: ...
 
 @final
+def updated_standing(issuing: bytes, list: bytes, delta: bytes, serial: str) -> str: ...
+
 class Judge:
     def __new__(
         cls, certificate: str, chain: str, ca: str, lists: str, kept: str | None, names: list[str]
