@@ -10,7 +10,7 @@ venv="$(scripts/venv.sh pytest "$python" $(pins pytest gunicorn anyio))"
 strict=()
 if [ "$version" = 3.12 ]; then strict=(-W error); fi
 
-if has_crate kakunin-cli; then export KAKUNIN_CLI="$(scripts/cli.sh)"; fi
+if has_crate kakunin-cli; then export KAKUNIN_CLI="$(scripts/cli.sh)" KAKUNIN_AGED="$(scripts/aged.sh)"; fi
 export PYTHONPATH="$unpacked" PYTHONDONTWRITEBYTECODE=1 PATH="$venv/bin:$PATH"
 exec python "${strict[@]}" -m pytest -q -p no:cacheprovider --ignore kakunin-py/tests/frameworks \
   --ignore kakunin-py/tests/typing --ignore kakunin-py/tests/foreign kakunin-py/tests "$@"

@@ -71,6 +71,14 @@ class Service:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{route}: {error.read().decode()}") from None
 
+    def get(self, route: str):
+        """What the owner reads: the answer's data."""
+        request = urllib.request.Request(
+            f"{self.url}/v1{route}", headers={"authorization": f"Bearer {self.key}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)["data"]
+
     def create(self, scope: object = None) -> str:
         """A new agent's name."""
         self._number += 1

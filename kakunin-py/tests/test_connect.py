@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import os
 import pickle
@@ -15,12 +16,13 @@ import sys
 import threading
 import time
 import urllib.request
+from datetime import datetime, timedelta, timezone
 
 import kakunin
 import pytest
 from kakunin import Agent, ConnectError, KakuninError, _native, agent_context, verify_agent_scope
 from kakunin.testing import assert_denied
-from served import eventually, payment, threads
+from served import PAYMENTS, Service, eventually, payment, threads
 
 
 @pytest.fixture
@@ -517,6 +519,42 @@ def test_a_renewal_by_the_agents_own_proof_is_taken_up_without_a_pause(service, 
     eventually(renewed, True)
     service.order("suspend", name)
     eventually(asked, "certificate.held", 10.0)
+
+
+def test_a_certificate_that_grew_old_is_renewed_by_itself(cli, tmp_path):
+    # An authority of yesterday: two hours are left of a day. Everything from here on goes by the clock of everybody else.
+    directory, scope = tmp_path / "agents" / "old", tmp_path / "scope.json"
+    scope.write_text(json.dumps(PAYMENTS))
+    command = [os.environ["KAKUNIN_AGED"], tmp_path / "home", directory, "old", scope, "22", "1"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    papers = (directory / "agent.pem").read_bytes()
+    service = Service(cli, tmp_path)
+    agent = service.connect("old")
+    try:
+        asked = payment(agent)
+        assert asked() == "allow"
+        left = agent.status().certificate_until - datetime.now(timezone.utc)
+        fresh = left > timedelta(hours=23)
+        assert fresh or left < timedelta(hours=3)
+
+        def renewed():
+            # Without a pause: each call is allowed, by one certificate or the other.
+            assert asked() == "allow"
+            until = agent.status().certificate_until
+            return until - datetime.now(timezone.utc) > timedelta(hours=23)
+
+        eventually(renewed, True)
+        assert (directory / "agent.pem").read_bytes() != papers
+        # It is the agent's own doing, and nobody else asked for a certificate.
+        log = service.get("/audit-log?event_type=certificate.renew")
+        assert [(row["actor_type"], row["outcome"]) for row in log] == [("agent", "done")]
+        assert service.get("/audit-log?event_type=certificate.issue") == []
+        # What is ordered now reaches the new one.
+        service.order("revoke", "old")
+        eventually(asked, "certificate.revoked", 10.0)
+    finally:
+        agent.close()
+        service.kill()
 
 
 def test_the_status_says_how_far_the_authority_knows_it_is_enforced(service, connected):
