@@ -152,9 +152,9 @@ class NativeAuthority:
     def lists(self, hours: int) -> str: ...
     def hand_lists(self, agent: NativeAgent, lists: bytes) -> None: ...
 
-@final
 def updated_standing(issuing: bytes, list: bytes, delta: bytes, serial: str) -> str: ...
 
+@final
 class Judge:
     def __new__(
         cls, certificate: str, chain: str, ca: str, lists: str, kept: str | None, names: list[str]
