@@ -25,6 +25,9 @@ mod arbitrary;
 #[expect(dead_code, reason = "the tests of the core use what is not used here")]
 #[path = "../../kakunin-core/tests/it/authority.rs"]
 mod authority;
+#[expect(dead_code, reason = "the tests of the core use what is not used here")]
+#[path = "../../kakunin-core/tests/it/behaviour.rs"]
+mod behaviour;
 #[path = "../../kakunin-core/tests/it/reference.rs"]
 mod reference;
 

@@ -92,6 +92,20 @@ pub(crate) fn names() -> Vec<Vec<u8>> {
 pub(crate) fn lists() -> Vec<Vec<u8>> {
     let mut all = pem(&vectors("cases.json")["lists"]);
     all.extend(issued());
+    all.extend(updates());
+    all
+}
+
+/// The full lists and deltas of the shared vectors.
+fn updates() -> Vec<Vec<u8>> {
+    let vectors = vectors("deltas.json");
+    let cases = vectors["cases"].as_array().unwrap().iter();
+    let mut all: Vec<Vec<u8>> = cases
+        .flat_map(|case| [&case["list"], &case["delta"]])
+        .filter_map(|text| Some(der::pem::decode_vec(text.as_str()?.as_bytes()).ok()?.1))
+        .collect();
+    all.sort();
+    all.dedup();
     all
 }
 
@@ -126,7 +140,7 @@ fn to_be_signed(all: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn signed_lists() -> Vec<Vec<u8>> {
-    to_be_signed(issued())
+    to_be_signed(issued().into_iter().chain(updates()).collect())
 }
 
 pub(crate) fn certificates() -> Vec<Vec<u8>> {
@@ -168,6 +182,17 @@ pub(crate) fn tokens() -> Vec<Vec<u8>> {
         all.push(entry.receipt().to_sealed_entry().into_bytes());
     }
     all
+}
+
+/// Entries of a log as an agent sends them: the whole journal, twice the same, one alone.
+pub(crate) fn uploads() -> Vec<Vec<u8>> {
+    let reader = StreamReader::open(&world().folder.join("journal"), world().stream).unwrap();
+    let entries: Vec<String> = reader.filter_map(|entry| entry.unwrap().to_log_entry()).collect();
+    vec![
+        format!("{}\n", entries.join("\n")).into_bytes(),
+        [entries[0].as_str(), &entries[0]].join("\n").into_bytes(),
+        entries[1].clone().into_bytes(),
+    ]
 }
 
 pub(crate) fn payloads() -> Vec<Vec<u8>> {
@@ -329,6 +354,18 @@ pub(crate) fn bodies() -> Vec<Vec<u8>> {
         r#"{"x":[{"a":1,"\u0061":2}]}"#,
         "[[[[[[]]]]]]",
         "1e400",
+    ])
+}
+
+pub(crate) fn contents() -> Vec<Vec<u8>> {
+    texts([
+        "content-type: application/json\n",
+        "Content-Type: application/problem+json; charset=utf-8\ncontent-encoding: identity\n",
+        "content-type:application/json;charset=\"utf-8\"\ncontent-encoding:gzip\n",
+        "content-type: text/json\ncontent-type: application/json\n",
+        "content-type: application/x-www-form-urlencoded\n",
+        "content-type: multipart/form-data; boundary=json\n",
+        "content-type: application/json; charset=utf-16\naccept: */*\n",
     ])
 }
 

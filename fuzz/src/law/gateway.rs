@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource, StateChoice};
 use kakunin_core::home::Papers;
 use kakunin_core::scope::NameLists;
-use kakunin_gateway::json::strict;
+use kakunin_gateway::json::{Said, strict};
 use kakunin_gateway::{Gateway, GatewayOptions, Head, Peer, ProofOfPossession, ProxyField};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -73,6 +73,42 @@ pub(super) fn body(input: &[u8]) {
         let written = serde_json::to_vec(&value).unwrap();
         assert_eq!(strict(&written).unwrap(), value);
         assert_ne!(written.len(), input.len(), "refused, and nothing of it stands twice");
+    }
+}
+
+/// Fields of a request, one a line. Where they say plainly that the body is JSON, another reader of media types says so too and
+/// nothing is encoded; where any field has another reader see JSON in it, it is not taken for something else.
+pub(super) fn content(input: &[u8]) {
+    let lines = input.split(|octet| *octet == b'\n');
+    let fields: Vec<(&str, &[u8])> = lines
+        .filter_map(|line| {
+            let at = line.iter().position(|octet| *octet == b':')?;
+            Some((std::str::from_utf8(&line[..at]).ok()?, line[at + 1..].trim_ascii()))
+        })
+        .collect();
+    let of = |name: &str| {
+        let named = fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| *value).collect::<Vec<_>>()
+    };
+    let read = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<mime::Mime>().ok();
+    let is_json = |kind: &mime::Mime| {
+        kind.type_() == mime::APPLICATION
+            && (kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON))
+    };
+    let types = of("content-type");
+    match Said::of(fields.iter().copied()) {
+        Said::Json => {
+            assert_eq!(types.len(), 1);
+            let kind = read(types[0]).unwrap();
+            assert!(is_json(&kind), "{kind}");
+            assert!(
+                kind.get_param(mime::CHARSET).is_none_or(|charset| charset == "utf-8" || charset == "utf8")
+            );
+            let plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+            assert!(of("content-encoding").into_iter().all(plain));
+        }
+        Said::Other => assert!(!types.iter().filter_map(|value| read(value)).any(|kind| is_json(&kind))),
+        Said::Doubtful => assert!(!types.is_empty()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The laws, each beside the decoder or theorem that it is about.
 
+mod audit;
 mod bundle;
 mod certificate;
 mod enrolment;
 mod feed;
+mod gate;
 mod gateway;
 mod headers;
 mod journal;
@@ -12,6 +14,7 @@ mod list;
 mod log;
 mod possession;
 mod receipt;
+mod risk;
 mod scope;
 mod words;
 
@@ -37,9 +40,13 @@ pub(crate) const ALL: &[Law] = &[
     law("receipt", receipt::token, seeds::tokens, 10_000, Some(64)),
     law("payload", receipt::payload, seeds::payloads, 10_000, None),
     law("disclosure", receipt::disclosure, seeds::disclosures, 10_000, Some(256)),
+    law("upload", receipt::upload, seeds::uploads, 2_000, None),
     law("chain", headers::chain, seeds::chains, 10_000, None),
     law("proven_names", headers::names, seeds::proven_names, 5_000, Some(64)),
     law("possession", possession::holds, seeds::requests_signed, 2_000, None),
+    law("risk_policy", risk::policy, risk::policies, 5_000, Some(1024)),
+    law("baseline", risk::baseline, risk::baselines, 200, None),
+    law("monitor", risk::monitor, risk::states, 200, None),
     law("segment", journal::segment, seeds::segments, 2_000, None),
     law("journal", journal::verified, seeds::segments, 150, None),
     law("note", log::note, seeds::notes, 10_000, Some(64)),
@@ -48,8 +55,12 @@ pub(crate) const ALL: &[Law] = &[
     law("verifier_key", log::key, seeds::keys, 10_000, Some(256)),
     law("bundle", bundle::octets, seeds::bundles, 500, None),
     law("bundle_pieces", bundle::pieces, seeds::edits, 150, None),
+    law("gate_policy", gate::policy, gate::policies, 3_000, None),
+    law("suggestion", gate::suggestion, gate::weeks, 100, None),
     law("head", gateway::head, seeds::heads, 1_500, None),
     law("body", gateway::body, seeds::bodies, 10_000, Some(512)),
+    law("content", gateway::content, seeds::contents, 10_000, None),
+    law("audit_export", audit::export, audit::exports, 3_000, None),
 ];
 
 const fn law(

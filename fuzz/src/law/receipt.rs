@@ -1,10 +1,17 @@
 //! Receipts: tokens, what they say, and the values behind their commitments.
 
+use std::collections::HashMap;
+
 use base64ct::{Base64UrlUnpadded, Encoding as _};
+use kakunin_authority::access::TenantId;
+use kakunin_authority::ingest::{KnownCertificate, Proved, Upload, UploadError, records};
+use kakunin_authority::standing::{Reason, Standing};
+use kakunin_authority::store::{CertificateRecord, IssuerId};
 use kakunin_core::digest::Digest;
-use kakunin_core::receipt::{Disclosure, Statement, UnverifiedReceipt};
+use kakunin_core::receipt::{Disclosure, ReceiptHash, Statement, UnverifiedReceipt};
 use serde_json::Value;
 
+use crate::authority::{agent_id, now};
 use crate::world::world;
 
 /// A token is read whole and as it was written; whoever verifies believes only what the agent signed.
@@ -31,6 +38,58 @@ pub(super) fn token(input: &[u8]) {
             None => assert_eq!(receipt.to_sealed_entry(), text),
         }
     }
+}
+
+/// Of an upload everything is kept as it was sent, in its order and signed by the agent, or nothing is, and a line says why.
+pub(super) fn upload(input: &[u8]) {
+    let lines = input.split(|octet| *octet == b'\n').count();
+    match kept(input) {
+        Ok(texts) => {
+            assert_eq!(texts.join("\n").as_bytes(), input.strip_suffix(b"\n").unwrap_or(input));
+            for text in &texts {
+                let (receipt, _) = UnverifiedReceipt::from_log_entry(text).unwrap();
+                assert!(world().receipts.contains(&receipt.hash()), "a receipt that nobody signed");
+            }
+        }
+        Err(error) => {
+            assert!((1..=lines).contains(&error.line), "{error:?} of {lines} lines");
+            assert!(error.code.starts_with("receipt.") && !error.text.contains('\n'), "{error:?}");
+        }
+    }
+}
+
+/// The lines that are kept of an upload that is proved in three parts.
+fn kept(input: &[u8]) -> Result<Vec<String>, UploadError> {
+    let upload = Upload::read(input)?;
+    let (many, known) = (upload.len(), known());
+    assert!(!upload.is_empty() && upload.signers().len() <= many);
+    let parts: Vec<Proved> =
+        upload.into_parts(3).into_iter().map(|part| part.prove(&known)).collect::<Result<_, _>>()?;
+    let kept = records(parts, now())?;
+    assert_eq!(kept.len(), many);
+    for record in &kept {
+        let hash: ReceiptHash = UnverifiedReceipt::from_log_entry(&record.line).unwrap().0.hash();
+        assert_eq!((record.agent, &record.hash), (agent_id(), hash.digest()));
+    }
+    Ok(kept.into_iter().map(|record| record.line).collect())
+}
+
+/// The world's agent, as a store knows it.
+fn known() -> HashMap<Digest, KnownCertificate> {
+    let certificate = world().path.agent();
+    let record = CertificateRecord {
+        serial: certificate.decoded().serial(),
+        issuer: IssuerId::ROOT.next(),
+        tenant: TenantId::default(),
+        agent: agent_id(),
+        key: certificate.decoded().key().key_id(),
+        validity: certificate.decoded().validity(),
+        standing: Standing::Good,
+        since: now(),
+        reason: Reason::Unspecified,
+        der: Some(world().agent.clone()),
+    };
+    HashMap::from([KnownCertificate::of(&record).unwrap()])
 }
 
 /// A payload is JSON in the one spelling that another writer of canonical JSON gives it: members ascend, no space, no

@@ -149,6 +149,46 @@ fn a_body_is_read_strictly_as_everybody_reads_it() {
 }
 
 #[test]
+fn of_an_upload_everything_is_kept_or_nothing() {
+    tried("upload");
+}
+
+#[test]
+fn a_policy_of_risk_is_refused_at_a_line_or_has_one_spelling() {
+    tried("risk_policy");
+}
+
+#[test]
+fn a_baseline_has_one_spelling_and_judges_within_bounds() {
+    tried("baseline");
+}
+
+#[test]
+fn a_monitor_that_goes_on_from_any_state_overflows_nothing() {
+    tried("monitor");
+}
+
+#[test]
+fn a_policy_of_the_gate_is_refused_at_a_line_or_asks_for_evidence() {
+    tried("gate_policy");
+}
+
+#[test]
+fn a_suggested_scope_is_read_as_it_is_written_and_names_nothing_unseen() {
+    tried("suggestion");
+}
+
+#[test]
+fn what_is_said_to_be_json_is_json_to_another_reader() {
+    tried("content");
+}
+
+#[test]
+fn an_audit_export_that_holds_was_exported() {
+    tried("audit_export");
+}
+
+#[test]
 fn each_law_is_tried_here_and_has_a_target_of_its_name() {
     let all: BTreeSet<&str> = LAWS.iter().map(|law| law.name).collect();
     assert_eq!(all.len(), LAWS.len());

@@ -1,0 +1,3 @@
+#![no_main]
+
+kakunin_fuzz_guided::law!("upload");
