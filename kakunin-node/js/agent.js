@@ -183,9 +183,14 @@ class Agent {
     return native.mayEver(this.#handle, action);
   }
 
-  /** Looks at clocks, papers and lists now instead of within 250 ms. */
+  /**
+   * Looks at clocks, papers and lists now instead of within 250 ms. False if it could not: another look was in the way for
+   * 100 ms, and decisions go on by what was known before.
+   *
+   * @returns {boolean}
+   */
   refresh() {
-    native.refresh(this.#handle);
+    return native.refresh(this.#handle);
   }
 
   /** What happened since the last call and an operator should know. */

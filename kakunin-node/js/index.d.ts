@@ -161,8 +161,11 @@ export class Agent {
   check(action: string, request?: Request): Decision;
   /** Whether some request for the action can ever be allowed. */
   mayEver(action: string): boolean;
-  /** Looks at clocks, papers and lists now instead of within 250 ms. */
-  refresh(): void;
+  /**
+   * Looks at clocks, papers and lists now instead of within 250 ms. False if it could not: another look was in the way for
+   * 100 ms, and decisions go on by what was known before.
+   */
+  refresh(): boolean;
   /** What happened since the last call and an operator should know. */
   notices(): string[];
   /** Brings newer lists to an agent that was opened from texts. */

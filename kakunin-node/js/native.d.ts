@@ -53,7 +53,7 @@ export function openPem(texts: PemTexts, options: OpenOptions): number;
 export function agentId(agent: number): string;
 export function agentMode(agent: number): string;
 export function mayEver(agent: number, action: string): boolean;
-export function refresh(agent: number): void;
+export function refresh(agent: number): boolean;
 export function takeNotices(agent: number): string[];
 export function replaceLists(agent: number, lists: string): void;
 export function close(agent: number): void;

@@ -149,13 +149,10 @@ pub(crate) fn may_ever(env: Env, agent: f64, action: String) -> Result<bool> {
     })
 }
 
-/// Looks at clocks, papers and lists now instead of within 250 ms.
+/// Looks at clocks, papers and lists now instead of within 250 ms. False if it could not: another look was in the way for 100 ms.
 #[napi(catch_unwind)]
-pub(crate) fn refresh(env: Env, agent: f64) -> Result<()> {
-    with_agent(&env, agent, |agent| {
-        agent.guard.refresh();
-        Ok(())
-    })
+pub(crate) fn refresh(env: Env, agent: f64) -> Result<bool> {
+    with_agent(&env, agent, |agent| Ok(agent.guard.refresh()))
 }
 
 /// What happened since the last call and an operator should know.

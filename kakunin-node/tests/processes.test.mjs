@@ -258,7 +258,7 @@ test("node_hears_orders_from_the_command_line", async (t) => {
   const read = guard("read:x", { agent }, () => 1);
   read();
   house.order("suspend", name, "--reason", "a test");
-  agent.refresh();
+  assert.equal(agent.refresh(), true);
   assertDenied("certificate.held", read);
   house.order("resume", name, "--reason", "a test");
   agent.refresh();

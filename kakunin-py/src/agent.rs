@@ -77,9 +77,10 @@ impl NativeAgent {
         })
     }
 
-    /// Looks at clocks, papers and lists now instead of within 250 ms.
-    fn refresh(&self, py: Python<'_>) {
-        py.detach(|| self.guard.refresh());
+    /// Looks at clocks, papers and lists now instead of within 250 ms. False if it could not: another look, or a fork, was in
+    /// the way for 100 ms.
+    fn refresh(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.guard.refresh())
     }
 
     /// What happened since the last call and an operator should know.

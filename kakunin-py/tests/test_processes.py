@@ -183,7 +183,7 @@ def test_a_renewed_scope_is_picked_up_and_an_edited_row_is_not(home, tmp_path):
         changed = database.execute(f"UPDATE agents SET scope = ({other}) WHERE name = ?", (wider, name))
         assert changed.rowcount == 1
     database.close()
-    agent.refresh()
+    assert agent.refresh()
     with assert_denied("scope.action"):
         write()
     scope = tmp_path / "wider.json"

@@ -96,10 +96,11 @@ impl Look {
 }
 
 impl Inner {
-    /// Looks now, waiting for another look in progress.
-    pub(super) fn refresh(self: &Arc<Self>) {
-        let Some(mut look) = self.turn(PATIENCE) else { return };
+    /// Looks now, waiting for another look in progress; `false` if that took too long.
+    pub(super) fn refresh(self: &Arc<Self>) -> bool {
+        let Some(mut look) = self.turn(PATIENCE) else { return false };
         self.look(&mut look);
+        true
     }
 
     /// Waits for a while only: a stuck look must end in a denial, not in a hanging host.

@@ -240,8 +240,11 @@ impl Guard {
     }
 
     /// Looks at the world now instead of within 250 ms: clocks, papers, lists.
-    pub fn refresh(&self) {
-        self.0.refresh();
+    ///
+    /// `false` says that it did not look: another look, or a fork, was in the way for 100 ms. Decisions go on by what was known
+    /// before, and look by themselves, or deny, once that is too old.
+    pub fn refresh(&self) -> bool {
+        self.0.refresh()
     }
 
     /// What is known at present, if there is anything to decide by.

@@ -812,6 +812,18 @@ fn a_fork_ends_an_agent_in_memory_and_gives_one_with_files_a_stream_of_its_own()
     assert_eq!(streams, 2);
 }
 
+/// It gave up without a word, and what was asked next was answered by the world of before.
+#[test]
+fn a_look_that_could_not_be_made_is_told() {
+    let house = House::new();
+    let guard = house.guard();
+    assert!(guard.refresh());
+    guard.before_fork();
+    assert!(!guard.refresh(), "the fork has what a look needs");
+    guard.after_fork_in_parent();
+    assert!(guard.refresh());
+}
+
 #[test]
 fn closing_an_agent_in_memory_makes_no_room() {
     let house = House::new();
