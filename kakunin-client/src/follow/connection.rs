@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::events::{EVENTS, Halt, is_events, take};
+use super::lists::come;
 use super::refuse::Offered;
 use super::run::{Ended, Follow};
 use crate::floor::Floor;
@@ -69,7 +70,7 @@ impl Follow<'_> {
             (status.url, status.transport) = (Some(url.clone()), Some(carried));
             status.connections += 1;
         });
-        let read = self.read(response, carried).await;
+        let read = self.read(turn, response, carried).await;
         let Some(floor) = self.floors.get_mut(turn) else { return Ok(Ended::Whole) };
         match read {
             Ok((heard, ended)) => {
@@ -95,7 +96,12 @@ impl Follow<'_> {
     }
 
     /// Reads events until there are no more. Says whether any word counted.
-    async fn read(&mut self, mut response: Response, carried: Transport) -> Result<(bool, Ended), Trouble> {
+    async fn read(
+        &mut self,
+        turn: usize,
+        mut response: Response,
+        carried: Transport,
+    ) -> Result<(bool, Ended), Trouble> {
         let silence = match carried {
             Transport::LongPoll => {
                 HEAD + self.follower.as_ref().map_or(HEAD, |follower| wait(follower.max_age()))
@@ -104,10 +110,15 @@ impl Follow<'_> {
         };
         let (mut parser, mut heard, mut last) = (Parser::default(), false, Instant::now());
         loop {
+            self.load_beside(turn);
             let piece = tokio::select! {
                 piece = tokio::time::timeout_at(last + silence, response.chunk()) => piece,
-                // The connection is given up for it; what is known goes on counting meanwhile.
-                () = tokio::time::sleep_until(self.lists_due) => return Ok((true, Ended::Whole)),
+                // From newer lists another connection goes on.
+                answered = come(&mut self.loading) => match self.loaded(answered).await {
+                    true => return Ok((true, Ended::Whole)),
+                    false => continue,
+                },
+                () = tokio::time::sleep_until(self.lists_due), if self.loading.is_none() => continue,
                 // This is the feed of yesterday's authority.
                 () = self.wakes.moved.notified() => return Ok((true, Ended::Whole)),
             };

@@ -280,10 +280,11 @@ mod tests {
             assert!(!follow.is_spared_by(&held, now()));
             assert!(!follow.is_spared_by(&second, now()), "it hides that the agent is held");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let refused = runtime.block_on(follow.judge(&old)).unwrap_err();
-            assert_eq!(refused.code, "revocation.rollback");
-            let new = std::fs::read(published).unwrap();
-            assert!(runtime.block_on(follow.judge(&new)).is_ok());
+            let path = follow.place.path().clone();
+            let mut judged =
+                |pem: &[u8]| runtime.block_on(follow.judge(pem, PathLists::from_pem(pem, &path)));
+            assert_eq!(judged(&old).unwrap_err().code, "revocation.rollback");
+            assert!(judged(&std::fs::read(published).unwrap()).is_ok());
         });
     }
 

@@ -9,6 +9,7 @@ use kakunin_core::home::FileVersion;
 use tokio::time::Instant;
 
 use super::delta::Newest;
+use super::lists::{Loading, RELOAD};
 use crate::client::{Shared, Slot, Wakes};
 use crate::floor::Floor;
 use crate::place::Place;
@@ -37,6 +38,8 @@ pub(crate) struct Follow<'a> {
     pub(super) lists_due: Instant,
     /// When they were asked for last.
     pub(super) lists_asked: Option<Instant>,
+    /// Those that come while the feed goes on.
+    pub(super) loading: Option<Loading>,
     /// Whether they are to be loaded because of how much came after them.
     pub(super) is_heavy: bool,
     /// What was told as an alarm, until something is taken up.
@@ -76,6 +79,7 @@ impl<'a> Follow<'a> {
             follower: None,
             lists_due: Instant::now(),
             lists_asked: None,
+            loading: None,
             is_heavy: false,
             alarmed: None,
             last_item: None,
@@ -121,7 +125,7 @@ impl<'a> Follow<'a> {
     fn take_up_directory(&mut self) {
         self.place = self.present();
         (self.lists, self.follower, self.tag) = (None, None, None);
-        (self.compared, self.newest_delta) = (None, None);
+        (self.compared, self.newest_delta, self.loading) = (None, None, None);
         let end = self.place.path().not_after();
         self.shared.board.write(|status| status.certificate_until = Some(end));
         if let Some(lists) = self.place.lists().filter(|lists| self.is_wanted(lists)) {
@@ -141,16 +145,16 @@ impl<'a> Follow<'a> {
         }
         if self.lists.is_none() {
             self.load_lists(turn).await?;
+        } else if self.follower.is_some() {
+            self.load_beside(turn);
+            self.take_up_loaded().await;
         } else if Instant::now() >= self.lists_due
             && !self.is_unchanged(turn).await
             && let Err(trouble) = self.load_lists(turn).await
         {
-            // Those at hand are good for a while; the feed is worth more meanwhile.
+            // Those at hand are good for a while.
             self.lists_due = Instant::now() + RELOAD + share_of(RELOAD);
-            if self.follower.is_none() {
-                return Err(trouble);
-            }
-            self.shared.board.trouble(&trouble);
+            return Err(trouble);
         }
         if self.follower.is_none() {
             return self.without_feed(turn).await;
@@ -263,15 +267,17 @@ const SPREAD: Duration = Duration::from_millis(200);
 const MUCH: usize = 1 << 20;
 const LIGHTEN: Duration = Duration::from_secs(600);
 const MINUTE: Duration = Duration::from_secs(60);
-/// Between two attempts to find newer lists.
-const RELOAD: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
     use kakunin_authority::MemoryAuthority;
-    use kakunin_authority::feed::entry;
+    use kakunin_authority::feed::{FeedKey, entry};
     use kakunin_authority::standing::Reason;
     use kakunin_core::certificate::{CaCertificate, CaRole};
+    use kakunin_core::digest::unhex;
     use kakunin_core::id::SerialNumber;
     use kakunin_core::revocation::{FeedHead, ListPolicy};
     use kakunin_core::scope::DraftScope;
@@ -279,6 +285,24 @@ mod tests {
     use super::*;
     use crate::connect::ConnectOptions;
     use crate::tested::{certified, now, with_authority};
+    use crate::transport::Address;
+
+    /// A follower that nothing was said to yet, and the key that speaks to it.
+    fn followed() -> (Follower, FeedKey) {
+        let house = MemoryAuthority::new(now()).unwrap();
+        let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        let scope = DraftScope::parse("actions = [\"pay\"]", &none).unwrap();
+        let papers = house.certify("other", &scope, now(), 1).unwrap().papers;
+        let issuing = CaCertificate::decode(&papers.chain[0], CaRole::Issuing).unwrap();
+        let policy = ListPolicy::new(60, FeedHead::START).unwrap();
+        let pem = house.lists_with_feed(now(), 24, policy).unwrap();
+        let list =
+            der::pem::decode_vec(pem.split_inclusive("-----END X509 CRL-----\n").next().unwrap().as_bytes());
+        let key = house.feed_key(now()).unwrap();
+        let mut follower = Follower::new(&issuing, &list.unwrap().1).unwrap();
+        follower.certify(key.certificate().decoded().der(), now(), SystemClock.boot_millis()).unwrap();
+        (follower, key)
+    }
 
     /// C236
     #[test]
@@ -290,20 +314,8 @@ mod tests {
             let (wakes, transport) = (Wakes::default(), Connections::new(&[], None).unwrap());
             let slot = Slot::new(place);
             let mut follow = Follow::new(&shared, &wakes, &transport, &slot);
-            let house = MemoryAuthority::new(now()).unwrap();
-            let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-            let scope = DraftScope::parse("actions = [\"pay\"]", &none).unwrap();
-            let papers = house.certify("other", &scope, now(), 1).unwrap().papers;
-            let issuing = CaCertificate::decode(&papers.chain[0], CaRole::Issuing).unwrap();
-            let policy = ListPolicy::new(60, FeedHead::START).unwrap();
-            let pem = house.lists_with_feed(now(), 24, policy).unwrap();
-            let list = der::pem::decode_vec(
-                pem.split_inclusive("-----END X509 CRL-----\n").next().unwrap().as_bytes(),
-            );
-            let key = house.feed_key(now()).unwrap();
+            let (mut follower, key) = followed();
             let mono = SystemClock.boot_millis();
-            let mut follower = Follower::new(&issuing, &list.unwrap().1).unwrap();
-            follower.certify(key.certificate().decoded().der(), now(), mono).unwrap();
             follower.begin([1; 16], mono);
             let first = key.heartbeat(FeedHead::START, Some([1; 16]), SystemClock.wall()).unwrap();
             follower.take(&first, mono).unwrap();
@@ -332,6 +344,50 @@ mod tests {
             // One draw: drawn anew with each word, the earliest would win.
             (0..5).for_each(|_| follow.publish());
             assert_eq!(follow.lists_due, due);
+        });
+    }
+
+    /// C348: on a slow line the lists of a hundred thousand certificates took longer than the feed's last word was good for.
+    #[test]
+    fn lists_that_do_not_come_hold_up_no_word_of_the_feed() {
+        with_authority(|folder, authority| {
+            let _ = certified(authority, folder, "billing");
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = Address::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+            let place = Place::open(&folder.join("billing"), now()).unwrap();
+            let transport = Connections::new(std::slice::from_ref(&address), None).unwrap();
+            let shared = Shared::new(ConnectOptions::new("billing"), vec![address], place.agent());
+            let (wakes, slot) = (Wakes::default(), Slot::new(place));
+            let mut follow = Follow::new(&shared, &wakes, &transport, &slot);
+            let (follower, key) = followed();
+            follow.follower = Some(follower);
+            follow.lists_due = Instant::now();
+            std::thread::scope(|scope| {
+                let asked = || {
+                    let (stream, _) = listener.accept().unwrap();
+                    let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                    (stream, head[0].clone())
+                };
+                let answering = scope.spawn(move || {
+                    let (mut feed, line) = asked();
+                    let nonce = line.split("nonce=").nth(1).and_then(|rest| rest.get(..32)).unwrap();
+                    feed.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").unwrap();
+                    let (lists, line) = asked();
+                    assert!(line.starts_with("GET /v1/crl/all?"), "{line}");
+                    // The first word comes when the lists are awaited already, and they never come.
+                    let nonce = Some(unhex(nonce).unwrap());
+                    let word = key.heartbeat(FeedHead::START, nonce, SystemClock.wall()).unwrap();
+                    feed.write_all(format!("event: item\ndata: {word}\n\n").as_bytes()).unwrap();
+                    lists
+                });
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let ended = runtime.block_on(follow.connection(0)).unwrap();
+                assert!(matches!(ended, Ended::Whole));
+                assert!(follow.follower.as_ref().unwrap().fresh_until().is_some(), "the word was heard");
+                assert!(follow.loading.is_some(), "and the lists are on their way");
+                drop(answering.join().unwrap());
+            });
         });
     }
 }
