@@ -26,23 +26,32 @@ use crate::desk::Desk;
 
 /// A service whose home is a disk of 128 MiB of its own; `None` where none can be mounted: then a test shows nothing.
 fn small_disk(desk: &Desk) -> Option<Office<'_>> {
-    let served = Office::command(desk, &[]);
-    let home = desk.path(".kakunin");
-    // What is there already moves to the small disk.
-    let mounted = "cp -a \"$0\" \"$0.kept\" && mount -t tmpfs -o size=128m,mode=700 none \"$0\" && cp -a \"$0.kept/.\" \"$0\" && exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", mounted]).arg(&home).arg(served.get_program()).args(served.get_args());
-    command.current_dir(desk.path(""));
-    match Office::try_open_by(desk, command) {
+    match on_a_disk(desk, "true")? {
         Ok(office) => Some(office),
-        Err(text) if text.contains("unshare: ") || text.contains("mount: ") => {
-            eprintln!("SKIPPED: no small disk can be mounted here: {text}");
-            None
-        }
         Err(text) => {
             assert!(text.is_empty(), "the service ended: {text}");
             None
         }
+    }
+}
+
+/// The same, or what the service says as it ends; before it begins, `prepare` is done to the disk.
+fn on_a_disk<'d>(desk: &'d Desk, prepare: &str) -> Option<Result<Office<'d>, String>> {
+    let served = Office::command(desk, &[]);
+    let home = desk.path(".kakunin");
+    // What is there already moves to the small disk.
+    let mounted = format!(
+        "cp -a \"$0\" \"$0.kept\" && mount -t tmpfs -o size=128m,mode=700 none \"$0\" && cp -a \"$0.kept/.\" \"$0\" && {prepare} && exec \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &mounted]).arg(&home).arg(served.get_program()).args(served.get_args());
+    command.current_dir(desk.path(""));
+    match Office::try_open_by(desk, command) {
+        Err(text) if text.contains("unshare: ") || text.contains("mount: ") => {
+            eprintln!("SKIPPED: no small disk can be mounted here: {text}");
+            None
+        }
+        opened => Some(opened),
     }
 }
 
@@ -167,6 +176,14 @@ fn a_full_disk_stops_everything_but_suspending_and_revoking_until_there_is_room(
     told.lists(&office.get("/v1/crl/all").body, &issuing);
     told.is_recorded(&records(&office), &["billing"]);
     assert_eq!(office.end(), Some(0));
+}
+
+#[test]
+fn a_service_whose_disk_cannot_be_written_does_not_begin_and_says_so() {
+    let desk = Desk::with_billing();
+    let Some(opened) = on_a_disk(&desk, "mount -o remount,ro \"$0\"") else { return };
+    let said = opened.map(drop).unwrap_err();
+    assert!(said.contains("Read-only file system") && said.contains(".kakunin/"), "{said}");
 }
 
 #[test]
