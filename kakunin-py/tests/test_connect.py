@@ -522,7 +522,7 @@ def test_a_renewal_by_the_agents_own_proof_is_taken_up_without_a_pause(service, 
 
 
 def test_a_certificate_that_grew_old_is_renewed_by_itself(cli, tmp_path):
-    # An authority of yesterday: two hours are left of a day. Everything from here on goes by the clock of everybody else.
+    # An authority of yesterday: two hours are left of a day. From here on the clock is everybody's.
     directory, scope = tmp_path / "agents" / "old", tmp_path / "scope.json"
     scope.write_text(json.dumps(PAYMENTS))
     command = [os.environ["KAKUNIN_AGED"], tmp_path / "home", directory, "old", scope, "22", "1"]
