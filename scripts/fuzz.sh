@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # fuzz.sh [--keep] [NAME..]: libFuzzer on the laws of kakunin-fuzz, all of them if none is named; docs/fuzzing.md lists them.
 # Each runs for KAKUNIN_FUZZ_SECONDS (60) on nightly with KAKUNIN_FUZZ_SANITIZER (address), and goes on from what it knew. With
-# --keep the least that reaches what seeds and fuzz/corpus do not, inputs up to 4 kB, is put into fuzz/corpus. A law that does
-# not hold is named with what breaks it, and the others are tried all the same.
+# --keep the ten inputs that reach most of what seeds and fuzz/corpus do not, up to 4 kB each, are put into fuzz/corpus. A law
+# that does not hold is named with what breaks it, and the others are tried all the same.
 source "$(dirname "$0")/env.sh"
 
 keep=0
 if [ "${1:-}" = --keep ]; then keep=1; shift; fi
-seconds="${KAKUNIN_FUZZ_SECONDS:-60}"
+seconds="${KAKUNIN_FUZZ_SECONDS:-60}" most=10
 cargo +nightly --version >/dev/null 2>&1 || fail "libFuzzer needs a nightly toolchain: \`rustup toolchain install nightly\`"
 ensure c++ g++
 fuzz="$(scripts/tools.sh cargo-fuzz 0.13.2)"
@@ -35,14 +35,11 @@ for name in "${names[@]}"; do
   printf '%-16s held for %10s inputs in %s s\n' "$name" "$runs" "$seconds"
   if [ $keep = 1 ]; then
     # New code, not how often it runs: what is kept is tried in every run of the tests.
-    least="$(mktemp -d "$work/least.XXXXXX")"
+    least="$(mktemp -d "$work/least.XXXXXX")" control="$work/$name.merge"
     find "$work/seeds/$name" "fuzz/corpus/$name" -type f -exec cp -n {} "$least/" \;
-    "$built/$name" -merge=1 -use_counters=0 "$least" "$work/corpus/$name" >>"$log" 2>&1
-    for found in "$least"/*; do
-      if [ ! -e "$work/seeds/$name/${found##*/}" ] && [ "$(stat -c %s "$found")" -le 4096 ]; then
-        cp -n "$found" "fuzz/corpus/$name/"
-      fi
-    done
+    rm -f "$control"
+    "$built/$name" -set_cover_merge=1 -use_counters=0 -merge_control_file="$control" "$least" "$work/corpus/$name" >>"$log" 2>&1
+    python3 scripts/fuzz_least.py "$control" "$most" | while read -r found; do cp -n "$found" "fuzz/corpus/$name/"; done
     rm -rf "$least"
   fi
   rmdir "fuzz/corpus/$name" 2>/dev/null || true
