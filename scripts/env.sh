@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # Features that no default build has, because they weigh more than all the rest.
-HEAVY=kakunin-cli/s3,kakunin-cli/pdf
+HEAVY=kakunin-cli/s3,kakunin-cli/pdf,kakunin-cli/xlsx
 mkdir -p "$CACHE"
 cd "$ROOT"
 

@@ -39,6 +39,7 @@ stage "node: frameworks"      scripts/node_frameworks.sh
 stage "pkilint"               scripts/pkilint.sh
 stage "log oracle"            scripts/log_oracle.sh
 stage "archive"               scripts/archive.sh
+stage "questionnaires as XLSX" scripts/questionnaire.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
 stage "pages of incident and report" scripts/page.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests.sh ARG...: `cargo test` of the workspace. S3 and PDF are in it, so that what one stage builds every later one finds:
+# tests.sh ARG...: `cargo test` of the workspace. S3, PDF and XLSX are in it, so that what one stage builds every later one finds:
 # with other features, or of a crate by its name, cargo builds half of them again.
 source "$(dirname "$0")/env.sh"
 

@@ -33,6 +33,8 @@ pub use framework::{Carries, Control, Framework, FrameworkError, NotCovered};
 #[cfg(feature = "pdf")]
 pub use pdf::PdfError;
 pub use predicate::Predicate;
+#[cfg(feature = "xlsx")]
+pub use questionnaire::WorkbookError;
 pub use questionnaire::{Filled, QuestionMap, QuestionnaireError};
 pub use report::EvidenceReport;
 pub use watched::Terms;

@@ -5,13 +5,14 @@ use kakunin_core::report::keep;
 use kakunin_core::risk::{Baseline, RiskPolicy};
 use kakunin_core::time::UnixTime;
 use kakunin_evidence::{
-    EvidenceReport, Facts, Framework, FrameworkError, Period, QuestionMap, QuestionnaireError, Status, Terms,
+    EvidenceReport, Facts, Filled, Framework, FrameworkError, Period, QuestionMap, QuestionnaireError,
+    Status, Terms,
 };
 use serde_json::json;
 
 use crate::answer::{Answer, Exit, Failure, one_line};
 use crate::believed::{Believed, names};
-use crate::context::{Common, read_text};
+use crate::context::{Common, read, read_text};
 use crate::progress::Progress;
 
 /// Say what signed receipts show of a framework's controls, and what they do not
@@ -25,6 +26,7 @@ Examples:
   kakunin report --framework csf-2.0 --bundle incident.zip --root ca.pem --format oscal --out results.json
   kakunin report --framework sp800-53-r5 --format oscal-component --out component.json
   kakunin report --questionnaire asked.csv --map map.toml --bundle incident.zip --root ca.pem --log-key KEY --out answered.csv
+  kakunin report --questionnaire asked.xlsx --map map.toml --bundle incident.zip --root ca.pem --out answered.xlsx
   kakunin report --framework dora --journal agents/billing --root ca.pem --from 2026-10-01 --to 2026-12-31 --format csv --out dora.csv
 
 Frameworks: ai-rmf-1.0 (with AI 600-1), csf-2.0, dora, eu-ai-act, iso-27001-2022, iso-42001-2023, mica (with RTS 2025/1140),
@@ -36,7 +38,7 @@ pub(crate) struct Report {
     /// The framework; docs/evidence.md lists them
     #[arg(long, value_name = "NAME", required_unless_present = "questionnaire")]
     framework: Option<String>,
-    /// Fill this table of questions (CSV) instead; questions that the map does not know stay as they are and are listed
+    /// Fill this table of questions (CSV, or XLSX in a build with it) instead; what the map does not know stays and is listed
     #[arg(long, value_name = "FILE", requires = "map", conflicts_with_all = ["framework", "format"])]
     questionnaire: Option<PathBuf>,
     /// Which control answers which question, and in which columns they are: TOML
@@ -120,14 +122,14 @@ impl Report {
 
     fn fill(&self, common: &Common, table: &Path, map: &Path) -> Result<Answer, Failure> {
         let map = QuestionMap::parse(&read_text(map)?)?;
-        let table = read_text(table)?;
+        let table = read(table)?;
         let facts = self.facts(common)?;
         let mut reports = Vec::new();
         for name in map.frameworks() {
             reports.push(EvidenceReport::of(Framework::named(name)?, facts.clone(), self.as_of)?);
         }
-        let filled = map.fill(&table, &reports)?;
-        keep(&self.out, &filled.text).map_err(Failure::cannot)?;
+        let filled = filled(&map, &table, &reports)?;
+        keep(&self.out, &filled.octets).map_err(Failure::cannot)?;
         let record = json!({
             "verdict": reports.first().map(EvidenceReport::verdict),
             "evidence": facts.evidence().to_hex(),
@@ -205,6 +207,20 @@ impl Report {
                 _ => Exit::NotComplete,
             })
     }
+}
+
+/// The table with answers, in the form it came in, which its first octets tell.
+fn filled(map: &QuestionMap, table: &[u8], reports: &[EvidenceReport]) -> Result<Filled, Failure> {
+    if table.starts_with(b"PK") || table.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
+        #[cfg(feature = "xlsx")]
+        return Ok(map.fill_workbook(table, reports)?);
+        #[cfg(not(feature = "xlsx"))]
+        return Err(Failure::usage(
+            "this build fills no workbooks; take one with the feature `xlsx`, or save the table as CSV",
+        ));
+    }
+    let text = std::str::from_utf8(table).map_err(|_| Failure::cannot("the table is no UTF-8 text"))?;
+    Ok(map.fill(text, reports)?)
 }
 
 /// The exit for a report's own code; nothing to report on is nothing that was shown.

@@ -362,6 +362,21 @@ fn a_questionnaire_is_filled_by_its_ids_and_says_what_stays_blank() {
     assert!(err.contains("no column `Reply`"), "{err}");
 }
 
+/// `scripts/questionnaire.sh` fills workbooks, in a build that does.
+#[cfg(not(feature = "xlsx"))]
+#[test]
+fn a_workbook_is_refused_by_a_build_that_fills_none() {
+    let desk = Desk::with_billing();
+    work(&desk, "initech");
+    fs::write(desk.path("asked.xlsx"), b"PK\x03\x04").unwrap();
+    fs::write(desk.path("map.toml"), "id = \"A\"\nanswer = \"B\"\n[questions]\n").unwrap();
+    let words = ["report", "--questionnaire", "asked.xlsx", "--map", "map.toml", "--bundle", "incident.zip"];
+    let output = desk.run(&[&words[..], &["--root", ROOT, "--out", "answered.xlsx"]].concat());
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(err.contains("feature `xlsx`") && !desk.path("answered.xlsx").exists(), "{err}");
+}
+
 /// The folders of the agent's streams.
 fn streams(desk: &Desk) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(desk.path("agents/billing/state/journal")).unwrap();

@@ -5,13 +5,18 @@
 //! so do the order, the other columns, and questions that nobody mapped, which are listed. An answer is the claim with
 //! its evidence and its limit, or says that nothing shows it; it never is a bare yes.
 
+mod answer;
+mod table;
+#[cfg(feature = "xlsx")]
+mod xlsx;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::csv::{ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 use serde::Deserialize;
 
-use crate::csv::{because, inert, receipts};
-use crate::finding::{Finding, Status};
+use self::answer::Answer;
+#[cfg(feature = "xlsx")]
+pub use self::xlsx::WorkbookError;
 use crate::report::EvidenceReport;
 
 /// Where the questions are, and which control answers which.
@@ -24,6 +29,8 @@ pub struct QuestionMap {
     answer: String,
     /// The header of a column for the names of receipts, if they are not to be in the answer.
     evidence: Option<String>,
+    /// The only sheet of a workbook that is filled; every sheet that has the columns, if none is named.
+    sheet: Option<String>,
     /// Controls by the ids of questions, as `framework/control`.
     questions: BTreeMap<String, Answers>,
 }
@@ -47,8 +54,8 @@ impl Answers {
 /// A table that was filled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filled {
-    /// The table.
-    pub text: String,
+    /// The table, in the form it came in.
+    pub octets: Vec<u8>,
     /// Questions that were answered, in the order of the table.
     pub answered: Vec<String>,
     /// Questions that nobody mapped: their answers are as they were.
@@ -81,106 +88,41 @@ impl QuestionMap {
         all.filter_map(|control| control.split_once('/')).map(|(framework, _)| framework).collect()
     }
 
-    /// Fills a table in CSV by `reports`.
-    ///
-    /// # Errors
-    /// Text that is no table, a column that it has not, or a control that no report has.
-    pub fn fill(&self, table: &str, reports: &[EvidenceReport]) -> Result<Filled, QuestionnaireError> {
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table.as_bytes());
-        let rows: Result<Vec<StringRecord>, _> = reader.records().collect();
-        let mut rows = rows.map_err(QuestionnaireError::Table)?.into_iter();
-        let head = rows.next().ok_or(QuestionnaireError::Empty)?;
-        let column = |name: &String| {
-            let is_it = |cell: &str| cell.trim_start_matches('\u{feff}').trim() == name.trim();
-            head.iter().position(is_it).ok_or_else(|| QuestionnaireError::Column { name: name.clone() })
+    /// What is done with the row of this question.
+    fn row(&self, id: &str, is_written: bool, reports: &[EvidenceReport]) -> Result<Row, QuestionnaireError> {
+        let Some(controls) = self.questions.get(id).filter(|_| !id.is_empty()) else {
+            return Ok(if id.is_empty() { Row::Nothing } else { Row::Blank });
         };
-        let (ids, answers) = (column(&self.id)?, column(&self.answer)?);
-        let names = self.evidence.as_ref().map(column).transpose()?;
-        let ends = if table.contains("\r\n") { Terminator::CRLF } else { Terminator::Any(b'\n') };
-        let mut writer = WriterBuilder::new().terminator(ends).flexible(true).from_writer(Vec::new());
-        // Nothing but memory is written to, and rows may differ in length.
-        let _ = writer.write_record(&head);
-        let mut filled = Filled::default();
-        for row in rows {
-            let mut cells: Vec<String> = row.iter().map(str::to_owned).collect();
-            let id = row.get(ids).unwrap_or_default().trim().to_owned();
-            let is_written = !row.get(answers).unwrap_or_default().trim().is_empty();
-            match self.questions.get(&id) {
-                _ if id.is_empty() => {}
-                None => filled.blank.push(id),
-                Some(_) if is_written => filled.kept.push(id),
-                Some(controls) => {
-                    let found = findings(&id, controls, reports)?;
-                    put(&mut cells, answers, &answer(&found, names.is_none()));
-                    if let Some(names) = names {
-                        put(&mut cells, names, &evidence(&found));
-                    }
-                    filled.answered.push(id);
-                }
-            }
-            let _ = writer.write_record(&cells);
+        // What somebody wrote stands above what we would have written.
+        if is_written {
+            return Ok(Row::Kept);
         }
-        filled.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();
-        Ok(filled)
+        Answer::by(id, controls.controls(), reports, self.evidence.is_some()).map(Row::Answer)
     }
 }
 
-fn findings<'r>(
-    question: &str,
-    answers: &Answers,
-    reports: &'r [EvidenceReport],
-) -> Result<Vec<&'r Finding>, QuestionnaireError> {
-    let find = |control: &String| {
-        let (framework, id) = control.split_once('/')?;
-        let report = reports.iter().find(|report| report.framework.id == framework)?;
-        report.findings.iter().find(|finding| finding.control.id == id)
-    };
-    let found = |control: &String| {
-        let (question, name) = (question.to_owned(), control.clone());
-        find(control).ok_or(QuestionnaireError::Control { question, control: name })
-    };
-    answers.controls().iter().map(found).collect()
+/// What is done with a row.
+enum Row {
+    /// It asks nothing.
+    Nothing,
+    /// Nobody mapped its question.
+    Blank,
+    /// Somebody answered it.
+    Kept,
+    /// It is filled.
+    Answer(Answer),
 }
 
-fn put(cells: &mut Vec<String>, place: usize, text: &str) {
-    if cells.len() <= place {
-        cells.resize(place.saturating_add(1), String::new());
-    }
-    if let Some(cell) = cells.get_mut(place) {
-        *cell = inert(text);
-    }
-}
-
-/// The answer: for each control what is claimed, by which evidence, and where that ends.
-fn answer(findings: &[&Finding], with_receipts: bool) -> String {
-    let one = |finding: &&Finding| {
-        let control = &finding.control;
-        let claim = match finding.status {
-            Status::Evidenced => format!("Evidenced. {}", control.claim),
-            Status::Partial => match finding.claim() {
-                Some(claim) => format!("In part. {claim}"),
-                None => "In part, and a part was not seen; nothing is claimed.".to_owned(),
-            },
-            Status::Contradicted => "Contradicted by the evidence; nothing is claimed.".to_owned(),
-            Status::NoEvidence | Status::OutOfScope => "No evidence; nothing is claimed.".to_owned(),
+impl Filled {
+    fn note(&mut self, id: &str, row: &Row) {
+        let list = match row {
+            Row::Nothing => return,
+            Row::Blank => &mut self.blank,
+            Row::Kept => &mut self.kept,
+            Row::Answer(_) => &mut self.answered,
         };
-        let names = receipts(finding);
-        let names = match with_receipts && !names.is_empty() {
-            true => format!(" Receipts: {names}."),
-            false => String::new(),
-        };
-        format!("{claim} Shown by {}.{names} Limit: {}", because(finding), control.limit)
-    };
-    findings.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-/// The receipts of several findings, each once.
-fn evidence(findings: &[&Finding]) -> String {
-    let mut names = BTreeSet::new();
-    for finding in findings {
-        names.extend(receipts(finding).split_whitespace().map(str::to_owned));
+        list.push(id.to_owned());
     }
-    names.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// Why a questionnaire is not filled.
@@ -202,6 +144,32 @@ pub enum QuestionnaireError {
         /// Its header.
         name: String,
     },
+    /// A sheet that is none.
+    #[error("there is no sheet `{name}`, which the map names as the only one to fill")]
+    Sheet {
+        /// Its name.
+        name: String,
+    },
+    /// No sheet has a table of questions.
+    #[error(
+        "no sheet has a row with the headers `{id}` and `{answer}`; the map names columns by their headers"
+    )]
+    Head {
+        /// The header of ids.
+        id: String,
+        /// The header of answers.
+        answer: String,
+    },
+    /// A number that stands for several ids.
+    #[error("question `{id}` is there more than once, as a number: 1.1 and 1.10 are one; write ids as text")]
+    Number {
+        /// The number.
+        id: String,
+    },
+    /// A workbook that is not read or written.
+    #[cfg(feature = "xlsx")]
+    #[error("not a workbook that can be filled: {0}")]
+    Workbook(#[from] WorkbookError),
     /// A control that is none.
     #[error("question `{question}`: `{control}` is no control; write it as in `csf-2.0/PR.AA-05`")]
     Control {
@@ -230,7 +198,8 @@ mod tests {
         let map = QuestionMap::parse(MAP).unwrap();
         let table = "ID,Question,Answer,Owner\r\nQ1,\"Who, what?\",,=SUM(A1)\r\nQ2,Other?,,x\r\n,heading,,\r\nQ3,Logs?,already,\r\n";
         let filled = map.fill(table, &reports()).unwrap();
-        let lines: Vec<&str> = filled.text.split("\r\n").collect();
+        let text = String::from_utf8(filled.octets).unwrap();
+        let lines: Vec<&str> = text.split("\r\n").collect();
         assert_eq!(lines[0], "ID,Question,Answer,Owner");
         assert!(
             lines[1].starts_with("Q1,\"Who, what?\",\"No evidence; nothing is claimed. Shown by"),
@@ -246,11 +215,15 @@ mod tests {
         assert_eq!(filled.kept, ["Q3"]);
         let apart = QuestionMap::parse(&format!("evidence = \"Proof\"\n{MAP}")).unwrap();
         let filled = apart.fill("ID,Answer,Proof\nQ3\n", &reports()).unwrap();
-        assert!(
-            filled.text.starts_with("ID,Answer,Proof\nQ3,") && filled.text.ends_with(",\n"),
-            "{}",
-            filled.text
-        );
+        let text = String::from_utf8(filled.octets).unwrap();
+        assert!(text.starts_with("ID,Answer,Proof\nQ3,") && text.ends_with(",\n"), "{text}");
+        // What somebody wrote where receipts would go stays, too.
+        let filled = apart.fill("ID,Answer,Proof\nQ3,,see wiki\n", &reports()).unwrap();
+        let text = String::from_utf8(filled.octets).unwrap();
+        assert!(text.ends_with(",see wiki\n"), "{text}");
+        let named = QuestionMap::parse(&format!("sheet = \"One\"\n{MAP}")).unwrap();
+        let error = named.fill("ID,Answer\n", &reports()).unwrap_err();
+        assert!(matches!(error, QuestionnaireError::Sheet { .. }), "{error}");
     }
 
     #[test]
