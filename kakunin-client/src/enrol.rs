@@ -11,6 +11,7 @@ use kakunin_core::home::{AgentHome, HomeError};
 use kakunin_core::id::AgentId;
 use kakunin_core::key::{Algorithm, Signer, SoftKey};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -23,6 +24,8 @@ use crate::settings;
 use crate::status::Trouble;
 use crate::transport::{self, Address, HEAD, Transport, answer, refusal};
 use crate::wait::Backoff;
+
+use Ask::{Again, Never};
 
 /// What lets an agent's first key be certified: `kak_enrol_…` for once, which names the root, or an issuer's key. It is shown to
 /// nobody, and wiped when it is dropped.
@@ -111,35 +114,46 @@ pub(crate) async fn enrol(
             .header(AUTHORIZATION, token.header()?)
             .header(CONTENT_TYPE, "application/json")
             .body(body.clone());
-        let trouble = match answer(request, HEAD).await {
-            Ok(response) if response.status().is_success() => {
-                let bytes = transport::body(response, MAX_PAPERS, HEAD).await;
-                match bytes.and_then(|bytes| NewPapers::judge(&bytes, &expected, now())) {
-                    Ok(papers) => {
-                        install::first(dir, &papers)?;
-                        return Ok(Place::open(dir, now())?);
-                    }
-                    // The same question would have the same answer.
-                    Err(trouble) if matches!(trouble.code.as_str(), "papers.refused" | "feed.none") => {
-                        return Err(ConnectError::Refused(trouble));
-                    }
-                    Err(trouble) => trouble,
-                }
+        // Whoever says how long to wait means all of it: an answer that is late by then is none.
+        let sent = tokio::time::timeout_at(deadline, send(request)).await;
+        let sent =
+            sent.unwrap_or_else(|_| Err((Trouble::now("transport.silent", "no answer in time"), Again)));
+        let trouble = match sent.map(|bytes| NewPapers::judge(&bytes, &expected, now())) {
+            Ok(Ok(papers)) => {
+                install::first(dir, &papers)?;
+                return Ok(Place::open(dir, now())?);
             }
-            Ok(response) => {
-                let (status, trouble) = (response.status(), refusal(response).await);
-                // Nothing becomes better by asking again, unless it is busy.
-                if status.is_client_error() && status != reqwest::StatusCode::TOO_MANY_REQUESTS {
-                    return Err(ConnectError::Refused(trouble));
-                }
-                trouble
+            // The same question would have the same answer.
+            Ok(Err(trouble)) if matches!(trouble.code.as_str(), "papers.refused" | "feed.none") => {
+                return Err(ConnectError::Refused(trouble));
             }
-            Err(trouble) => trouble,
+            Err((trouble, Never)) => return Err(ConnectError::Refused(trouble)),
+            Ok(Err(trouble)) | Err((trouble, Again)) => trouble,
         };
         last = trouble.about(address);
-        tokio::time::sleep(backoff.next(last.wait)).await;
+        let rest = tokio::time::sleep(backoff.next(last.wait));
+        let _ = tokio::time::timeout_at(deadline, rest).await;
     }
     Err(ConnectError::Unreachable(last))
+}
+
+/// Whether the same question may have another answer.
+enum Ask {
+    Again,
+    Never,
+}
+
+/// What the authority answers to one request.
+async fn send(request: RequestBuilder) -> Result<Vec<u8>, (Trouble, Ask)> {
+    let again = |trouble| (trouble, Again);
+    let response = answer(request, HEAD).await.map_err(again)?;
+    let status = response.status();
+    if status.is_success() {
+        return transport::body(response, MAX_PAPERS, HEAD).await.map_err(again);
+    }
+    // Nothing becomes better by asking again, unless it is busy.
+    let is_final = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+    Err((refusal(response).await, if is_final { Never } else { Again }))
 }
 
 /// Makes the directory ready for its first papers, and gives out the key that they are for.

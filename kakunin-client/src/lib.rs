@@ -18,6 +18,8 @@
 
 mod acks;
 mod alarm;
+#[cfg(feature = "middleware")]
+mod asking;
 mod body;
 mod checkpoints;
 mod client;

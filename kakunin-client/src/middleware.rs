@@ -10,10 +10,12 @@ use http::Extensions;
 use kakunin_core::chain::{CHAIN_HEADER, ChainLink};
 use kakunin_core::guard::{Guard, NotProven, current_place};
 use kakunin_core::possession::{Proof, Target};
+use kakunin_core::scope::NAMES_FIELD;
 use reqwest::header::{HOST, HeaderName, HeaderValue};
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
+pub use crate::asking::{Asking, AskingError};
 use crate::transport::parts;
 
 /// Signs requests in one agent's name.
@@ -34,20 +36,30 @@ use crate::transport::parts;
 /// # }
 /// ```
 ///
-/// Each proof counts once, so whatever sends a request again has to stand before this one and not behind it.
+/// [`AgentAuth::asking`] also proves the names that requests ask for. Each proof counts once, so whatever sends a request again has to stand before this one and not behind it.
 #[derive(Clone, Debug)]
 pub struct AgentAuth {
     guard: Guard,
+    asking: Option<Asking>,
 }
 
 impl AgentAuth {
     /// Signs as the agent of `guard`, by its present papers.
     #[must_use]
     pub const fn of(guard: Guard) -> Self {
-        Self { guard }
+        Self { guard, asking: None }
     }
 
-    /// Puts the proof among the fields of `request`.
+    /// The same for requests that ask for something of which the agent's certificate has a detached list of names: each shows where
+    /// its names stand there (`kakunin-names`), so the service need not have the list.
+    ///
+    /// # Errors
+    /// [`AskingError`]: nothing in any request can be found that way.
+    pub fn asking(self, asking: Asking) -> std::result::Result<Self, AskingError> {
+        Ok(Self { asking: Some(asking.checked()?), ..self })
+    }
+
+    /// Puts the proof among the fields of `request`, and that of its names.
     ///
     /// # Errors
     /// [`NotSigned`]: the request must not be sent.
@@ -60,20 +72,29 @@ impl AgentAuth {
             None => Vec::new(),
             Some(body) => body.as_bytes().ok_or(NotSigned::Streaming)?.to_vec(),
         };
-        let taken = FIELDS.into_iter().find(|field| request.headers().contains_key(*field));
+        let names = self.asking.is_some().then_some(NAMES_FIELD);
+        let taken = FIELDS.into_iter().chain(names).find(|field| request.headers().contains_key(*field));
         if let Some(field) = taken {
             return Err(NotSigned::Field { field });
         }
         let (method, address) = (request.method().as_str().to_owned(), Address::of(request)?);
         let (guard, link) = (self.guard.clone(), link.cloned());
-        // A key in a store of keys, and the first look of a guard, take their time.
+        let asked = self.asking.as_ref().map(|asking| asking.names_of(request, &content));
+        // A key in a store of keys, the first look of a guard, and the first hashes of a list take their time.
         let proof = tokio::task::spawn_blocking(move || {
             let Address { authority, path, query } = &address;
             let target = Target { method: &method, authority, path, query: query.as_deref() };
-            guard.prove(&target, &content, link.as_ref())
+            let names = match &asked {
+                Some(asked) => {
+                    let (action, counterparties, resources) = asked.parts();
+                    guard.prove_names(action, &counterparties, &resources)?
+                }
+                None => None,
+            };
+            Ok::<_, NotProven>((guard.prove(&target, &content, link.as_ref())?, names))
         });
-        let proof: Proof = proof.await.map_err(|_| NotSigned::Ended)??;
-        for (name, value) in proof.fields() {
+        let (proof, names): (Proof, Option<String>) = proof.await.map_err(|_| NotSigned::Ended)??;
+        for (name, value) in proof.fields().chain(names.as_deref().map(|names| (NAMES_FIELD, names))) {
             let name = HeaderName::from_bytes(name.as_bytes());
             let value = HeaderValue::from_str(value);
             let (Ok(name), Ok(value)) = (name, value) else { return Err(NotSigned::Ended) };

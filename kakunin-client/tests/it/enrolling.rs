@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kakunin_client::{Client, ConnectOptions, Token};
+use kakunin_client::{Client, ConnectError, ConnectOptions, Token};
 use kakunin_core::digest::Digest;
 use serde_json::{Value, json};
 
@@ -125,6 +125,28 @@ fn a_token_that_is_spent_is_told_at_once_and_a_busy_service_is_asked_again() {
         assert_eq!(ask(&client.guard().unwrap()), "allow");
     });
     assert_eq!(fs::read(options.directory.as_ref().unwrap().join("key.pem")).unwrap(), key);
+}
+
+/// Eleven seconds were seen for a timeout of two: each question had its own patience.
+#[test]
+fn an_authority_that_never_answers_is_waited_for_as_long_as_code_says() {
+    let desk = Desk::new();
+    let mut options = options(&desk);
+    let dir = options.directory.clone().unwrap();
+    for manner in [Manner::Silent, Manner::Begin(b"{".to_vec())] {
+        desk.behave(&route(&desk), manner);
+        options.timeout = Duration::from_millis(200);
+        let begun = Instant::now();
+        let error = Client::connect(options.clone()).unwrap_err();
+        // Less than the patience of one question.
+        assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+        assert!(matches!(error, ConnectError::Unreachable(_)), "{error}");
+        assert!(!dir.join("agent.pem").exists());
+    }
+    // The token was not spent, and the key that was made for it is still there.
+    answer(&desk, &papers(&desk));
+    options.timeout = crate::desk::PATIENCE;
+    assert_eq!(ask(&Client::connect(options).unwrap().guard().unwrap()), "allow");
 }
 
 /// C186: a token is good once, so what is wrong here is found before it is shown to anybody.

@@ -12,15 +12,15 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use kakunin_authority::memory::{Enrolled, MemoryAuthority};
 use kakunin_authority::standing::Order;
-use kakunin_client::middleware::{AgentAuth, NotSigned};
+use kakunin_client::middleware::{AgentAuth, Asking, AskingError, NotSigned};
 use kakunin_core::certificate::AgentCertificate;
 use kakunin_core::chain::{CallContext, ChainLink};
 use kakunin_core::guard::{Clock, Guard, GuardOptions, ManualClock, MemorySource, Place, in_chain};
 use kakunin_core::id::AgentId;
 use kakunin_core::request::ActionRequest;
-use kakunin_core::scope::DraftScope;
+use kakunin_core::scope::{DraftScope, NameLists};
 use kakunin_core::time::UnixTime;
-use kakunin_gateway::{Gateway, GatewayOptions, Head, Peer};
+use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Peer};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
@@ -84,9 +84,7 @@ impl World {
     }
 
     fn client(&self) -> ClientWithMiddleware {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        ClientBuilder::new(client).with(AgentAuth::of(self.guard().clone())).build()
+        client_of(AgentAuth::of(self.guard().clone()))
     }
 
     fn url(&self, rest: &str) -> String {
@@ -122,7 +120,27 @@ async fn order(State(shop): State<Shop>, request: Request) -> (StatusCode, Strin
         Err(refused) => return (StatusCode::from_u16(refused.status()).unwrap(), refused.code().to_owned()),
     };
     shop.seen.lock().unwrap().push(caller.link().cloned());
+    if parts.uri.path() == "/orders/towards" {
+        return towards(&caller, &body);
+    }
     (StatusCode::OK, format!("{} {}", caller.agent(), body.len()))
+}
+
+/// Whether the caller may order of whom its body names.
+fn towards(caller: &Caller, body: &[u8]) -> (StatusCode, String) {
+    let order: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let parties: Vec<&str> = match &order["order"]["to"] {
+        serde_json::Value::Array(names) => names.iter().map(|name| name.as_str().unwrap_or("?")).collect(),
+        name => vec![name.as_str().unwrap_or("?")],
+    };
+    let request = ActionRequest::new("orders:create").counterparties(&parties).resource("resources-0007");
+    match caller.admit(&request).and_then(|pass| Ok(pass.begin()?)) {
+        Ok(running) => {
+            running.returned();
+            (StatusCode::OK, "granted".to_owned())
+        }
+        Err(refused) => (StatusCode::from_u16(refused.status()).unwrap(), refused.code().to_owned()),
+    }
 }
 
 async fn ask(client: &ClientWithMiddleware, method: Method, url: String, body: &str) -> (u16, String) {
@@ -178,14 +196,105 @@ async fn what_a_call_sends_follows_from_it() {
     assert_eq!(world.links(), [Some(link)]);
 }
 
+/// A buyer whose certificate refers to a list of vendors and one of warehouses, which no shop has.
+fn picky(world: &World, has_lists: bool) -> Guard {
+    let files = |path: &str| {
+        let names: Vec<String> = (0..1_000).map(|number| format!("{path}-{number:04}")).collect();
+        Ok(names.join("\n"))
+    };
+    let rules = ["counterparties", "resources"]
+        .map(|table| format!("[[{table}]]\nfor = [\"orders:create\"]\nallow_file = \"{table}\"\n"));
+    let draft = DraftScope::parse(&format!("{SCOPE}{}", rules.concat()), &files).unwrap();
+    let now = world.clock.wall().to_seconds();
+    let Enrolled { mut papers, key } = world.authority.certify("picky", &draft, now, 7).unwrap();
+    if !has_lists {
+        papers.names = NameLists::default();
+    }
+    let lists = world.authority.lists(now, 24).unwrap().into_bytes();
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let options = GuardOptions { clock, ..GuardOptions::default() };
+    Guard::in_memory(Arc::new(MemorySource::new(papers, lists, key)), options).unwrap()
+}
+
+fn client_of(auth: AgentAuth) -> ClientWithMiddleware {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
+    ClientBuilder::new(client).with(auth).build()
+}
+
+#[tokio::test]
+async fn the_names_that_a_request_asks_for_are_proven_to_a_shop_without_the_lists() {
+    let world = World::new().await;
+    let guard = picky(&world, true);
+    let order = |to: &str| format!(r#"{{"order":{{"to":{to}}},"from":"resources-0007"}}"#);
+    let one = order(r#""counterparties-0002""#);
+    let url = || world.url("/orders/towards");
+    let granted = (200, "granted".to_owned());
+    let refused = |code: &str| (403, code.to_owned());
+    // Told nothing it proves nothing.
+    let bare = client_of(AgentAuth::of(guard.clone()));
+    assert_eq!(ask(&bare, Method::POST, url(), &one).await, refused("scope.names_missing"));
+    let asking = || Asking::of("orders:create").counterparty("order.to");
+    let read = asking().resource("from");
+    let found = Asking::of("orders:create")
+        .counterparty_by(|_| vec!["counterparties-0001".into(), "counterparties-0002".into()])
+        .resource_by(|request| request.url().query().map(str::to_owned).into_iter().collect());
+    let read = client_of(AgentAuth::of(guard.clone()).asking(read).unwrap());
+    let found = client_of(AgentAuth::of(guard.clone()).asking(found).unwrap());
+    let by_address = world.url("/orders/towards?resources-0007");
+    assert_eq!(ask(&read, Method::POST, url(), &one).await, granted);
+    assert_eq!(ask(&found, Method::POST, by_address, &one).await, granted);
+    let several = order(r#"["counterparties-0001","counterparties-0002"]"#);
+    assert_eq!(ask(&read, Method::POST, url(), &several).await, granted);
+    // A stranger is proven to be none of them; of a name that it was not told of it proves nothing.
+    let stranger = order(r#"["counterparties-0001","mallory"]"#);
+    assert_eq!(ask(&read, Method::POST, url(), &stranger).await, refused("scope.counterparty"));
+    let half = client_of(AgentAuth::of(guard.clone()).asking(asking()).unwrap());
+    assert_eq!(ask(&half, Method::POST, url(), &one).await, refused("scope.names_missing"));
+    // What is there that is no name, or no JSON, proves nothing and is the shop's to judge.
+    for odd in ["[1,null]", "{}", "7"] {
+        assert_eq!(
+            ask(&read, Method::POST, url(), &order(odd)).await,
+            refused("scope.names_missing"),
+            "{odd}"
+        );
+    }
+    assert_eq!(ask(&read, Method::POST, url(), "no JSON").await, refused("scope.names_missing"));
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_proven_are_not_sent() {
+    let world = World::new().await;
+    let read = Asking::of("orders:create").counterparty("to");
+    let without = client_of(AgentAuth::of(picky(&world, false)).asking(read.clone()).unwrap());
+    let body = r#"{"to":"counterparties-0002"}"#;
+    let error = without.post(world.url("/orders")).body(body).send().await.unwrap_err();
+    assert_eq!(refused(error).code(), "scope.names_missing");
+    // Who proves names writes the field, and nobody else does.
+    let with = client_of(AgentAuth::of(picky(&world, true)).asking(read).unwrap());
+    let request = with.post(world.url("/orders")).header("kakunin-names", "x").body(body);
+    assert_eq!(refused(request.send().await.unwrap_err()).code(), "possession.malformed");
+    assert_eq!(world.links(), [], "nothing reached the shop");
+    for (asking, wrong) in [
+        (Asking::of(""), AskingError::Action),
+        (Asking::of("orders:create").counterparty(""), AskingError::Path { path: String::new() }),
+        (Asking::of("orders:create").resource("a..b"), AskingError::Path { path: "a..b".to_owned() }),
+    ] {
+        assert_eq!(AgentAuth::of(world.guard().clone()).asking(asking).unwrap_err(), wrong);
+    }
+}
+
+fn refused(error: reqwest_middleware::Error) -> NotSigned {
+    match error {
+        reqwest_middleware::Error::Middleware(error) => error.downcast::<NotSigned>().unwrap(),
+        error => panic!("{error}"),
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_signed_is_not_sent() {
     let world = World::new().await;
     let client = world.client();
-    let refused = |error: reqwest_middleware::Error| match error {
-        reqwest_middleware::Error::Middleware(error) => error.downcast::<NotSigned>().unwrap(),
-        error => panic!("{error}"),
-    };
     let stream = reqwest::Body::wrap(Full::new(Bytes::from("a stream")));
     let error = client.post(world.url("/orders")).body(stream).send().await.unwrap_err();
     assert!(matches!(refused(error), NotSigned::Streaming));
