@@ -10,6 +10,9 @@ const native = require("./native");
 /** Every denial is published here, as `{ error }`. */
 const channel = diagnostics.channel("kakunin:denied");
 
+/** Under this an error says of what kinds it is. */
+const KINDS = Symbol.for("kakunin-node.kinds");
+
 /** Anything that this package throws on purpose. */
 class KakuninError extends Error {}
 
@@ -110,8 +113,43 @@ const CLASSES = {
 };
 
 for (const [name, made] of Object.entries(CLASSES)) {
+  // What another copy calls not executed may have been counted there already, for an action within this one.
+  if (made === NotExecuted) named(name, made);
+  else known(name, made);
+}
+
+/**
+ * @param {string} name
+ * @param {Function} made
+ */
+function named(name, made) {
   // On the prototype, as for the errors of the language.
   Object.defineProperty(made.prototype, "name", { value: name, configurable: true, writable: true });
+}
+
+/**
+ * Gives a class its name and makes it one kind, however often this file is evaluated: a bundler, a test runner or a hot reload has
+ * copies of it, and `instanceof` by one copy has to know what another one threw.
+ *
+ * @param {string} name
+ * @param {Function} made
+ */
+function known(name, made) {
+  named(name, made);
+  const above = made.prototype[KINDS] ?? [];
+  Object.defineProperty(made.prototype, KINDS, { value: Object.freeze([name, ...above]) });
+  /** @param {any} error */
+  const isOne = (error) => {
+    if (Function.prototype[Symbol.hasInstance].call(made, error)) return true;
+    const kinds = error instanceof Error ? Reflect.get(error, KINDS) : undefined;
+    return Array.isArray(kinds) && kinds.includes(name);
+  };
+  // A class that somebody derives from this one has its own kind, and no copies here.
+  Object.defineProperty(made, Symbol.hasInstance, {
+    value(/** @type {any} */ error) {
+      return this === made ? isOne(error) : Function.prototype[Symbol.hasInstance].call(this, error);
+    },
+  });
 }
 
 /** @type {Record<string, typeof ScopeDenied>} The class for each group of codes. */
@@ -193,4 +231,4 @@ function published(error) {
   return error;
 }
 
-module.exports = { ...CLASSES, denied, internal, inOwnWords };
+module.exports = { ...CLASSES, denied, internal, inOwnWords, known };

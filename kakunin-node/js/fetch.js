@@ -10,7 +10,7 @@ const native = require("./native");
 const { handleOf } = require("./agent");
 const { Asking, Sent } = require("./asking");
 const { actingHandle, currentPlace } = require("./context");
-const { KakuninError } = require("./errors");
+const { KakuninError, known } = require("./errors");
 const { onlyKnown } = require("./options");
 
 /** A request that goes without a proof, and therefore does not go. */
@@ -25,11 +25,7 @@ class NotProven extends KakuninError {
     this.code = code;
   }
 }
-Object.defineProperty(NotProven.prototype, "name", {
-  value: "NotProven",
-  configurable: true,
-  writable: true,
-});
+known("NotProven", NotProven);
 
 /**
  * A `fetch` that signs: method, address, content and time, by the key of the agent's certificate. Without an agent it is the one of

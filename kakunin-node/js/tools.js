@@ -8,7 +8,7 @@
 
 const { types } = require("node:util");
 
-const { ScopeDenied } = require("./errors");
+const { ScopeDenied, known } = require("./errors");
 const { guard } = require("./guard");
 const { onlyKnown, own } = require("./options");
 
@@ -26,11 +26,7 @@ class ToolDenied extends Error {
     this.decisionId = denied.decisionId;
   }
 }
-Object.defineProperty(ToolDenied.prototype, "name", {
-  value: "ToolDenied",
-  configurable: true,
-  writable: true,
-});
+known("ToolDenied", ToolDenied);
 
 /**
  * The same tools, guarded by the rules of `map`: objects are changed where they are, functions come back in another one. A tool without a rule is a `TypeError`; `null` leaves one unguarded.

@@ -49,3 +49,33 @@ test("node_judges_by_its_own_values_when_its_code_is_there_twice", () => {
   send({ amount: "10.00" });
   assert.equal(ran.length, 1);
 });
+
+test("a_denial_of_one_copy_is_a_denial_for_the_other", () => {
+  const [first, second] = [again(), again()];
+  assert.notEqual(first.ScopeDenied, second.ScopeDenied);
+  const denied = first.assertDenied("agent.missing", () => first.guard("read:x", {}, () => 1)());
+  for (const of of [first, second]) {
+    for (const kind of [of.KakuninError, of.ScopeDenied, of.AgentDenied]) assert.ok(denied instanceof kind);
+    for (const kind of [of.ScopeExceeded, of.NotExecuted, of.ToolDenied, of.ConnectError]) {
+      assert.ok(!(denied instanceof kind), kind.name);
+    }
+    for (const none of [null, undefined, "denied", {}, new Error("denied"), { ...denied }]) {
+      assert.ok(!(none instanceof of.ScopeDenied));
+    }
+  }
+  // Whoever derives a class has one of its own.
+  class Mine extends second.ScopeDenied {}
+  assert.ok(
+    !(denied instanceof Mine) && new Mine() instanceof Mine && new Mine() instanceof first.ScopeDenied,
+  );
+  // What one copy counted as not executed another one counts as spent: it cannot know for which action it was said.
+  const agent = new second.MemoryAuthority().issue({
+    actions: ["payments:send"],
+    limit: [{ for: ["payments:send"], currency: "EUR", per_action: "10.00", per_day: "10.00" }],
+  });
+  const pay = second.guard("payments:send", { amount: "amount", currency: "EUR", agent }, () => {
+    throw new first.NotExecuted();
+  });
+  assert.throws(() => pay({ amount: "10.00" }), first.NotExecuted);
+  second.assertDenied("budget.window", () => pay({ amount: "10.00" }));
+});
