@@ -34,8 +34,10 @@ pub struct Asking {
 enum Place {
     /// In the JSON body: names of members with dots between them.
     Path(Arc<str>),
-    By(Arc<dyn Fn(&Request) -> Vec<String> + Send + Sync>),
+    By(Arc<Find>),
 }
+
+type Find = dyn Fn(&Request) -> Vec<String> + Send + Sync;
 
 impl Asking {
     /// What is asked for is `action`, such as `payments:send`, and it is towards nobody yet.
