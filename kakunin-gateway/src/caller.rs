@@ -70,6 +70,12 @@ impl Caller {
         self.gateway.is(gateway) && self.content == Digest::of(body)
     }
 
+    /// Whether it was identified by `gateway`.
+    #[cfg(feature = "tower")]
+    pub(crate) fn is_of(&self, gateway: &Gateway) -> bool {
+        self.gateway.is(gateway)
+    }
+
     /// The trace that it says it is in, signed by nobody.
     #[must_use]
     pub const fn trace(&self) -> Option<&TraceParent> {

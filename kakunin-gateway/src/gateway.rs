@@ -1,7 +1,7 @@
 //! The gateway: from a request to a caller.
 //!
-//! The order is the argument. What costs nothing is looked at first; then the chain and the signature; then the body; and only
-//! what holds in all of it is remembered as used. Whatever fails inside is a refusal.
+//! The order is the argument. What costs nothing is looked at first; then the chain and the signature, for which the head is enough;
+//! then the body; and only what holds in all of it is remembered as used. Whatever fails inside is a refusal.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use kakunin_core::certificate::{AgentCertificate, AgentPath, TrustAnchors};
 use kakunin_core::chain::CallContext;
 use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, JudgeError, Judged, Leashed, Pass, ProofOfPossession};
-use kakunin_core::possession::{PossessionError, Presented, SignedRequest, Target};
+use kakunin_core::possession::{PossessionError, Presented, SignedHead, Target};
 use kakunin_core::receipt::Mode;
 use kakunin_core::request::ActionRequest;
 use kakunin_core::revocation::Standing;
@@ -28,6 +28,7 @@ use crate::names::NameFolder;
 use crate::networks::Network;
 use crate::nonces::{KEPT_SECONDS, MemoryNonces, NonceStore};
 use crate::options::{GatewayOptions, OpenError, ProxyField};
+use crate::proven_head::{By, ProvenHead};
 use crate::refused::Refused;
 use crate::{forwarded, serials};
 
@@ -138,15 +139,37 @@ impl Gateway {
         })))
     }
 
-    /// Finds out who sent a request, which has the whole `body`.
+    /// Finds out who sent a request, which has the whole `body`: [`Gateway::prove_head`] and [`ProvenHead::identify`] in one, for
+    /// whoever has the body already.
     ///
     /// # Errors
     /// [`Refused`]: whoever it is proved nothing (401), sent too much (413), or nobody can say (503); or it is held or
     /// revoked, and enough of such agents was recorded (403). Nothing may be done.
     pub fn identify(&self, head: &Head<'_>, body: &[u8]) -> Result<Caller, Refused> {
-        // Our own code only, and whatever store of nonces the deployer has.
-        let found = catch_unwind(AssertUnwindSafe(|| self.find(head, body)));
-        let found = found.unwrap_or_else(|_| Err(Refused::internal("identifying a caller panicked")));
+        self.prove_head(head)?.identify(body)
+    }
+
+    /// Finds out by the head alone who sends a request, before its body is read.
+    ///
+    /// # Errors
+    /// [`Refused`]: whoever it is proved nothing (401), or nobody can say (503). The body is not to be read.
+    pub fn prove_head(&self, head: &Head<'_>) -> Result<ProvenHead, Refused> {
+        let proven = self.safely(|| self.find(head));
+        if proven.is_err() {
+            self.0.count(&proven);
+        }
+        proven
+    }
+
+    /// Runs our own code, and whatever store of nonces the deployer has.
+    fn safely<T>(&self, run: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
+        let found = catch_unwind(AssertUnwindSafe(run));
+        found.unwrap_or_else(|_| Err(Refused::internal("identifying a caller panicked")))
+    }
+
+    /// The same, and counts what comes of it.
+    pub(crate) fn counted<T>(&self, run: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
+        let found = self.safely(run);
         self.0.count(&found);
         found
     }
@@ -196,45 +219,55 @@ impl Gateway {
         self.0.guard.admit_caller(caller, how, request, context).map_err(Refused::from)
     }
 
-    fn find(&self, head: &Head<'_>, body: &[u8]) -> Result<Caller, Refused> {
-        let inner = &*self.0;
-        if body.len() > inner.max_body {
-            return Err(Refused::too_large(inner.max_body));
+    /// Takes a proof that was made at `created`, once.
+    pub(crate) fn use_up(&self, judged: &Judged, mark: Digest, created: UnixTime) -> Result<(), Refused> {
+        let (inner, now) = (&*self.0, self.0.guard.now().to_seconds());
+        // Whoever is denied whatever it asks still signs: what it takes is bounded apart from what others need.
+        let standing = judged.standing();
+        if standing != Standing::Good {
+            let bounded = inner.of_denied.remember(&mark, created, now);
+            bounded.map_err(|error| Refused::of_denied(error, standing))?;
         }
+        // The last question: nobody but the agent itself uses up a proof or the room for it.
+        inner.nonces.remember_of(&judged.agent(), &mark, created, now).map_err(Refused::nonce)
+    }
+
+    fn find(&self, head: &Head<'_>) -> Result<ProvenHead, Refused> {
+        let inner = &*self.0;
         head.refuse_two_ends()?;
         let authority = head.addressed_to()?;
         let presented = Presented::find(head.fields.iter().copied())?;
         let view = inner.guard.view().map_err(|refusal| Refused::unfit(&refusal))?;
         let now = inner.guard.now().to_seconds();
-        let (judged, how, content, link) = match presented {
+        let (judged, by, link) = match presented {
             Some(presented) => {
-                let (judged, request) = inner.signed(presented, authority, head, body, &view, now)?;
-                (judged, ProofOfPossession::Signature, request.content(), request.link().cloned())
+                let (judged, signed) = inner.signed(presented, authority, head, &view, now)?;
+                let link = signed.link().cloned();
+                (judged, By::Signature(signed), link)
             }
             None => {
                 let (judged, how) = inner.unsigned(head, authority, &view, now)?;
-                (judged, how, Digest::of(body), head.unsigned_link())
+                (judged, By::Connection(how), head.unsigned_link())
             }
         };
         let judged = match head.proven_names()? {
             Some(proven) => judged.with_names(proven),
             None => judged,
         };
-        Ok(Caller::new(self.clone(), judged, how, content, (link, head.trace())))
+        Ok(ProvenHead::new(self.clone(), judged, by, (link, head.trace())))
     }
 }
 
 impl Inner {
-    /// Whoever signed the request, and what was signed.
+    /// Whoever signed the head of the request.
     fn signed(
         &self,
         presented: Presented,
         authority: &str,
         head: &Head<'_>,
-        body: &[u8],
         view: &Arc<Snapshot>,
         now: UnixTime,
-    ) -> Result<(Judged, SignedRequest), Refused> {
+    ) -> Result<(Judged, SignedHead), Refused> {
         let (trust, known) = (self.trust(view)?, self.known());
         let target = Target { method: head.method, authority, path: head.path, query: head.query };
         let mut found = None;
@@ -249,24 +282,12 @@ impl Inner {
             found = Some(Err((key, sent.into_owned())));
             chain.read()?.verify_path(&trust.anchors, now)
         })?;
-        let request = signed.covers(body)?;
         // Whatever is remembered was signed by the agent: nobody else takes its place or the room for it.
         let caller = match found.ok_or_else(|| Refused::internal("a signature without a path"))? {
             Ok(caller) => caller,
-            Err((key, sent)) => self.leashed(request.path(), (key, sent), &known.chains)?,
+            Err((key, sent)) => self.leashed(signed.path(), (key, sent), &known.chains)?,
         };
-        let judged = self.judge(&caller)?;
-        let (mark, created) = (request.mark(), request.created());
-        // Whoever is denied whatever it asks still signs: what it takes is bounded apart from what others need.
-        let standing = judged.standing();
-        if standing != Standing::Good {
-            let bounded = self.of_denied.remember(&mark, created, now);
-            bounded.map_err(|error| Refused::of_denied(error, standing))?;
-        }
-        // The last question: nobody but the agent itself uses up a proof or the room for it.
-        let agent = judged.path().agent().agent();
-        self.nonces.remember_of(&agent, &mark, created, now).map_err(Refused::nonce)?;
-        Ok((judged, request))
+        Ok((self.judge(&caller)?, signed))
     }
 
     /// Whoever is at the other end of a connection, if the deployer lets that count.
@@ -380,7 +401,7 @@ impl Inner {
         known
     }
 
-    fn count(&self, found: &Result<Caller, Refused>) {
+    fn count<T>(&self, found: &Result<T, Refused>) {
         let count = match found {
             Ok(_) => &self.identified,
             Err(refused) if refused.status() == 503 => &self.unavailable,

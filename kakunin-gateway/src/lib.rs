@@ -4,11 +4,12 @@
 //! callers are judged by the lists and the feed that this guard accepted. A request goes one way:
 //!
 //! ```text
-//! Head + body --Gateway::identify--> Caller --admit--> Pass --begin--> the handler runs
-//!       '----------- Refused (401, 413, 503) ----'----- Refused (403, 503): the handler does not run
+//! Head --Gateway::prove_head--> ProvenHead, and the body --identify--> Caller --admit--> Pass --begin--> the handler runs
+//!   '------ Refused (401, 403, 503) -----------'-- (401, 413, 503) -----'-- Refused (403, 503): the handler does not run
 //! ```
 //!
-//! It knows no HTTP library: whoever has a request hands over its head as it was sent and its whole body. The feature `tower`
+//! It knows no HTTP library: whoever has a request hands over its head as it was sent and then its whole body, or both at once
+//! ([`Gateway::identify`]). The feature `tower`
 //! has a layer for axum and whatever else is made of tower services. What it demands, refuses and does not know is in
 //! `docs/gateway.md`.
 //!
@@ -44,6 +45,7 @@ mod names;
 mod networks;
 mod nonces;
 mod options;
+mod proven_head;
 mod refused;
 mod serials;
 mod share;
@@ -58,4 +60,5 @@ pub use kakunin_core::guard::ProofOfPossession;
 pub use networks::{Network, NetworkError};
 pub use nonces::{KEPT_SECONDS, MemoryNonces, NonceError, NonceStore};
 pub use options::{GatewayOptions, OpenError, ProxyField};
+pub use proven_head::ProvenHead;
 pub use refused::Refused;

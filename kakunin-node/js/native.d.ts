@@ -167,6 +167,13 @@ export interface Refusal {
   cause?: string;
 }
 
+export interface HeadProven {
+  head?: number;
+  mark?: string;
+  markSeconds?: number;
+  refusal?: Refusal;
+}
+
 export interface Identified {
   caller?: number;
   agent?: string;
@@ -193,17 +200,19 @@ export function gatewayOpen(agent: number, settings: GatewaySettings): number;
 export function gatewayMaxBody(gateway: number): number;
 export function jsonSaid(fields: string[]): string;
 export function releaseGateway(gateway: number): void;
-export function gatewayIdentify(
+export function gatewayProveHead(
   gateway: number,
+  action: string,
   method: string,
   authority: string | undefined | null,
   path: string,
   query: string | undefined | null,
   fields: string[],
-  body: Buffer,
   chain?: Buffer[] | undefined | null,
   address?: string | undefined | null,
-): Identified;
+): HeadProven;
+export function gatewayIdentify(gateway: number, head: number, body: Buffer): Identified;
+export function releaseHead(head: number): void;
 export function callerAdmit(
   caller: number,
   action: string,

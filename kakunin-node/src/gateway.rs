@@ -1,7 +1,7 @@
 //! The receiving side: who sends a request, and whether it may do what the request asks.
 //!
-//! A request comes as its method, its target and its fields as they were sent, with the whole content. What goes out is a caller,
-//! a running action, or a refusal with everything that its answer is made of.
+//! A request comes as its method, its target and its fields as they were sent, and then with the whole content. What goes out is a
+//! caller, a running action, or a refusal with everything that its answer is made of.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -115,6 +115,19 @@ impl From<Refused> for Refusal {
     }
 }
 
+/// The head of a request that holds, or why it does not.
+#[napi(object)]
+pub(crate) struct HeadProven {
+    /// Its handle, until its content has come.
+    pub head: Option<f64>,
+    /// What the store of the service has to know of a caller that was denied by its head.
+    pub mark: Option<String>,
+    /// For how many seconds.
+    pub mark_seconds: Option<f64>,
+    /// Why not.
+    pub refusal: Option<Refusal>,
+}
+
 /// Who sent a request, or why nobody is believed to have.
 #[napi(object)]
 pub(crate) struct Identified {
@@ -196,21 +209,22 @@ pub(crate) fn release_gateway(env: Env, gateway: f64) -> Result<()> {
     })
 }
 
-/// Who sends a request. `fields` are names and values in turn, each line on its own; `chain` is that of a TLS connection which ends
-/// in this process, `address` whoever is at the other end of the connection.
+/// Who sends a request, by its head alone; its content has yet to come. `fields` are names and values in turn, each line on its
+/// own; `chain` is that of a TLS connection which ends in this process, `address` whoever is at the other end of the connection. An
+/// agent that is held or revoked is denied `action` here, and its content is not to be read.
 #[napi(catch_unwind)]
-pub(crate) fn gateway_identify(
+pub(crate) fn gateway_prove_head(
     env: Env,
     gateway: f64,
+    action: String,
     method: String,
     authority: Option<String>,
     path: String,
     query: Option<String>,
     fields: Vec<String>,
-    body: Buffer,
     chain: Option<Vec<Buffer>>,
     address: Option<String>,
-) -> Result<Identified> {
+) -> Result<HeadProven> {
     let OpenGateway { gateway, handed } = known(&env, gateway)?;
     // Node reads a field's octets as Latin-1.
     let octets: Vec<Cow<'_, [u8]>> = fields.iter().map(|text| latin1(text)).collect();
@@ -225,7 +239,30 @@ pub(crate) fn gateway_identify(
         _ => Peer::Tls { chain: &links },
     };
     let head = Head::new(&method, &path).authority(authority.as_deref()).query(query.as_deref());
-    match gateway.identify(&head.fields(&pairs).peer(peer), &body) {
+    let proven = gateway
+        .prove_head(&head.fields(&pairs).peer(peer))
+        .and_then(|proven| proven.refuse_unless_good(&action).map(|()| proven));
+    match proven {
+        Ok(proven) => {
+            Ok(HeadProven { head: Some(within(&env, |room| room.heads.keep(proven))?), ..HeadProven::none() })
+        }
+        Err(refused) => {
+            let mark = handed.as_deref().and_then(Handed::take);
+            let mark_seconds = mark.as_ref().map(|mark| mark.seconds as f64);
+            let (mark, refusal) = (mark.map(|mark| mark.name), Some(refused.into()));
+            Ok(HeadProven { head: None, mark, mark_seconds, refusal })
+        }
+    }
+}
+
+/// Who sends a request whose head was proven, by its whole content. The head counts for one content.
+#[napi(catch_unwind)]
+pub(crate) fn gateway_identify(env: Env, gateway: f64, head: f64, body: Buffer) -> Result<Identified> {
+    let handed = known(&env, gateway)?.handed;
+    let proven = within(&env, |room| {
+        room.heads.take(head).ok_or_else(|| said("no such head of a request in this thread"))
+    })?;
+    match proven.identify(&body) {
         Ok(caller) => Identified::of(&env, caller, handed.as_deref()),
         Err(refused) => Ok(Identified {
             caller: None,
@@ -236,6 +273,21 @@ pub(crate) fn gateway_identify(
             mark_seconds: None,
             refusal: Some(refused.into()),
         }),
+    }
+}
+
+/// Forgets a head whose content never came.
+#[napi(catch_unwind)]
+pub(crate) fn release_head(env: Env, head: f64) -> Result<()> {
+    within(&env, |room| {
+        room.heads.take(head);
+        Ok(())
+    })
+}
+
+impl HeadProven {
+    const fn none() -> Self {
+        Self { head: None, mark: None, mark_seconds: None, refusal: None }
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kakunin_core::guard::{Denied, ManualClock, Running};
-use kakunin_gateway::Caller;
+use kakunin_gateway::{Caller, ProvenHead};
 use napi::bindgen_prelude::{Float64Array, Uint8Array};
 use napi::{Env, Error, Result};
 
@@ -25,6 +25,7 @@ pub(crate) struct Room {
     pub(crate) plans: Table<Plan>,
     pub(crate) running: Table<Running>,
     pub(crate) gateways: Table<OpenGateway>,
+    pub(crate) heads: Table<ProvenHead>,
     pub(crate) callers: Table<Caller>,
     pub(crate) clocks: Table<std::sync::Arc<ManualClock>>,
     pub(crate) authorities: Table<Authority>,

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kakunin_core::chain::CallContext;
 use kakunin_core::digest::Digest;
+use kakunin_core::revocation::Standing;
 use kakunin_core::time::UnixTime;
 use kakunin_gateway::json::Said;
 use kakunin_gateway::{
     Caller, FolderNonces, Gateway, GatewayOptions, Head, KEPT_SECONDS, Network, NonceError, NonceStore,
-    OpenError, Peer, ProofOfPossession, ProxyField, Refused,
+    OpenError, Peer, ProofOfPossession, ProvenHead, ProxyField, Refused,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -107,11 +108,11 @@ impl NativeGateway {
         (counts.identified, counts.unproven, counts.unavailable)
     }
 
-    /// Who sent a request, or raises `Refused`. `tls` are the certificates of the other end of its connection, `proxy` says that
-    /// this is a proxy that was named, and `chain` is the id of the chain that begins here if the caller is in none.
-    #[pyo3(signature = (method, authority, path, query, fields, body, *, tls, proxy, chain))]
-    #[expect(clippy::too_many_arguments, reason = "the parts of a request, called from one place")]
-    fn identify(
+    /// Who sends a request, by its head alone, or raises `Refused`; its body is to be read only then. `tls` are the certificates of
+    /// the other end of its connection, and `proxy` says that this is a proxy that was named.
+    #[pyo3(signature = (method, authority, path, query, fields, *, tls, proxy))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a head, called from one place")]
+    fn prove_head(
         &self,
         py: Python<'_>,
         method: &str,
@@ -119,11 +120,9 @@ impl NativeGateway {
         path: &str,
         query: Option<&str>,
         fields: Vec<(PyBackedBytes, PyBackedBytes)>,
-        body: &[u8],
         tls: Vec<PyBackedBytes>,
         proxy: bool,
-        chain: [u8; 16],
-    ) -> PyResult<NativeCaller> {
+    ) -> PyResult<NativeHead> {
         #[cfg(feature = "connect")]
         connect::tell_what_waits(py)?;
         let mut named = Vec::with_capacity(fields.len());
@@ -141,14 +140,10 @@ impl NativeGateway {
         };
         let head = Head { method, authority, path, query, fields: &named, peer };
         // Checking a signature takes longer than letting other threads go on.
-        let caller = py.detach(|| self.gateway.identify(&head, body));
-        let caller = caller.map_err(|answer| refused(py, &answer))?;
-        let place = match caller.link() {
-            Some(link) => Place::from(link.clone()),
-            None => Place::beginning(chain),
-        };
-        let place = place.traced(caller.trace().cloned());
-        Ok(NativeCaller { caller, place })
+        let proven = py.detach(|| self.gateway.prove_head(&head));
+        let proven = proven.map_err(|answer| refused(py, &answer))?;
+        let is_good = proven.standing() == Standing::Good;
+        Ok(NativeHead { is_good, proven: Mutex::new(Some(proven)) })
     }
 
     /// The answer to a request that can be read in more than one way, or not at all.
@@ -171,6 +166,47 @@ impl NativeGateway {
         refused(py, &Refused::internal(cause)).into_value(py).into_bound(py).into_any()
     }
 }
+
+/// A request whose head was proven, and whose body has yet to come.
+#[pyclass(frozen, module = "kakunin._native")]
+pub(crate) struct NativeHead {
+    /// Whether its agent is neither held nor revoked: then its body is worth reading.
+    #[pyo3(get)]
+    is_good: bool,
+    /// Until its body came: a head counts for one.
+    proven: Mutex<Option<ProvenHead>>,
+}
+
+#[pymethods]
+impl NativeHead {
+    /// Raises `Refused` for an agent that is held or revoked, whatever it asks of `action`, and records that.
+    fn refuse_unless_good(&self, py: Python<'_>, action: &str) -> PyResult<()> {
+        let answer = py.detach(|| match &*self.proven.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(proven) => proven.refuse_unless_good(action),
+            None => Err(Refused::internal(USED)),
+        });
+        answer.map_err(|answer| refused(py, &answer))
+    }
+
+    /// Who sent the request, which has the whole `body`, or raises `Refused`. `chain` is the id of the chain that begins here if the
+    /// caller is in none.
+    fn identify(&self, py: Python<'_>, body: &[u8], chain: [u8; 16]) -> PyResult<NativeCaller> {
+        // Checking a digest and asking a store take longer than letting other threads go on.
+        let caller = py.detach(|| {
+            let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner).take();
+            proven.ok_or_else(|| Refused::internal(USED))?.identify(body)
+        });
+        let caller = caller.map_err(|answer| refused(py, &answer))?;
+        let place = match caller.link() {
+            Some(link) => Place::from(link.clone()),
+            None => Place::beginning(chain),
+        };
+        let place = place.traced(caller.trace().cloned());
+        Ok(NativeCaller { caller, place })
+    }
+}
+
+const USED: &str = "the head of a request was asked about twice";
 
 /// Who sent one request. Known is not let in: `check` says so.
 #[pyclass(frozen, module = "kakunin._native")]

@@ -40,7 +40,7 @@ mod _native {
     #[pymodule_export]
     use crate::current::{context_entered, current, default, set_context, set_default};
     #[pymodule_export]
-    use crate::gateway::{NativeCaller, NativeGateway, json_said};
+    use crate::gateway::{NativeCaller, NativeGateway, NativeHead, json_said};
     #[pymodule_export]
     use crate::host::{asks_for_less, ignored, written_text};
     #[pymodule_export]

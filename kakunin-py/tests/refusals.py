@@ -43,15 +43,20 @@ def signed(shop, body=PAYMENT, *, method="POST", path="/pay", agent=None, host=H
     return Request(method, path, fields, octets)
 
 
-def asgi(app, request: Request, **scope):
-    """What an ASGI application answers: status, fields, body."""
+def asgi(app, request: Request, *, unread: bool = False, meanwhile: Callable = lambda: None, **scope):
+    """What an ASGI application answers: status, fields, body.
+
+    With `unread` the body is not to be read; `meanwhile` happens before it comes.
+    """
 
     async def asked():
         sent, received = [], [{"type": "http.request", "body": request.body, "more_body": False}]
 
         async def receive():
+            assert not unread, "the body was read"
             if not received:
                 await asyncio.Event().wait()
+            meanwhile()
             return received.pop()
 
         async def send(message):
@@ -113,6 +118,15 @@ def environ(request: Request, **more):
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         made[key] = f"{made[key]},{value}" if key in made else value
     return {**made, **more}
+
+
+class Unread:
+    """A `wsgi.input` that nobody is to read."""
+
+    def _read(self, *_):
+        raise AssertionError("the body was read")
+
+    read = readline = readlines = __iter__ = _read
 
 
 def wsgi(app, request: Request, **more):
@@ -303,4 +317,12 @@ _CASES = [
     ("the gateway is revoked", _own("revoke"), 503, "gateway.not_good"),
 ]  # fmt: skip
 
+#: What the head alone shows: then the body is not read.
+_BY_HEAD = [
+    case
+    for case in _CASES
+    if (case[2] in (401, 503) or case[3].startswith("certificate.")) and case[0] != "another body"
+]
+
+BY_HEAD = [pytest.param(Case(*case), id=case[0].replace(" ", "_")) for case in _BY_HEAD]
 CASES = [pytest.param(Case(*case), id=case[0].replace(" ", "_")) for case in _CASES]

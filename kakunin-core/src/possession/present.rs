@@ -107,9 +107,7 @@ impl Presented {
         let authority = target.authority.to_ascii_lowercase();
         let name = names.iter().map(AsRef::as_ref).find(|name| names_it(name, &authority));
         let target = Target { authority: name.ok_or(PossessionError::Authority)?, ..*target };
-        if input.created < now.plus(-LONGEST) || input.created > now.plus(AHEAD) {
-            return Err(PossessionError::Created { created: input.created, now });
-        }
+        in_time(input.created, now)?;
 
         // The cheap checks are behind us; from here on there are signatures to check.
         let path = prove(&SentChain { text: &self.chain, keyid: input.keyid })?;
@@ -223,6 +221,28 @@ impl SignedHead {
         self.link.as_ref()
     }
 
+    /// When the agent says it made the proof.
+    #[must_use]
+    pub const fn created(&self) -> UnixTime {
+        self.created
+    }
+
+    /// What is never the same for two requests. Whoever asks a store of used proofs for it before the content was looked at lets
+    /// anybody who saw the head use up the proof.
+    #[must_use]
+    pub fn mark(&self) -> Digest {
+        Digest::of_parts(&[self.path.agent().decoded().thumbprint().as_bytes(), &self.nonce])
+    }
+
+    /// Checks the time again, for whoever waited for the content: heads that were kept until the proof is forgotten would count
+    /// once more.
+    ///
+    /// # Errors
+    /// [`PossessionError::Created`].
+    pub fn still_in_time(&self, now: UnixTime) -> Result<(), PossessionError> {
+        in_time(self.created, now)
+    }
+
     /// Checks that `content`, as it was received, is what the agent sent.
     ///
     /// # Errors
@@ -266,7 +286,7 @@ impl SignedRequest {
     /// What is never the same for two requests, for whoever remembers elsewhere than in [`Nonces`](super::Nonces).
     #[must_use]
     pub fn mark(&self) -> Digest {
-        Digest::of_parts(&[self.0.path.agent().decoded().thumbprint().as_bytes(), &self.0.nonce])
+        self.0.mark()
     }
 
     pub(super) fn into_parts(self) -> (AgentPath, Option<ChainLink>) {
@@ -320,6 +340,12 @@ impl Input {
         };
         Ok((text, Self { created, nonce, keyid, algorithm: algorithm.flatten() }))
     }
+}
+
+/// Whether a proof that was made at `created` is neither too old nor of a time to come.
+fn in_time(created: UnixTime, now: UnixTime) -> Result<(), PossessionError> {
+    let good = now.plus(-LONGEST) <= created && created <= now.plus(AHEAD);
+    if good { Ok(()) } else { Err(PossessionError::Created { created, now }) }
 }
 
 fn algorithm_named(name: &str) -> Option<Algorithm> {

@@ -15,8 +15,9 @@
 //! # }
 //! ```
 //!
-//! The layer reads the whole body, within the gateway's limit, finds out who calls, asks for the action, and calls the inner service
-//! only then, with the body as it was proven and the [`Caller`] among the request's extensions. How the inner service ends is
+//! The layer finds out who calls by the head, reads the whole body, within the gateway's limit, asks for the action, and calls the
+//! inner service only then, with the body as it was proven and the [`Caller`] among the request's extensions. Of whoever proves
+//! nothing, or is held or revoked, no body is read. How the inner service ends is
 //! recorded: an error or a status of 500 and above as raised, a future that is dropped as cancelled, everything else as returned.
 //! A body that is streamed afterwards belongs to an action that has returned.
 
@@ -48,6 +49,7 @@ use crate::caller::Caller;
 use crate::gateway::Gateway;
 use crate::head::Head;
 use crate::json::{self, JsonError, Said};
+use crate::proven_head::ProvenHead;
 use crate::refused::Refused;
 
 /// What of a request is covered by its proof. Its other fields are anybody's, so they are not here.
@@ -123,13 +125,28 @@ impl RequireAgent {
         }
     }
 
-    /// From a request with its whole body to what may run.
-    fn admit(&self, parts: &mut Parts, body: &Bytes) -> Result<Running, Refused> {
-        let caller = match parts.extensions.get::<Caller>() {
-            // A layer around this one identified it; a proof counts once.
-            Some(caller) if caller.sent(body, &self.gateway) => caller.clone(),
-            _ => self.identify(parts, body)?,
-        };
+    /// Who calls, with the body that was proven, read only if the head holds.
+    async fn identify<B>(&self, parts: &Parts, body: B) -> Result<(Caller, Bytes), Refused>
+    where
+        B: Body,
+        B::Error: Into<Unselected>,
+    {
+        if let Some(caller) = parts.extensions.get::<Caller>().filter(|caller| caller.is_of(&self.gateway)) {
+            // A layer around this one identified it, and read the body; a proof counts once.
+            let body = whole(body, self.gateway.max_body()).await?;
+            if caller.sent(&body, &self.gateway) {
+                return Ok((caller.clone(), body));
+            }
+            return Ok((self.prove_head(parts)?.identify(&body)?, body));
+        }
+        let proven = self.prove_head(parts)?;
+        proven.refuse_unless_good(&self.action)?;
+        let body = whole(body, self.gateway.max_body()).await?;
+        Ok((proven.identify(&body)?, body))
+    }
+
+    /// From a caller and its whole body to what may run.
+    fn admit(&self, parts: &mut Parts, caller: Caller, body: &Bytes) -> Result<Running, Refused> {
         let wish = self.wish(parts, body);
         let pass = wish.put(|request| caller.admit(request))?;
         let running = pass.begin()?;
@@ -140,7 +157,7 @@ impl RequireAgent {
         Ok(running)
     }
 
-    fn identify(&self, parts: &Parts, body: &[u8]) -> Result<Caller, Refused> {
+    fn prove_head(&self, parts: &Parts) -> Result<ProvenHead, Refused> {
         let uri = peer::original(parts);
         let fields: Vec<(&str, &[u8])> =
             parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -152,7 +169,7 @@ impl RequireAgent {
             .query(uri.query())
             .fields(&fields)
             .peer(peer::of(&self.gateway, parts, &chain));
-        self.gateway.identify(&head, body)
+        self.gateway.prove_head(&head)
     }
 }
 
@@ -202,8 +219,8 @@ where
         let layer = self.layer.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let admitted = match whole(body, layer.gateway.max_body()).await {
-                Ok(body) => layer.admit(&mut parts, &body).map(|running| (running, body)),
+            let admitted = match layer.identify(&parts, body).await {
+                Ok((caller, body)) => layer.admit(&mut parts, caller, &body).map(|running| (running, body)),
                 Err(refused) => Err(refused),
             };
             let (running, body) = match admitted {

@@ -11,4 +11,5 @@ mod standing;
 mod tower;
 mod wire;
 mod trail;
+mod unread;
 mod world;

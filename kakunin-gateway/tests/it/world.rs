@@ -15,7 +15,7 @@ use kakunin_core::request::ActionRequest;
 use kakunin_core::scope::DraftScope;
 use kakunin_core::snapshot::Snapshot;
 use kakunin_core::time::UnixTime;
-use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Peer, Refused};
+use kakunin_gateway::{Caller, Gateway, GatewayOptions, Head, Peer, ProvenHead, Refused};
 
 pub(crate) const SHOP: &str = "shop.example.com";
 pub(crate) const SHOP_SCOPE: &str = "actions = [\"shop:*\"]\n";
@@ -231,6 +231,15 @@ impl Sent {
     }
 
     pub(crate) fn to(&self, gateway: &Gateway) -> Result<Caller, Refused> {
+        self.with_head(|head| gateway.identify(head, &self.body))
+    }
+
+    /// What its head alone proves.
+    pub(crate) fn head(&self, gateway: &Gateway) -> Result<ProvenHead, Refused> {
+        self.with_head(|head| gateway.prove_head(head))
+    }
+
+    fn with_head<T>(&self, ask: impl FnOnce(&Head<'_>) -> T) -> T {
         let fields: Vec<(&str, &[u8])> =
             self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let head = Head::new(self.method, &self.path)
@@ -238,7 +247,7 @@ impl Sent {
             .query(self.query.as_deref())
             .fields(&fields)
             .peer(self.peer);
-        gateway.identify(&head, &self.body)
+        ask(&head)
     }
 
     /// What becomes of it: the handler runs, or status and code of the refusal.

@@ -13,7 +13,8 @@ const { ProvenRequest, split } = require("./proven");
 
 /**
  * @typedef {import("./types").Arrival} Arrival
- * @typedef {{ refusal: import("../native").Refusal, unread?: boolean }} Refused
+ * @typedef {{ refusal: import("../native").Refusal, unread?: number }} Refused Of content that was not read, `unread` octets may be
+ *   passed over.
  * @typedef {{ gone: true }} Gone
  * @typedef {{ running: import("./gateway").Running, caller: import("./gateway").Caller, proven: ProvenRequest }} Admitted
  * @typedef {Refused | Gone | Admitted} Answer
@@ -87,8 +88,8 @@ function ofContent(selectors) {
 async function ask(demand, arrival) {
   const { gateway, action, selectors } = demand;
   try {
-    const found = await identify(gateway, arrival);
-    if (found.refusal) return { refusal: told(demand, found.refusal) };
+    const found = await identify(gateway, action, arrival);
+    if (found.refusal) return { refusal: told(demand, found.refusal), unread: found.unread };
     const proven = new ProvenRequest(arrival, found.octets, found.caller);
     // Whatever the selectors say of it: a parser of the service may find another content in the same octets.
     const asked = proven.isAmbiguous ? UNREADABLE_VALUES : selectors.read([proven]);
@@ -99,12 +100,12 @@ async function ask(demand, arrival) {
   } catch (error) {
     if (error instanceof NoBody && error.kind === "aborted") return { gone: true };
     if (error instanceof NoBody && error.kind === "over")
-      return { refusal: gateway.refuse("over", ""), unread: true };
+      return { refusal: gateway.refuse("over", ""), unread: gateway.maxBody };
     demand.tell(error);
     const kind = error instanceof NoBody ? "misconfigured" : "internal";
     return {
       refusal: gateway.refuse(kind, error instanceof Error ? error.message : String(error)),
-      unread: true,
+      unread: gateway.maxBody,
     };
   }
 }
@@ -114,13 +115,14 @@ async function ask(demand, arrival) {
  * what the first one found. Of a request that was changed in between nothing is known.
  *
  * @param {Gateway} gateway
+ * @param {string} action
  * @param {Arrival} arrival
  */
-async function identify(gateway, arrival) {
+async function identify(gateway, action, arrival) {
   const asked = identified.get(arrival.key) ?? new Map();
   identified.set(arrival.key, asked);
   const line = `${arrival.method} ${arrival.target}`;
-  if (!asked.has(gateway)) asked.set(gateway, prove(gateway, arrival, line));
+  if (!asked.has(gateway)) asked.set(gateway, prove(gateway, action, arrival, line));
   const found = await asked.get(gateway);
   if (found.line !== line) {
     throw new Error(`the request was \`${found.line}\` when it was proven, and is \`${line}\` now`);
@@ -129,16 +131,26 @@ async function identify(gateway, arrival) {
 }
 
 /**
+ * The head first: of whoever proves nothing, or is held or revoked, no content is read.
+ *
  * @param {Gateway} gateway
+ * @param {string} action
  * @param {Arrival} arrival
  * @param {string} line
  */
-async function prove(gateway, arrival, line) {
-  const octets = await arrival.octets(gateway.maxBody);
+async function prove(gateway, action, arrival, line) {
   const [path, query] = split(arrival.target);
   const { method, authority, fields, socket } = arrival;
-  const found = await gateway.identify({ method, authority, path, query, fields, socket }, octets);
-  return { line, octets, ...found };
+  const asked = await gateway.proveHead(action, { method, authority, path, query, fields, socket });
+  if (asked.refusal) return { line, refusal: asked.refusal, unread: gateway.maxBody };
+  let octets;
+  try {
+    octets = await arrival.octets(gateway.maxBody);
+  } catch (error) {
+    gateway.forget(asked.head);
+    throw error;
+  }
+  return { line, octets, ...(await gateway.identify(asked.head, octets)) };
 }
 
 /**

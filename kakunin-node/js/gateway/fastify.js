@@ -5,7 +5,7 @@ const { Readable } = require("node:stream");
 
 const { NoBody } = require("./body");
 const { Demand, ask } = require("./ask");
-const { arrivalOf, follow, pairs } = require("./server");
+const { arrivalOf, follow, pairs, passOver } = require("./server");
 
 /**
  * A `preParsing` hook. The content is read and proven before any parser sees it, and Fastify's own parser reads the same octets
@@ -40,7 +40,7 @@ function requireAgent(action, selectors = {}, options = {}) {
     ask(demand, arrival)
       .then((said) => {
         if ("gone" in said) return;
-        if ("refusal" in said) return answer(reply, said.refusal, said.unread ? raw : undefined);
+        if ("refusal" in said) return answer(raw, reply, said.refusal, said.unread);
         const { running, caller, proven } = said;
         request.caller = caller;
         request.rawBody = proven.raw;
@@ -56,21 +56,19 @@ function requireAgent(action, selectors = {}, options = {}) {
 }
 
 /**
- * The refusal in Fastify's own way, so that its hooks and logs see it. `unread` is a request whose content nobody reads.
+ * The refusal in Fastify's own way, so that its hooks and logs see it.
  *
+ * @param {any} raw
  * @param {any} reply
  * @param {import("../native").Refusal} refusal
- * @param {import("node:http").IncomingMessage | undefined} unread
+ * @param {number | undefined} unread
  */
-function answer(reply, refusal, unread) {
+function answer(raw, reply, refusal, unread) {
   if (reply.sent) return;
   const { status, fields, problem } = refusal;
   reply.code(status);
   for (const [name, value] of pairs(fields)) reply.header(name, value);
-  if (unread && unread.httpVersionMajor < 2) {
-    reply.header("connection", "close");
-    unread.resume();
-  }
+  if (passOver(raw, unread)) reply.header("connection", "close");
   reply.send(problem);
 }
 

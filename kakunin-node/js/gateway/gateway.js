@@ -113,35 +113,69 @@ class Gateway {
   }
 
   /**
-   * Who sends a request whose content is `octets`.
+   * Who sends a request, by its head alone: what is given out names that head until its content has come. An agent that is held or
+   * revoked is denied `action` here.
    *
+   * @param {string} action
    * @param {import("./types").Line} line
-   * @param {Buffer} octets
-   * @returns {Promise<{ caller: Caller, refusal?: undefined } | { refusal: Refusal, caller?: undefined }>}
+   * @returns {Promise<{ head: number, refusal?: undefined } | { refusal: Refusal, head?: undefined }>}
    */
-  async identify({ method, authority, path: asked, query, fields, socket }, octets) {
+  async proveHead(action, { method, authority, path: asked, query, fields, socket }) {
     const chain = this.#tls ? chainOf(socket) : undefined;
     const address = socket?.remoteAddress;
-    const found = native.gatewayIdentify(
+    const found = native.gatewayProveHead(
       this.#handle,
+      action,
       method,
       authority,
       asked,
       query,
       fields,
-      octets,
       chain,
       address,
     );
+    const { head, refusal } = found;
+    if (refusal !== undefined) return { refusal: (await this.#used(found)) ?? refusal };
+    return { head: /** @type {number} */ (head) };
+  }
+
+  /**
+   * Who sends a request whose head was proven, and whose content is `octets`.
+   *
+   * @param {number} head
+   * @param {Buffer} octets
+   * @returns {Promise<{ caller: Caller, refusal?: undefined } | { refusal: Refusal, caller?: undefined }>}
+   */
+  async identify(head, octets) {
+    const found = native.gatewayIdentify(this.#handle, head, octets);
     if (found.refusal) return { refusal: found.refusal };
     const caller = new Caller(OPENED, found);
-    if (this.#nonces !== undefined && found.mark !== undefined) {
-      const isNew = await this.#nonces(found.mark, found.markSeconds ?? 0);
-      if (isNew === false) return { refusal: native.gatewayRefuse(this.#handle, "replayed", "") };
-      // Nothing that is only like `true` says that a proof is new.
-      if (isNew !== true) throw new TypeError("`nonces` answered neither true nor false");
-    }
-    return { caller };
+    const refusal = await this.#used(found);
+    return refusal ? { refusal } : { caller };
+  }
+
+  /**
+   * Forgets a head whose content never came.
+   *
+   * @param {number} head
+   */
+  forget(head) {
+    native.releaseHead(head);
+  }
+
+  /**
+   * Has the store of the service remember a proof: the refusal of one that it knew.
+   *
+   * @param {{ mark?: string, markSeconds?: number }} found
+   * @returns {Promise<Refusal | undefined>}
+   */
+  async #used({ mark, markSeconds = 0 }) {
+    if (this.#nonces === undefined || mark === undefined) return undefined;
+    const isNew = await this.#nonces(mark, markSeconds);
+    if (isNew === false) return native.gatewayRefuse(this.#handle, "replayed", "");
+    // Nothing that is only like `true` says that a proof is new.
+    if (isNew !== true) throw new TypeError("`nonces` answered neither true nor false");
+    return undefined;
   }
 
   /**

@@ -2,7 +2,7 @@
 "use strict";
 
 const { Demand, ask } = require("./ask");
-const { arrivalOf, follow, pairs } = require("./server");
+const { arrivalOf, follow, pairs, passOver } = require("./server");
 
 /**
  * Middleware. A refusal is the answer: nothing is thrown that a handler of errors could swallow.
@@ -41,17 +41,14 @@ function requireAgent(action, selectors = {}, options = {}) {
 /**
  * @param {any} ctx
  * @param {import("../native").Refusal} refusal
- * @param {boolean | undefined} unread
+ * @param {number | undefined} unread
  */
 function answer(ctx, refusal, unread) {
   const { status, fields, problem } = refusal;
   ctx.status = status;
   ctx.body = problem;
   for (const [name, value] of pairs(fields)) ctx.set(name, value);
-  if (unread && ctx.req.httpVersionMajor < 2) {
-    ctx.set("connection", "close");
-    ctx.req.resume();
-  }
+  if (passOver(ctx.req, unread)) ctx.set("connection", "close");
 }
 
 module.exports = { requireAgent };

@@ -48,19 +48,30 @@ function fieldsOf(req) {
  * @param {any} req
  * @param {any} res
  * @param {import("../native").Refusal} refusal
- * @param {boolean | undefined} unread
+ * @param {number | undefined} unread
  */
 function refuse(req, res, refusal, unread) {
   const { status, fields, problem } = refusal;
   if (res.headersSent || res.writableEnded) return;
   res.statusCode = status;
   for (const [name, value] of pairs(fields)) res.setHeader(name, value);
-  if (unread && !(req.httpVersionMajor >= 2)) {
-    // What was not read must not be taken for the next request, nor hold the connection open.
-    res.setHeader("connection", "close");
-    req.resume();
-  }
+  if (passOver(req, unread)) res.setHeader("connection", "close");
   res.end(problem);
+}
+
+/**
+ * Passes over content that nobody reads, and says whether the connection has to end for that. A short one of a known length is let
+ * by, and behind it is the next request; one that may have no end, or more than `unread` octets, must not hold the connection open.
+ *
+ * @param {any} req
+ * @param {number | undefined} unread
+ * @returns {boolean}
+ */
+function passOver(req, unread) {
+  if (unread === undefined || req.httpVersionMajor >= 2) return false;
+  req.resume();
+  const { "transfer-encoding": coded, "content-length": declared = 0 } = req.headers;
+  return !req.complete && (coded !== undefined || !(Number(declared) <= unread));
 }
 
 /**
@@ -105,4 +116,4 @@ function follow(res, running) {
   if (res.destroyed) running.cancelled();
 }
 
-module.exports = { arrivalOf, follow, handOnQuery, pairs, refuse };
+module.exports = { arrivalOf, follow, handOnQuery, pairs, passOver, refuse };

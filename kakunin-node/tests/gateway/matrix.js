@@ -218,6 +218,32 @@ function matrix(framework, start, { parsesFirst = false } = {}) {
       await refused(pay({ body, chunked: true }), 413, "request.too_large");
     });
 
+    // A body that never ends: who waits for it has no answer.
+    test("of_whoever_proves_nothing_or_is_revoked_no_body_is_read", { skip: parsesFirst }, async () => {
+      const endless = [(octets) => octets.subarray(0, -5), (octets) => octets.subarray(0, -1)];
+      const revoked = s.authority.issue(SCOPE, { name: "revoked" });
+      for (const [at, cut] of endless.entries()) {
+        const begun = (agent) => cut(written({ agent, json: PAYMENT, chunked: at === 0 }));
+        const late = begun(revoked);
+        if (at === 0) {
+          s.authority.suspend(revoked);
+          s.desk.refresh();
+          const said = await refused(send(served.port, late), 403, "certificate.held");
+          assert.ok(typeof said.json.decision === "string", said.text);
+          await refused(send(served.port, late), 401, "possession.replayed");
+          s.authority.resume(revoked);
+          s.desk.refresh();
+        } else {
+          s.authority.revoke(revoked);
+          s.desk.refresh();
+          const said = await refused(send(served.port, late), 403, "certificate.revoked");
+          assert.ok(typeof said.json.decision === "string", said.text);
+        }
+        await refused(send(served.port, begun(null)), 401, "possession.missing");
+        await refused(send(served.port, begun(stand().agent)), 401, "certificate.untrusted");
+      }
+    });
+
     test("a_body_within_the_limit_is_read_whole", async () => {
       const json = { ...PAYMENT, memo: "x".repeat(900_000) };
       assert.equal((await pay({ json })).status, 200);

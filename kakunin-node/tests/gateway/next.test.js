@@ -108,6 +108,28 @@ describe("next", () => {
     await refused(ran, await handle(late, {}), 403, "certificate.revoked");
   });
 
+  // Whoever overheard it waits until its proof is forgotten.
+  test("a_head_that_waited_too_long_for_its_content_proves_nothing_any_more", async () => {
+    const [s, ran] = [stand(), []];
+    const first = request(s);
+    const content = await first.clone().arrayBuffer();
+    const { url, method, headers } = first;
+    const body = new ReadableStream(
+      {
+        pull(controller) {
+          s.clock.advance(61);
+          controller.enqueue(new Uint8Array(content));
+          controller.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const waits = new Request(url, { method, headers, body, duplex: "half" });
+    assert.equal((await route(s, ran)(first, {})).status, 200);
+    ran.splice(0);
+    await refused(ran, await route(s, ran)(waits, {}), 401, "possession.created");
+  });
+
   test("content_over_the_limit_or_read_before_is_refused", async () => {
     const [s, ran] = [stand({ options: { maxBody: 100 } }), []];
     const handle = route(s, ran);

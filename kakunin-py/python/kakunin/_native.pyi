@@ -21,6 +21,7 @@ __all__ = [
     "NativeCaller",
     "NativeClient",
     "NativeGateway",
+    "NativeHead",
     "Opened",
     "Place",
     "Plan",
@@ -195,23 +196,28 @@ class NativeGateway:
     def max_body(self) -> int: ...
     def is_named(self, address: str) -> bool: ...
     def counts(self) -> tuple[int, int, int]: ...
-    def identify(
+    def prove_head(
         self,
         method: str,
         authority: str | None,
         path: str,
         query: str | None,
         fields: list[tuple[bytes, bytes]],
-        body: bytes,
         *,
         tls: list[bytes],
         proxy: bool,
-        chain: bytes,
-    ) -> NativeCaller: ...
+    ) -> NativeHead: ...
     def malformed(self, detail: str) -> Refused: ...
     def too_large(self) -> Refused: ...
     def misconfigured(self, detail: str) -> Refused: ...
     def failed(self, cause: str) -> Refused: ...
+
+@final
+class NativeHead:
+    @property
+    def is_good(self) -> bool: ...
+    def refuse_unless_good(self, action: str) -> None: ...
+    def identify(self, body: bytes, chain: bytes) -> NativeCaller: ...
 
 @final
 class NativeCaller:

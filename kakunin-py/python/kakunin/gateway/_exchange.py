@@ -18,7 +18,7 @@ from ._refused import Refused
 from ._target import Unknowable
 
 if TYPE_CHECKING:
-    from .._native import NativeCaller, Running
+    from .._native import NativeCaller, NativeHead, Running
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,48 @@ class Exchange:
         self.gateway = gateway
         #: Whether somebody sees how it ends: whoever began it, until then.
         self.watched = False
+        #: The head that was proved, until its body has come.
+        self._head: tuple[NativeHead, Head] | None = None
         self._asked: tuple[NativeCaller, Head, bytes, Caller] | None = None
         self._admitted: list[Running] = []
         self._tokens: list[Token[Caller | None]] = []
+
+    def prove_head(self, head: Head) -> bool:
+        """Finds out by the head alone who asks, or raises `Refused`; the body is not read before.
+
+        False for a caller that is held or revoked, which `refuse_unless_good` denies.
+        """
+        if self._asked is not None:
+            return True
+        if self._head is None:
+            native = self.gateway.prove_head(
+                head.method,
+                head.authority,
+                head.path,
+                head.query,
+                head.fields,
+                tls=head.tls,
+                proxy=self.gateway.is_proxy(head.address, head.fields),
+            )
+            self._head = native, head
+        return self._head[0].is_good
+
+    def refuse_unless_good(self, head: Head, demand: Demand) -> None:
+        """Raises `Refused` unless the body is worth reading."""
+        if not self.prove_head(head):
+            assert self._head is not None
+            self._head[0].refuse_unless_good(demand.action)
 
     def identify(self, head: Head, body: bytes) -> None:
         """Finds out who asks, or raises `Refused`. A proof is looked at once, whatever follows."""
         if self._asked is not None:
             return
-        proxy = self.gateway.is_proxy(head.address, head.fields)
-        native = self.gateway.identify(
-            head.method,
-            head.authority,
-            head.path,
-            head.query,
-            head.fields,
-            body,
-            tls=head.tls,
-            proxy=proxy,
-            chain=os.urandom(16),
-        )
+        self.prove_head(head)
+        assert self._head is not None
+        (proved, of), self._head = self._head, None
+        native = proved.identify(body, os.urandom(16))
         caller = Caller(native.agent_id, native.certificate_serial, native.possession, native.chain)
-        self._asked = native, head, body, caller
+        self._asked = native, of, body, caller
 
     def admit(
         self,

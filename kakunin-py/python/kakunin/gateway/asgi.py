@@ -10,6 +10,7 @@ possible below it. Put it next to the application, inside of whatever changes pa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -33,6 +34,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The messages that may be the last of an answer; with the extension `pathsend` the server sends the file.
 ENDING = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
+#: For so many seconds the end of a body that nobody wants is waited for, where its stream has to end first.
+PASSED_OVER = 5.0
 #: Where a request's exchange is found.
 KEY = "kakunin.gateway"
 
@@ -94,7 +97,7 @@ class RequireAgent:
             else:
                 read = None
                 if receive != outer.receive:
-                    content = Content(self._gateway, receive)
+                    content = Content(self._gateway, scope, receive)
                     read, receive = functools.partial(content.whole, scope), content.receive
                 await outer.let_in(self._demand, {}, scope, read)
                 await self._app(scope, receive, send)
@@ -111,7 +114,7 @@ class AsgiExchange(Exchange):
     def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(gateway)
         self._scope, self._send = scope, send
-        self.content = Content(gateway, receive)
+        self.content = Content(gateway, scope, receive)
         #: What the application is to read next.
         self.receive = self.content.receive
         self._status: int | None = None
@@ -182,8 +185,14 @@ class AsgiExchange(Exchange):
         `read` reads the body there, if that may be another one.
         """
         try:
-            body = await self.content.whole(self._scope)
             head = self.head(lambda: head_of(self._scope))
+            if not self.prove_head(head):
+                if self.gateway.waits:
+                    await asyncio.to_thread(self.refuse_unless_good, head, demand)
+                else:
+                    self.refuse_unless_good(head, demand)
+            # Of whoever proves nothing no body is read.
+            body = await self.content.whole(self._scope)
             if self.gateway.waits:
                 # The loop goes on while the store of used proofs is asked; the decision itself asks nobody.
                 await asyncio.to_thread(self.identify, head, body)
@@ -217,17 +226,20 @@ class AsgiExchange(Exchange):
     async def _refuse(self) -> None:
         if self._refused is not None and self._status is None:
             self._status, self._answered = self._refused.status, True
-            await answer(self._refused, self._send)
+            await answer(self._refused, self._send, self.content)
 
 
 class Content:
     """The body of a request. Whoever reads after this reads what was sent, as it was sent."""
 
-    def __init__(self, gateway: Gateway, receive: Receive) -> None:
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive) -> None:
         self._gateway, self._receive = gateway, receive
         self._chunks: list[bytes] = []
         self._size = 0
         self._whole = False
+        #: Whether nobody wants it.
+        self._unwanted = False
+        self._over_http_1 = scope.get("http_version", "1.1").startswith("1")
         #: Whether the caller went away.
         self.gone = False
         #: What was read of the connection and not yet by the application.
@@ -245,7 +257,7 @@ class Content:
         elif message["type"] == "http.request" and not self._whole:
             chunk = message.get("body", b"")
             self._size += len(chunk)
-            if self._size > self._gateway.max_body:
+            if self._unwanted or self._size > self._gateway.max_body:
                 self._chunks.clear()
             else:
                 self._chunks.append(bytes(chunk))
@@ -266,14 +278,40 @@ class Content:
         self._chunks = [b"".join(self._chunks)]
         return self._chunks[0]
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an answer that ends before the body does could end more than its own stream.
 
-async def answer(refused: Refused, send: Send) -> None:
+        Over HTTP/2 hypercorn takes what comes of a body whose answer has ended for an error of the whole
+        connection.
+        """
+        return not (self._whole or self.gone or self._over_http_1)
+
+    async def pass_over(self) -> None:
+        """Reads the rest of a body that nobody wants, within the limit and a short time; keeps nothing."""
+        self._unwanted = True
+        self._chunks.clear()
+
+        async def rest() -> None:
+            while not (self._whole or self.gone or self._size > self._gateway.max_body):
+                self._note(await self._receive())
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(rest(), PASSED_OVER)
+
+
+async def answer(refused: Refused, send: Send, content: Content) -> None:
     """Answers with a refusal."""
     body = refused.problem.encode()
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refused.headers]
     fields.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": refused.status, "headers": fields})
-    await send({"type": "http.response.body", "body": body})
+    waits = content.is_awaited
+    await send({"type": "http.response.body", "body": body, "more_body": waits})
+    if waits:
+        # The caller has its whole answer meanwhile.
+        await content.pass_over()
+        await send({"type": "http.response.body", "body": b""})
 
 
 def head_of(scope: Scope) -> Head:

@@ -76,7 +76,7 @@ def _protect(demand: Demand, gateway: Gateway, view: Any) -> Any:
             try:
                 if gateway.waits:
                     # The loop goes on while the store of used proofs is asked.
-                    await asyncio.to_thread(door.identify)
+                    await asyncio.to_thread(door.identify, demand)
                 door.let_in(demand, kwargs)
                 return door.watch(await view(request, *args, **kwargs))
             except BaseException as error:
@@ -120,14 +120,18 @@ class Door:
         #: Whether nobody else will see how it ends.
         self._own, self._exchange.watched = not self._exchange.watched, True
 
-    def identify(self) -> None:
+    def identify(self, demand: Demand) -> None:
         """Finds out who asks, or raises `Refused`."""
-        self._exchange.identify(self._head(), self._body())
+        head = self._head()
+        self._exchange.refuse_unless_good(head, demand)
+        self._exchange.identify(head, self._body())
 
     def let_in(self, demand: Demand, path_params: Mapping[str, Any]) -> None:
         """Lets the caller do what is demanded, or raises `Refused`."""
-        head, body = self._head(), self._body()
-        self._exchange.admit(demand, head, body, path_params, lambda: self._request.GET.lists())
+        head = self._head()
+        # Of whoever proves nothing no body is read, unless Django or middleware has done so.
+        self._exchange.refuse_unless_good(head, demand)
+        self._exchange.admit(demand, head, self._body(), path_params, lambda: self._request.GET.lists())
 
     def _head(self) -> Head:
         request, scope = self._request, self._scope

@@ -22,7 +22,7 @@ from ._asked import QueryReader
 from ._demand import AmountSelector, Demand, Selector
 from ._gateway import Gateway
 from ._refused import Refused
-from .asgi import KEY, AsgiExchange, Disconnected, answer
+from .asgi import KEY, AsgiExchange, Content, Disconnected, answer
 
 Endpoint = Callable[..., Any]
 
@@ -86,7 +86,7 @@ def _protect(demand: Demand, gateway: Gateway, endpoint: Endpoint) -> Endpoint:
         except Refused as refused:
             exchange.conclude(refused)
             if own:
-                return Answer(refused)
+                return Answer(refused, exchange.content)
             raise
         except Disconnected:
             if own:
@@ -131,12 +131,12 @@ def query_of(request: Request) -> QueryReader:
 class Answer(Response):
     """A refusal."""
 
-    def __init__(self, refused: Refused) -> None:
+    def __init__(self, refused: Refused, content: Content) -> None:
         super().__init__(refused.problem, refused.status)
-        self._refused = refused
+        self._refused, self._content = refused, content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(self._refused, send)
+        await answer(self._refused, send, self._content)
 
 
 class Watched(Response):

@@ -126,7 +126,12 @@ class WsgiExchange(Exchange):
         `environ` is what has reached the door that asks, and `body` what was read there before.
         """
         head = self.head(lambda: head_of(environ))
-        body = self._body(environ) if body is None else self._given(body)
+        if body is None:
+            # Of whoever proves nothing no body is read.
+            self.refuse_unless_good(head, demand)
+            body = self._body(environ)
+        else:
+            body = self._given(body)
         self.admit(demand, head, body, path_params, read_query)
 
     def _given(self, body: bytes) -> bytes:

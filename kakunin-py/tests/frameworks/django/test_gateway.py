@@ -125,6 +125,13 @@ def test_what_is_not_proved_or_not_allowed_does_not_reach_the_view(shop, server,
     case.meets(shop, lambda request: SERVERS[server](shop, request))
 
 
+@pytest.mark.parametrize("case", refusals.BY_HEAD)
+def test_of_whoever_proves_nothing_no_body_is_read(shop, case):
+    # Under ASGI Django itself reads the body before it looks for a view.
+    serve(shop)
+    case.meets(shop, lambda request: by_wsgi(shop, request, **{"wsgi.input": refusals.Unread()}))
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_an_agent_that_proves_itself_is_let_in_by_every_door(shop, server):
     serve(shop)

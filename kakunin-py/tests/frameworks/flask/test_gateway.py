@@ -91,6 +91,13 @@ def test_what_is_not_proved_or_not_allowed_does_not_reach_the_view(shop, kind, c
     case.meets(shop, lambda request: wsgi(app, request))
 
 
+@pytest.mark.parametrize("kind", APPLICATIONS)
+@pytest.mark.parametrize("case", refusals.BY_HEAD)
+def test_of_whoever_proves_nothing_no_body_is_read(shop, kind, case):
+    unread = {"wsgi.input": refusals.Unread()}
+    case.meets(shop, lambda request: wsgi(APPLICATIONS[kind](shop), request, **unread))
+
+
 def test_an_agent_that_proves_itself_is_let_in_by_every_door(shop):
     app, agent = service(shop), shop.agent.agent_id
     answers = [

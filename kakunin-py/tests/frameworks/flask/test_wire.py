@@ -110,6 +110,18 @@ def test_a_request_in_one_piece_and_in_chunks(served, ran):
     assert ran() == 3
 
 
+def test_a_body_that_never_ends_is_not_waited_for(served, ran):
+    framing = {"lines": ["Transfer-Encoding: chunked"], "framed": chunked(BODY)[:-5]}
+    unsigned = raw(None, "POST", "/pay", BODY, **framing)
+    stranger = raw(served.agent, "POST", "/pay", BODY, host="bank.example", **framing)
+    half = raw(None, "POST", "/pay", BODY)[:-5]
+    answers = [spoken(served.port, request)[0] for request in (unsigned, stranger, half)]
+    assert [code(answer) for answer in answers] == [
+        "possession.missing", "possession.authority", "possession.missing",
+    ]  # fmt: skip
+    assert ran() == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -52,6 +52,19 @@ def test_what_is_not_proved_or_not_allowed_does_not_reach_the_application(shop, 
     case.meets(shop, lambda request: asgi(pays(shop), request))
 
 
+@pytest.mark.parametrize("case", refusals.BY_HEAD)
+def test_of_whoever_proves_nothing_no_body_is_read(shop, case):
+    case.meets(shop, lambda request: asgi(pays(shop), request, unread=True))
+
+
+def test_a_head_that_waited_too_long_proves_nothing_any_more(shop):
+    # Whoever overheard it waits until its proof is forgotten.
+    request = signed(shop)
+    assert asgi(pays(shop), request)[0] == 200
+    status, _, body = asgi(pays(shop), request, meanwhile=lambda: shop.clock.advance(61))
+    assert (status, json.loads(body)["code"], len(shop.ran)) == (401, "possession.created", 1)
+
+
 def test_a_proof_counts_once(shop):
     request = signed(shop)
     assert asgi(pays(shop), request)[0] == 200

@@ -100,6 +100,12 @@ def service(shop, around="alone"):
     return Starlette(routes=routes, middleware=AROUND[around](shop.gateway))
 
 
+@pytest.mark.parametrize("around", [kind for kind in AROUND if "task" not in kind])
+@pytest.mark.parametrize("case", refusals.BY_HEAD)
+def test_of_whoever_proves_nothing_no_body_is_read(shop, case, around):
+    case.meets(shop, lambda request: asgi(service(shop, around), request, unread=True))
+
+
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("case", refusals.CASES)
 def test_what_is_not_proved_or_not_allowed_does_not_reach_the_endpoint(shop, around, case):

@@ -145,10 +145,8 @@ def identified(shop, gateway):
     """The serial number of the asking agent's certificate."""
     request = signed(shop)
     fields = [(name.encode(), value.encode()) for name, value in request.fields]
-    found = gateway.identify(
-        request.method, None, request.path, "", fields, request.body, tls=[], proxy=False, chain=bytes(16)
-    )
-    return found.certificate_serial
+    head = gateway.prove_head(request.method, None, request.path, "", fields, tls=[], proxy=False)
+    return head.identify(request.body, bytes(16)).certificate_serial
 
 
 def test_a_store_of_used_proofs_is_shared_and_says_whether_one_is_new(shop, opened):

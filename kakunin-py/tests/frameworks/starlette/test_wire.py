@@ -183,6 +183,19 @@ def test_a_body_over_the_limit_is_refused_on_the_wire(served, ran):
     assert ran() == []
 
 
+def test_a_body_that_never_ends_is_not_waited_for(served, ran):
+    framing = {"lines": ["Transfer-Encoding: chunked"], "framed": chunked(BODY)[:-5]}
+    unsigned = raw(None, "POST", "/pay", BODY, **framing)
+    stranger = raw(served.agent, "POST", "/pay", BODY, host="bank.example", **framing)
+    for path in (b"/pay", b"/whole/x"):
+        asked = [request.replace(b"/pay", path, 1) for request in (unsigned, stranger)]
+        answers = [spoken(served.port, request)[0] for request in asked]
+        assert [code(answer) for answer in answers] == ["possession.missing", "possession.authority"]
+    half = raw(None, "POST", "/pay", BODY)[:-5]
+    assert code(spoken(served.port, half)[0]) == "possession.missing"
+    assert ran() == []
+
+
 def test_a_caller_that_leaves_is_recorded_as_gone(served, ran):
     def outcomes():
         return [receipt["res"] for receipt in served.journal("outcome")]
