@@ -32,6 +32,7 @@ for major in 20 22 24; do
   stage "node $major, packed"     scripts/node_pack.sh $major
 done
 stage "node: gateways"        scripts/gateways.sh 20
+stage "node: a server of Next" scripts/next.sh 20
 stage "nine pairs"            scripts/pairs.sh
 stage "README: a service in Node" scripts/readme_gateway.sh
 stage "node: frameworks"      scripts/node_frameworks.sh
