@@ -37,6 +37,9 @@ pub(crate) enum Open {
     Agent,
     /// The agent's own, and that of keys of these roles, and owners.
     AgentOr(&'static [Role]),
+    /// The agent's own also while it is held and after it was revoked, because what it did before is evidence, and that of
+    /// keys of these roles, and owners.
+    SenderOr(&'static [Role]),
     /// Whoever has an enrolment token for the agent, and keys of these roles, and owners.
     TokenOr(&'static [Role]),
 }
@@ -45,7 +48,7 @@ impl Open {
     pub(crate) fn admits(self, role: Role) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Roles(roles) | Self::AgentOr(roles) | Self::TokenOr(roles) => {
+            Self::Roles(roles) | Self::AgentOr(roles) | Self::SenderOr(roles) | Self::TokenOr(roles) => {
                 role == Role::Owner || roles.contains(&role)
             }
             Self::Agent => false,
@@ -54,7 +57,12 @@ impl Open {
 
     /// Whether an agent may come with a proof of its own.
     pub(crate) const fn admits_agents(self) -> bool {
-        matches!(self, Self::Agent | Self::AgentOr(_))
+        matches!(self, Self::Agent | Self::AgentOr(_) | Self::SenderOr(_))
+    }
+
+    /// Whether it may be an agent whose certificate is not in good standing any more.
+    pub(crate) const fn admits_stopped(self) -> bool {
+        matches!(self, Self::SenderOr(_))
     }
 }
 
@@ -72,7 +80,7 @@ pub(crate) struct Caller {
 enum Identity {
     /// Known by a key that stands.
     Key(Arc<ApiKeyRecord>),
-    /// In good standing, with a proof.
+    /// With a proof, and in good standing except where the route is open to whoever is not.
     Agent(Arc<Proven>),
     /// With an enrolment token that has not ended; whether it was used is the sequencer's to say.
     Token(Arc<TokenRecord>),
@@ -260,7 +268,7 @@ async fn identify(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "access.both", text).into());
     }
     if open.admits_agents() && (proves || (open == Open::Agent && !bears)) {
-        let head = match proof::head(service, &parts).await {
+        let head = match proof::head(service, &parts, open).await {
             Ok(head) => head,
             Err(refusal) => {
                 if proves {

@@ -51,7 +51,7 @@ pub(crate) fn document() -> Value {
             }
             match row.open {
                 Open::Everyone => members.insert("security".into(), json!([])),
-                Open::Roles(_) | Open::AgentOr(_) | Open::TokenOr(_) => {
+                Open::Roles(_) | Open::AgentOr(_) | Open::SenderOr(_) | Open::TokenOr(_) => {
                     if row.open.admits_agents() {
                         members.insert("security".into(), json!([{ "possession": [] }, { "key": [] }]));
                     }

@@ -15,6 +15,7 @@ use kakunin_core::reason::DenialReason;
 use kakunin_core::time::UnixTime;
 use tokio::sync::Semaphore;
 
+use super::access::Open;
 use super::error::Refusal;
 use super::peer::Origin;
 use super::service::Service;
@@ -22,7 +23,7 @@ use super::shares::Shares;
 use crate::access::TenantId;
 use crate::authority::{Authority, AuthorityError, BACKDATE};
 use crate::standing::Standing;
-use crate::store::{CertificateRecord, Store};
+use crate::store::{CertificateRecord, Store, StoreError};
 
 /// What proofs are judged by.
 pub(crate) struct Proofs {
@@ -82,12 +83,15 @@ impl Proofs {
     }
 }
 
-/// An agent that proved that it has the key of a certificate in good standing.
+/// An agent that proved that it has the key of a certificate in good standing, or of one that is not where a route is open
+/// to those ([`Open::admits_stopped`]).
 #[derive(Clone, Debug)]
 pub(crate) struct Proven {
     tenant: TenantId,
     agent: [AgentId; 1],
     certificate: AgentCertificate,
+    /// Whether the route is open to an agent that was stopped.
+    as_sender: bool,
 }
 
 impl Proven {
@@ -109,12 +113,22 @@ impl Proven {
     pub(crate) const fn certificate(&self) -> &AgentCertificate {
         &self.certificate
     }
+
+    /// How its certificate stands by now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    pub(crate) fn standing(&self, store: &dyn Store) -> Result<Standing, StoreError> {
+        let record = store.certificate(self.certificate.decoded().serial())?;
+        Ok(record.map_or(Standing::Revoked, |record| record.standing))
+    }
 }
 
-/// A head that the agent of a certificate in good standing signed.
+/// A head that the agent of a certificate signed whose standing suffices for the route.
 pub(crate) struct Head {
     signed: SignedHead,
     record: CertificateRecord,
+    as_sender: bool,
 }
 
 impl Head {
@@ -134,7 +148,7 @@ pub(crate) fn is_there(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// [`Refusal`] with the code of what is wrong.
-pub(crate) async fn head(service: &Arc<Service>, request: &Parts) -> Result<Head, Refusal> {
+pub(crate) async fn head(service: &Arc<Service>, request: &Parts, open: Open) -> Result<Head, Refusal> {
     let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let presented = Presented::find(fields).map_err(refusal)?.ok_or_else(missing)?;
     let uri = request.extensions.get::<OriginalUri>().map_or(&request.uri, |uri| &uri.0);
@@ -160,22 +174,26 @@ pub(crate) async fn head(service: &Arc<Service>, request: &Parts) -> Result<Head
     // Whoever has an authority under our root, or an older copy of ours, issues nothing that is in the records.
     let ours = found.await?.filter(|(record, _)| record.der.as_deref() == Some(der.as_slice()));
     let (record, stands) = ours.ok_or_else(|| denied(DenialReason::CertificateUntrusted))?;
+    let as_sender = open.admits_stopped();
     match (record.standing, stands) {
-        (Standing::Good, true) => Ok(Head { signed, record }),
+        // What it sends is judged by the time it was made and by nothing that it may do now.
+        _ if as_sender => Ok(Head { signed, record, as_sender }),
+        (Standing::Good, true) => Ok(Head { signed, record, as_sender }),
         (Standing::Held, true) => Err(denied(DenialReason::CertificateHeld)),
         _ => Err(denied(DenialReason::CertificateRevoked)),
     }
 }
 
-/// Whether the certificate of an agent that proved itself is in good standing still.
+/// Whether the certificate of an agent that proved itself is in good standing still, where it has to be.
 ///
 /// # Errors
 /// [`Refusal`] when it was held or revoked since.
 pub(crate) fn still_stands(proven: &Proven, store: &dyn Store) -> Result<(), Refusal> {
-    match store.certificate(proven.certificate.decoded().serial())?.map(|record| record.standing) {
-        Some(Standing::Good) => Ok(()),
-        Some(Standing::Held) => Err(denied(DenialReason::CertificateHeld)),
-        _ => Err(denied(DenialReason::CertificateRevoked)),
+    match proven.standing(store)? {
+        _ if proven.as_sender => Ok(()),
+        Standing::Good => Ok(()),
+        Standing::Held => Err(denied(DenialReason::CertificateHeld)),
+        Standing::Revoked => Err(denied(DenialReason::CertificateRevoked)),
     }
 }
 
@@ -206,7 +224,7 @@ pub(crate) async fn whole(
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", text)
     })?;
     drop((place, share));
-    let Head { signed, record } = head;
+    let Head { signed, record, as_sender } = head;
     let signed = signed.covers(&body).map_err(refusal)?;
     // Nobody signs a certificate before its time: it was issued when its validity began, plus what it is set back.
     let issued = record.validity.not_before.plus(BACKDATE + service.proofs.same_second);
@@ -217,7 +235,7 @@ pub(crate) async fn whole(
         nonces.admit(signed, Some(issued), now).map_err(refusal)?
     };
     let certificate = possession.path().agent().clone();
-    let proven = Proven { tenant: record.tenant, agent: [record.agent], certificate };
+    let proven = Proven { tenant: record.tenant, agent: [record.agent], certificate, as_sender };
     Ok((proven, Body::from(body)))
 }
 

@@ -35,6 +35,7 @@ use crate::http::repeat::{self, Repeat};
 use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
+use crate::standing::Standing;
 use crate::store::{
     Answer, CheckpointRecord, ContradictionKind, ContradictionRecord, Notice, ReceiptFilter, ReceiptKind,
     RiskSign, ShownFilter, SignKind, Store, StoreError,
@@ -82,11 +83,10 @@ async fn send(
     let shown = Shown { log: &log, note: &note, proof };
     let offer = Arc::new(Offer::read(caller.tenant(), agent, shown, now)?);
     let repeat = Repeat::of(&caller, "checkpoints", &headers, &body)?;
-    // A key that brings what agents say names no log for them: every checkpoint of the real one would be accused.
-    let names_a_log = caller.agent().is_some() || caller.is(Role::Issuer);
     let kept = {
-        let offer = Arc::clone(&offer);
+        let (offer, caller) = (Arc::clone(&offer), caller.clone());
         service.orders.give_part(1, move |store| {
+            let names_a_log = names_a_log(&caller, store)?;
             let mut against = None;
             let answer = repeat.once(store, now, |store| {
                 Ok(match offer.judge(store)? {
@@ -108,6 +108,15 @@ async fn send(
     }
     drop(place);
     repeat::reply(answer?)
+}
+
+/// Whether whoever sends may say which log an agent has. A key that brings what agents say names none for them, and neither
+/// does an agent that was stopped: every checkpoint of the real one would be accused.
+fn names_a_log(caller: &Caller, store: &dyn Store) -> Result<bool, StoreError> {
+    match caller.agent() {
+        Some(proven) => Ok(proven.standing(store)? == Standing::Good),
+        None => Ok(caller.is(Role::Issuer)),
+    }
 }
 
 fn keep(store: &mut dyn Store, record: &CheckpointRecord, is_first: bool) -> Result<Answer, StoreError> {
@@ -432,7 +441,7 @@ async fn pin(
     Ok(data(&named))
 }
 
-const SENDERS: Open = Open::AgentOr(&[Role::Ingest]);
+const SENDERS: Open = Open::SenderOr(&[Role::Ingest]);
 /// Streams that an agent began lately.
 const BEGINNINGS: u32 = 64;
 /// What a note that does not fit weighs: a medium event.

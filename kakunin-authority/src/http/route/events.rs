@@ -101,11 +101,6 @@ async fn declare(
                 Ok(_) => return Ok(Err(Refusal::missing())),
                 Err(error) => return Ok(Err(error.into())),
             };
-            if agent.standing != Standing::Good {
-                let text =
-                    format!("the agent is {}; nothing more is declared about it", agent.standing.word());
-                return Ok(Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "agent.standing", text)));
-            }
             if let Some(id) = chain
                 && store
                     .chain(caller.tenant(), id)?
@@ -145,9 +140,14 @@ async fn declare(
                     if let Some(row) = row.as_object_mut() {
                         row.insert("revocation_check_queued".into(), false.into());
                     }
-                    Ok(Ok(Answer {
-                        status: 200,
-                        body: tame(json!({ "data": row }).to_string()).into_bytes(),
+                    // What a stopped agent tries is what whoever has to release it wants to know. Its clients hear that it
+                    // is stopped, as from the hosted service, and not that nothing was kept.
+                    Ok(Ok(match agent.standing {
+                        Standing::Good => Answer {
+                            status: 200,
+                            body: tame(json!({ "data": row }).to_string()).into_bytes(),
+                        },
+                        standing => stopped(standing, &event),
                     }))
                 }
                 Err(error @ (StoreError::UnknownChain { .. } | StoreError::ChainClosed { .. })) => {
@@ -160,7 +160,20 @@ async fn declare(
     let kept = kept.await.map_err(|none| service.failure(none))??;
     service.happenings.told();
     service.watch.wake();
-    reply(kept)
+    match kept.status {
+        STOPPED => {
+            let text = String::from_utf8(kept.body).map_err(|_| Refusal::internal())?;
+            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "agent.standing", text))
+        }
+        _ => reply(kept),
+    }
+}
+
+/// What is answered about an agent that is held or revoked, once its event was kept; the body is the text of the refusal.
+fn stopped(standing: Standing, kept: &DeclaredEvent) -> Answer {
+    let text =
+        format!("the agent is {}; the event was kept as evidence, as {}", standing.word(), kept.event.id);
+    Answer { status: STOPPED, body: text.into_bytes() }
 }
 
 /// What an event says about how its agent behaves. A time that lies far back is a sign of its own: whoever chooses the
@@ -211,6 +224,7 @@ pub(crate) fn shown(kept: &DeclaredEvent) -> Value {
         "chain_id": event.chain.map(|chain| chain.to_string()),
         "sequence": kept.link.map(|(place, _)| place),
         "chain_hash": kept.link.map(|(_, hash)| hash.to_hex()),
+        "in_good_standing": event.certificate.is_some(),
         "certificate_serial": event.certificate.as_ref().map(shape::serial_text),
         "source_ip": event.address,
         "details": details,
@@ -355,6 +369,8 @@ fn before(text: &str) -> Result<Before, Refusal> {
     UnixTime::parse_rfc3339(text).map(Before::Time).map_err(wrong)
 }
 
+/// An answer that was a refusal, and not before its event was kept.
+const STOPPED: u16 = 422;
 /// Beyond the window in which the hosted service counts high events.
 const FAR_BACK: i64 = 900;
 /// What a time that lies far back weighs by itself: a medium event.

@@ -20,7 +20,9 @@ use crate::store::{Answer, ReceiptRecord, Store, StoreError};
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "Keep receipts: lines of compact JWS, durable when this is answered";
-    vec![Row::api(Method::POST, "/receipts", Open::AgentOr(&[Role::Ingest]), about, || post(send)).most(MOST)]
+    vec![
+        Row::api(Method::POST, "/receipts", Open::SenderOr(&[Role::Ingest]), about, || post(send)).most(MOST),
+    ]
 }
 
 async fn send(

@@ -1,6 +1,7 @@
 //! Drift of a real agent leads to its end without a person, and nothing that somebody only says does.
 
 use std::fs;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,16 @@ use kakunin_core::certificate::{CaCertificate, CaRole};
 use kakunin_core::guard::{Guard, GuardOptions};
 use kakunin_core::home::AgentHome;
 use kakunin_core::journal::{JournalOptions, Sealing, StreamReader, locate};
+use kakunin_core::key::Signer;
 use kakunin_core::request::ActionRequest;
+use kakunin_core::revocation::Standing as Listed;
 use serde_json::{Value, json};
 
 use super::ingest::{counts, request};
-use super::listener::ders;
-use super::office::Office;
+use super::listener::{Listener, Watcher, ders};
+use super::office::{Office, wait};
 use super::receiver::Receiver;
+use super::robot::Robot;
 use super::web::Request;
 use crate::desk::Desk;
 
@@ -88,6 +92,15 @@ impl Scene {
         for some in self.lines().chunks(400) {
             assert_eq!(counts(&office.send(&request(key, some))).0, 200);
         }
+    }
+
+    /// The agent itself, by its own key.
+    fn robot(&self, office: &Office<'_>) -> Robot {
+        let home = self.desk.path("agents/billing");
+        let key = AgentHome::open(&home, None).unwrap().key().unwrap();
+        let text = |name: &str| fs::read_to_string(home.join(name)).unwrap();
+        let papers = json!({ "pem": text("agent.pem"), "chain_pem": text("chain.pem") });
+        Robot::with(office, Arc::new(Signer::soft(key)), papers)
     }
 
     /// A baseline of usual work, frozen by the service.
@@ -234,6 +247,92 @@ fn drift_revokes_without_a_person_and_the_running_guard_denies() {
     assert!(text.contains("\nkakunin_risk_agents{level=\"revoke\"} 1\n"), "{text}");
     // What comes of it afterwards is kept all the same.
     scene.upload(&office, &key);
+}
+
+#[test]
+fn suspension_and_revocation_by_drift_reach_feed_webhooks_log_and_metrics_with_their_evidence() {
+    let scene = Scene::new();
+    // Guards go by the file here; the service that has a feed looks at what they did afterwards.
+    scene.act(USUAL.into_iter().cycle().take(240));
+    let usual = scene.lines();
+    scene.drift();
+    let drifted: Vec<String> = scene.lines().into_iter().filter(|line| !usual.contains(line)).collect();
+    let (office, receiver) = (
+        Office::open_with(&scene.desk, &["--risk-policy", "policy.toml", "--webhooks-to-loopback"]),
+        Receiver::new(),
+    );
+    let words = ["agent.risk", "agent.suspended", "agent.revoked"];
+    let hook = json!({ "url": receiver.url(), "events": words });
+    assert_eq!(office.post("/v1/webhooks", &hook).status, 201);
+    let (mut watcher, serial) = Watcher::of(&office, "billing");
+    let mut feed = Listener::open(&office, &watcher.question("/v1/feed", 0));
+    let key = office.key(&json!({ "role": "ingest" }));
+    let send = |lines: &[String]| {
+        lines.chunks(400).for_each(|some| assert_eq!(counts(&office.send(&request(&key, some))).0, 200));
+    };
+    send(&usual);
+    until(&office, "a baseline", |known| !of(known, "/baseline").is_null());
+    send(&drifted);
+    // The feed: held first, which can be taken back, and then revoked.
+    watcher.listen(&mut feed, 1);
+    assert_eq!(watcher.standing(&serial), Listed::Held);
+    watcher.listen(&mut feed, 2);
+    assert_eq!(watcher.standing(&serial), Listed::Revoked);
+    // Each of the two is a line that the authority signed, with the receipt that led there and what spoke for it.
+    until(&office, "signed", |_| events(&office).iter().all(|event| !of(event, "/signature").is_null()));
+    let all = events(&office);
+    for to in ["suspend", "revoke"] {
+        let event = all.iter().find(|event| of(event, "/said/change/to") == to).unwrap();
+        assert!(is_signed(&scene, event), "{event:#}");
+        let led = of(event, "/said/change/receipt").as_str().unwrap();
+        let led = office.get_as_owner("/v1/agents/billing/forensics?limit=1000").text().contains(led);
+        assert!(led, "the receipt is one that was sent: {event:#}");
+        let evidence = of(event, "/said/change/evidence").as_array().unwrap();
+        assert!(!evidence.is_empty() && evidence.iter().all(|each| each["sentence"] != ""), "{event:#}");
+    }
+    // Webhooks: the change of level with its evidence, and the order that it was.
+    for (word, order) in [("suspend", "agent.suspended"), ("revoke", "agent.revoked")] {
+        let heard = wait(word, || {
+            let heard = receiver.heard();
+            heard.iter().find(|heard| heard.event() == order)?;
+            let of_level = |heard: &&super::receiver::Heard| {
+                heard.event() == "agent.risk" && of(&heard.body, "/data/level") == word
+            };
+            heard.iter().find(of_level).map(|heard| heard.body.clone())
+        });
+        assert!(!of(&heard, "/data/evidence/0/sentence").is_null(), "{heard:#}");
+        office.logs(&["\"event\":\"risk.level\"", &format!("\"level\":\"{word}\"")]);
+    }
+    let text = office.get("/metrics").text().to_owned();
+    assert!(text.contains("\nkakunin_risk_agents{level=\"revoke\"} 1\n"), "{text}");
+    assert!(text.contains("\nkakunin_risk_owed 0\n"), "{text}");
+    let settled = text.lines().find_map(|line| line.strip_prefix("kakunin_risk_settled_total "));
+    assert!(settled.is_some_and(|many| many.parse::<u64>().unwrap() >= 3), "{text}");
+}
+
+#[test]
+fn what_a_suspended_agent_tries_is_recorded_by_its_own_proof_and_by_nobody_elses_key() {
+    let scene = Scene::new();
+    let office = scene.office();
+    let robot = scene.robot(&office);
+    let suspended = office.post("/v1/agents/billing/suspend", &json!({ "reason": "a drill" }));
+    assert_eq!(suspended.status, 200, "{}", suspended.text());
+    let guard = scene.guard();
+    is_denied(&guard, "certificate.held");
+    guard.close();
+    let lines = scene.lines();
+    let body = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+    let sent = robot.send(Request { body, ..Request::new("POST", "/v1/receipts") });
+    assert_eq!(counts(&sent), (200, Some(lines.len() as u64), Some(0)), "{}", sent.text());
+    // Its attempts are there to be read, and were looked at; nothing follows from them.
+    let known = until(&office, "attempts", |known| !of(known, "/behaviour/last_receipt_at").is_null());
+    assert!(of(&known, "/receipts/denied").as_u64().unwrap() > 0, "{known:#}");
+    assert_eq!((of(&known, "/level"), of(&known, "/standing")), (&json!("clear"), &json!("held")));
+    let kept = office.get_as_owner("/v1/agents/billing/forensics").text().to_owned();
+    assert!(kept.contains("\"certificate.held\"") && kept.contains("read:orders"), "{kept}");
+    // For anything else its proof counts as little as before.
+    let acked = robot.send(Request::post("/v1/feed/ack", &json!({})));
+    assert_eq!((acked.status, acked.json()["code"].as_str()), (401, Some("certificate.held")));
 }
 
 #[test]

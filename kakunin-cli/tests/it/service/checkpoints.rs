@@ -123,6 +123,31 @@ fn checkpoints_are_kept_once_and_are_there_after_a_kill() {
 }
 
 #[test]
+fn a_stopped_agent_still_shows_what_it_was_shown_and_names_no_log() {
+    let desk = Desk::with_billing();
+    desk.yes(&["agent", "create", "other", "--scope", "scope.toml", "--out", "agents/other"]);
+    let log = Forked::new(&desk.path("logs"), "log.example/owner");
+    let office = Office::open(&desk);
+    let (billing, other) = (Robot::certified(&office, "billing"), Robot::certified(&office, "other"));
+    let show = |robot: &Robot, body: &Value| robot.send(Request::post("/v1/checkpoints", body));
+    assert_eq!(show(&billing, &log.body(&log.three)).status, 200);
+    for agent in ["billing", "other"] {
+        let order = office.post(&format!("/v1/agents/{agent}/suspend"), &json!({ "reason": "test" }));
+        assert_eq!(order.status, 200);
+    }
+    // Its log is known, so what it was shown of that is evidence.
+    let five = with(log.body(&log.five), "consistency", log.proof.clone());
+    assert_eq!(show(&billing, &five).json()["data"]["proven"], 3);
+    // Nothing is known of this one's, and whoever has its key now does not say it.
+    assert_eq!(said(&show(&other, &log.body(&log.three))), (409, "checkpoint.no_log".into()));
+    // Two trees are two trees, whoever brings them, and both notes are kept.
+    assert_eq!(office.post("/v1/agents/billing/revoke", &json!({ "reason": "test" })).status, 200);
+    assert_eq!(said(&show(&billing, &log.body(&log.other_five))), (409, "checkpoint.fork".into()));
+    let against = rows(&office, "/v1/checkpoints/contradictions");
+    assert_eq!((against.len(), &against[0]["code"]), (1, &json!("checkpoint.fork")), "{against:?}");
+}
+
+#[test]
 fn what_a_log_shows_twice_differently_is_kept_told_and_refused() {
     let (desk, receiver) = (Desk::with_billing(), Receiver::new());
     desk.yes(&["agent", "create", "other", "--scope", "scope.toml", "--out", "agents/other"]);

@@ -83,14 +83,44 @@ fn an_event_is_kept_as_it_came_and_scored_by_the_table() {
     ] {
         assert_eq!(refusal(&office.post("/v1/events", &body)), (status, code.into()), "{body}");
     }
-    for (order, word) in [("suspend", "held"), ("revoke", "revoked")] {
-        office.post(&format!("/v1/agents/billing/{order}"), &json!({ "reason": "drill" }));
-        let refused = office.post("/v1/events", &json!({ "agent_id": "billing", "action_type": "api_call" }));
-        assert_eq!(refusal(&refused), (422, "agent.standing".into()));
-        assert!(refused.text().contains(word), "{}", refused.text());
-    }
     // A score revokes nobody, and what was kept stays.
     assert_eq!(data(&office.get_as_owner("/v1/events"))[0]["id"], old["id"]);
+}
+
+#[test]
+fn what_a_stopped_agent_is_said_to_try_is_kept_before_it_is_refused() {
+    let desk = Desk::with_billing();
+    let office = Office::open(&desk);
+    let declare = |action: &str, key: &str| {
+        let said = json!({ "agent_id": "billing", "action_type": action });
+        office
+            .send(&Request::post("/v1/events", &said).bearer(office.owner()).header("Idempotency-Key", key))
+    };
+    let kept = || data(&office.get_as_owner("/v1/events")).as_array().unwrap().clone();
+    assert_eq!(data(&declare("api_call", "good"))["in_good_standing"], true);
+    for (number, (order, word)) in (2..).zip([("suspend", "held"), ("revoke", "revoked")]) {
+        office.post(&format!("/v1/agents/billing/{order}"), &json!({ "reason": "drill" }));
+        let refused = declare("unauthorized_access_attempt", order);
+        assert_eq!(refusal(&refused), (422, "agent.standing".into()));
+        let newest = kept().first().unwrap().clone();
+        assert_eq!(newest["in_good_standing"], false, "{newest}");
+        let text = refused.text();
+        assert!(text.contains(word) && text.contains(newest["id"].as_str().unwrap()), "{text}");
+        // Sent again it is the same event and the same answer.
+        assert_eq!(declare("unauthorized_access_attempt", order).json()["error"], refused.json()["error"]);
+        assert_eq!(kept().len(), number);
+    }
+    // And it counts for how the agent behaves.
+    let start = std::time::Instant::now();
+    loop {
+        let risk = data(&office.get_as_owner("/v1/agents/billing/risk"));
+        let features = risk["features"].as_array().unwrap();
+        if features.contains(&json!("declared")) && risk["high_risk_count"] == 2 {
+            break;
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "{risk:#}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -123,6 +123,8 @@ fn an_agent_that_is_held_or_revoked_proves_nothing() {
     let office = Office::open(&desk);
     let robot = robot(&office, "robot");
     let renew = || code(&robot.send(Request::post(RENEW, &json!({}))));
+    // What it did is evidence: for sending that home its proof counts, so that only the lines are judged.
+    let home = || code(&robot.send(Request::post("/v1/receipts", &json!({}))));
     let order = |what: &str| {
         let reply = office.post(&format!("/v1/agents/robot/{what}"), &json!({ "reason": "test" }));
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -130,10 +132,12 @@ fn an_agent_that_is_held_or_revoked_proves_nothing() {
     assert_eq!(renew().0, 201);
     order("suspend");
     assert_eq!(renew(), (401, "certificate.held".into()));
+    assert_eq!(home(), (422, "receipt.malformed".into()));
     order("resume");
     assert_eq!(renew().0, 201);
     order("revoke");
     assert_eq!(renew(), (401, "certificate.revoked".into()));
+    assert_eq!(home(), (422, "receipt.malformed".into()));
     // It comes back with another key, and by the old one it still is nobody.
     let back = json!({ "after_revocation": true });
     assert_eq!(office.post("/v1/agents/robot/certify", &back).status, 201);
