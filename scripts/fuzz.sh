@@ -29,7 +29,7 @@ for name in "${names[@]}"; do
   "$laws" seeds "$name" "$work/seeds/$name"
   log="$work/$name.log"
   "$built/$name" "$work/corpus/$name" "fuzz/corpus/$name" "$work/seeds/$name" -max_total_time="$seconds" -max_len=65536 \
-    -rss_limit_mb=4096 -timeout=25 -use_value_profile=1 -print_final_stats=1 -artifact_prefix="$work/broken/$name/" >"$log" 2>&1 ||
+    -rss_limit_mb=4096 -timeout=120 -use_value_profile=1 -print_final_stats=1 -artifact_prefix="$work/broken/$name/" >"$log" 2>&1 ||
     { tail -40 "$log" >&2; say "\`$name\` does not hold; what breaks it is in $work/broken/$name"; broken+=("$name"); continue; }
   runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   printf '%-16s held for %10s inputs in %s s\n' "$name" "$runs" "$seconds"
