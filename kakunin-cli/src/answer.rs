@@ -129,9 +129,24 @@ impl Failure {
         self
     }
 
+    /// The same failure where a no of somebody else is no answer: nothing can be evaluated. Wrong usage stays that.
+    #[cfg(feature = "serve")]
+    pub(crate) fn unanswered(self) -> Self {
+        match self.exit {
+            Exit::Usage => self,
+            _ => Self { exit: Exit::CannotEvaluate, ..self },
+        }
+    }
+
     /// What it says.
     pub(crate) fn what(&self) -> &str {
         &self.message
+    }
+
+    /// Whether the command was used wrongly.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_usage(&self) -> bool {
+        self.exit == Exit::Usage
     }
 
     pub(crate) fn usage(message: impl ToString) -> Self {

@@ -11,6 +11,8 @@ mod deed;
 mod gate;
 mod judge;
 #[cfg(feature = "serve")]
+mod fetched;
+#[cfg(feature = "serve")]
 mod line;
 #[cfg(feature = "serve")]
 mod lines;

@@ -132,8 +132,11 @@ impl Service {
             while let Some(frame) = timeout(PATIENCE, body.frame()).await.map_err(late)? {
                 let frame = frame.map_err(|error| cannot(&error))?;
                 if let Some(data) = frame.data_ref() {
-                    file.write_all(data).map_err(write)?;
                     octets += data.len() as u64;
+                    if octets > MOST_DOWNLOADED {
+                        return Err(cannot(&"it is larger than any bundle"));
+                    }
+                    file.write_all(data).map_err(write)?;
                 }
             }
             driver.abort();
@@ -259,5 +262,7 @@ impl Service {
 
 /// Longer than the service itself waits.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// No bundle is larger (docs/wire.md 4.10).
+const MOST_DOWNLOADED: u64 = 0xffff_0000;
 /// A page of a hundred agents with the largest scopes has less.
 const MOST: usize = 16 * 1024 * 1024;

@@ -295,6 +295,11 @@ impl Facts {
         self.evidence
     }
 
+    /// The agents that signed what was counted, ascending.
+    pub fn agents(&self) -> impl Iterator<Item = AgentId> {
+        self.agents.keys().copied()
+    }
+
     /// The first and the last time that a counted receipt claims.
     #[must_use]
     pub const fn claimed(&self) -> Option<(UnixTime, UnixTime)> {

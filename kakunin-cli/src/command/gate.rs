@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -20,28 +21,34 @@ use rustls_pki_types::pem::PemObject;
 use super::standing::Why;
 use crate::answer::{Answer, Exit, Failure};
 use crate::context::{Common, now, read_text};
+#[cfg(feature = "serve")]
+use crate::fetched::{Fetched, newest_certificate};
 use crate::gate::{
     Candidate, Consequence, Done, GitHub, Record, Signed, Signing, Told, last_by, read_papers, to_sarif,
 };
 #[cfg(feature = "serve")]
-use crate::remote::Remote;
+use crate::remote::{Remote, Service};
 
 /// Decide whether an agent may be promoted: its papers, its scope, what it did, and what its leash denies
 ///
-/// Everything is read from files, and nothing is asked over a network. A check that cannot be evaluated refuses as one
-/// that fails does: no receipts, too few of them or old ones are no evidence.
+/// Everything is read from files, and nothing is asked over a network but what --url is asked for. A check that cannot be
+/// evaluated refuses as one that fails does: no receipts, too few of them or old ones are no evidence.
+///
+/// With --url the service hands over what is not given as a file: the receipts that the agent sent there, its certificate
+/// and revocation lists. It is judged like a file that somebody brought; the service is not believed.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   kakunin gate --certificate agents/billing --root ca.pem --crl lists.pem --receipts agents/billing \\
     --policy gate.toml --baseline billing.baseline.json --promoted promoted/ --as agents/gate
+  kakunin gate --url https://authority.example --agent ID --root ca.pem --policy gate.toml --baseline billing.baseline.json
   kakunin gate ... --as agents/gate --commit \"$SHA\" --run \"$RUN\" --sarif gate.sarif --report gate.json
 
 Exit codes: 0 pass, 1 fail, 2 cannot be evaluated, which is a refusal too, 64 wrong usage.")]
 pub(crate) struct Gate {
-    /// The certificate, in PEM with its issuers, or the agent's directory
+    /// The certificate, in PEM with its issuers, or the agent's directory; with --url else the one that was issued last
     #[arg(long, value_name = "FILE|DIR")]
-    certificate: PathBuf,
+    certificate: Option<PathBuf>,
     /// Who is to be promoted; the certificate has to be this agent's
     #[arg(long, value_name = "ID", value_parser = agent)]
     agent: Option<AgentId>,
@@ -51,15 +58,16 @@ pub(crate) struct Gate {
     /// Roots to trust; never taken from what is judged
     #[arg(long, value_name = "FILE", required = true)]
     root: Vec<PathBuf>,
-    /// Revocation lists, as new as can be
-    #[arg(long, value_name = "FILE", required = true)]
+    /// Revocation lists, as new as can be; with --url else those of the service
+    #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
     /// Lists of names that the scope refers to; those in the agent's directory are found
     #[arg(long, value_name = "DIR")]
     names: Vec<PathBuf>,
-    /// The receipts: a bundle, or the directory of an agent, its state or its journal
+    /// The receipts: a bundle, or the directory of an agent, its state or its journal; with --url else what was sent to the
+    /// service
     #[arg(long, value_name = "FILE|DIR")]
-    receipts: PathBuf,
+    receipts: Option<PathBuf>,
     /// Another journal, to be verified with the first
     #[arg(long, value_name = "DIR")]
     journal: Vec<PathBuf>,
@@ -175,12 +183,14 @@ impl Gate {
         let consequence = Consequence { suspend: self.suspend_on_fail, revoke: self.revoke_on_fail };
         let policy = self.policy()?;
         let risk_policy = self.risk_policy()?;
-        let candidate = read_papers(&self.certificate, &self.untrusted, &self.root, &self.crl, &self.names)?;
+        let mut candidate =
+            read_papers(self.certificate.as_deref(), &self.untrusted, &self.root, &self.crl, &self.names)?;
         let known = candidate.certificate.as_ref().ok().and_then(|der| AgentCertificate::decode(der).ok());
         let agent = self.agent.or_else(|| known.map(|certificate| certificate.agent()));
+        let receipts = self.receipts(&mut candidate, agent, common)?;
         let record = self.promoted.as_deref().map(|path| Record::at(path, agent));
 
-        let seen = self.verify(&candidate, agent)?;
+        let seen = self.verify(&candidate, &receipts, agent)?;
         let baseline = self.baseline();
         let evidence = Evidence {
             agent: self.agent,
@@ -309,15 +319,92 @@ impl Gate {
         Baseline::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// Where the receipts lie. Whatever is not given as a file, of them and of `candidate`, a service is asked for, if one
+    /// is named.
+    fn receipts(
+        &self,
+        candidate: &mut Candidate,
+        agent: Option<AgentId>,
+        common: &Common,
+    ) -> Result<Given<Lying>, Failure> {
+        let missing = [
+            ("--certificate", self.certificate.is_none()),
+            ("--crl", self.crl.is_empty()),
+            ("--receipts", self.receipts.is_none()),
+        ];
+        let missing: Vec<&str> = missing.iter().filter(|(_, it)| *it).map(|(flag, _)| *flag).collect();
+        if !missing.is_empty() {
+            #[cfg(feature = "serve")]
+            if let Some(service) = self.remote.service(common)? {
+                return self.ask(&service, candidate, agent);
+            }
+            let _ = (candidate, agent, common);
+            let what = format!(
+                "{} is missing; give it, or name the service that has it with --url",
+                missing.join(", ")
+            );
+            return Err(Failure::usage(what));
+        }
+        Ok(self.receipts.as_deref().map(Lying::at).ok_or_else(String::new))
+    }
+
+    /// Asks the service. What it does not hand over is missing, as a file that is not there is.
+    #[cfg(feature = "serve")]
+    fn ask(
+        &self,
+        service: &Service,
+        candidate: &mut Candidate,
+        agent: Option<AgentId>,
+    ) -> Result<Given<Lying>, Failure> {
+        let Some(agent) = agent else {
+            let what = "whose evidence? name the agent with --agent ID, or give its certificate";
+            return match self.certificate {
+                None => Err(Failure::usage(what)),
+                Some(_) => Ok(Err(what.to_owned())),
+            };
+        };
+        let fetched = match Fetched::of(service, agent) {
+            Err(failure) if failure.is_usage() => return Err(failure),
+            fetched => fetched.map_err(|failure| failure.what().to_owned()),
+        };
+        // A certificate is proven by the issuers in the bundle: without them it is as good as none.
+        let papers = fetched.as_ref().map_err(Clone::clone).and_then(Fetched::papers);
+        if self.certificate.is_none() {
+            candidate.certificate = match (&candidate.missing, &papers) {
+                (Some(what), _) | (None, Err(what)) => Err(what.clone()),
+                (None, Ok(_)) => newest_certificate(service, agent),
+            };
+        }
+        if self.crl.is_empty() {
+            candidate.lists = papers.as_ref().map(|papers| papers.lists.clone()).map_err(Clone::clone);
+        }
+        candidate.pool.extend(papers.into_iter().flat_map(|papers| papers.issuers));
+        Ok(match &self.receipts {
+            Some(path) => Ok(Lying::at(path)),
+            None => fetched.map(|fetched| Lying { path: fetched.bundle().to_owned(), _until: Some(fetched) }),
+        })
+    }
+
     /// Verifies the receipts; without somebody to believe there is nothing to verify by.
     fn verify(
         &self,
         candidate: &Candidate,
+        receipts: &Given<Lying>,
         agent: Option<AgentId>,
     ) -> Result<Given<(Report, Gathered)>, Failure> {
         let (Ok(anchors), Some(agent)) = (&candidate.anchors, agent) else {
             return Ok(Err("there is no certificate or no root to verify them by".to_owned()));
         };
+        let path = match receipts {
+            Ok(lying) => &lying.path,
+            Err(what) => return Ok(Err(what.clone())),
+        };
+        if is_file_of_receipts(path) {
+            return Ok(Err(format!(
+                "{} is a file of receipts, which has no lists and no ends of streams to judge by; give the journal, or a bundle of kakunin export",
+                path.display()
+            )));
+        }
         let mut policies = Vec::new();
         for path in &self.witness_policy {
             let bytes = kakunin_authority::files::read(path)?;
@@ -332,7 +419,7 @@ impl Gate {
             .logs(self.log.clone())
             .lists(candidate.lists.clone().unwrap_or_default());
         let mut gathered = Gathered::about(agent);
-        match inquiry.of(&self.receipts, &self.journal, &mut gathered) {
+        match inquiry.of(path, &self.journal, &mut gathered) {
             Ok(account) => Ok(Ok((account.into_report(), gathered))),
             Err(error) if error.is_usage() => Err(error.into()),
             Err(error) => Ok(Err(error.to_string())),
@@ -391,6 +478,30 @@ impl Gate {
         let held = authority.records().certificates(&known.tenant, known.id)?;
         held.iter().any(|its| its.der.as_ref() == Some(der)).then_some(()).ok_or_else(stranger)
     }
+}
+
+/// Receipts that lie somewhere, for as long as this is there.
+struct Lying {
+    path: PathBuf,
+    #[cfg(feature = "serve")]
+    _until: Option<Fetched>,
+}
+
+impl Lying {
+    fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            #[cfg(feature = "serve")]
+            _until: None,
+        }
+    }
+}
+
+/// Whether it is a file of `kakunin risk receipts`, by how it begins.
+fn is_file_of_receipts(path: &Path) -> bool {
+    let mut first = [0];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    path.is_file() && read.is_ok() && first == *b"{"
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+#[cfg(feature = "serve")]
+use kakunin_core::id::AgentId;
 use kakunin_core::report::keep;
 use kakunin_core::risk::{Baseline, RiskPolicy};
 use kakunin_core::time::UnixTime;
@@ -13,7 +15,11 @@ use serde_json::json;
 use crate::answer::{Answer, Exit, Failure, one_line};
 use crate::believed::{Believed, names};
 use crate::context::{Common, read, read_text};
+#[cfg(feature = "serve")]
+use crate::fetched::Fetched;
 use crate::progress::Progress;
+#[cfg(feature = "serve")]
+use crate::remote::Remote;
 
 /// Say what signed receipts show of a framework's controls, and what they do not
 ///
@@ -24,6 +30,7 @@ use crate::progress::Progress;
 Examples:
   kakunin report --framework eu-ai-act --bundle incident.zip --root ca.pem --log-key KEY --format html --out report.html
   kakunin report --framework csf-2.0 --bundle incident.zip --root ca.pem --format oscal --out results.json
+  kakunin report --framework csf-2.0 --url https://authority.example --agent ID --root ca.pem --format html --out report.html
   kakunin report --framework sp800-53-r5 --format oscal-component --out component.json
   kakunin report --questionnaire asked.csv --map map.toml --bundle incident.zip --root ca.pem --log-key KEY --out answered.csv
   kakunin report --questionnaire asked.xlsx --map map.toml --bundle incident.zip --root ca.pem --out answered.xlsx
@@ -50,6 +57,10 @@ pub(crate) struct Report {
     /// The evidence: an agent's directory, its state or its journal
     #[arg(long, value_name = "DIR")]
     journal: Vec<PathBuf>,
+    /// The evidence: what this agent sent to the service at --url
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "ID", value_parser = agent, requires = "url", conflicts_with_all = ["bundle", "journal"])]
+    agent: Option<AgentId>,
     #[command(flatten)]
     believed: Believed,
     /// Lists of names that scopes refer to, to decide again by: `<root>.txt` as in an agent's directory
@@ -76,6 +87,9 @@ pub(crate) struct Report {
     /// The report
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    remote: Remote,
 }
 
 /// A form of the report.
@@ -149,11 +163,33 @@ impl Report {
     }
 
     fn facts(&self, common: &Common) -> Result<Facts, Failure> {
+        #[cfg(feature = "serve")]
+        if let Some(service) = self.remote.service(common)? {
+            let what = "--url is asked for the evidence of one agent: name it with --agent ID, and give no --bundle and no --journal";
+            let agent = self.agent.ok_or_else(|| Failure::usage(what))?;
+            let fetched = Fetched::of(&service, agent)?;
+            let facts = self.gather(fetched.bundle(), &[], common)?;
+            // Of whom it is, receipts say; the service may have been asked about somebody else.
+            let stranger = facts.agents().find(|other| *other != agent);
+            return match stranger {
+                Some(other) => Err(Failure::cannot(format!(
+                    "the service handed over receipts of {other}, and {agent} was asked about"
+                ))),
+                None => Ok(facts),
+            };
+        }
         let (what, others) = match (&self.bundle, self.journal.split_first()) {
             (Some(bundle), _) => (bundle, &[][..]),
             (None, Some((first, others))) => (first, others),
-            (None, None) => return Err(Failure::usage("no evidence; pass --bundle FILE or --journal DIR")),
+            (None, None) => {
+                let what = "no evidence; pass --bundle FILE, --journal DIR, or --url URL with --agent ID";
+                return Err(Failure::usage(what));
+            }
         };
+        self.gather(what, others, common)
+    }
+
+    fn gather(&self, what: &Path, others: &[PathBuf], common: &Common) -> Result<Facts, Failure> {
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from > to
         {
@@ -242,6 +278,11 @@ impl From<FrameworkError> for Failure {
     fn from(error: FrameworkError) -> Self {
         Self::usage(error)
     }
+}
+
+#[cfg(feature = "serve")]
+fn agent(text: &str) -> Result<AgentId, String> {
+    AgentId::parse(text).ok_or_else(|| "an agent is a UUID in lower case".to_owned())
 }
 
 /// A time, or the beginning of a day.

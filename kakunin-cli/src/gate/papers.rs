@@ -15,17 +15,21 @@ use crate::context::read_text;
 pub(crate) struct Candidate {
     pub(crate) certificate: Given<Vec<u8>>,
     pub(crate) pool: Vec<Vec<u8>>,
+    /// Why not all of what was named stands in the pool. There is no certificate then, whoever has it.
+    #[cfg(feature = "serve")]
+    pub(crate) missing: Option<String>,
     pub(crate) anchors: Given<TrustAnchors>,
     pub(crate) lists: Given<Vec<Vec<u8>>>,
     pub(crate) names: NameLists,
 }
 
-/// Reads the papers at `certificate`, which is a file in PEM or the directory of an agent.
+/// Reads the papers at `certificate`, which is a file in PEM or the directory of an agent. Without one there is none here, and
+/// no list where none is named: a service may have both.
 ///
 /// # Errors
 /// A folder of names that cannot be read: a leash without them would decide other examples.
 pub(crate) fn read_papers(
-    certificate: &Path,
+    certificate: Option<&Path>,
     untrusted: &[PathBuf],
     roots: &[PathBuf],
     lists: &[PathBuf],
@@ -33,14 +37,16 @@ pub(crate) fn read_papers(
 ) -> Result<Candidate, Failure> {
     let mut pool = Vec::new();
     let mut folders = names.to_vec();
-    let leaf = if certificate.is_dir() {
-        let chain = certificate.join("chain.pem");
-        // Without it there is no path, and the check of the path says so.
-        pool.extend(certificates(&chain).unwrap_or_default());
-        folders.extend(Some(certificate.join("names")).filter(|folder| folder.is_dir()));
-        certificates(&certificate.join("agent.pem"))
-    } else {
-        certificates(certificate)
+    let leaf = match certificate {
+        None => Err("no certificate is given".to_owned()),
+        Some(directory) if directory.is_dir() => {
+            let chain = directory.join("chain.pem");
+            // Without it there is no path, and the check of the path says so.
+            pool.extend(certificates(&chain).unwrap_or_default());
+            folders.extend(Some(directory.join("names")).filter(|folder| folder.is_dir()));
+            certificates(&directory.join("agent.pem"))
+        }
+        Some(file) => certificates(file),
     };
     let leaf = leaf.map(|mut found| {
         let rest = found.split_off(1.min(found.len()));
@@ -55,8 +61,10 @@ pub(crate) fn read_papers(
         }
     }
     Ok(Candidate {
-        certificate: missing.map_or(leaf, Err),
+        certificate: missing.clone().map_or(leaf, Err),
         pool,
+        #[cfg(feature = "serve")]
+        missing,
         anchors: all(roots, certificates).and_then(|roots| {
             TrustAnchors::new(roots.iter().map(Vec::as_slice)).map_err(|error| error.to_string())
         }),

@@ -123,6 +123,23 @@ impl Bundle {
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// The certificates that go along, in DER, ascending by their SHA-256. Nobody believes them yet.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<&[u8]> {
+        let mut certificates: Vec<_> = self.certificates.iter().collect();
+        certificates.sort_unstable_by_key(|(name, _)| **name);
+        certificates.into_iter().map(|(_, der)| der.as_slice()).collect()
+    }
+
+    /// The revocation lists that go along, in DER, ascending by their names. Nobody believes them yet.
+    ///
+    /// # Errors
+    /// One cannot be read, or is not what it was when the bundle was opened.
+    pub fn lists(&self) -> io::Result<Vec<Vec<u8>>> {
+        let names = self.zip.members().iter().filter_map(|member| list_name(&member.name));
+        names.map(|name| self.list(&name).ok_or_else(changed)).collect()
+    }
+
     /// Verifies everything in it by `terms`.
     ///
     /// # Errors

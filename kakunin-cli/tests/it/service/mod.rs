@@ -10,6 +10,7 @@ mod doors;
 mod faults;
 mod freezes;
 mod gate;
+mod handed;
 mod feed;
 mod declared;
 mod hosted;
