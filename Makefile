@@ -1,9 +1,10 @@
 # Two commands matter: `make demo` shows what it does, `make test` shows that it holds.
 # Each target is one script; each script installs what it needs into ~/.cache/kakunin.
 
-.PHONY: demo test lint bench dist eval-leash eval-drift soak fuzz vectors clean
+.PHONY: demo drift test lint bench dist eval-leash eval-drift soak fuzz vectors clean
 
 demo: ; @scripts/demo.sh
+drift: ; @scripts/drift.sh
 test: ; @scripts/test.sh
 lint: ; @scripts/lint.sh
 bench: ; @scripts/bench.sh

@@ -43,6 +43,7 @@ stage "archive"               scripts/archive.sh
 stage "questionnaires as XLSX" scripts/questionnaire.sh
 stage "demo"                  scripts/demo.sh
 stage "incident"              scripts/incident.sh
+stage "drift"                 scripts/drift.sh
 stage "pages of incident and report" scripts/page.sh
 stage "OSCAL of reports"      scripts/oscal.sh
 stage "VERIFY.md to the letter" scripts/recipe.sh

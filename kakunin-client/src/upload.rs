@@ -150,7 +150,9 @@ async fn post(
     }
 }
 
-const REST: Duration = Duration::from_secs(1);
+/// Between two looks at a journal that had nothing new. A watch stops an agent by receipts that it has, so this is a part of
+/// the second in which that is promised.
+const REST: Duration = Duration::from_millis(200);
 /// Streams that said nothing, or were refused, are looked at again.
 const AGAIN: Duration = Duration::from_secs(600);
 /// An authority that is away for less is nothing to tell anybody of.
