@@ -3,4 +3,6 @@
 # with other features, or of a crate by its name, cargo builds half of them again.
 source "$(dirname "$0")/env.sh"
 
+# Services, guards and browsers are waited for more than computed with: four at a time keep two cores busy.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
 exec cargo test --workspace --locked --features "$HEAVY" "$@"
