@@ -193,10 +193,8 @@ impl Server {
         let judge = content.map(|judge| Remote::new(judge, &webhooks.reach, webhooks.ca.as_deref()));
         let judge = judge.transpose()?.map(|judge| Arc::new(judge) as Arc<dyn Judge>);
         let (content, texts) = Desk::of(judge.as_deref());
-        // After a suspension a guard says good for as long as it may believe what it knew: a word of the feed for a minute, a
-        // list until its end. Clocks may differ by two minutes, and so may that of whoever watches.
-        let believed = if feed == FeedMode::On { i64::from(MAX_AGE) } else { i64::from(hours.0) * 3600 };
-        let watch = Watch::new(Terms { policy: risk, bar: believed + 2 * CLOCKS });
+        let (heard, listed) = (i64::from(MAX_AGE), i64::from(hours.0) * 3600);
+        let watch = Watch::new(Terms { policy: risk, heard, listed, clocks: 2 * CLOCKS });
         let service = Arc::new(Service {
             orders: Orders::default(),
             shown: Shown::default(),

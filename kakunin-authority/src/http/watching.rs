@@ -3,7 +3,7 @@
 //! Nobody who sends receipts waits for it. What it decides is in the records before it is carried out, so whoever leads
 //! next goes on where it stopped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,7 @@ pub(crate) struct Counts {
     pub(crate) failed: Count,
     /// Looks that could not be finished.
     pub(crate) unseen: Count,
-    /// How many looks found more than they took: how far it is behind, in pages.
+    /// How many tenants have more that nobody looked at than a turn takes.
     pub(crate) behind: AtomicU64,
 }
 
@@ -96,9 +96,11 @@ impl Watcher {
                     Vec::new()
                 }
             };
+            let mut behind = 0;
             for tenant in &tenants {
-                self.look(tenant).await;
+                behind += u64::from(self.look(tenant).await);
             }
+            self.service.watch.counts.behind.store(behind, Ordering::Relaxed);
             // A round that nobody could be asked for is made up for as soon as somebody can.
             if Instant::now() >= round && !tenants.is_empty() {
                 round = Instant::now() + ROUND;
@@ -106,7 +108,10 @@ impl Watcher {
                     self.go_round(tenant).await;
                 }
             }
-            self.settle().await;
+            let more = self.settle().await;
+            if (behind > 0 || more) && !*stop.borrow() {
+                continue;
+            }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.service.watch.wake.notified() => {}
@@ -122,10 +127,13 @@ impl Watcher {
         self.service.watch.counts.unseen.add();
     }
 
-    /// Looks until nothing is left that nobody looked at.
-    async fn look(&mut self, tenant: &TenantId) {
-        let mut pages = 0;
-        while !*self.stop.borrow() {
+    /// Looks at some of what nobody looked at, and says whether there may be more: whoever sends very much is looked at in
+    /// turn with the others.
+    async fn look(&mut self, tenant: &TenantId) -> bool {
+        for _ in 0..TURN {
+            if *self.stop.borrow() {
+                return false;
+            }
             let (of, terms) = (tenant.clone(), self.service.watch.terms.clone());
             let (mut cache, now) = (std::mem::take(&mut self.cache), (self.service.clock)());
             let looked = self.service.readers.read(move |store| {
@@ -135,7 +143,7 @@ impl Watcher {
             let (step, more) = match looked.await {
                 Ok((Looked::Nothing, cache)) => {
                     self.cache = cache;
-                    break;
+                    return false;
                 }
                 Ok((Looked::Step { step, more }, cache)) => {
                     self.cache = cache;
@@ -143,24 +151,22 @@ impl Watcher {
                 }
                 Err(refusal) => {
                     self.not_looked(&format!("tenant `{tenant}`"), &refusal);
-                    break;
+                    return false;
                 }
             };
             let happened = step.has_events();
             if !self.keep(*step).await {
-                break;
+                return false;
             }
             if happened {
                 // Whoever is to be stopped is stopped before the next page.
                 self.settle().await;
             }
             if !more {
-                break;
+                return false;
             }
-            pages += 1;
-            self.service.watch.counts.behind.store(pages, Ordering::Relaxed);
         }
-        self.service.watch.counts.behind.store(0, Ordering::Relaxed);
+        true
     }
 
     /// Goes round the agents of a tenant that something may be due of.
@@ -219,15 +225,36 @@ impl Watcher {
         }
     }
 
-    /// Settles what happened. What cannot be settled is tried again, ever more rarely.
-    async fn settle(&mut self) {
+    /// Settles some of what happened, and says whether there is more. What cannot be settled is tried again, ever more rarely,
+    /// and nothing waits behind it.
+    async fn settle(&mut self) -> bool {
         let now = Instant::now();
-        let open = self.service.readers.read(|store| store.open_risk_events(SETTLED)).await;
-        let Ok(open) = open else { return self.service.watch.counts.unseen.add() };
-        self.again.retain(|number, _| open.iter().any(|(known, _)| known == number));
-        for (number, event) in open {
-            if *self.stop.borrow() || self.again.get(&number).is_some_and(|(_, at)| *at > now) {
-                continue;
+        let (mut after, mut open, mut gone) = (0, Vec::new(), true);
+        let mut known = HashSet::new();
+        for _ in 0..PAGES {
+            let page = self.service.readers.read(move |store| store.open_risk_events(after, READ)).await;
+            let Ok(page) = page else {
+                self.service.watch.counts.unseen.add();
+                return false;
+            };
+            gone = page.len() < READ as usize;
+            for (number, event) in page {
+                after = number;
+                known.insert(number);
+                if self.again.get(&number).is_none_or(|(_, at)| *at <= now) {
+                    open.push((number, event));
+                }
+            }
+            if gone {
+                break;
+            }
+        }
+        // Behind the last page nobody looked.
+        self.again.retain(|number, _| known.contains(number) || (!gone && *number > after));
+        let more = open.len() > SETTLED;
+        for (number, event) in in_turn(open).into_iter().take(SETTLED) {
+            if *self.stop.borrow() {
+                return false;
             }
             match self.settle_one(number, event).await {
                 Ok(()) => self.service.watch.counts.settled.add(),
@@ -240,6 +267,7 @@ impl Watcher {
                 }
             }
         }
+        more
     }
 
     async fn settle_one(&self, number: u64, event: RiskEvent) -> Result<(), String> {
@@ -291,11 +319,60 @@ impl Watcher {
     }
 }
 
+/// Whoever is to be stopped first, then the tenants in turn, each in its order.
+fn in_turn(open: Vec<(u64, RiskEvent)>) -> Vec<(u64, RiskEvent)> {
+    let mut nth: HashMap<(TenantId, bool), usize> = HashMap::new();
+    let mut placed: Vec<_> = open
+        .into_iter()
+        .map(|(number, event)| {
+            let stops = event.kind == RiskEventKind::Level && event.level >= RiskLevel::Suspend;
+            let before = nth.entry((event.tenant.clone(), stops)).or_default();
+            *before += 1;
+            ((!stops, *before, number), event)
+        })
+        .collect();
+    placed.sort_unstable_by_key(|(place, _)| *place);
+    placed.into_iter().map(|((_, _, number), event)| (number, event)).collect()
+}
+
 /// How often it looks without being woken.
 const LOOK: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_secs(60);
 /// Before what could not be settled is tried again; doubled six times.
 const FIRST: Duration = Duration::from_secs(1);
 /// Events that are settled at a time.
-const SETTLED: u32 = 64;
+const SETTLED: usize = 64;
+/// What waits is read to find them, some pages of so many.
+const READ: u32 = 256;
+const PAGES: usize = 64;
+/// Pages of a tenant before it is the next one's turn.
+const TURN: usize = 4;
 const GONE: &str = "the service ended before it was checked";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Actor;
+
+    #[test]
+    fn one_tenant_that_has_very_much_to_settle_holds_up_nobody_and_stops_come_first() {
+        let event = |tenant: &str, level| RiskEvent {
+            tenant: TenantId::parse(tenant).unwrap(),
+            agent: AgentId::from_random([1; 16]),
+            kind: RiskEventKind::Level,
+            level,
+            score: 0,
+            actor: Actor::Authority,
+            text: "{}".into(),
+            at: kakunin_core::time::UnixTime::from_seconds(0),
+            seal: None,
+        };
+        let mut open: Vec<_> = (1..500).map(|number| (number, event("loud", RiskLevel::Suspend))).collect();
+        open.push((500, event("quiet", RiskLevel::Suspend)));
+        open.push((501, event("quiet", RiskLevel::Watch)));
+        open.push((502, event("late", RiskLevel::Revoke)));
+        let turns: Vec<u64> = in_turn(open).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(turns.get(..4), Some(&[1, 500, 502, 2][..]));
+        assert_eq!((turns.len(), turns.last()), (502, Some(&501)));
+    }
+}

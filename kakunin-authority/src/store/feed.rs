@@ -5,10 +5,11 @@
 //! between leaves changes that wait; whoever opens the store signs them first.
 
 use kakunin_core::digest::Digest;
-use kakunin_core::id::SerialNumber;
+use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::UnixTime;
 
 use super::{IssuerId, StoreError};
+use crate::access::TenantId;
 use crate::standing::{Reason, Standing};
 
 /// The feeds.
@@ -42,6 +43,17 @@ pub trait Feed {
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
     fn changes_since(&self, issuer: IssuerId, epoch: u64, limit: u32) -> Result<Vec<FeedItem>, StoreError>;
+
+    /// How the standing of the certificates of an agent changed, each time with the epoch of the issuer's feed, in their order.
+    /// What changed before there were feeds, or after a certificate had ended, is not among it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn standings(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+    ) -> Result<Vec<(IssuerId, u64, FeedEntry)>, StoreError>;
 }
 
 /// What one epoch changes.

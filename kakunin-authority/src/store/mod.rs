@@ -60,7 +60,7 @@ pub use postgres::{Address, Looked, PostgresStore, Standby};
 pub use receipts::{ReceiptFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, Receipts};
 pub use requests::{Answer, Begun, Requests};
 pub use risk::{
-    ContentCheck, Risk, RiskEvent, RiskEventKind, RiskRecord, RiskSeal, RiskSign, SignKind, Verdict,
+    ContentCheck, Risk, RiskEvent, RiskEventKind, RiskHead, RiskRecord, RiskSeal, RiskSign, SignKind, Verdict,
 };
 pub use salted::{AuditValue, RowSalt};
 pub use sqlite::{Rehearsal, SqliteStore};

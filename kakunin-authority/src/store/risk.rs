@@ -43,22 +43,47 @@ pub trait Risk {
         last: u64,
     ) -> Result<Vec<u64>, StoreError>;
 
+    /// How many numbers from `first` to `last` of a stream have a receipt.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn count_numbers(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<u64, StoreError>;
+
+    /// The highest number below `number` of a stream that has a receipt.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    fn number_below(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        number: u64,
+    ) -> Result<Option<u64>, StoreError>;
+
     /// What is known of an agent.
     ///
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
     fn risk(&self, tenant: &TenantId, agent: AgentId) -> Result<Option<RiskRecord>, StoreError>;
 
-    /// What is known of the agents of a tenant, by id: at most `limit`, with ids behind `after`.
+    /// The short of what is known of the agents of a tenant, by id: at most `limit`, with ids behind `after`.
     ///
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
-    fn risks(
+    fn risk_heads(
         &self,
         tenant: &TenantId,
         after: Option<AgentId>,
         limit: u32,
-    ) -> Result<Vec<RiskRecord>, StoreError>;
+    ) -> Result<Vec<RiskHead>, StoreError>;
 
     /// Keeps what is known of an agent, in the place of what was known.
     ///
@@ -108,11 +133,11 @@ pub trait Risk {
         limit: u32,
     ) -> Result<Vec<(u64, RiskEvent)>, StoreError>;
 
-    /// What happened and is not sealed, of every tenant, the first first: at most `limit`.
+    /// What happened and is not sealed, of every tenant, the first first: at most `limit`, with numbers above `after`.
     ///
     /// # Errors
     /// [`StoreError`] when the records cannot be read.
-    fn open_risk_events(&self, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError>;
+    fn open_risk_events(&self, after: u64, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError>;
 
     /// Seals what happened, and says whether it was there without one: what is sealed stays as it is.
     ///
@@ -138,7 +163,8 @@ pub trait Risk {
         at: UnixTime,
     ) -> Result<bool, StoreError>;
 
-    /// Ends every check that is pending as [`Verdict::Unknown`], and says how many: the texts are gone.
+    /// Ends every check that is pending, and says how many: the texts are gone. One for which something was found already
+    /// ends as [`Verdict::Found`] with that, the others as [`Verdict::Unknown`].
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be made durable.
@@ -168,6 +194,25 @@ pub trait Risk {
     ) -> Result<Vec<(Verdict, u64)>, StoreError>;
 }
 
+/// What is known of an agent without its baseline and the state of its monitor, which may be large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RiskHead {
+    /// Which one.
+    pub agent: AgentId,
+    /// How it behaves.
+    pub level: RiskLevel,
+    /// Whether it has a baseline.
+    pub has_baseline: bool,
+    /// When the last of its receipts came that were looked at.
+    pub last: Option<UnixTime>,
+    /// The longest pause between two that came while it was learnt, in seconds.
+    pub pause: i64,
+    /// Whether it was told that it is silent.
+    pub silent: bool,
+    /// Numbers that are missing in its streams.
+    pub gaps: Option<String>,
+}
+
 /// What is known of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RiskRecord {
@@ -187,6 +232,8 @@ pub struct RiskRecord {
     pub state: Option<String>,
     /// How many allowed calls of it were seen since it is learnt.
     pub calls: u64,
+    /// How many there were when it could not be learnt; 0 while nobody tried.
+    pub tried: u64,
     /// When the first of its receipts came that were looked at since it is learnt.
     pub first: Option<UnixTime>,
     /// When the last one came.
@@ -195,6 +242,8 @@ pub struct RiskRecord {
     pub pause: i64,
     /// Whether it was told that it is silent.
     pub silent: bool,
+    /// Numbers that are missing in its streams, as [`crate::watch`] writes them.
+    pub gaps: Option<String>,
     /// When something of this changed.
     pub updated: UnixTime,
 }
@@ -212,10 +261,12 @@ impl RiskRecord {
             baseline: None,
             state: None,
             calls: 0,
+            tried: 0,
             first: None,
             last: None,
             pause: 0,
             silent: false,
+            gaps: None,
             updated: at,
         }
     }

@@ -2,12 +2,13 @@
 
 use kakunin_core::id::AgentId;
 use kakunin_core::receipt::UnverifiedReceipt;
-use kakunin_core::risk::{Observation, RiskPolicy, TooLittle, in_order};
+use kakunin_core::risk::{Observation, RiskLevel, RiskPolicy, TooLittle, in_order};
 use kakunin_core::time::UnixTime;
+use serde_json::Value;
 
 use super::{Step, Watched};
 use crate::access::{Actor, TenantId};
-use crate::store::{ReceiptFilter, RiskRecord, Store, StoreError};
+use crate::store::{ReceiptFilter, ReceiptRecord, RiskEvent, RiskEventKind, RiskRecord, Store, StoreError};
 
 /// Why no baseline was frozen.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,17 @@ pub enum BaselineRefusal {
     Store(#[from] StoreError),
 }
 
-/// What an agent did since then, by its own clock, or ever; of very much the last.
+/// Which part of a history is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span {
+    /// From this instant on by the agent's own clock.
+    pub since: Option<UnixTime>,
+    /// What came at or after this one.
+    pub received: Option<UnixTime>,
+}
+
+/// What an agent did in a span; of very much the last, and of calls that were allowed as many as of all others: whoever is
+/// refused often enough would else leave nothing to learn from.
 ///
 /// # Errors
 /// [`StoreError`] when the records cannot be read.
@@ -28,35 +39,82 @@ pub fn history(
     store: &dyn Store,
     tenant: &TenantId,
     agent: AgentId,
-    since: Option<UnixTime>,
+    span: Span,
 ) -> Result<Vec<Observation>, StoreError> {
-    let since = since.map(|since| since.seconds().saturating_mul(1_000_000));
+    let since = span.since.map(|since| since.seconds().saturating_mul(1_000_000));
     let filter = ReceiptFilter { since, ..ReceiptFilter::default() };
+    let is_within = |receipt: &&ReceiptRecord| {
+        since.is_none_or(|since| receipt.at >= since)
+            && span.received.is_none_or(|received| receipt.received >= received)
+    };
     let mut seen = Vec::new();
     for stream in store.receipt_streams(tenant, agent, &filter)? {
         let mut after = None;
         loop {
             let page = store.stream_receipts(tenant, agent, stream, after, PAGE)?;
-            for receipt in page.iter().filter(|receipt| since.is_none_or(|since| receipt.at >= since)) {
+            for receipt in page.iter().filter(is_within) {
                 let Ok((receipt, _)) = UnverifiedReceipt::from_log_entry(&receipt.line) else { continue };
                 seen.extend(Observation::of(receipt.hash(), receipt.statement(), &[], None));
+            }
+            if seen.len() > 2 * MOST {
+                seen = newest(seen, MOST);
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some((last.sequence, last.hash)),
                 _ => break,
             }
         }
-        if seen.len() > 2 * MOST {
-            seen = newest(seen);
-        }
     }
-    Ok(newest(seen))
+    Ok(newest(seen, MOST))
 }
 
-fn newest(seen: Vec<Observation>) -> Vec<Observation> {
+/// The newest, half of them allowed calls if there are as many, in order.
+fn newest(seen: Vec<Observation>, most: usize) -> Vec<Observation> {
     let seen = in_order(seen);
-    let older = seen.len().saturating_sub(MOST);
-    seen.into_iter().skip(older).collect()
+    let allowed = seen.iter().filter(|each| each.is_allowed()).count();
+    let (mut allowed, mut others) = (allowed, seen.len().saturating_sub(allowed));
+    let fewer_others = others.min(most / 2).max(most.saturating_sub(allowed));
+    let fewer_allowed = allowed.min(most.saturating_sub(fewer_others.min(others)));
+    let keep = |each: &Observation| {
+        let (left, most) =
+            if each.is_allowed() { (&mut allowed, fewer_allowed) } else { (&mut others, fewer_others) };
+        let kept = *left <= most;
+        *left = left.saturating_sub(1);
+        kept
+    };
+    seen.into_iter().filter(keep).collect()
+}
+
+/// When the agent was let act again last, after it was suspended or revoked by what it did: of what lies before nothing is
+/// learnt.
+///
+/// # Errors
+/// [`StoreError`] when the records cannot be read.
+pub fn released(
+    store: &dyn Store,
+    tenant: &TenantId,
+    agent: AgentId,
+) -> Result<Option<UnixTime>, StoreError> {
+    let mut below = None;
+    loop {
+        let page = store.risk_events(tenant, agent, below, EVENTS)?;
+        if let Some((_, event)) = page.iter().find(|(_, event)| is_release(event)) {
+            return Ok(Some(event.at));
+        }
+        match page.last() {
+            Some((number, _)) if page.len() == EVENTS as usize => below = Some(*number),
+            _ => return Ok(None),
+        }
+    }
+}
+
+fn is_release(event: &RiskEvent) -> bool {
+    let from = || {
+        let said: Value = serde_json::from_str(&event.text).unwrap_or_default();
+        said.pointer("/change/from").and_then(Value::as_str).and_then(RiskLevel::from_word)
+    };
+    event.kind == RiskEventKind::Level
+        && from().is_some_and(|from| from >= RiskLevel::Suspend && from > event.level)
 }
 
 /// Freezes the baseline of an agent over what it did since then, in the place of the one it has.
@@ -71,7 +129,8 @@ pub fn rebaseline(
     (actor, reason): (Actor, &str),
     now: UnixTime,
 ) -> Result<Step, BaselineRefusal> {
-    let seen = history(store, tenant, agent, Some(since))?;
+    let span = Span { since: released(store, tenant, agent)?.max(Some(since)), received: None };
+    let seen = history(store, tenant, agent, span)?;
     let new = RiskRecord::new(tenant.clone(), agent, now);
     let mut watched = Watched::take_up(store.risk(tenant, agent)?, new, policy, now);
     watched.freeze(&seen, actor, reason, now)?;
@@ -81,5 +140,6 @@ pub fn rebaseline(
 }
 
 const PAGE: u32 = 4096;
+const EVENTS: u32 = 256;
 /// Some tens of megabytes, and about a second of calibration.
 const MOST: usize = 50_000;

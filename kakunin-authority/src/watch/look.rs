@@ -4,22 +4,29 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kakunin_core::id::{AgentId, StreamId};
+use kakunin_core::receipt::UnverifiedReceipt;
 use kakunin_core::risk::{RiskLevel, RiskPolicy};
 use kakunin_core::time::UnixTime;
 
-use super::baseline::history;
+use super::baseline::{Span, history, released};
+use super::gaps::gaps;
+use super::standings::Standings;
 use super::{Cache, Step, Watched};
 use crate::access::{Actor, TenantId};
 use crate::standing::Standing;
-use crate::store::{AuditFilter, ReceiptPlace, ReceiptRecord, RiskRecord, Store, StoreError};
+use crate::store::{AuditFilter, ReceiptKind, ReceiptPlace, ReceiptRecord, RiskRecord, Store, StoreError};
 
 /// By what agents are judged that have nothing of their own.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// The policy of the service.
     pub policy: RiskPolicy,
-    /// How many seconds after a suspension no list says good any more that a guard may use.
-    pub bar: i64,
+    /// For how many seconds a guard may believe what it heard from the feed.
+    pub heard: i64,
+    /// For how many seconds a list may be used that nothing is known of.
+    pub listed: i64,
+    /// By how many seconds the clocks of a guard and of whoever watches may differ.
+    pub clocks: i64,
 }
 
 /// What came of a look.
@@ -57,11 +64,25 @@ pub fn look(
     let mut agents = BTreeMap::new();
     let forked = forks(store, &receipts)?;
     for receipt in &receipts {
-        let (watched, bar) = enter(&mut agents, receipt.agent, store, cache, (tenant, terms, now))?;
+        let (watched, standings) = enter(&mut agents, receipt.agent, store, cache, (tenant, terms, now))?;
+        let read = UnverifiedReceipt::from_log_entry(&receipt.line).ok().map(|(read, _)| read);
+        let broke = match &read {
+            Some(read) if receipt.kind == ReceiptKind::Allow => {
+                let standings = match standings {
+                    Some(known) => known,
+                    None => standings.insert(Standings::of(store, tenant, receipt.agent)?),
+                };
+                standings.forbid(store, read, terms)?
+            }
+            _ => None,
+        };
         if forked.contains(&(receipt.agent, receipt.stream, receipt.sequence)) {
             watched.forked(receipt);
         }
-        watched.see(receipt, *bar);
+        watched.see(receipt, read.as_ref(), broke.as_deref());
+    }
+    for (agent, missing) in gaps(store, tenant, &receipts)? {
+        enter(&mut agents, agent, store, cache, (tenant, terms, now))?.0.miss(missing);
     }
     for (number, sign) in &signs {
         enter(&mut agents, sign.agent, store, cache, (tenant, terms, now))?.0.sign(sign);
@@ -72,9 +93,12 @@ pub fn look(
     }
     for (watched, _) in agents.values_mut() {
         if watched.is_ripe() {
-            let seen = history(store, tenant, watched.record().agent, None)?;
-            // A history that is too thin after all is looked at again with the next receipts.
-            let _ = watched.freeze(&seen, Actor::Authority, RIPE, now);
+            let since = released(store, tenant, watched.record().agent)?;
+            let span = Span { since, received: watched.record().first };
+            let seen = history(store, tenant, watched.record().agent, span)?;
+            if watched.freeze(&seen, Actor::Authority, RIPE, now).is_err() {
+                watched.is_unlearnable();
+            }
         }
         step.add(watched);
     }
@@ -82,8 +106,8 @@ pub fn look(
     Ok(Looked::Step { step: Box::new(step), more })
 }
 
-/// An agent of this look, with since when its guards had to refuse, if it is held.
-pub(super) type Seen = (Watched, Option<UnixTime>);
+/// An agent of this look, with how it stood, once a receipt asks for that.
+pub(super) type Seen = (Watched, Option<Standings>);
 
 /// The agent as it stands in the records, when it is met for the first time.
 pub(super) fn enter<'a>(
@@ -104,16 +128,10 @@ pub(super) fn enter<'a>(
                 }
             };
             let standing = store.agent(tenant, agent)?.map_or(Standing::Revoked, |agent| agent.standing);
-            let bar = match standing {
-                Standing::Good => {
-                    agree(store, &mut watched, now)?;
-                    None
-                }
-                Standing::Held | Standing::Revoked => {
-                    since(store, tenant, agent)?.map(|at| at.plus(terms.bar))
-                }
-            };
-            Ok(place.insert((watched, bar)))
+            if standing == Standing::Good {
+                agree(store, &mut watched, now)?;
+            }
+            Ok(place.insert((watched, None)))
         }
     }
 }
@@ -135,13 +153,6 @@ pub(super) fn agree(store: &dyn Store, watched: &mut Watched, now: UnixTime) -> 
     let by = orders.iter().find(|entry| back(&entry.record.what)).map(|entry| entry.record.actor.to_string());
     watched.release(by.as_deref().unwrap_or("nobody whom the audit log knows"), now);
     Ok(())
-}
-
-/// Since when an agent is held or revoked, by its certificates.
-fn since(store: &dyn Store, tenant: &TenantId, agent: AgentId) -> Result<Option<UnixTime>, StoreError> {
-    let certificates = store.certificates(tenant, agent)?;
-    let ended = certificates.iter().filter(|known| known.standing != Standing::Good);
-    Ok(ended.map(|known| known.since).max())
 }
 
 /// The places of these receipts that have another one.

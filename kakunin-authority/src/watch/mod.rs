@@ -11,14 +11,16 @@
 
 mod baseline;
 mod cache;
+mod gaps;
 mod look;
 mod receipt;
 mod rounds;
 mod settle;
+mod standings;
 mod step;
 mod watched;
 
-pub use baseline::{BaselineRefusal, history, rebaseline};
+pub use baseline::{BaselineRefusal, Span, history, rebaseline, released};
 pub use cache::Cache;
 pub use look::{Looked, Terms, look};
 pub use receipt::RISK_RECEIPT;

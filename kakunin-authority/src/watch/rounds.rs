@@ -6,11 +6,12 @@ use kakunin_core::id::AgentId;
 use kakunin_core::risk::RiskLevel;
 use kakunin_core::time::UnixTime;
 
+use super::gaps::from_text;
 use super::look::enter;
 use super::{Cache, Step, Terms};
 use crate::access::TenantId;
 use crate::standing::Standing;
-use crate::store::{RiskRecord, Store, StoreError};
+use crate::store::{RiskHead, Store, StoreError};
 
 /// Whether an agent was heard lately otherwise than by a receipt: its guard says how far it knows the feed.
 pub type Heard<'a> = &'a dyn Fn(AgentId) -> bool;
@@ -27,39 +28,53 @@ pub fn rounds(
     after: Option<AgentId>,
     now: UnixTime,
 ) -> Result<(Step, Option<AgentId>), StoreError> {
-    let records = store.risks(tenant, after, PAGE)?;
+    let heads = store.risk_heads(tenant, after, PAGE)?;
     let mut step = Step::of(tenant.clone(), now);
     let mut agents = BTreeMap::new();
-    for record in &records {
-        let silent = silence(record, now).filter(|_| heard(record.agent));
-        if record.level == RiskLevel::Clear && silent.is_none() {
-            continue;
+    let mut done = 0;
+    for head in &heads {
+        let silent = silence(head, now);
+        let missing = from_text(head.gaps.as_deref()).iter().any(|gap| gap.is_due(now));
+        if head.level != RiskLevel::Clear || silent.is_some() || missing {
+            let good = store.agent(tenant, head.agent)?.is_some_and(|agent| agent.standing == Standing::Good);
+            let (watched, _) = enter(&mut agents, head.agent, store, cache, (tenant, terms, now))?;
+            if let Some(idle) = silent.filter(|_| good) {
+                let guard = match heard(head.agent) {
+                    true => "its guard follows the feed",
+                    false => "its guard does not say that it follows the feed",
+                };
+                let pause = head.pause;
+                let sentence =
+                    format!("{guard}, and sent no receipt for {idle} s; its longest pause was {pause} s");
+                watched.silence(sentence, now);
+            }
+            if missing {
+                watched.look_for_missing(store, now)?;
+            }
+            watched.pass(now);
         }
-        let good = store.agent(tenant, record.agent)?.is_some_and(|agent| agent.standing == Standing::Good);
-        let (watched, _) = enter(&mut agents, record.agent, store, cache, (tenant, terms, now))?;
-        if let Some(idle) = silent.filter(|_| good) {
-            let sentence = format!(
-                "its guard follows the feed and sent no receipt for {idle} s; its longest pause was {} s",
-                record.pause
-            );
-            watched.silence(sentence, now);
+        done += 1;
+        if agents.len() >= AT_ONCE {
+            break;
         }
-        watched.pass(now);
     }
     for (watched, _) in agents.values_mut() {
         step.add(watched);
     }
-    let next = (records.len() == PAGE as usize).then(|| records.last().map(|record| record.agent)).flatten();
+    let more = done < heads.len() || heads.len() == PAGE as usize;
+    let next = heads.get(done.saturating_sub(1)).map(|head| head.agent).filter(|_| more);
     Ok((step, next))
 }
 
 /// For how long an agent has sent nothing, if that is longer than it ever was, by far, and was not told before.
-fn silence(record: &RiskRecord, now: UnixTime) -> Option<i64> {
-    let idle = now.seconds().saturating_sub(record.last?.seconds());
-    let longest = record.pause.saturating_mul(2).max(LEAST);
-    (record.baseline.is_some() && !record.silent && idle > longest).then_some(idle)
+fn silence(head: &RiskHead, now: UnixTime) -> Option<i64> {
+    let idle = now.seconds().saturating_sub(head.last?.seconds());
+    let longest = head.pause.saturating_mul(2).max(LEAST);
+    (head.has_baseline && !head.silent && idle > longest).then_some(idle)
 }
 
 const PAGE: u32 = 256;
+/// Agents that are taken up in one round; each may have some hundred kilobytes.
+const AT_ONCE: usize = 32;
 /// An hour: less is a pause.
 const LEAST: i64 = 3_600;

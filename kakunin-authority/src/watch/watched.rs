@@ -8,9 +8,12 @@ use kakunin_core::risk::{
 use kakunin_core::time::{UnixMillis, UnixTime};
 
 use super::baseline::BaselineRefusal;
+use super::gaps::{self, Gap};
 use super::receipt;
 use crate::access::{Actor, TenantId};
-use crate::store::{ReceiptRecord, RiskEvent, RiskEventKind, RiskRecord, RiskSign, SignKind};
+use crate::store::{
+    ReceiptRecord, RiskEvent, RiskEventKind, RiskRecord, RiskSign, SignKind, Store, StoreError,
+};
 
 /// One agent: what is known of it, and what happened since that was kept.
 #[derive(Clone, Debug)]
@@ -83,8 +86,13 @@ impl Watched {
         self.record.baseline.is_some()
     }
 
-    /// Looks at a receipt of it that was proved. `bar` is since when each of its guards had to refuse, if it is held.
-    pub(super) fn see(&mut self, kept: &ReceiptRecord, bar: Option<UnixTime>) {
+    /// Looks at a receipt of it that was proved, as it was read. `broke` says why no honest guard allowed it, if so.
+    pub(super) fn see(
+        &mut self,
+        kept: &ReceiptRecord,
+        receipt: Option<&UnverifiedReceipt>,
+        broke: Option<&str>,
+    ) {
         if let Some(last) = self.record.last {
             let pause = kept.received.seconds().saturating_sub(last.seconds());
             if !self.is_learnt() {
@@ -95,12 +103,11 @@ impl Watched {
         self.record.last = self.record.last.max(Some(kept.received));
         self.record.silent = false;
         // INVARIANT: what was kept was read and proved before; a later version may still refuse it, and then it says nothing.
-        let Ok((receipt, _)) = UnverifiedReceipt::from_log_entry(&kept.line) else { return };
+        let Some(receipt) = receipt else { return };
         let Some(seen) = Observation::of(receipt.hash(), receipt.statement(), &[], None) else { return };
         if seen.is_allowed() {
             self.record.calls = self.record.calls.saturating_add(1);
-            if bar.is_some_and(|bar| kept.at.div_euclid(1_000_000) > bar.seconds()) {
-                let sentence = "it allowed itself a call after its suspension, when no list that a guard may use said good";
+            if let Some(sentence) = broke {
                 let fact = HardFact::UsedAfterSuspension;
                 let found = Found {
                     arrived: millis(kept.received),
@@ -155,6 +162,33 @@ impl Watched {
         self.changed(change, now);
     }
 
+    /// Takes note of numbers that are missing.
+    pub(super) fn miss(&mut self, new: Vec<Gap>) {
+        let mut known = gaps::from_text(self.record.gaps.as_deref());
+        gaps::add(&mut known, new);
+        self.record.gaps = gaps::to_text(&known);
+    }
+
+    /// Takes in which numbers are missing for too long, and forgets those that came.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the records cannot be read.
+    pub(super) fn look_for_missing(&mut self, store: &dyn Store, now: UnixTime) -> Result<(), StoreError> {
+        let known = gaps::from_text(self.record.gaps.as_deref());
+        let (due, young): (Vec<_>, Vec<_>) = known.into_iter().partition(|gap| gap.is_due(now));
+        for gap in due {
+            if !gap.is_filled(store, &self.record.tenant, self.record.agent)? {
+                let sentence = gap.sentence();
+                let at = millis(now);
+                let declared = Declared { feature: Feature::Silence, at, milli_nats: SILENCE, sentence };
+                let change = self.monitor.declare(&declared);
+                self.changed(change, now);
+            }
+        }
+        self.record.gaps = gaps::to_text(&young);
+        Ok(())
+    }
+
     /// Lets time pass.
     pub(super) fn pass(&mut self, now: UnixTime) {
         let change = self.monitor.pass(millis(now));
@@ -163,6 +197,10 @@ impl Watched {
 
     /// A named person let it act again: it is watched on from there. Whoever came back after a revocation begins anew.
     pub(super) fn release(&mut self, who: &str, now: UnixTime) {
+        if !self.is_learnt() {
+            // What led to it is nothing to learn from.
+            (self.record.calls, self.record.tried, self.record.first) = (0, 0, None);
+        }
         let change = match self.monitor.level() {
             RiskLevel::Suspend => self.monitor.release(who, millis(now)),
             RiskLevel::Revoke => {
@@ -186,14 +224,28 @@ impl Watched {
 
     /// Whether enough was seen of it to freeze a baseline. Nothing is learnt of an agent that is under suspicion.
     pub(super) fn is_ripe(&self) -> bool {
-        let RiskRecord { first: Some(first), last: Some(last), calls, .. } = self.record else {
+        let RiskRecord { first: Some(first), last: Some(last), calls, tried, .. } = self.record else {
             return false;
         };
         let millis =
             last.seconds().saturating_sub(first.seconds()).max(0).unsigned_abs().saturating_mul(1000);
+        // What did not suffice is read again when there is twice as much.
         !self.is_learnt()
+            && calls >= tried.saturating_mul(2)
             && self.monitor.level() < RiskLevel::StepUp
             && self.monitor.policy().is_ripe(calls, millis)
+    }
+
+    /// Takes note that what was seen does not suffice for a baseline.
+    pub(super) fn is_unlearnable(&mut self) {
+        self.record.tried = self.record.calls;
+    }
+
+    /// About how many octets it takes in memory: the texts of its record, twice, and what they were parsed into.
+    pub(super) fn size(&self) -> usize {
+        let texts = [&self.record.policy, &self.record.baseline, &self.record.state, &self.record.gaps];
+        let octets: usize = texts.into_iter().flatten().map(String::len).sum();
+        octets.saturating_mul(PARSED).saturating_add(4096)
     }
 
     /// Freezes a baseline over a history, in the place of the one there is, and watches by it from now on.
@@ -213,6 +265,7 @@ impl Watched {
             false => Baseline::learn(history, &policy),
         }?;
         self.record.baseline = Some(baseline.to_json());
+        self.record.tried = 0;
         self.monitor = Monitor::new(baseline, policy);
         let text = receipt::frozen(&self.record, &self.monitor, &actor, reason, now);
         self.happen(RiskEventKind::Baseline, actor, text, now);
@@ -297,3 +350,6 @@ fn milli_nats(weight: u8) -> u32 {
 
 /// One alarm.
 const SILENCE: u32 = 5_000;
+
+/// Two texts, and tables that take more room than their text.
+const PARSED: usize = 6;

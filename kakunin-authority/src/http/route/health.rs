@@ -217,7 +217,8 @@ async fn behaviour(service: &Arc<Service>, text: &mut String) {
         counts.behind.load(Ordering::Relaxed),
     ));
     // Left out when they cannot be read: a zero would say that all is well.
-    let found = service.readers.read(|store| Ok((store.count_risks()?, store.open_risk_events(OWED)?.len())));
+    let found =
+        service.readers.read(|store| Ok((store.count_risks()?, store.open_risk_events(0, OWED)?.len())));
     let Ok((levels, owed)) = found.await else { return };
     text.push_str(
         "# HELP kakunin_risk_agents Agents by the level of their risk.\n# TYPE kakunin_risk_agents gauge\n",

@@ -1,10 +1,12 @@
 //! The feeds in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kakunin_core::digest::Digest;
+use kakunin_core::id::AgentId;
 
 use super::{Epoch, MemoryStore, State, most};
+use crate::access::TenantId;
 use crate::standing::Standing;
 use crate::store::{
     Feed, FeedChange, FeedEntry, FeedItem, FeedPosition, IssuerId, StandingChange, StoreError,
@@ -43,6 +45,26 @@ impl Feed for MemoryStore {
 
     fn changes_since(&self, issuer: IssuerId, epoch: u64, limit: u32) -> Result<Vec<FeedItem>, StoreError> {
         Ok(self.items(issuer).filter(|item| item.epoch > epoch).take(most(limit)).collect())
+    }
+
+    fn standings(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+    ) -> Result<Vec<(IssuerId, u64, FeedEntry)>, StoreError> {
+        let records = self.now.certificates.iter().map(|kept| &kept.record);
+        let its: BTreeSet<_> = records
+            .filter(|record| record.tenant == *tenant && record.agent == agent)
+            .map(|record| (record.issuer, record.serial))
+            .collect();
+        let mut changes = Vec::new();
+        for issuer in self.now.feeds.keys().copied() {
+            for (epoch, change) in self.epochs(issuer) {
+                let of_agent = change.entries.iter().filter(|entry| its.contains(&(issuer, entry.serial)));
+                changes.extend(of_agent.map(|entry| (issuer, epoch, *entry)));
+            }
+        }
+        Ok(changes)
     }
 }
 

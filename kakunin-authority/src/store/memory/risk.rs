@@ -1,6 +1,6 @@
 //! How agents behave, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kakunin_core::id::{AgentId, StreamId};
 use kakunin_core::risk::RiskLevel;
@@ -10,7 +10,8 @@ use super::{MemoryStore, most};
 use crate::access::TenantId;
 use crate::store::risk::{MOST_FORKS, kept_number};
 use crate::store::{
-    ContentCheck, ReceiptPlace, Risk, RiskEvent, RiskRecord, RiskSeal, RiskSign, StoreError, Verdict,
+    ContentCheck, ReceiptPlace, Risk, RiskEvent, RiskHead, RiskRecord, RiskSeal, RiskSign, StoreError,
+    Verdict,
 };
 
 /// All that is known of how agents behave.
@@ -56,20 +57,54 @@ impl Risk for MemoryStore {
         Ok(forked.take(most(MOST_FORKS)).collect())
     }
 
+    fn count_numbers(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<u64, StoreError> {
+        let (first, last) = (kept_number(first)?, kept_number(last)?);
+        let numbers = self.numbers(tenant, agent, stream);
+        let within = |number: &u64| kept_number(*number).is_ok_and(|number| (first..=last).contains(&number));
+        Ok(numbers.into_iter().filter(within).count() as u64)
+    }
+
+    fn number_below(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        number: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        kept_number(number)?;
+        Ok(self.numbers(tenant, agent, stream).range(..number).next_back().copied())
+    }
+
     fn risk(&self, tenant: &TenantId, agent: AgentId) -> Result<Option<RiskRecord>, StoreError> {
         Ok(self.now.behaviour.records.get(&(tenant.clone(), agent)).cloned())
     }
 
-    fn risks(
+    fn risk_heads(
         &self,
         tenant: &TenantId,
         after: Option<AgentId>,
         limit: u32,
-    ) -> Result<Vec<RiskRecord>, StoreError> {
+    ) -> Result<Vec<RiskHead>, StoreError> {
         let records = self.now.behaviour.records.values();
         let behind = records
             .filter(|record| record.tenant == *tenant && after.is_none_or(|after| record.agent > after));
-        Ok(behind.take(most(limit)).cloned().collect())
+        let heads = behind.map(|record| RiskHead {
+            agent: record.agent,
+            level: record.level,
+            has_baseline: record.baseline.is_some(),
+            last: record.last,
+            pause: record.pause,
+            silent: record.silent,
+            gaps: record.gaps.clone(),
+        });
+        Ok(heads.take(most(limit)).collect())
     }
 
     fn keep_risk(&mut self, record: &RiskRecord) -> Result<(), StoreError> {
@@ -117,8 +152,9 @@ impl Risk for MemoryStore {
         Ok(newest.take(most(limit)).map(|(number, event)| (*number, event.clone())).collect())
     }
 
-    fn open_risk_events(&self, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError> {
-        let open = self.now.behaviour.events.iter().filter(|(_, event)| event.seal.is_none());
+    fn open_risk_events(&self, after: u64, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError> {
+        let events = self.now.behaviour.events.iter().filter(|(number, _)| **number > after);
+        let open = events.filter(|(_, event)| event.seal.is_none());
         Ok(open.take(most(limit)).map(|(number, event)| (*number, event.clone())).collect())
     }
 
@@ -150,7 +186,12 @@ impl Risk for MemoryStore {
         let mut many = 0;
         let checks = self.now.behaviour.checks.values_mut();
         for check in checks.filter(|check| check.verdict == Verdict::Pending) {
-            end(check, Verdict::Unknown, findings, at);
+            let found = check.findings.clone();
+            if found == "[]" {
+                end(check, Verdict::Unknown, findings, at);
+            } else {
+                end(check, Verdict::Found, &found, at);
+            }
             many += 1;
         }
         Ok(many)
@@ -178,6 +219,12 @@ impl Risk for MemoryStore {
 }
 
 impl MemoryStore {
+    fn numbers(&self, tenant: &TenantId, agent: AgentId, stream: StreamId) -> BTreeSet<u64> {
+        let of_stream =
+            self.now.receipts.iter().filter(|receipt| receipt.tenant == *tenant && receipt.agent == agent);
+        of_stream.filter(|receipt| receipt.stream == stream).map(|receipt| receipt.sequence).collect()
+    }
+
     fn has(&self, tenant: &TenantId, agent: AgentId) -> Result<(), StoreError> {
         self.now.agent(tenant, agent).map(drop).ok_or(StoreError::UnknownAgent { id: agent })
     }

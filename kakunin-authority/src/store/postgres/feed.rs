@@ -1,11 +1,12 @@
 //! The feeds in PostgreSQL: a row for each epoch, its entries, and its item once that is signed.
 
 use kakunin_core::digest::Digest;
-use kakunin_core::id::SerialNumber;
+use kakunin_core::id::{AgentId, SerialNumber};
 
 use super::PostgresStore;
 use super::session::Session;
 use super::values::{count, damaged, digest, issuer as issuer_of, number, reason, serial, standing, time};
+use crate::access::TenantId;
 use crate::store::{
     Feed, FeedChange, FeedEntry, FeedItem, FeedPosition, IssuerId, StandingChange, StoreError,
 };
@@ -75,6 +76,29 @@ impl Feed for PostgresStore {
                 Ok(FeedItem { epoch: count(row, 0)?, item: row.try_get(1)?, head: digest(row, 2)? })
             };
             rows.iter().map(item).collect()
+        })
+    }
+
+    fn standings(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+    ) -> Result<Vec<(IssuerId, u64, FeedEntry)>, StoreError> {
+        self.read(|session| {
+            let sql = "SELECT e.issuer, e.epoch, e.serial, e.standing, e.since, e.reason
+                       FROM certificates c JOIN feed_entries e ON e.serial = c.serial AND e.issuer = c.issuer
+                       WHERE c.tenant = $1 AND c.agent = $2 ORDER BY e.issuer, e.epoch, e.serial";
+            let rows = session.rows(sql, &[&tenant.as_str(), &&agent.as_bytes()[..]])?;
+            let entry = |row: &tokio_postgres::Row| {
+                let entry = FeedEntry {
+                    serial: serial(row, 2)?,
+                    standing: standing(row, 3)?,
+                    since: time(row, 4)?,
+                    reason: reason(row, 5)?,
+                };
+                Ok((issuer_of(row, 0)?, count(row, 1)?, entry))
+            };
+            rows.iter().map(entry).collect()
         })
     }
 }

@@ -14,8 +14,8 @@ use super::values::{
 use crate::access::{Actor, TenantId};
 use crate::store::risk::{MOST_FORKS, kept_number};
 use crate::store::{
-    ContentCheck, ReceiptPlace, Risk, RiskEvent, RiskEventKind, RiskRecord, RiskSeal, RiskSign, SignKind,
-    StoreError, Verdict,
+    ContentCheck, ReceiptPlace, Risk, RiskEvent, RiskEventKind, RiskHead, RiskRecord, RiskSeal, RiskSign,
+    SignKind, StoreError, Verdict,
 };
 
 impl Risk for PostgresStore {
@@ -70,6 +70,40 @@ impl Risk for PostgresStore {
         })
     }
 
+    fn count_numbers(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<u64, StoreError> {
+        let (first, last) = (kept_number(first)?, kept_number(last)?);
+        self.read(|session| {
+            let sql = "SELECT count(DISTINCT sequence) FROM receipts WHERE tenant = $1 AND agent = $2
+                       AND stream = $3 AND sequence BETWEEN $4 AND $5";
+            let (agent, stream) = (&agent.as_bytes()[..], &stream.as_bytes()[..]);
+            natural(session.number(sql, &[&tenant.as_str(), &agent, &stream, &first, &last])?)
+        })
+    }
+
+    fn number_below(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        number: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let number = kept_number(number)?;
+        self.read(|session| {
+            let sql = "SELECT sequence FROM receipts WHERE tenant = $1 AND agent = $2 AND stream = $3
+                       AND sequence < $4 ORDER BY sequence DESC LIMIT 1";
+            let (agent, stream) = (&agent.as_bytes()[..], &stream.as_bytes()[..]);
+            let row = session.row(sql, &[&tenant.as_str(), &agent, &stream, &number])?;
+            row.map(|row| count(&row, 0)).transpose()
+        })
+    }
+
     fn risk(&self, tenant: &TenantId, agent: AgentId) -> Result<Option<RiskRecord>, StoreError> {
         self.read(|session| {
             let sql = format!("{RISKS} WHERE tenant = $1 AND agent = $2");
@@ -78,32 +112,33 @@ impl Risk for PostgresStore {
         })
     }
 
-    fn risks(
+    fn risk_heads(
         &self,
         tenant: &TenantId,
         after: Option<AgentId>,
         limit: u32,
-    ) -> Result<Vec<RiskRecord>, StoreError> {
+    ) -> Result<Vec<RiskHead>, StoreError> {
         self.read(|session| {
-            let sql = format!(
-                "{RISKS} WHERE tenant = $1 AND ($2::bytea IS NULL OR agent > $2) ORDER BY agent LIMIT $3"
-            );
+            let sql = "SELECT agent, level, baseline IS NOT NULL, last, pause, silent, gaps FROM risks
+                       WHERE tenant = $1 AND ($2::bytea IS NULL OR agent > $2) ORDER BY agent LIMIT $3";
             let after = after.as_ref().map(|after| &after.as_bytes()[..]);
-            let rows = session.rows(&sql, &[&tenant.as_str(), &after, &i64::from(limit)])?;
-            rows.iter().map(record).collect()
+            let rows = session.rows(sql, &[&tenant.as_str(), &after, &i64::from(limit)])?;
+            rows.iter().map(head).collect()
         })
     }
 
     fn keep_risk(&mut self, record: &RiskRecord) -> Result<(), StoreError> {
-        let calls = kept_number(record.calls)?;
+        let (calls, tried) = (kept_number(record.calls)?, kept_number(record.tried)?);
         self.write(|session| {
             has(session, &record.tenant, record.agent)?;
             let sql = "INSERT INTO risks (tenant, agent, level, score, policy, baseline, state, calls, first, last,
-                       pause, silent, updated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                       pause, silent, updated, tried, gaps)
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
                        ON CONFLICT (tenant, agent) DO UPDATE SET level = excluded.level, score = excluded.score,
                        policy = excluded.policy, baseline = excluded.baseline, state = excluded.state,
                        calls = excluded.calls, first = excluded.first, last = excluded.last,
-                       pause = excluded.pause, silent = excluded.silent, updated = excluded.updated";
+                       pause = excluded.pause, silent = excluded.silent, updated = excluded.updated,
+                       tried = excluded.tried, gaps = excluded.gaps";
             session.execute(
                 sql,
                 &[
@@ -120,6 +155,8 @@ impl Risk for PostgresStore {
                     &record.pause,
                     &record.silent,
                     &record.updated.seconds(),
+                    &tried,
+                    &bytes(&record.gaps),
                 ],
             )?;
             Ok(())
@@ -219,10 +256,11 @@ impl Risk for PostgresStore {
         })
     }
 
-    fn open_risk_events(&self, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError> {
+    fn open_risk_events(&self, after: u64, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
         self.read(|session| {
-            let sql = format!("{EVENTS} WHERE signature IS NULL ORDER BY number LIMIT $1");
-            session.rows(&sql, &[&i64::from(limit)])?.iter().map(event).collect()
+            let sql = format!("{EVENTS} WHERE signature IS NULL AND number > $1 ORDER BY number LIMIT $2");
+            session.rows(&sql, &[&after, &i64::from(limit)])?.iter().map(event).collect()
         })
     }
 
@@ -281,9 +319,11 @@ impl Risk for PostgresStore {
 
     fn give_up_checks(&mut self, findings: &str, at: UnixTime) -> Result<u64, StoreError> {
         self.write(|session| {
-            let sql = "UPDATE content_checks SET verdict = 'unknown', findings = $1, ended = $2
+            let sql = "UPDATE content_checks SET ended = $2,
+                       verdict = CASE WHEN findings = $3 THEN 'unknown' ELSE 'found' END,
+                       findings = CASE WHEN findings = $3 THEN $1 ELSE findings END
                        WHERE verdict = 'pending'";
-            session.execute(sql, &[&findings.as_bytes(), &at.seconds()])
+            session.execute(sql, &[&findings.as_bytes(), &at.seconds(), &"[]".as_bytes()])
         })
     }
 
@@ -346,6 +386,20 @@ fn record(row: &Row) -> Result<RiskRecord, StoreError> {
         pause: row.try_get(10)?,
         silent: row.try_get(11)?,
         updated: time(row, 12)?,
+        tried: count(row, 13)?,
+        gaps: maybe_words(row, 14)?,
+    })
+}
+
+fn head(row: &Row) -> Result<RiskHead, StoreError> {
+    Ok(RiskHead {
+        agent: agent_id(row, 0)?,
+        level: level(row, 1)?,
+        has_baseline: row.try_get(2)?,
+        last: maybe_time(row, 3)?,
+        pause: row.try_get(4)?,
+        silent: row.try_get(5)?,
+        gaps: maybe_words(row, 6)?,
     })
 }
 
@@ -415,7 +469,7 @@ fn natural(number: i64) -> Result<u64, StoreError> {
 
 const RISKS: &str =
     "SELECT tenant, agent, level, score, policy, baseline, state, calls, first, last, pause, silent,
-                     updated FROM risks";
+                     updated, tried, gaps FROM risks";
 const EVENTS: &str =
     "SELECT number, tenant, agent, kind, level, score, actor, text, at, signature, key, sealed
                       FROM risk_events";

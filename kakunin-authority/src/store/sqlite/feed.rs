@@ -1,12 +1,13 @@
 //! The feeds in SQLite: a row for each epoch, its entries, and its item once that is signed.
 
 use kakunin_core::digest::Digest;
-use kakunin_core::id::SerialNumber;
+use kakunin_core::id::{AgentId, SerialNumber};
 use kakunin_core::time::UnixTime;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{SqliteStore, damaged, reason, serial, standing};
+use crate::access::TenantId;
 use crate::store::{
     Feed, FeedChange, FeedEntry, FeedItem, FeedPosition, IssuerId, StandingChange, StoreError,
 };
@@ -76,6 +77,27 @@ impl Feed for SqliteStore {
                 item: row.get(1)?,
                 head: Digest::from_bytes(row.get(2)?),
             })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn standings(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+    ) -> Result<Vec<(IssuerId, u64, FeedEntry)>, StoreError> {
+        let sql = "SELECT e.issuer, e.epoch, e.serial, e.standing, e.since, e.reason
+                   FROM certificates c JOIN feed_entries e ON e.serial = c.serial AND e.issuer = c.issuer
+                   WHERE c.tenant = ?1 AND c.agent = ?2 ORDER BY e.issuer, e.epoch, e.serial";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![tenant.as_str(), agent.as_bytes()], |row| {
+            let entry = FeedEntry {
+                serial: serial(row, 2)?,
+                standing: standing(row, 3)?,
+                since: UnixTime::from_seconds(row.get(4)?),
+                reason: reason(row, 5)?,
+            };
+            Ok((IssuerId::from_number(row.get(0)?), epoch(row, 1)?, entry))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

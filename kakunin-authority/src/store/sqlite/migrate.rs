@@ -163,7 +163,7 @@ fn numbered() -> impl Iterator<Item = (u32, &'static str)> {
 /// The text that makes the table of checksums.
 const FIRST_KEPT: u32 = 2;
 
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
@@ -182,4 +182,5 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("migrations/16.sql"),
     include_str!("migrations/17.sql"),
     include_str!("migrations/18.sql"),
+    include_str!("migrations/19.sql"),
 ];

@@ -11,8 +11,8 @@ use super::{Broken, SqliteStore, damaged, tenant};
 use crate::access::{Actor, TenantId};
 use crate::store::risk::{MOST_FORKS, kept_number};
 use crate::store::{
-    ContentCheck, ReceiptPlace, Risk, RiskEvent, RiskEventKind, RiskRecord, RiskSeal, RiskSign, SignKind,
-    StoreError, Verdict,
+    ContentCheck, ReceiptPlace, Risk, RiskEvent, RiskEventKind, RiskHead, RiskRecord, RiskSeal, RiskSign,
+    SignKind, StoreError, Verdict,
 };
 
 impl Risk for SqliteStore {
@@ -66,35 +66,70 @@ impl Risk for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn count_numbers(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<u64, StoreError> {
+        let (first, last) = (kept_number(first)?, kept_number(last)?);
+        let sql = "SELECT count(DISTINCT sequence) FROM receipts WHERE tenant = ?1 AND agent = ?2
+                   AND stream = ?3 AND sequence BETWEEN ?4 AND ?5";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let of = params![tenant.as_str(), agent.as_bytes(), stream.as_bytes(), first, last];
+        Ok(statement.query_row(of, |row| natural(row, 0))?)
+    }
+
+    fn number_below(
+        &self,
+        tenant: &TenantId,
+        agent: AgentId,
+        stream: StreamId,
+        number: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let number = kept_number(number)?;
+        let sql = "SELECT sequence FROM receipts WHERE tenant = ?1 AND agent = ?2 AND stream = ?3
+                   AND sequence < ?4 ORDER BY sequence DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let of = params![tenant.as_str(), agent.as_bytes(), stream.as_bytes(), number];
+        Ok(statement.query_row(of, |row| natural(row, 0)).optional()?)
+    }
+
     fn risk(&self, tenant: &TenantId, agent: AgentId) -> Result<Option<RiskRecord>, StoreError> {
         let sql = format!("{RISKS} WHERE tenant = ?1 AND agent = ?2");
         let mut statement = self.connection.prepare_cached(&sql)?;
         Ok(statement.query_row(params![tenant.as_str(), agent.as_bytes()], record).optional()?)
     }
 
-    fn risks(
+    fn risk_heads(
         &self,
         tenant: &TenantId,
         after: Option<AgentId>,
         limit: u32,
-    ) -> Result<Vec<RiskRecord>, StoreError> {
-        let sql =
-            format!("{RISKS} WHERE tenant = ?1 AND (?2 IS NULL OR agent > ?2) ORDER BY agent LIMIT {limit}");
+    ) -> Result<Vec<RiskHead>, StoreError> {
+        let sql = format!(
+            "SELECT agent, level, baseline IS NOT NULL, last, pause, silent, gaps FROM risks
+             WHERE tenant = ?1 AND (?2 IS NULL OR agent > ?2) ORDER BY agent LIMIT {limit}"
+        );
         let mut statement = self.connection.prepare(&sql)?;
         let after = after.as_ref().map(AgentId::as_bytes);
-        let rows = statement.query_map(params![tenant.as_str(), after], record)?;
+        let rows = statement.query_map(params![tenant.as_str(), after], head)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn keep_risk(&mut self, record: &RiskRecord) -> Result<(), StoreError> {
-        let calls = kept_number(record.calls)?;
+        let (calls, tried) = (kept_number(record.calls)?, kept_number(record.tried)?);
         self.write(|connection| {
             let sql = "INSERT INTO risks (tenant, agent, level, score, policy, baseline, state, calls, first, last,
-                       pause, silent, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                       pause, silent, updated, tried, gaps)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
                        ON CONFLICT (tenant, agent) DO UPDATE SET level = excluded.level, score = excluded.score,
                        policy = excluded.policy, baseline = excluded.baseline, state = excluded.state,
                        calls = excluded.calls, first = excluded.first, last = excluded.last,
-                       pause = excluded.pause, silent = excluded.silent, updated = excluded.updated";
+                       pause = excluded.pause, silent = excluded.silent, updated = excluded.updated,
+                       tried = excluded.tried, gaps = excluded.gaps";
             let row = params![
                 record.tenant.as_str(),
                 record.agent.as_bytes(),
@@ -109,6 +144,8 @@ impl Risk for SqliteStore {
                 record.pause,
                 record.silent,
                 record.updated.seconds(),
+                tried,
+                record.gaps,
             ];
             known(connection.prepare_cached(sql)?.execute(row), record.agent)
         })
@@ -198,10 +235,10 @@ impl Risk for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn open_risk_events(&self, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError> {
-        let sql = format!("{EVENTS} WHERE signature IS NULL ORDER BY number LIMIT {limit}");
+    fn open_risk_events(&self, after: u64, limit: u32) -> Result<Vec<(u64, RiskEvent)>, StoreError> {
+        let sql = format!("{EVENTS} WHERE signature IS NULL AND number > ?1 ORDER BY number LIMIT {limit}");
         let mut statement = self.connection.prepare(&sql)?;
-        let rows = statement.query_map([], event)?;
+        let rows = statement.query_map([i64::try_from(after).unwrap_or(i64::MAX)], event)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -254,7 +291,9 @@ impl Risk for SqliteStore {
 
     fn give_up_checks(&mut self, findings: &str, at: UnixTime) -> Result<u64, StoreError> {
         self.write(|connection| {
-            let sql = "UPDATE content_checks SET verdict = 'unknown', findings = ?1, ended = ?2
+            let sql = "UPDATE content_checks SET ended = ?2,
+                       verdict = CASE WHEN findings = '[]' THEN 'unknown' ELSE 'found' END,
+                       findings = CASE WHEN findings = '[]' THEN ?1 ELSE findings END
                        WHERE verdict = 'pending'";
             Ok(connection.execute(sql, params![findings, at.seconds()])? as u64)
         })
@@ -326,6 +365,20 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RiskRecord> {
         pause: row.get(10)?,
         silent: row.get(11)?,
         updated: UnixTime::from_seconds(row.get(12)?),
+        tried: natural(row, 13)?,
+        gaps: row.get(14)?,
+    })
+}
+
+fn head(row: &Row<'_>) -> rusqlite::Result<RiskHead> {
+    Ok(RiskHead {
+        agent: AgentId::from_bytes(row.get(0)?),
+        level: level(row, 1)?,
+        has_baseline: row.get(2)?,
+        last: maybe_time(row, 3)?,
+        pause: row.get(4)?,
+        silent: row.get(5)?,
+        gaps: row.get(6)?,
     })
 }
 
@@ -403,7 +456,7 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 const RISKS: &str =
     "SELECT tenant, agent, level, score, policy, baseline, state, calls, first, last, pause, silent,
-                     updated FROM risks";
+                     updated, tried, gaps FROM risks";
 const EVENTS: &str =
     "SELECT number, tenant, agent, kind, level, score, actor, text, at, signature, key, sealed
                       FROM risk_events";

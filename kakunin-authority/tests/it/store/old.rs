@@ -121,7 +121,7 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
 fn a_migration_is_rehearsed_on_a_copy() {
     let (_folder, home) = old_home();
     let before = schema(&home.store());
-    assert_eq!(SqliteStore::rehearse(&home.store()).unwrap(), Rehearsal { found: 1, known: 18 });
+    assert_eq!(SqliteStore::rehearse(&home.store()).unwrap(), Rehearsal { found: 1, known: 19 });
     assert_eq!(schema(&home.store()), before);
     // What would not go through is told before anything is changed.
     let connection = Connection::open(home.store()).unwrap();
@@ -182,7 +182,7 @@ fn schema(path: &Path) -> Vec<String> {
 const AFTER: i64 = 1_795_624_700;
 
 /// Never change one: homes keep these, and refuse a program that brings others.
-const RELEASED: [&str; 18] = [
+const RELEASED: [&str; 19] = [
     "62ff7b5a425d267baa8c6184312aec82cb97885e5d017b67a22f72cb0a8f3c63",
     "1b786a14c354ff6cf538cc34781f1c8128cf1c8b16900046b3e64930f8c20c59",
     "eb455b7fc440590caf7e8010416c3b52776057007472444af77c2d61252f94f8",
@@ -201,4 +201,5 @@ const RELEASED: [&str; 18] = [
     "9e211f5840edd60ad218707695c52b6141fd3d41902f6cd28bc8941dedbc6417",
     "67d6cd304ff7fef1f8daceddecabcaa70b00e31268818cd8ae3ef26c58864e67",
     "8c6d65119cf26dcc4c1a2f48130a1304d407d65d3bcf958ae31a2a7a25381229",
+    "8ad9a965e11741785760e047850e1da256e790042578bdbae35e755d6fee490f",
 ];

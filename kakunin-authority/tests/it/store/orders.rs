@@ -522,6 +522,11 @@ pub(super) fn all_of(store: &dyn Store) -> String {
     line("declared", all_about_declared(store));
     line("shown", all_about_checkpoints(store));
     line("risk", all_about_risk(store));
+    for whose in (0..3).map(tenant) {
+        for who in (0..4).map(agent) {
+            line("standings", said(store.standings(&whose, who)));
+        }
+    }
     for by in (0..4).map(issuer) {
         line("list", said(store.newest_list(by)));
         line("list head", said(store.newest_list_head(by)));

@@ -73,10 +73,12 @@ pub(super) fn give_about_risk(order: &RiskOrder, store: &mut dyn Store) -> Strin
                 baseline: text("baseline"),
                 state: text("state"),
                 calls: second.unsigned_abs(),
+                tried: second.unsigned_abs() / 2,
                 first: (second % 2 == 0).then(|| at(second)),
                 last: (second % 2 == 1).then(|| at(second)),
                 pause: second * 60,
                 silent: second % 2 == 0,
+                gaps: text("gaps"),
                 updated: at(second),
             }))
         }
@@ -114,7 +116,7 @@ pub(super) fn give_about_risk(order: &RiskOrder, store: &mut dyn Store) -> Strin
                 message: (second % 3 == 0).then(|| format!("m-{second}")),
                 length: u32::from(id),
                 verdict,
-                findings: "[]".into(),
+                findings: if second % 2 == 0 { "[]".into() } else { "[1]".into() },
                 at: at(second),
                 ended: (verdict != Verdict::Pending).then(|| at(second)),
             }))
@@ -130,17 +132,24 @@ pub(super) fn all_about_risk(store: &dyn Store) -> String {
     let mut text = String::new();
     let mut line = |what: &str, answer: String| writeln!(text, "{what}: {answer}").unwrap();
     line("levels", said(store.count_risks()));
-    line("open", said(store.open_risk_events(4)));
+    for after in [0, 2, u64::MAX] {
+        line("open", said(store.open_risk_events(after, 4)));
+    }
     for whose in (0..3).map(tenant) {
         line("place", said(store.risk_place(&whose)));
         for after in [None, Some(agent(0)), Some(agent(1))] {
-            line("risks", said(store.risks(&whose, after, 2)));
+            line("risks", said(store.risk_heads(&whose, after, 2)));
         }
         for limit in [0, 2, 100] {
             line("signs", said(store.signs(&whose, limit)));
         }
         for who in (0..4).map(agent) {
             line("risk", said(store.risk(&whose, who)));
+            for number in [0, 2, 1 << 53] {
+                let stream = StreamId::from_bytes([1; 16]);
+                line("numbers", said(store.count_numbers(&whose, who, stream, 1, number)));
+                line("below", said(store.number_below(&whose, who, stream, number)));
+            }
             for below in [None, Some(3), Some(u64::MAX)] {
                 line("events", said(store.risk_events(&whose, who, below, 3)));
             }
