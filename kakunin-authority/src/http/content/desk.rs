@@ -1,7 +1,8 @@
 //! Texts on their way to another judge: how many may wait, and what comes of them.
 //!
-//! A text is in memory alone. Whoever sent it was answered by then, so its check is in the records as pending; a check whose
-//! text is gone, because the service ended, becomes unknown at the next start.
+//! A text is in memory alone. Whoever sent it was answered by then, so its check is in the records as pending, with what this
+//! machine found and its sign; a check whose text is gone, because the service ended, becomes unknown at the next start, or
+//! stays by what was found here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,11 @@ use tokio::task::JoinSet;
 use super::local::LOCAL;
 use super::{Judge, Judgement, Unjudged};
 use crate::access::TenantId;
+use crate::http::access::Caller;
 use crate::http::error::Refusal;
+use crate::http::places::{Kind, Place, Places};
 use crate::http::service::Service;
+use crate::http::shown::Shown;
 use crate::store::{RiskSign, SignKind, Verdict};
 
 /// A text that waits for another judge.
@@ -26,24 +30,33 @@ pub(crate) struct Text {
     /// The number of its check.
     pub(crate) number: u64,
     pub(crate) text: String,
-    /// What this machine found.
+    /// What this machine found. It is in the records, and its sign with it.
     pub(crate) found: Judgement,
+    pub(crate) place: Place,
 }
 
 /// Where texts are handed in.
 pub(crate) struct Desk {
     name: String,
     queue: Option<Sender<Text>>,
+    places: Places,
+}
+
+/// Room for a text that waits, and the way there.
+pub(crate) struct Room {
+    pub(crate) permit: OwnedPermit<Text>,
+    pub(crate) place: Place,
 }
 
 impl Desk {
     /// With another judge, and what takes texts to it; without one, this machine's table is all.
     pub(crate) fn of(judge: Option<&dyn Judge>) -> (Self, Option<Receiver<Text>>) {
         match judge {
-            None => (Self { name: LOCAL.to_owned(), queue: None }, None),
+            None => (Self { name: LOCAL.to_owned(), queue: None, places: Places::new(KIND) }, None),
             Some(judge) => {
                 let (sender, receiver) = channel(WAITING);
-                (Self { name: judge.name().to_owned(), queue: Some(sender) }, Some(receiver))
+                let (name, places) = (judge.name().to_owned(), Places::new(KIND));
+                (Self { name, queue: Some(sender), places }, Some(receiver))
             }
         }
     }
@@ -53,16 +66,22 @@ impl Desk {
         &self.name
     }
 
-    /// A place for a text, if there is another judge.
+    /// Room for a text, if there is another judge.
     ///
     /// # Errors
-    /// [`Refusal`] when as many wait as may: what is accepted is checked.
-    pub(crate) fn place(&self) -> Result<Option<OwnedPermit<Text>>, Refusal> {
-        let full = |_| {
+    /// [`Refusal`] when as many wait as may, of all or of this one: what is accepted is checked.
+    pub(crate) fn room(&self, caller: &Caller, shown: &Shown) -> Result<Option<Room>, Refusal> {
+        let full = || {
             let text = "as many texts wait to be checked as may; send it again later";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "content.full", text)
         };
-        self.queue.clone().map(|queue| queue.try_reserve_owned().map_err(full)).transpose()
+        let Some(queue) = self.queue.clone() else { return Ok(None) };
+        let place = self.places.enter(caller, shown).map_err(|refusal| match refusal.status {
+            StatusCode::SERVICE_UNAVAILABLE => full(),
+            _ => refusal,
+        })?;
+        let permit = queue.try_reserve_owned().map_err(|_| full())?;
+        Ok(Some(Room { permit, place }))
     }
 }
 
@@ -85,6 +104,7 @@ pub(crate) async fn attend(
         under_way.spawn(async move {
             let judged = judge.judge(&text.text).await;
             end(&service, &text, judged, &stop).await;
+            drop(text.place);
             drop(turn);
         });
     }
@@ -99,9 +119,17 @@ async fn end(
 ) {
     let now = (service.clock)();
     let (verdict, findings, sign) = match judged {
-        Ok(other) => came_of(text.found.clone().and(other)),
+        Ok(other) => {
+            // What was found here has its sign already.
+            let (_, _, sign) = came_of(other.clone());
+            let (verdict, findings, _) = came_of(text.found.clone().and(other));
+            (verdict, findings, sign)
+        }
         Err(Unjudged(why)) if text.found.is_clean() => (Verdict::Unknown, why, None),
-        Err(Unjudged(_)) => came_of(text.found.clone()),
+        Err(Unjudged(_)) => {
+            let (verdict, findings, _) = came_of(text.found.clone());
+            (verdict, findings, None)
+        }
     };
     while !*stop.borrow() {
         let (number, findings) = (text.number, findings.clone());
@@ -138,6 +166,12 @@ pub(crate) fn came_of(judged: Judgement) -> (Verdict, String, Option<(u8, String
     }
 }
 
+const KIND: Kind = Kind {
+    most: WAITING,
+    each: 64,
+    yours: "as many texts of you, or of your tenant, wait to be checked as may; wait for one of them",
+    full: "as many texts wait to be checked as may; send it again later",
+};
 /// Each has 80 kB at most.
 const WAITING: usize = 256;
 const AT_ONCE: usize = 4;

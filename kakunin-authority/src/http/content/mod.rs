@@ -13,7 +13,7 @@ mod table;
 use std::future::Future;
 use std::pin::Pin;
 
-pub(crate) use desk::{Desk, Text, attend, came_of};
+pub(crate) use desk::{Desk, Room, Text, attend, came_of};
 pub(crate) use local::Local;
 pub(crate) use remote::Remote;
 pub use remote::{ContentJudge, ContentJudgeError};

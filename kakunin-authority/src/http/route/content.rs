@@ -14,7 +14,7 @@ use crate::access::Role;
 use crate::http::access::{Caller, Open};
 use crate::http::answer::data_with;
 use crate::http::body::Members;
-use crate::http::content::{Local, Text, came_of};
+use crate::http::content::{Local, Room, Text, came_of};
 use crate::http::error::Refusal;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
@@ -41,16 +41,15 @@ async fn check(
     members.end()?;
     let agent = seen(&service, &caller, &id).await?.0;
     // A place first: what is accepted is checked.
-    let place = service.content.place()?;
+    let room = service.content.room(&caller, &service.shown)?;
     let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
     let looked = tokio::task::spawn_blocking(move || (Local::look(&text), text)).await;
     let (found, text) = looked.map_err(|_| Refusal::internal())?;
     let now = (service.clock)();
     let (tenant, of) = (caller.tenant().clone(), agent.id);
-    let (verdict, findings, sign) = match &place {
-        Some(_) => (Verdict::Pending, "[]".to_owned(), None),
-        None => came_of(found.clone()),
-    };
+    // What was found here is kept with the answer, whatever becomes of the other judge.
+    let (verdict, findings, sign) = came_of(found.clone());
+    let verdict = if room.is_some() { Verdict::Pending } else { verdict };
     let check = ContentCheck {
         tenant: tenant.clone(),
         agent: of,
@@ -80,8 +79,8 @@ async fn check(
         Ok(number)
     });
     let number = kept.await.map_err(|none| service.failure(none))?;
-    if let Some(place) = place {
-        place.send(Text { tenant, agent: of, number, text, found });
+    if let Some(Room { permit, place }) = room {
+        permit.send(Text { tenant, agent: of, number, text, found, place });
     }
     service.watch.wake();
     Ok(data_with(
