@@ -73,16 +73,22 @@ fn newest(seen: Vec<Observation>, most: usize) -> Vec<Observation> {
     let seen = in_order(seen);
     let allowed = seen.iter().filter(|each| each.is_allowed()).count();
     let (mut allowed, mut others) = (allowed, seen.len().saturating_sub(allowed));
-    let fewer_others = others.min(most / 2).max(most.saturating_sub(allowed));
-    let fewer_allowed = allowed.min(most.saturating_sub(fewer_others.min(others)));
+    let (of_allowed, of_others) = shares(allowed, others, most);
     let keep = |each: &Observation| {
         let (left, most) =
-            if each.is_allowed() { (&mut allowed, fewer_allowed) } else { (&mut others, fewer_others) };
+            if each.is_allowed() { (&mut allowed, of_allowed) } else { (&mut others, of_others) };
         let kept = *left <= most;
         *left = left.saturating_sub(1);
         kept
     };
     seen.into_iter().filter(keep).collect()
+}
+
+/// How many of so many allowed calls and of so many others are kept: half of `most` each, and what one leaves is the other's.
+fn shares(allowed: usize, others: usize, most: usize) -> (usize, usize) {
+    let half = most / 2;
+    let of_others = others.min(half.max(most.saturating_sub(allowed)));
+    (allowed.min(most.saturating_sub(of_others)), of_others)
 }
 
 /// When the agent was let act again last, after it was suspended or revoked by what it did: of what lies before nothing is
@@ -143,3 +149,18 @@ const PAGE: u32 = 4096;
 const EVENTS: u32 = 256;
 /// Some tens of megabytes, and about a second of calibration.
 const MOST: usize = 50_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_denials_there_are_allowed_calls_are_learnt_from() {
+        assert_eq!(shares(500, 1_000_000, 50_000), (500, 49_500));
+        assert_eq!(shares(40_000, 60_000, 50_000), (25_000, 25_000));
+        assert_eq!(shares(60_000, 10_000, 50_000), (40_000, 10_000));
+        assert_eq!(shares(60_000, 0, 50_000), (50_000, 0));
+        assert_eq!(shares(0, 60_000, 50_000), (0, 50_000));
+        assert_eq!(shares(7, 9, 50_000), (7, 9));
+    }
+}

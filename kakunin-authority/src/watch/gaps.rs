@@ -41,6 +41,10 @@ impl Gap {
         Ok(many > self.last.saturating_sub(self.first))
     }
 
+    fn holds(&self, other: &Self) -> bool {
+        self.stream == other.stream && self.first <= other.first && other.last <= self.last
+    }
+
     pub(super) fn sentence(&self) -> String {
         let Self { stream, first, last, .. } = self;
         format!(
@@ -84,9 +88,12 @@ pub(super) fn gaps(
 }
 
 /// Adds what is new to what is known; of very many the rest is in the last one of its stream, or left out: each of those that
-/// are kept is evidence by itself.
+/// are kept is evidence by itself. What is left of one that is known is the same one.
 pub(super) fn add(known: &mut Vec<Gap>, new: Vec<Gap>) {
     for gap in new {
+        if known.iter().any(|known| known.holds(&gap)) {
+            continue;
+        }
         if known.len() < MOST {
             known.push(gap);
         } else if let Some(last) = known.iter_mut().rev().find(|last| last.stream == gap.stream) {
@@ -139,6 +146,13 @@ mod tests {
         assert_eq!(known.last().map(|gap| gap.last), Some(198));
         add(&mut known, vec![gap(2, 0, 0, 7)]);
         assert_eq!(known.len(), MOST);
+    }
+
+    #[test]
+    fn what_is_left_of_a_gap_is_no_second_one() {
+        let mut known = vec![gap(1, 6, 10, 5)];
+        add(&mut known, vec![gap(1, 6, 9, 7), gap(1, 8, 8, 8), gap(2, 6, 9, 9), gap(1, 6, 11, 9)]);
+        assert_eq!(known, [gap(1, 6, 10, 5), gap(2, 6, 9, 9), gap(1, 6, 11, 9)]);
     }
 
     #[test]

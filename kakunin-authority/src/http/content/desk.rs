@@ -120,8 +120,8 @@ async fn end(
     let now = (service.clock)();
     let (verdict, findings, sign) = match judged {
         Ok(other) => {
-            // What was found here has its sign already.
-            let (_, _, sign) = came_of(other.clone());
+            // What was found here has its sign already, so the other one's counts only if it is graver.
+            let sign = (other.weight() > text.found.weight()).then(|| (other.weight(), other.sentence()));
             let (verdict, findings, _) = came_of(text.found.clone().and(other));
             (verdict, findings, sign)
         }

@@ -209,8 +209,8 @@ async fn behaviour(service: &Arc<Service>, text: &mut String) {
          # TYPE kakunin_risk_not_settled_total counter\nkakunin_risk_not_settled_total {}\n\
          # HELP kakunin_risk_not_looked_total Looks at receipts that could not be finished; they are tried again.\n\
          # TYPE kakunin_risk_not_looked_total counter\nkakunin_risk_not_looked_total {}\n\
-         # HELP kakunin_risk_pages Pages of receipts that the present look went through, and did not come to the end: it is behind.\n\
-         # TYPE kakunin_risk_pages gauge\nkakunin_risk_pages {}\n",
+         # HELP kakunin_risk_behind Tenants with more receipts that nobody looked at than one turn takes.\n\
+         # TYPE kakunin_risk_behind gauge\nkakunin_risk_behind {}\n",
         counts.settled.read(),
         counts.failed.read(),
         counts.unseen.read(),
