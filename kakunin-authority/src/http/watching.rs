@@ -205,6 +205,9 @@ impl Watcher {
         };
         match kept.await {
             Ok(true) => {
+                for (agent, why) in step.unlearnt() {
+                    self.service.note("risk.not_learnt", &format!("agent {agent}: {why}"));
+                }
                 if let Some(step) = Arc::into_inner(step) {
                     step.remember(&mut self.cache);
                 }

@@ -234,6 +234,8 @@ pub struct RiskRecord {
     pub calls: u64,
     /// How many there were when it could not be learnt; 0 while nobody tried.
     pub tried: u64,
+    /// Why it could not be learnt then.
+    pub unlearnt: Option<String>,
     /// When the first of its receipts came that were looked at since it is learnt.
     pub first: Option<UnixTime>,
     /// When the last one came.
@@ -262,6 +264,7 @@ impl RiskRecord {
             state: None,
             calls: 0,
             tried: 0,
+            unlearnt: None,
             first: None,
             last: None,
             pause: 0,

@@ -96,8 +96,8 @@ pub fn look(
             let since = released(store, tenant, watched.record().agent)?;
             let span = Span { since, received: watched.record().first };
             let seen = history(store, tenant, watched.record().agent, span)?;
-            if watched.freeze(&seen, Actor::Authority, RIPE, now).is_err() {
-                watched.is_unlearnable();
+            if let Err(why) = watched.freeze(&seen, Actor::Authority, RIPE, now) {
+                watched.cannot_learn(&why);
             }
         }
         step.add(watched);

@@ -1,5 +1,6 @@
 //! What a look changes, as one thing that is kept or not.
 
+use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -52,6 +53,16 @@ impl Step {
     #[must_use]
     pub fn has_events(&self) -> bool {
         self.changes.iter().any(|(_, _, events)| !events.is_empty())
+    }
+
+    /// The agents that could not be learnt just now, and why: until they can be, nothing they do is a statistic.
+    pub fn unlearnt(&self) -> impl Iterator<Item = (AgentId, &str)> {
+        let is_new = |before: &Option<RiskRecord>, after: &RiskRecord| {
+            before.as_ref().map_or(0, |before| before.tried) != after.tried
+        };
+        self.changes.iter().filter_map(move |(before, after, _)| {
+            Some((after.agent, after.unlearnt.as_deref()?)).filter(|_| is_new(before, after))
+        })
     }
 
     /// The baselines that stand afterwards, of the agents that changed.

@@ -200,6 +200,7 @@ impl Watched {
         if !self.is_learnt() {
             // What led to it is nothing to learn from.
             (self.record.calls, self.record.tried, self.record.first) = (0, 0, None);
+            self.record.unlearnt = None;
         }
         let change = match self.monitor.level() {
             RiskLevel::Suspend => self.monitor.release(who, millis(now)),
@@ -236,14 +237,16 @@ impl Watched {
             && self.monitor.policy().is_ripe(calls, millis)
     }
 
-    /// Takes note that what was seen does not suffice for a baseline.
-    pub(super) fn is_unlearnable(&mut self) {
+    /// Takes note that what was seen does not suffice for a baseline, and why.
+    pub(super) fn cannot_learn(&mut self, why: &BaselineRefusal) {
         self.record.tried = self.record.calls;
+        self.record.unlearnt = Some(why.to_string());
     }
 
     /// About how many octets it takes in memory: the texts of its record, twice, and what they were parsed into.
     pub(super) fn size(&self) -> usize {
-        let texts = [&self.record.policy, &self.record.baseline, &self.record.state, &self.record.gaps];
+        let RiskRecord { policy, baseline, state, gaps, unlearnt, .. } = &self.record;
+        let texts = [policy, baseline, state, gaps, unlearnt];
         let octets: usize = texts.into_iter().flatten().map(String::len).sum();
         octets.saturating_mul(PARSED).saturating_add(4096)
     }
@@ -265,7 +268,7 @@ impl Watched {
             false => Baseline::learn(history, &policy),
         }?;
         self.record.baseline = Some(baseline.to_json());
-        self.record.tried = 0;
+        (self.record.tried, self.record.unlearnt) = (0, None);
         self.monitor = Monitor::new(baseline, policy);
         let text = receipt::frozen(&self.record, &self.monitor, &actor, reason, now);
         self.happen(RiskEventKind::Baseline, actor, text, now);

@@ -26,6 +26,8 @@ pub struct Watched {
     pub declared: u64,
     /// Whether what is usual for it was learnt and is frozen.
     pub is_learnt: bool,
+    /// Why it could not be learnt, when that was tried.
+    pub unlearnt: Option<String>,
     /// The worst level of that time, if it was watched at all.
     pub worst: Option<RiskLevel>,
     /// The worst level of that time for which receipts alone speak, and nothing that was declared.
@@ -126,7 +128,11 @@ impl GatePolicy {
         let risk = match (watched.worst, watched.is_learnt) {
             (Some(_), true) => Check::pass(Step::Risk, "watched against its own baseline"),
             (Some(_), false) => {
-                Check::refuse(Step::Risk, Code::BaselineMissing, "what is usual for it is still being learnt")
+                let sentence = match &watched.unlearnt {
+                    None => "what is usual for it is still being learnt".to_owned(),
+                    Some(why) => format!("what is usual for it could not be learnt: {why}"),
+                };
+                Check::refuse(Step::Risk, Code::BaselineMissing, sentence)
             }
             (None, _) => Check::refuse(Step::Risk, Code::BaselineMissing, "it was never watched"),
         };
@@ -166,6 +172,7 @@ mod tests {
             observed: 0,
             declared: 0,
             is_learnt: true,
+            unlearnt: None,
             worst: Some(RiskLevel::Clear),
             proven: RiskLevel::Clear,
             present: RiskLevel::Clear,

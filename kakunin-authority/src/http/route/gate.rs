@@ -145,6 +145,7 @@ fn kept(
             observed: calls.observed,
             declared: declared.iter().map(|day| day.count).sum(),
             is_learnt: record.as_ref().is_some_and(|record| record.baseline.is_some()),
+            unlearnt: record.as_ref().and_then(|record| record.unlearnt.clone()),
             worst,
             proven,
             present: record.as_ref().map_or(RiskLevel::Clear, |record| record.level),

@@ -143,6 +143,7 @@ async fn risk(
             "policy": monitor.policy().digest().to_hex(),
             "own_policy": known.policy.is_some(),
             "learning": digest.is_none(),
+            "not_learnt": known.unlearnt,
             "allowed_calls": known.calls,
             "first_receipt_at": known.first.map(|at| at.to_string()),
             "last_receipt_at": known.last.map(|at| at.to_string()),

@@ -132,13 +132,13 @@ impl Risk for PostgresStore {
         self.write(|session| {
             has(session, &record.tenant, record.agent)?;
             let sql = "INSERT INTO risks (tenant, agent, level, score, policy, baseline, state, calls, first, last,
-                       pause, silent, updated, tried, gaps)
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                       pause, silent, updated, tried, gaps, unlearnt)
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                        ON CONFLICT (tenant, agent) DO UPDATE SET level = excluded.level, score = excluded.score,
                        policy = excluded.policy, baseline = excluded.baseline, state = excluded.state,
                        calls = excluded.calls, first = excluded.first, last = excluded.last,
                        pause = excluded.pause, silent = excluded.silent, updated = excluded.updated,
-                       tried = excluded.tried, gaps = excluded.gaps";
+                       tried = excluded.tried, gaps = excluded.gaps, unlearnt = excluded.unlearnt";
             session.execute(
                 sql,
                 &[
@@ -157,6 +157,7 @@ impl Risk for PostgresStore {
                     &record.updated.seconds(),
                     &tried,
                     &bytes(&record.gaps),
+                    &bytes(&record.unlearnt),
                 ],
             )?;
             Ok(())
@@ -388,6 +389,7 @@ fn record(row: &Row) -> Result<RiskRecord, StoreError> {
         updated: time(row, 12)?,
         tried: count(row, 13)?,
         gaps: maybe_words(row, 14)?,
+        unlearnt: maybe_words(row, 15)?,
     })
 }
 
@@ -469,7 +471,7 @@ fn natural(number: i64) -> Result<u64, StoreError> {
 
 const RISKS: &str =
     "SELECT tenant, agent, level, score, policy, baseline, state, calls, first, last, pause, silent,
-                     updated, tried, gaps FROM risks";
+                     updated, tried, gaps, unlearnt FROM risks";
 const EVENTS: &str =
     "SELECT number, tenant, agent, kind, level, score, actor, text, at, signature, key, sealed
                       FROM risk_events";

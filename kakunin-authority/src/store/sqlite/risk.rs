@@ -123,13 +123,13 @@ impl Risk for SqliteStore {
         let (calls, tried) = (kept_number(record.calls)?, kept_number(record.tried)?);
         self.write(|connection| {
             let sql = "INSERT INTO risks (tenant, agent, level, score, policy, baseline, state, calls, first, last,
-                       pause, silent, updated, tried, gaps)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                       pause, silent, updated, tried, gaps, unlearnt)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                        ON CONFLICT (tenant, agent) DO UPDATE SET level = excluded.level, score = excluded.score,
                        policy = excluded.policy, baseline = excluded.baseline, state = excluded.state,
                        calls = excluded.calls, first = excluded.first, last = excluded.last,
                        pause = excluded.pause, silent = excluded.silent, updated = excluded.updated,
-                       tried = excluded.tried, gaps = excluded.gaps";
+                       tried = excluded.tried, gaps = excluded.gaps, unlearnt = excluded.unlearnt";
             let row = params![
                 record.tenant.as_str(),
                 record.agent.as_bytes(),
@@ -146,6 +146,7 @@ impl Risk for SqliteStore {
                 record.updated.seconds(),
                 tried,
                 record.gaps,
+                record.unlearnt,
             ];
             known(connection.prepare_cached(sql)?.execute(row), record.agent)
         })
@@ -367,6 +368,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RiskRecord> {
         updated: UnixTime::from_seconds(row.get(12)?),
         tried: natural(row, 13)?,
         gaps: row.get(14)?,
+        unlearnt: row.get(15)?,
     })
 }
 
@@ -456,7 +458,7 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 const RISKS: &str =
     "SELECT tenant, agent, level, score, policy, baseline, state, calls, first, last, pause, silent,
-                     updated, tried, gaps FROM risks";
+                     updated, tried, gaps, unlearnt FROM risks";
 const EVENTS: &str =
     "SELECT number, tenant, agent, kind, level, score, actor, text, at, signature, key, sealed
                       FROM risk_events";

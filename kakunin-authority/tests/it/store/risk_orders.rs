@@ -74,6 +74,7 @@ pub(super) fn give_about_risk(order: &RiskOrder, store: &mut dyn Store) -> Strin
                 state: text("state"),
                 calls: second.unsigned_abs(),
                 tried: second.unsigned_abs() / 2,
+                unlearnt: text("unlearnt"),
                 first: (second % 2 == 0).then(|| at(second)),
                 last: (second % 2 == 1).then(|| at(second)),
                 pause: second * 60,

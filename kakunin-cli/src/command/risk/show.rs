@@ -52,6 +52,7 @@ impl Show {
                 "score": known.score,
                 "baseline": baseline,
                 "allowed_calls": known.calls,
+                "not_learnt": known.unlearnt,
                 "sentences": sentences,
             }),
             agent.name.as_str(),
@@ -72,6 +73,7 @@ impl Show {
                 "score": of("score"),
                 "baseline": of("baseline"),
                 "allowed_calls": of("behaviour/allowed_calls"),
+                "not_learnt": of("behaviour/not_learnt"),
                 "sentences": of("sentences"),
             }),
             name.as_str().unwrap_or_default(),
@@ -85,12 +87,15 @@ fn told(record: Value, name: &str) -> Answer {
         Some(Value::Null) | None => "none yet: the agent is still learnt".to_owned(),
         Some(other) => other.to_string(),
     };
-    let lines = vec![
+    let mut lines = vec![
         format!("{} ({}) is {}", one_line(name), of("id"), of("standing")),
         format!("level        {}, score {}", of("level"), of("score")),
         format!("baseline     {}", of("baseline")),
         format!("allowed      {} calls since it is learnt", of("allowed_calls")),
     ];
+    if let Some(Value::String(why)) = record.get("not_learnt") {
+        lines.push(format!("not learnt   {}", one_line(why)));
+    }
     let sentences = record.get("sentences").and_then(Value::as_array).cloned().unwrap_or_default();
     let against: Vec<String> = sentences
         .iter()
