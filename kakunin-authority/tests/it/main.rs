@@ -3,6 +3,7 @@
 
 mod archive;
 mod archive_hostile;
+mod behaviour;
 mod crash;
 mod deltas;
 mod enrolling;

@@ -1,10 +1,12 @@
 //! Drift of a real agent leads to its end without a person, and nothing that somebody only says does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use kakunin_authority::standing::Standing;
 use kakunin_authority::store::{Agents, SqliteStore};
 use kakunin_authority::watch::RISK_RECEIPT;
@@ -50,8 +52,12 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(POLICY)
+    }
+
+    fn with(policy: &str) -> Self {
         let desk = Desk::with_billing();
-        fs::write(desk.path("policy.toml"), POLICY).unwrap();
+        fs::write(desk.path("policy.toml"), policy).unwrap();
         Self { desk }
     }
 
@@ -472,6 +478,103 @@ fn hard_facts_act_at_once_also_while_an_agent_is_learnt() {
 }
 
 #[test]
+fn an_agent_that_signs_two_receipts_for_one_place_of_its_stream_is_revoked() {
+    let scene = Scene::new();
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    scene.act(["read:orders"]);
+    scene.upload(&office, &key);
+    // The same call with another time, signed by the same key: one history for this owner and another one for the next.
+    let lines = scene.lines();
+    let parts = |line: &String| {
+        let mut parts = line.split('.').map(str::to_owned);
+        (parts.next().unwrap(), Base64UrlUnpadded::decode_vec(&parts.next().unwrap()).unwrap())
+    };
+    let mut calls = lines.iter().map(parts);
+    let (header, call) =
+        calls.find(|(_, said)| String::from_utf8_lossy(said).contains("\"dec\":\"allow\"")).unwrap();
+    let mut call: BTreeMap<String, Value> = serde_json::from_slice(&call).unwrap();
+    let time = call["ts"].as_u64().unwrap();
+    call.insert("ts".into(), json!(time + 1));
+    let said = Base64UrlUnpadded::encode_string(serde_json::to_string(&call).unwrap().as_bytes());
+    let signed = format!("{header}.{said}");
+    let signature = scene.robot(&office).signer.sign(signed.as_bytes()).unwrap();
+    let forged = format!("{signed}.{}", Base64UrlUnpadded::encode_string(signature.as_bytes()));
+    assert_eq!(counts(&office.send(&request(&key, &[forged]))), (200, Some(1), Some(0)));
+    stands(&office, "revoked");
+    let all = events(&office);
+    let last = all.iter().find(|event| of(event, "/level") == "revoke").unwrap();
+    assert_eq!(of(last, "/said/reason"), "hard-fact");
+    assert!(of(last, "/line").as_str().unwrap().contains("forked-stream"), "{last:#}");
+    let place = format!("two receipts with the number {}", call["seq"]);
+    assert!(of(last, "/line").as_str().unwrap().contains(&place), "{last:#}");
+}
+
+#[test]
+fn step_up_notifies_and_fails_the_gate() {
+    let scene = Scene::with("");
+    let (office, receiver) = (scene.office(), Receiver::new());
+    let hook = json!({ "url": receiver.url(), "events": ["agent.risk"] });
+    assert_eq!(office.post("/v1/webhooks", &hook).status, 201);
+    let said = json!({ "agent_id": "billing", "action_type": "unauthorized_access_attempt" });
+    assert_eq!([(); 2].map(|()| office.post("/v1/events", &said).status), [200; 2]);
+    let known = until(&office, "step-up", |known| of(known, "/level") == "step-up");
+    assert_eq!(of(&known, "/standing"), "good", "it is no order");
+    let told = wait("it is told", || {
+        let heard = receiver.heard();
+        heard.iter().find(|heard| of(&heard.body, "/data/level") == "step-up").map(|it| it.body.clone())
+    });
+    assert_eq!(of(&told, "/data/evidence/0/feature"), "declared", "{told:#}");
+    let gate = office.key(&json!({ "role": "gate" }));
+    let asked = Request::post("/v1/integrations/github/gate", &json!({ "agentId": "billing" }));
+    let said = office.send(&asked.bearer(&gate)).json();
+    assert_eq!((of(&said, "/data/decision"), of(&said, "/data/level")), (&json!("fail"), &json!("step-up")));
+    assert!(said.to_string().contains("the level was step-up"), "{said:#}");
+}
+
+#[test]
+fn an_agent_that_sends_no_receipts_is_suspended_by_what_is_declared_and_never_revoked() {
+    let scene = Scene::with("");
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    let declare = || {
+        let said = json!({ "agent_id": "billing", "action_type": "unauthorized_access_attempt" });
+        office.send(&Request::post("/v1/events", &said).bearer(&key)).status
+    };
+    assert_eq!([declare(), declare(), declare()], [200; 3]);
+    stands(&office, "held");
+    // From here on each is kept and refused, and however many they are, that is the end of it.
+    for _ in 0..40 {
+        assert_eq!(declare(), 422);
+    }
+    let known = until(&office, "all of them", |known| of(known, "/high_risk_count") == 43);
+    assert_eq!((of(&known, "/standing"), of(&known, "/level")), (&json!("held"), &json!("suspend")));
+    assert!(events(&office).iter().all(|event| of(event, "/level") != "revoke"));
+}
+
+#[test]
+fn what_cannot_be_learnt_is_told_in_the_log_to_whoever_asks_and_by_the_gate() {
+    let scene = Scene::with("[baseline]\ncalls = 30\ndays = 0\nleast = 1000\n");
+    let office = scene.office();
+    let key = office.key(&json!({ "role": "ingest" }));
+    scene.act(USUAL.into_iter().cycle().take(40));
+    scene.upload(&office, &key);
+    let known = until(&office, "a try", |known| !of(known, "/behaviour/not_learnt").is_null());
+    let why = of(&known, "/behaviour/not_learnt").as_str().unwrap();
+    assert!(why.contains("too few for a baseline; 1000 are needed"), "{why}");
+    assert_eq!(of(&known, "/behaviour/learning"), &json!(true));
+    office.logs(&["\"event\":\"risk.not_learnt\"", "too few for a baseline"]);
+    let gate = office.key(&json!({ "role": "gate" }));
+    let asked = Request::post("/v1/integrations/github/gate", &json!({ "agentId": "billing" }));
+    let said = office.send(&asked.bearer(&gate)).json();
+    assert_eq!(of(&said, "/data/decision"), "fail");
+    assert!(said.to_string().contains("could not be learnt: "), "{said:#}");
+    let arguments = ["risk", "show", "billing", "--url", office.url()];
+    let shown = scene.desk.command(&arguments).env("KAKUNIN_TOKEN", office.owner()).output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("not learnt"), "{shown:?}");
+}
+
+#[test]
 fn what_was_kept_before_a_kill_is_acted_upon_after_it() {
     // The service may have been faster than the kill; then it is tried again with another one.
     for _ in 0..8 {
@@ -582,4 +685,29 @@ fn a_judge_that_does_not_answer_leaves_the_check_unknown() {
         assert!(start.elapsed() < Duration::from_secs(60), "{reply:#}");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn what_this_machine_finds_is_evidence_before_another_judge_answers_and_after_a_kill() {
+    let scene = Scene::new();
+    let judge = Receiver::new();
+    judge.then(&[super::receiver::Does::Hang]);
+    let url = format!("http://127.0.0.1:{}/v1", judge.port);
+    let asking = ["--webhooks-to-loopback", "--content-judge", &url, "--content-model", "small"];
+    let office = Office::open_with(&scene.desk, &asking);
+    let key = office.key(&json!({ "role": "ingest" }));
+    assert_eq!(check(&office, &key, &json!({ "text": "password: hunter2hunter2" })).0, 202);
+    let known = until(&office, "evidence", |known| {
+        of(known, "/features").as_array().is_some_and(|all| all.contains(&json!("content")))
+    });
+    assert_eq!((of(&known, "/content/pending"), of(&known, "/content/found")), (&json!(1), &json!(0)));
+    let owner = office.owner().to_owned();
+    office.kill();
+    let office = Office::open_with(&scene.desk, &["--without-feed"]);
+    wait("the check has its end", || {
+        let known = office.send(&Request::get("/v1/agents/billing/risk").bearer(&owner)).json();
+        let content = of(&known, "/data/content").clone();
+        assert_eq!(content["unknown"], 0, "{content:#}");
+        (content["found"] == 1 && content["newest"][0]["findings"][0]["kind"] == "secret").then_some(())
+    });
 }

@@ -93,8 +93,7 @@ fn what_a_stopped_agent_is_said_to_try_is_kept_before_it_is_refused() {
     let office = Office::open(&desk);
     let declare = |action: &str, key: &str| {
         let said = json!({ "agent_id": "billing", "action_type": action });
-        office
-            .send(&Request::post("/v1/events", &said).bearer(office.owner()).header("Idempotency-Key", key))
+        office.send(&Request::post("/v1/events", &said).bearer(office.owner()).header("Idempotency-Key", key))
     };
     let kept = || data(&office.get_as_owner("/v1/events")).as_array().unwrap().clone();
     assert_eq!(data(&declare("api_call", "good"))["in_good_standing"], true);

@@ -221,6 +221,36 @@ fn a_freeze_holds_at_the_node_that_takes_over() {
 }
 
 #[test]
+fn what_was_handed_in_at_one_node_is_acted_upon_once_whichever_node_does_it() {
+    let Some(database) = database() else { return };
+    let desk = desk(&database);
+    let first = Office::open(&desk);
+    let owner = first.owner().to_owned();
+    let second = Second::open(&desk, first.url());
+    let said = json!({ "agent_id": "billing", "action_type": "unauthorized_access_attempt" });
+    for _ in 0..3 {
+        assert_eq!(first.post("/v1/events", &said).status, 200);
+    }
+    // It may have acted already, or have kept what follows, or neither.
+    first.kill();
+    second.leads();
+    let ask = |path: &str| second.try_send(&Request::get(path).bearer(&owner)).map(|reply| reply.json());
+    let settled = wait("it is suspended, and that is signed", || {
+        let known = ask("/v1/agents/billing/risk")?;
+        let events = known.pointer("/data/behaviour/events").and_then(Value::as_array)?.clone();
+        let is_held = known.pointer("/data/standing").is_some_and(|standing| standing == "held");
+        (is_held && events.iter().all(|event| event["signature"].is_string())).then_some(events)
+    });
+    let levels: Vec<_> = settled.iter().map(|event| event["level"].as_str().unwrap()).collect();
+    assert_eq!(levels.iter().filter(|level| **level == "suspend").count(), 1, "{levels:?}");
+    let log = ask("/v1/audit-log?event_type=risk.suspend").unwrap();
+    let rows = log["data"].as_array().unwrap();
+    assert_eq!(rows.iter().filter(|row| row["outcome"] == "done").count(), 1, "{log:#}");
+    let metrics = second.try_send(&Request::get("/metrics")).unwrap().text();
+    assert!(metrics.contains("\nkakunin_feed_epoch 1\n"), "{metrics}");
+}
+
+#[test]
 fn a_node_without_the_keys_does_not_stand_by() {
     let Some(database) = database() else { return };
     let desk = desk(&database);
