@@ -123,6 +123,15 @@ fn is_release(event: &RiskEvent) -> bool {
         && from().is_some_and(|from| from >= RiskLevel::Suspend && from > event.level)
 }
 
+/// What came before an agent was let act again last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeforeRelease {
+    /// Nothing is learnt of it: it led to where somebody had to release the agent.
+    LeaveOut,
+    /// It is usual, too, by the word of whoever says so.
+    TakeIn,
+}
+
 /// Freezes the baseline of an agent over what it did since then, in the place of the one it has.
 ///
 /// # Errors
@@ -131,11 +140,15 @@ pub fn rebaseline(
     store: &dyn Store,
     (tenant, agent): (&TenantId, AgentId),
     policy: &RiskPolicy,
-    since: UnixTime,
+    (since, before): (UnixTime, BeforeRelease),
     (actor, reason): (Actor, &str),
     now: UnixTime,
 ) -> Result<Step, BaselineRefusal> {
-    let span = Span { since: released(store, tenant, agent)?.max(Some(since)), received: None };
+    let released = match before {
+        BeforeRelease::LeaveOut => released(store, tenant, agent)?,
+        BeforeRelease::TakeIn => None,
+    };
+    let span = Span { since: released.max(Some(since)), received: None };
     let seen = history(store, tenant, agent, span)?;
     let new = RiskRecord::new(tenant.clone(), agent, now);
     let mut watched = Watched::take_up(store.risk(tenant, agent)?, new, policy, now);

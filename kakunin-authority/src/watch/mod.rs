@@ -20,7 +20,7 @@ mod standings;
 mod step;
 mod watched;
 
-pub use baseline::{BaselineRefusal, Span, history, rebaseline, released};
+pub use baseline::{BaselineRefusal, BeforeRelease, Span, history, rebaseline, released};
 pub use cache::Cache;
 pub use look::{Looked, Terms, look};
 pub use receipt::RISK_RECEIPT;

@@ -26,7 +26,7 @@ use crate::http::sequencer::Lane;
 use crate::http::service::Service;
 use crate::http::table::{Named, Row};
 use crate::store::{AgentRecord, RiskEvent, RiskRecord, StoreError};
-use crate::watch::{BaselineRefusal, Step, Watched, rebaseline, set_policy};
+use crate::watch::{BaselineRefusal, BeforeRelease, Step, Watched, rebaseline, set_policy};
 
 pub(crate) fn rows() -> Vec<Row> {
     let api = Row::api;
@@ -234,6 +234,10 @@ async fn again(
     let reason =
         reason.ok_or_else(|| Refusal::invalid("`reason` is missing: why it is usual what it does now"))?;
     let days = members.number("days", 1, 366)?.unwrap_or(DAYS);
+    let earlier = match members.flag("before_release")? {
+        true => BeforeRelease::TakeIn,
+        false => BeforeRelease::LeaveOut,
+    };
     members.end()?;
     let agent = seen(&service, &caller, &id).await?.0;
     let mut tries = 0;
@@ -245,14 +249,14 @@ async fn again(
         let made = service.readers.read_at_length(move |store| {
             let since = now.plus(-i64::from(days) * 86_400);
             let before = store.risk(&tenant, of)?.and_then(|record| record.baseline);
-            match rebaseline(store, (&tenant, of), &policy, since, (actor, &words), now) {
+            match rebaseline(store, (&tenant, of), &policy, (since, earlier), (actor, &words), now) {
                 Ok(step) => Ok(Ok((before, step))),
                 Err(BaselineRefusal::Store(error)) => Err(error),
                 Err(refused) => Ok(Err(refused.to_string())),
             }
         });
         let (before, step) = made.await?.map_err(|why| {
-            let text = format!("{why}; {days} days were looked at");
+            let text = format!("{why}; {days} days were looked at{}", cut(earlier));
             Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "risk.too_little", text)
         })?;
         let digest = |text: &String| Digest::of(text.as_bytes()).to_hex();
@@ -274,6 +278,16 @@ async fn again(
                 return Ok(data(&row));
             }
         }
+    }
+}
+
+/// What may be missing in a history that does not suffice.
+const fn cut(earlier: BeforeRelease) -> &'static str {
+    match earlier {
+        BeforeRelease::LeaveOut => {
+            ", and nothing of before the agent was let act again last; `before_release` takes that in"
+        }
+        BeforeRelease::TakeIn => "",
     }
 }
 
@@ -317,6 +331,7 @@ const PAGED: &[Named] = &[
 const AGAIN: &[Named] = &[
     Named::new("reason", "string", "Why what it does now is usual; up to 500 characters"),
     Named::new("days", "integer", "Over how many days back, 1 to 366; 14 if not said"),
+    Named::new("before_release", "boolean", "Also over what it did before it was let act again last"),
 ];
 const POLICY: &[Named] = &[Named::new("policy", "string", "A policy file, in TOML, up to 16384 characters")];
 const DAYS: u16 = 14;

@@ -1,7 +1,7 @@
 use clap::Args;
 use kakunin_authority::access::Actor;
 use kakunin_authority::store::StoreError;
-use kakunin_authority::watch::{BaselineRefusal, rebaseline};
+use kakunin_authority::watch::{BaselineRefusal, BeforeRelease, rebaseline};
 use kakunin_authority::{AuthorityError, Who, files};
 use kakunin_core::digest::Digest;
 use kakunin_core::risk::RiskPolicy;
@@ -31,6 +31,9 @@ pub(crate) struct Rebaseline {
     /// Over how many days back
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
+    /// Also over what it did before it was let act again last, which is left out otherwise
+    #[arg(long)]
+    before_release: bool,
     /// The policy of the service, where the home's records are changed: as for `kakunin serve --risk-policy`
     #[arg(long, value_name = "FILE")]
     policy: Option<std::path::PathBuf>,
@@ -60,10 +63,21 @@ impl Rebaseline {
         let tenant = authority.tenant().clone();
         let since = now.plus(-i64::from(self.days) * 86_400);
         let by = (Actor::Local, self.reason.as_str());
-        let made = rebaseline(authority.records(), (&tenant, agent.id), &policy, since, by, now);
+        let earlier = match self.before_release {
+            true => BeforeRelease::TakeIn,
+            false => BeforeRelease::LeaveOut,
+        };
+        let made = rebaseline(authority.records(), (&tenant, agent.id), &policy, (since, earlier), by, now);
         let step = made.map_err(|error| match error {
             BaselineRefusal::Store(error) => AuthorityError::from(error).into(),
-            refused => Failure::no(format!("{refused}; {} days were looked at", self.days)),
+            refused if self.before_release => {
+                Failure::no(format!("{refused}; {} days were looked at", self.days))
+            }
+            refused => Failure::no(format!(
+                "{refused}; {} days were looked at, and nothing of before the agent was let act again last; \
+                 --before-release takes that in",
+                self.days
+            )),
         })?;
         let after = step.baselines().next().map(|text| Digest::of(text.as_bytes()).to_hex());
         let deed =
@@ -80,7 +94,8 @@ impl Rebaseline {
         if self.policy.is_some() {
             return Err(Failure::usage("--policy is the service's own when --url is given; leave it out"));
         }
-        let body = json!({ "reason": self.reason, "days": self.days });
+        let (reason, days, before_release) = (&self.reason, self.days, self.before_release);
+        let body = json!({ "reason": reason, "days": days, "before_release": before_release });
         let answer = service.post(&format!("/agents/{}/risk/rebaseline", self.who), &body)?;
         let text = |place: &str| {
             answer.pointer(place).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
