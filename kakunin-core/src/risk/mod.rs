@@ -11,10 +11,14 @@
 
 mod baseline;
 mod calibrate;
+mod call_for;
 mod change;
 mod charts;
 mod counts;
+mod course;
 mod feature;
+mod frozen;
+mod learn;
 mod level;
 mod logarithm;
 mod monitor;
@@ -23,11 +27,16 @@ mod policy;
 mod recall;
 mod replay;
 mod signals;
+mod standing;
 mod state;
+mod tuning;
+mod weight;
+mod words;
 
-pub use baseline::{Baseline, BaselineError, TooLittle};
+pub use baseline::{Baseline, TooLittle};
 pub use change::Change;
 pub use feature::{Evidence, Feature, HardFact};
+pub use frozen::BaselineError;
 pub use level::RiskLevel;
 pub use monitor::{Declared, Found, Monitor};
 pub use observation::{Observation, in_order};

@@ -7,24 +7,22 @@
 //! Beside the level stands what receipts alone call for. Only from there a revocation is reached, so that nobody is revoked
 //! by what somebody said.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::baseline::Baseline;
 use super::change::Change;
-use super::charts::{self, Chart, Shown, Step};
+use super::charts::Shown;
 use super::counts::Placed;
+use super::course::TOLERANCE;
 use super::feature::{Evidence, Feature, HardFact};
 use super::level::RiskLevel;
 use super::logarithm::Decay;
-use super::observation::{Answered, Call, MALFORMED, Observation, What};
-use super::policy::{ALARM, RiskPolicy};
-use super::recall::Recall;
+use super::observation::{Answered, Call, Observation, What};
+use super::policy::RiskPolicy;
 use super::signals::Signals;
-use crate::digest::Digest;
-use crate::id::StreamId;
-use crate::json::is_plain;
+use super::standing::{Gauge, REFUSED_WRITES, Standing};
+use super::weight::{OUTSIDE, OUTSIDE_ALARM, heaviest, of_receipts, total};
+use super::words::{Last, plain, quoted};
 use crate::receipt::ReceiptHash;
 use crate::time::UnixMillis;
 
@@ -34,73 +32,6 @@ pub struct Monitor {
     pub(super) baseline: Arc<Baseline>,
     pub(super) policy: RiskPolicy,
     pub(super) standing: Standing,
-}
-
-/// Everything that changes while a monitor watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) level: RiskLevel,
-    pub(super) calls: u64,
-    pub(super) denied: u64,
-    /// Observations of other agents, which count nowhere else.
-    pub(super) foreign: u64,
-    /// The latest time that is known, in milliseconds.
-    pub(super) now: i64,
-    /// By chart of the baseline.
-    pub(super) gauges: Vec<Gauge>,
-    /// By [`OUTSIDE`].
-    pub(super) outside: [Outside; 3],
-    pub(super) recall: Recall,
-    pub(super) streams: BTreeMap<StreamId, Place>,
-    /// How much time evidence has faded for, in milliseconds: receipts alone let it run no faster than calls do.
-    pub(super) faded: u64,
-    /// Since when, in that time, the score is below half of what leads to the level.
-    pub(super) calm_since: Option<u64>,
-    /// What receipts and hard facts alone have led to.
-    pub(super) proven: RiskLevel,
-    /// Since when it is held by these.
-    pub(super) held_since: Option<i64>,
-    /// For how many calls the score has been where statistics revoke.
-    pub(super) over: u64,
-    /// When writes were refused last, at step-up, and whether receipts alone had led there.
-    pub(super) refused_writes: VecDeque<(i64, bool)>,
-    /// The action of the last call, if it was hindered.
-    pub(super) hindered: Option<String>,
-    /// A hash over what was observed, in order.
-    pub(super) seen: Digest,
-    /// The receipts that were observed last, the oldest first.
-    pub(super) lately: VecDeque<ReceiptHash>,
-    pub(super) last: Option<ReceiptHash>,
-}
-
-/// How high a chart stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Gauge {
-    pub(super) value: i64,
-    /// The number of the call at which it came over its threshold; 0 below it.
-    pub(super) since: u64,
-}
-
-/// Evidence that is not of receipts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outside {
-    pub(super) value: i64,
-    /// How many pieces of it came.
-    pub(super) pieces: u64,
-    pub(super) sentence: String,
-}
-
-/// How far a stream was observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The highest number.
-    pub(super) sequence: u64,
-    /// The time it has come to by its own word there, in milliseconds.
-    pub(super) at: i64,
-    /// The highest number at which it said that a clock was set back; 0 if it did not.
-    pub(super) set_back: u64,
-    /// The number of the call at which it was observed last.
-    pub(super) number: u64,
 }
 
 /// Evidence from elsewhere than receipts: what a client declared, what was found in content, that nothing is sent.
@@ -133,17 +64,6 @@ pub struct Found {
 enum Clock {
     OfReceipts,
     OfObserver,
-}
-
-/// What stands against the agent by one feature.
-#[derive(Clone, Copy, Debug)]
-struct Weight {
-    feature: Feature,
-    /// Thousandths of its threshold.
-    pressure: u32,
-    score: u16,
-    /// The chart, if it is of receipts.
-    chart: Option<usize>,
 }
 
 impl Monitor {
@@ -421,127 +341,6 @@ impl Monitor {
         elapsed
     }
 
-    /// What stands against the agent, one weight for each feature, the highest first.
-    fn weights(&self) -> Vec<Weight> {
-        let mut of: BTreeMap<Feature, (u32, Option<usize>)> = BTreeMap::new();
-        for (place, (gauge, chart)) in self.standing.gauges.iter().zip(self.baseline.charts()).enumerate() {
-            let pressure = pressure(gauge.value, chart.threshold);
-            let known = of.entry(chart.feature).or_insert((pressure, Some(place)));
-            if pressure > known.0 {
-                *known = (pressure, Some(place));
-            }
-        }
-        for (outside, feature) in self.standing.outside.iter().zip(OUTSIDE) {
-            of.insert(feature, (pressure(outside.value, OUTSIDE_ALARM), None));
-        }
-        let weigh = |(feature, (pressure, chart)): (Feature, (u32, Option<usize>))| {
-            let score = u16::try_from(u32::from(ALARM) * pressure / 1000).unwrap_or(MOST_OF_ONE);
-            let most = if feature.counts_as_different() { MOST_OF_ONE } else { MOST_OF_WEAK };
-            Weight { feature, pressure, score: score.min(most), chart }
-        };
-        let mut weights: Vec<Weight> =
-            of.into_iter().map(weigh).filter(|weight| weight.pressure > 0).collect();
-        weights.sort_by_key(|weight| (std::cmp::Reverse(weight.score), weight.feature));
-        weights
-    }
-
-    /// Counts for how many calls receipts alone have said what revokes.
-    fn count_over(&mut self) {
-        let weights = of_receipts(&self.weights());
-        let enough = self.standing.calls >= self.policy.calls_of(RiskLevel::Revoke);
-        let over = total(&weights) >= self.policy.score_of(RiskLevel::Revoke) && alarms(&weights) >= 2;
-        self.standing.over = if over && enough { self.standing.over.saturating_add(1) } else { 0 };
-    }
-
-    /// The level that these weights call for by themselves, a revocation not among them. `repeated` is whether one of them
-    /// was an alarm twice, `enough` whether there is evidence enough to suspend anybody.
-    fn called_for(&self, weights: &[Weight], repeated: bool, enough: bool) -> RiskLevel {
-        let score = total(weights);
-        if score >= self.policy.score_of(RiskLevel::Suspend) && enough && (alarms(weights) >= 2 || repeated) {
-            return RiskLevel::Suspend;
-        }
-        let reached = [RiskLevel::StepUp, RiskLevel::Watch].into_iter();
-        reached.into_iter().find(|level| score >= self.policy.score_of(*level)).unwrap_or(RiskLevel::Clear)
-    }
-
-    /// Whether enough calls were seen to suspend by what they show.
-    fn is_enough(&self) -> bool {
-        self.standing.calls >= self.policy.calls_of(RiskLevel::Suspend)
-    }
-
-    /// Whether receipts alone have said for two windows what revokes.
-    fn is_sustained(&self) -> bool {
-        self.standing.over >= self.policy.window().saturating_mul(2)
-    }
-
-    /// The level that is called for, and why it is this one if not by the score alone.
-    fn wanted(&self, weights: &[Weight]) -> (RiskLevel, Option<Evidence>) {
-        let mut note = None;
-        let declared = self.is_declared_again();
-        let mut level = self.called_for(weights, self.is_repeated() || declared, self.is_enough());
-        // Whoever sends no receipts is suspended by what is said, if it is said more than once.
-        let outside: Vec<Weight> =
-            weights.iter().filter(|weight| !weight.feature.is_of_receipts()).copied().collect();
-        let pieces = self.standing.outside.iter().filter(|its| its.value >= OUTSIDE_ALARM);
-        let pieces = pieces.fold(0_u64, |sum, its| sum.saturating_add(its.pieces));
-        level = level.max(self.called_for(&outside, declared, pieces >= LEAST_PIECES));
-        if self.standing.level >= RiskLevel::StepUp && self.standing.writes_refused(false) {
-            level = level.max(RiskLevel::Suspend);
-            note = Some(if self.standing.writes_refused(true) {
-                let sentence = "three writes were refused within 15 minutes at step-up".to_owned();
-                Evidence { feature: Feature::DenialRatio, milli_nats: 0, sentence }
-            } else {
-                let sentence =
-                    "three writes were refused within 15 minutes at a step-up that was declared in part"
-                        .to_owned();
-                Evidence { feature: Feature::Declared, milli_nats: 0, sentence }
-            });
-        }
-        if self.is_sustained() {
-            level = RiskLevel::Revoke;
-            let sentence = format!(
-                "two features or more were over their thresholds, and the score at {} or more, for two windows of {} calls",
-                self.policy.score_of(RiskLevel::Revoke),
-                self.policy.window()
-            );
-            let feature = heaviest(&of_receipts(weights));
-            note = Some(Evidence { feature, milli_nats: 0, sentence });
-        }
-        (level.min(self.policy.highest()), note.filter(|_| level <= self.policy.highest()))
-    }
-
-    /// Takes note of what receipts alone call for. It rises at once; below suspension it falls with what they weigh.
-    fn prove(&mut self, weights: &[Weight]) {
-        let weights = of_receipts(weights);
-        let mut level = self.called_for(&weights, self.is_repeated(), self.is_enough());
-        if self.standing.writes_refused(true) {
-            level = level.max(RiskLevel::Suspend);
-        }
-        if self.is_sustained() {
-            level = RiskLevel::Revoke;
-        }
-        let (level, proven) = (level.min(self.policy.highest()), self.standing.proven);
-        let faded = proven < RiskLevel::Suspend && total(&weights) < self.policy.score_of(proven) / 2;
-        if level > proven || faded {
-            self.standing.proven = level;
-        }
-    }
-
-    /// Whether one chart came from its threshold to twice that soon: the alarm again, had it begun anew.
-    fn is_repeated(&self) -> bool {
-        let twice = |(gauge, chart): (&Gauge, &Chart)| {
-            chart.feature.counts_as_different()
-                && gauge.value >= chart.threshold.saturating_mul(2)
-                && self.standing.calls.saturating_sub(gauge.since) <= self.policy.repeat_within()
-        };
-        self.standing.gauges.iter().zip(self.baseline.charts()).any(twice)
-    }
-
-    /// What is declared counts likewise; what was found in content and silence do not.
-    fn is_declared_again(&self) -> bool {
-        self.standing.outside.first().is_some_and(|declared| declared.value >= 2 * OUTSIDE_ALARM)
-    }
-
     /// Comes to the level that is called for.
     fn settle(&mut self, receipt: Option<ReceiptHash>, last: Option<&Last<'_>>) -> Option<Change> {
         let (weights, level, now) = (self.weights(), self.standing.level, self.standing.now);
@@ -593,286 +392,15 @@ impl Monitor {
         }
         Change { at: self.now(), receipt, from, to, score: self.score(), evidence }
     }
-
-    /// What weighs half of its threshold or more, or the most if nothing does.
-    fn told(&self, weights: &[Weight], last: Option<&Last<'_>>) -> Vec<Evidence> {
-        let mut heavy: Vec<&Weight> = weights.iter().filter(|weight| weight.pressure >= 500).collect();
-        if heavy.is_empty() {
-            heavy.extend(weights.first());
-        }
-        heavy.into_iter().filter_map(|weight| self.tell(weight, last)).collect()
-    }
-
-    fn tell(&self, weight: &Weight, last: Option<&Last<'_>>) -> Option<Evidence> {
-        let feature = weight.feature;
-        let Some(place) = weight.chart else {
-            let outside = self.standing.outside.get(OUTSIDE.iter().position(|its| *its == feature)?)?;
-            let sentence = outside.sentence.clone();
-            return Some(Evidence { feature, milli_nats: milli(outside.value), sentence });
-        };
-        let (chart, gauge) = (self.baseline.charts().get(place)?, self.standing.gauges.get(place)?);
-        let risen = last.filter(|last| last.risen.get(place) == Some(&true));
-        let sentence =
-            format!("{}: {} nats, alarm at {}", what(chart, risen), nats(gauge.value), nats(chart.threshold));
-        Some(Evidence { feature, milli_nats: milli(gauge.value), sentence })
-    }
 }
-
-impl Standing {
-    fn of(baseline: &Baseline) -> Self {
-        Self {
-            level: RiskLevel::Clear,
-            calls: 0,
-            denied: 0,
-            foreign: 0,
-            now: 0,
-            gauges: vec![Gauge::default(); baseline.charts().len()],
-            outside: Default::default(),
-            recall: Recall::default(),
-            streams: BTreeMap::new(),
-            faded: 0,
-            calm_since: None,
-            proven: RiskLevel::Clear,
-            held_since: None,
-            over: 0,
-            refused_writes: VecDeque::new(),
-            hindered: None,
-            seen: Digest::from_bytes([0; 32]),
-            lately: VecDeque::new(),
-            last: None,
-        }
-    }
-
-    /// Takes note that a receipt was observed.
-    fn note(&mut self, receipt: ReceiptHash) {
-        self.seen = Digest::of_parts(&[self.seen.as_bytes(), receipt.digest().as_bytes()]);
-        self.last = Some(receipt);
-        self.lately.push_back(receipt);
-        while self.lately.len() > MAX_LATELY {
-            self.lately.pop_front();
-        }
-    }
-
-    /// Takes note of since when it is held by what receipts alone say.
-    fn hold(&mut self) {
-        if self.level == RiskLevel::Suspend && self.proven >= RiskLevel::Suspend {
-            self.held_since.get_or_insert(self.now);
-        } else {
-            self.held_since = None;
-        }
-    }
-
-    /// Whether three writes were refused lately at step-up; if `proven`, at one that receipts alone had led to.
-    fn writes_refused(&self, proven: bool) -> bool {
-        let counts =
-            |(at, its): &&(i64, bool)| self.now.saturating_sub(*at) <= QUARTER_HOUR && (*its || !proven);
-        self.refused_writes.iter().filter(counts).count() >= REFUSED_WRITES
-    }
-
-    /// Takes note of how far a stream was observed; of many, those that were quiet longest are forgotten.
-    fn follow(&mut self, seen: &Observation, before: Option<Place>) {
-        let new = Place { sequence: seen.sequence, at: seen.at, set_back: 0, number: self.calls };
-        let mut place = Place { number: self.calls, ..before.unwrap_or(new) };
-        let is_late = seen.sequence < place.sequence;
-        match seen.what {
-            // Its clock was set back, and it says so: what it claims from here on is compared with that.
-            What::SetBack(by) => {
-                place.set_back = place.set_back.max(seen.sequence);
-                if !is_late {
-                    place.at = seen.at.saturating_sub(i64::try_from(by).unwrap_or(i64::MAX)).max(0);
-                }
-            }
-            What::Call(_) if !is_late => place.at = place.at.max(seen.at),
-            What::Call(_) => {}
-        }
-        place.sequence = place.sequence.max(seen.sequence);
-        self.streams.insert(seen.stream, place);
-        if self.streams.len() > MAX_STREAMS
-            && let Some((oldest, _)) =
-                self.streams.iter().min_by_key(|(stream, place)| (place.number, **stream))
-        {
-            let oldest = *oldest;
-            self.streams.remove(&oldest);
-        }
-    }
-}
-
-impl Place {
-    /// What is wrong with the time of a receipt, if anything is: of two receipts of a stream the one with the higher number
-    /// is not the earlier one, whichever of them came first, unless a clock was set back between them.
-    fn contradiction(&self, seen: &Observation) -> Option<String> {
-        let by = match seen.sequence.cmp(&self.sequence) {
-            Ordering::Greater => self.at.saturating_sub(seen.at),
-            Ordering::Less if self.set_back <= seen.sequence => seen.at.saturating_sub(self.at),
-            Ordering::Less | Ordering::Equal => 0,
-        };
-        let which =
-            if seen.sequence > self.sequence { "before the one before it" } else { "after one behind it" };
-        (by > TOLERANCE).then(|| {
-            format!(
-                "a receipt is dated {} s {which} in its stream, and no receipt says that a clock was set back",
-                by / 1000
-            )
-        })
-    }
-}
-
-impl Gauge {
-    fn take(&mut self, step: Step, chart: &Chart, number: u64) {
-        self.value = step.apply(self.value, chart.threshold.saturating_mul(MOST_THRESHOLDS));
-        self.look(chart, number);
-    }
-
-    /// Takes note of which side of its threshold it is on.
-    fn look(&mut self, chart: &Chart, number: u64) {
-        self.since = match self.since {
-            _ if self.value < chart.threshold => 0,
-            0 => number.max(1),
-            since => since,
-        };
-    }
-}
-
-/// The call that moved charts last.
-struct Last<'a> {
-    action: &'a str,
-    before: &'a str,
-    /// By chart.
-    risen: &'a [bool],
-}
-
-/// What a chart says, in words.
-fn what(chart: &Chart, last: Option<&Last<'_>>) -> String {
-    let of = chart.of.as_str();
-    match (chart.feature, last) {
-        (Feature::Sequence, Some(Last { action, before: "", .. })) => {
-            format!(
-                "actions follow one another unlike before, last {} as the first of a session",
-                quoted(action)
-            )
-        }
-        (Feature::Sequence, Some(Last { action, before, .. })) => {
-            format!(
-                "actions follow one another unlike before, last {} after {}",
-                quoted(action),
-                quoted(before)
-            )
-        }
-        (Feature::Sequence, None) => "actions follow one another unlike before".to_owned(),
-        (Feature::WriteMix, _) if of == "*" => "more of the calls are writes than before".to_owned(),
-        (Feature::WriteMix, _) => format!("more of the calls are {} than before", quoted(of)),
-        (Feature::NewAction, Some(last)) => {
-            format!("actions that the baseline never saw, last {}", quoted(last.action))
-        }
-        (Feature::NewAction, None) => "actions that the baseline never saw".to_owned(),
-        (Feature::NewCounterparty, _) if of == charts::PER_HOUR => {
-            "more counterparties in an hour than before".to_owned()
-        }
-        (Feature::NewCounterparty, _) => "more counterparties than before are new".to_owned(),
-        (Feature::Amount, _) if of == charts::SUM => "the amounts together are larger than before".to_owned(),
-        (Feature::Amount, _) => "single amounts are larger than before".to_owned(),
-        (Feature::LimitProbing, _) => "amounts just below or just above the certificate's limit".to_owned(),
-        (Feature::Rate, _) => format!("more {of} in a minute than in busy minutes before"),
-        (Feature::OffHours, _) => "calls in hours of the week without any before".to_owned(),
-        (Feature::DenialRatio, _) => "more of the calls are refused than before".to_owned(),
-        (feature, _) => feature.word().to_owned(),
-    }
-}
-
-fn quoted(action: &str) -> String {
-    match action {
-        MALFORMED => "a malformed action".to_owned(),
-        _ => format!("`{action}`"),
-    }
-}
-
-/// Text that may stand in a signed text member, of at most [`MAX_SENTENCE`] characters.
-fn plain(text: &str) -> String {
-    let safe = |character: char| {
-        let mut buffer = [0; 4];
-        if is_plain(character.encode_utf8(&mut buffer)) { character } else { '?' }
-    };
-    text.chars().take(MAX_SENTENCE).map(safe).collect()
-}
-
-/// The sum of the heaviest weight and of all others that are alarms.
-fn total(weights: &[Weight]) -> u16 {
-    let mut weights = weights.iter();
-    let first = weights.next().map_or(0, |weight| weight.score);
-    let others = weights.filter(|weight| weight.pressure >= 1000).map(|weight| weight.score);
-    others.fold(first, u16::saturating_add).min(1000)
-}
-
-/// Those that receipts speak for.
-fn of_receipts(weights: &[Weight]) -> Vec<Weight> {
-    weights.iter().filter(|weight| weight.feature.is_of_receipts()).copied().collect()
-}
-
-/// The feature that weighs most; where nothing weighs anything, the first.
-fn heaviest(weights: &[Weight]) -> Feature {
-    weights.first().map_or(Feature::Sequence, |weight| weight.feature)
-}
-
-/// How many different features are over their thresholds.
-fn alarms(weights: &[Weight]) -> usize {
-    weights.iter().filter(|weight| weight.pressure >= 1000 && weight.feature.counts_as_different()).count()
-}
-
-/// Thousandths of the threshold, two thresholds at most.
-fn pressure(value: i64, threshold: i64) -> u32 {
-    let thousandths = i128::from(value.max(0)) * 1000 / i128::from(threshold.max(1));
-    u32::try_from(thousandths.min(2000)).unwrap_or(2000)
-}
-
-fn milli(micro: i64) -> u32 {
-    u32::try_from(micro.max(0) / 1000).unwrap_or(u32::MAX)
-}
-
-/// Nats with one decimal.
-fn nats(micro: i64) -> String {
-    let tenths = micro.max(0) / 100_000;
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
-/// Features that are not of receipts, in the order of the standing.
-pub(super) const OUTSIDE: [Feature; 3] = [Feature::Declared, Feature::Content, Feature::Silence];
-
-/// Five nats: odds of 150 to 1.
-const OUTSIDE_ALARM: i64 = 5_000_000;
-
-/// So many pieces of what is said suspend an agent that sends no receipts.
-const LEAST_PIECES: u64 = 3;
-
-/// One feature alone suspends at most: the score of two alarms.
-const MOST_OF_ONE: u16 = 2 * ALARM;
-
-/// Below half of an alarm, so that it never even keeps a level alone.
-const MOST_OF_WEAK: u16 = 150;
-
-/// A chart rises to four thresholds at most, so that it comes down in two half-lives.
-const MOST_THRESHOLDS: i64 = 4;
 
 /// In fewer calls evidence never halves, whatever times they claim. At 64 calls a day this is no slower than the default
 /// half-life.
 const HALVING_CALLS: u64 = 64;
 
-/// The difference that clocks are allowed (wire 3.5).
-const TOLERANCE: i64 = 120_000;
-
 /// Two hosts that send at once are seconds apart. What comes later than that came in a batch: that its calls arrive together
 /// says nothing about when they were made.
 const LATE: i64 = 10_000;
-
-const QUARTER_HOUR: i64 = 900_000;
-pub(super) const REFUSED_WRITES: usize = 3;
-
-/// Whoever sends something twice does so at once. More would be no safer: what is older is judged again, not dropped.
-pub(super) const MAX_LATELY: usize = 32;
-
-/// Processes of one agent that write at the same time. Of a stream that was forgotten no time is known any more.
-pub(super) const MAX_STREAMS: usize = 256;
-
-pub(super) const MAX_SENTENCE: usize = 200;
 
 /// The year 9999.
 pub(super) const MAX_TIME: i64 = 253_402_300_799_999;

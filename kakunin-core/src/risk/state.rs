@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::baseline::Baseline;
+use super::course::{MAX_STREAMS, Place};
 use super::level::RiskLevel;
-use super::monitor::{
-    Gauge, MAX_LATELY, MAX_SENTENCE, MAX_STREAMS, Monitor, OUTSIDE, Outside, Place, REFUSED_WRITES, Standing,
-};
+use super::monitor::Monitor;
 use super::policy::RiskPolicy;
 use super::recall::{MAX_MET, MAX_RECENT, MAX_SESSIONS, Recall};
+use super::standing::{Gauge, MAX_LATELY, MAX_SENTENCE, Outside, REFUSED_WRITES, Standing};
+use super::weight::OUTSIDE;
 use crate::digest::{Digest, unhex};
 use crate::id::StreamId;
 use crate::json::{Object, ObjectWriter, Value};
