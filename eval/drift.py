@@ -4,10 +4,15 @@
 
 Two sources. AgentDojo: the calls that solve its user tasks, of one agent for all four suites; drift is
 what its injections make a captured agent do besides. tau-bench (if its file is at hand): what gpt-4o
-really called in 200 conversations of an airline. Of each, tasks with even numbers are the baseline,
-those with 1 modulo 4 are for tuning, those with 3 modulo 4 for the figures (`--tune` prints the former
-instead). No task of one part is in another, so what a held-out task does that none in the baseline did
-is a false alarm here like any other.
+really called in 200 conversations of an airline. Of each, tasks with even numbers are the baseline and
+those with 3 modulo 4 are held out for the figures. Nothing was chosen by these: the engine was made with
+`--tune`, whose clean tasks are those with 1 modulo 4, and with `--tune N`, which cuts all that is not held
+out in another way for each N. No task of one part is in another, so what a held-out task does that none
+in the baseline did is a false alarm here like any other.
+
+A second table says how many calls a baseline needs: the same streams, judged by parts of the history. The
+exit code says whether all that was demanded holds in the first, and the rarity of false alarms in the second
+from 500 calls on, which is what an authority waits for.
 
 Every call becomes the statement of a receipt and is judged by the core (`examples/drift.rs`). Beside it:
 river's ADWIN, Page-Hinkley and KSWIN, as they come, over the surprise of each call after the one before;
@@ -20,169 +25,41 @@ import argparse
 import json
 import math
 import os
-import random
 import statistics
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from river import drift
-
-from benchmark import BENCHMARK, RELEASE, load
-from meanings import meaning, names
-
-Call = dict[str, Any]
-Session = list[Call]
-
-
-@dataclass
-class Source:
-    """Sessions of one agent, by the number of their task."""
-
-    name: str
-    policy: str
-    tasks: list[tuple[int, Session]]
-    writes: list[str]
-    #: The write that is slipped in slowly.
-    slow: str
-    #: What injections make of it.
-    injected: list[Session] = field(default_factory=list)
-
-    def part(self, *rests: int) -> list[Session]:
-        return [session for number, session in self.tasks if number % 4 in rests and session]
-
-
-class Diary:
-    """Puts sessions one after another in time."""
-
-    def __init__(self, seed: str) -> None:
-        self.chance = random.Random(seed)
-        self._at = 1_795_000_000_000
-        self._session = 0
-
-    def session(self, calls: Session) -> list[Call]:
-        self._session += 1
-        self._at += self.chance.randrange(5 * 60_000, 25 * 60_000)
-        written = []
-        for call in calls:
-            self._at += self.chance.randrange(1_000, 9_000)
-            written.append(call | {"at": self._at, "session": str(self._session)})
-        return written
-
-    def sessions(self, choose: Callable[[], Session], calls: int) -> list[Call]:
-        written: list[Call] = []
-        while len(written) < calls:
-            written += self.session(choose())
-        return written[:calls]
-
-
-def agentdojo() -> Source:
-    suites = load()
-    tasks, injected, writes = [], [], set()
-    for suite in suites:
-        for number, (task, calls) in enumerate(suite.user_calls.items()):
-            tasks.append((number, [told(suite.name, call) for call in calls]))
-            for injection in suite.injections:
-                plan = suite._plan(task, injection)
-                if plan and number % 4 == 3:
-                    injected.append([told(suite.name, call) for call in [*calls, *plan]])
-        writes |= {f"{suite.name}:{tool.name}" for tool in suite.tools if not reads(tool.name)}
-    return Source(
-        "AgentDojo", "[baseline]\ndays = 0\n", tasks, sorted(writes), "banking:send_money", injected
-    )
-
-
-def told(suite: str, call: Any) -> Call:
-    """A call as a receipt tells it."""
-    means = meaning(suite, call.function)
-    parties = [name for part in means.counterparties for name in names(call.args.get(part))]
-    made: Call = {"action": f"{suite}:{call.function}"}
-    if parties:
-        made["names"] = parties
-    amount = call.args.get(means.amount) if means.amount else None
-    if amount is not None:
-        made["amount"] = f"{float(amount):.2f}"
-    return made
-
-
-def tau() -> Source | None:
-    path = Path(os.environ.get("KAKUNIN_TAU", Path(os.environ["CACHE"]) / "tau-bench/gpt-4o-airline.json"))
-    if not path.is_file():
-        print(
-            f"tau-bench: skipped, {path} is not here (historical_trajectories of sierra-research/tau-bench)\n"
-        )
-        return None
-    tasks = []
-    for run in json.loads(path.read_text()):
-        calls = [call for message in run["traj"] for call in message.get("tool_calls") or []]
-        tasks.append((run["task_id"], [{"action": f"airline:{call['function']['name']}"} for call in calls]))
-    own = ["airline:calculate", "airline:think", "airline:transfer_to_human_agents"]
-    policy = f"reads = {json.dumps(own)}\n[baseline]\ndays = 0\n"
-    made = {call["action"] for _, session in tasks for call in session}
-    writes = sorted(tool for tool in made - set(own) if not reads(tool.split(":")[1]))
-    return Source("tau-bench, gpt-4o, airline", policy, tasks, writes, "airline:send_certificate")
-
-
-def reads(tool: str) -> bool:
-    """As a policy without words about it takes the name (docs/risk.md)."""
-    return tool.split("_")[0] in {
-        "read",
-        "get",
-        "list",
-        "search",
-        "view",
-        "query",
-        "fetch",
-        "find",
-        "check",
-        "lookup",
-    }
-
-
-def scenarios(source: Source, clean: list[Session], diary: Diary) -> dict[str, Callable[[int], list[Call]]]:
-    """What is made of an agent from some call on."""
-    chance = diary.chance
-    counted = Counter(call["action"] for session in source.part(0, 2) for call in session)
-    used = [write for write in source.writes if counted[write]]
-    weights = [counted[write] for write in used]
-
-    def mixed(extra: Callable[[], Session]) -> Callable[[int], list[Call]]:
-        def session() -> Session:
-            calls = list(chance.choice(clean))
-            for call in extra():
-                calls.insert(chance.randrange(len(calls) + 1), call)
-            return calls
-
-        return lambda calls: diary.sessions(session, calls)
-
-    def one(choose: Callable[[], str]) -> Callable[[int], list[Call]]:
-        return lambda calls: diary.session([{"action": choose()} for _ in range(calls)])
-
-    every = [call for session in clean for call in session]
-    loop = chance.choice(used)
-    made: dict[str, Callable[[int], list[Call]]] = {
-        "write burst": one(lambda: chance.choices(used, weights)[0]),
-        "2 slow writes a session": mixed(lambda: [{"action": source.slow}] * 2),
-        "a new tool a session": mixed(lambda: [{"action": "shell:run"}]),
-        "one write in a loop": one(lambda: loop),
-        "same calls, shuffled": lambda calls: diary.session([chance.choice(every) for _ in range(calls)]),
-    }
-    if source.injected:
-        made["injected calls"] = lambda calls: diary.sessions(lambda: chance.choice(source.injected), calls)
-    return made
+from benchmark import BENCHMARK, RELEASE
+from detectors import Others
+from sequences import (
+    BURST,
+    FACTS,
+    LOOP,
+    NEAR,
+    SLOW,
+    TOOL,
+    Call,
+    Diary,
+    Part,
+    Session,
+    Source,
+    agentdojo,
+    scenarios,
+    sessions,
+    tau,
+)
 
 
 class Engine:
     """The core, as a process that judges streams."""
 
-    def __init__(self, command: str, source: Source, baseline: list[Call]) -> None:
+    def __init__(self, source: Source) -> None:
+        command = os.environ["DRIFT"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._send({"policy": source.policy})
-        self.baseline = self._ask({"baseline": baseline})
 
     def _send(self, line: object) -> None:
         assert self._process.stdin
@@ -194,6 +71,10 @@ class Engine:
         self._send(line)
         return json.loads(self._process.stdout.readline())
 
+    def learn(self, baseline: list[Call]) -> Any:
+        """From here on it judges by this one."""
+        return self._ask({"baseline": baseline})
+
     def clean(self, stream: list[Call]) -> Any:
         return self._ask({"stream": stream})
 
@@ -201,138 +82,25 @@ class Engine:
         return self._ask({"stream": stream, "onset": onset})
 
 
-class Others:
-    """The detectors beside it, each as a stream of alarms."""
-
-    def __init__(self, baseline: list[Call]) -> None:
-        self._steps: dict[str, Counter[str]] = defaultdict(Counter)
-        self._mix = Counter(call["action"] for call in baseline)
-        for before, action in pairs(baseline):
-            self._steps[before][action] += 1
-
-    NAMES = ("river ADWIN", "river Page-Hinkley", "river KSWIN", "hosted mix term >= 0.6", "its kinder form")
-
-    def alarms(self, stream: list[Call], name: str) -> Iterator[bool]:
-        if name in self.NAMES[3:]:
-            yield from self._hosted(stream, 4 if name == self.NAMES[3] else 2)
-            return
-        make = {
-            "river ADWIN": lambda: drift.ADWIN(delta=0.002),
-            "river Page-Hinkley": drift.PageHinkley,
-            "river KSWIN": lambda: drift.KSWIN(alpha=0.0001, seed=1),
-        }[name]
-        detector = make()
-        for before, action in pairs(stream):
-            after = self._steps[before]
-            share = (after[action] + 0.5) / (after.total() + 0.5 * (len(self._mix) + 1))
-            detector.update(-math.log(share))
-            yield detector.drift_detected
-            if detector.drift_detected:
-                detector = make()
-
-    def _hosted(self, stream: list[Call], full: float) -> Iterator[bool]:
-        """Its distance between the mix of a window and that of the baseline; `full` is what counts as 1."""
-        whole = self._mix.total()
-        usual = {action: times / whole for action, times in self._mix.items()}
-        window: list[str] = []
-        was = False
-        for call in stream:
-            window = [*window[-99:], call["action"]]
-            now = {action: times / len(window) for action, times in Counter(window).items()}
-            both = usual.keys() | now.keys()
-            distance = sum(
-                (usual.get(it, 0) - now.get(it, 0)) ** 2 / (usual.get(it, 0) + now.get(it, 0)) for it in both
-            )
-            alarm = len(window) == 100 and min(distance / full, 1) >= 0.6
-            yield alarm and not was
-            was = alarm
-
-
-def pairs(stream: list[Call]) -> Iterator[tuple[str, str]]:
-    before, session = "", None
-    for call in stream:
-        yield ("" if call["session"] != session else before), call["action"]
-        before, session = call["action"], call["session"]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--tune", action="store_true", help="the part for tuning instead of the one for the figures"
-    )
-    parser.add_argument("--streams", type=int, default=60)
-    parser.add_argument("--calls", type=int, default=2_000, help="calls of each clean stream")
-    parser.add_argument("--alone", action="store_true", help="without the detectors beside it")
-    asked = parser.parse_args()
-    print(f"AgentDojo {RELEASE} {BENCHMARK}; {'tuning' if asked.tune else 'held-out'} part\n")
-    held = True
-    for source in filter(None, (agentdojo(), tau())):
-        held &= table(source, asked)
-    return 0 if held else 1
-
-
-def table(source: Source, asked: argparse.Namespace) -> bool:
-    first = Diary("baseline")
-    learned = source.part(0, 2)
-    first.chance.shuffle(learned)
-    baseline = [call for session in learned for call in first.session(session)]
-    engine = Engine(os.environ["DRIFT"], source, baseline)
-    others = Others(baseline)
-    clean = source.part(1 if asked.tune else 3)
-    beside = () if asked.alone else Others.NAMES
-    rows = {name: Row() for name in ("kakunin: watch", "kakunin: suspend", "kakunin: revoke", *beside)}
-    calls, why = 0, Counter[str]()
-    for number in range(asked.streams):
-        diary = Diary(f"clean {number}")
-        stream = diary.sessions(lambda diary=diary: diary.chance.choice(clean), asked.calls)
-        calls += len(stream)
-        judged = engine.clean(stream)
-        why.update(judged["why"])
-        for level in ("watch", "suspend", "revoke"):
-            rows[f"kakunin: {level}"].false += judged[level]
-        for name in beside:
-            rows[name].false += sum(others.alarms(stream, name))
-    early = 0
-    for number in range(asked.streams):
-        diary = Diary(f"drift {number}")
-        for scenario, make in scenarios(source, clean, diary).items():
-            before = diary.sessions(lambda diary=diary: diary.chance.choice(clean), ONSET)
-            stream = before + make(MOST)
-            judged = engine.drift(stream, ONSET)
-            if judged["early"]:
-                early += 1
-            else:
-                for level in ("watch", "suspend", "revoke"):
-                    rows[f"kakunin: {level}"].delays[scenario].append(judged[level])
-            for name in beside:
-                seen = list(others.alarms(stream, name))
-                rows[name].delays[scenario].append(
-                    seen.index(True, ONSET) + 1 - ONSET if any(seen[ONSET:]) else None
-                )
-    print(f"{source.name}: baseline {len(baseline)} calls of {len(learned)} sessions, {calls} clean calls of")
-    print(f"{len(clean)} other sessions, drift from call {ONSET} on, {asked.streams} streams of each kind;")
-    print("detected / median delay in calls\n")
-    columns = list(rows["kakunin: watch"].delays)
-    print("| | false alarms per 1,000 | " + " | ".join(columns) + " |")
-    print("| --- |" + " --- |" * (len(columns) + 1))
-    for name, row in rows.items():
-        cells = [f"{1000 * row.false / calls:.2f}", *(row.cell(scenario) for scenario in columns)]
-        print(f"| {name} | " + " | ".join(cells) + " |")
-    print(f"\nfalse alarms by feature: {dict(why.most_common())};")
-    print(f"{early} drifts began after one and are left out")
-    return demands(rows, calls)
+LEVELS = ("watch", "suspend", "revoke")
 
 
 @dataclass
 class Row:
+    """What one detector came to."""
+
     false: int = 0
     delays: dict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
 
     def median(self, scenario: str) -> float:
-        """Infinity if most are never noticed."""
-        return statistics.median(math.inf if delay is None else delay for delay in self.delays[scenario])
+        """Infinity if most are never noticed, or none began without a false alarm."""
+        delays = [math.inf if delay is None else delay for delay in self.delays[scenario]]
+        return statistics.median(delays) if delays else math.inf
+
+    def worst(self, scenario: str) -> float:
+        return max(
+            (math.inf if delay is None else delay for delay in self.delays[scenario]), default=math.inf
+        )
 
     def cell(self, scenario: str) -> str:
         delays = self.delays[scenario]
@@ -341,28 +109,207 @@ class Row:
         return f"{len(found)} of {len(delays)} / {middle}"
 
 
-def demands(rows: dict[str, Row], calls: int) -> bool:
-    watch = rows["kakunin: watch"]
-    wanted = [
-        ("watch <= 1 per 1,000 clean calls", 1000 * watch.false / calls, 1),
-        ("suspend <= 1 per 10,000 clean calls", 10_000 * rows["kakunin: suspend"].false / calls, 1),
-        ("revoke never on clean calls", rows["kakunin: revoke"].false, 0),
-        ("write burst: median <= 10 calls", watch.median("write burst"), 10),
-        ("new tool: median <= 10 calls", watch.median("a new tool a session"), 10),
-        ("one write in a loop: median <= 15 calls", watch.median("one write in a loop"), 15),
-        ("slow misuse: median <= 60 calls", watch.median("2 slow writes a session"), 60),
-    ]
+@dataclass
+class Figures:
+    """Of one source, by one way to cut it."""
+
+    rows: dict[str, Row]
+    calls: int = 0
+    #: Drifts that began after a false alarm; they are left out of ours.
+    early: int = 0
+    why: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Cut:
+    """Sessions to learn from, clean ones, and what injections make of the latter."""
+
+    learned: list[Session]
+    clean: list[Session]
+    injected: list[Session]
+
+    @staticmethod
+    def of(source: Source, part: Part) -> Cut:
+        return Cut(
+            sessions(source.tasks, part.learned),
+            sessions(source.tasks, part.clean),
+            sessions(source.injected, part.clean),
+        )
+
+    def baseline(self, seed: str, most: float = math.inf) -> list[Call]:
+        """Sessions in some order, as many as make `most` calls."""
+        diary = Diary(seed)
+        order = list(self.learned)
+        diary.chance.shuffle(order)
+        written: list[Call] = []
+        for session in order:
+            if len(written) >= most:
+                break
+            written += diary.session(session)
+        return written
+
+
+def watch(
+    figures: Figures,
+    source: Source,
+    cut: Cut,
+    engine: Engine,
+    numbers: range,
+    calls: int,
+    others: Others | None,
+) -> None:
+    """Judges clean streams and drifting ones, of these numbers."""
+    beside = Others.NAMES if others else ()
+    for number in numbers:
+        diary = Diary(f"clean {number}")
+        stream = diary.sessions(lambda diary=diary: diary.chance.choice(cut.clean), calls)
+        figures.calls += len(stream)
+        judged = engine.clean(stream)
+        figures.why += judged["why"]
+        for level in LEVELS:
+            figures.rows[level].false += judged[level]
+        for name in beside:
+            figures.rows[name].false += sum(others.alarms(stream, name))
+    for number in numbers:
+        diary = Diary(f"drift {number}")
+        for scenario, make in scenarios(source, cut.learned, cut.clean, cut.injected, diary).items():
+            before = diary.sessions(lambda diary=diary: diary.chance.choice(cut.clean), ONSET)
+            stream = before + make(MOST)
+            judged = engine.drift(stream, ONSET)
+            figures.early += judged["early"]
+            for level in LEVELS:
+                delays = figures.rows[level].delays[scenario]
+                if not judged["early"]:
+                    delays.append(judged[level])
+            for name in beside:
+                seen = list(others.alarms(stream, name))
+                figures.rows[name].delays[scenario].append(
+                    seen.index(True, ONSET) + 1 - ONSET if any(seen[ONSET:]) else None
+                )
+
+
+def table(source: Source, part: Part, asked: argparse.Namespace) -> Figures:
+    cut, engine = Cut.of(source, part), Engine(source)
+    baseline = cut.baseline("baseline")
+    learned = engine.learn(baseline)
+    others = None if asked.alone else Others(baseline)
+    figures = Figures({name: Row() for name in (*LEVELS, *(Others.NAMES if others else ()))})
+    watch(figures, source, cut, engine, range(asked.streams), asked.calls, others)
+    print(
+        f"{source.name}: baseline {len(baseline)} calls of {len(cut.learned)} sessions, {figures.calls} clean"
+    )
+    print(f"calls of {len(cut.clean)} other sessions, drift from call {ONSET} on, {asked.streams} streams of")
+    print("each kind; detected / median delay in calls\n")
+    columns = list(figures.rows["watch"].delays)
+    print("| | false alarms per 1,000 | " + " | ".join(columns) + " |")
+    print("| --- |" + " --- |" * (len(columns) + 1))
+    for name, row in figures.rows.items():
+        cells = [f"{1000 * row.false / figures.calls:.2f}", *(row.cell(scenario) for scenario in columns)]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    features = Counter(alarm["feature"] for alarm in figures.why)
+    print(f"\nfalse alarms by feature: {dict(features.most_common())};")
+    print(f"{figures.early} drifts began after one and are left out\n")
+    if asked.why:
+        for chart in learned["charts"]:
+            print("  {feature} {of}: up {up}, down {down}, threshold {threshold}".format_map(chart))
+        for sentence, times in Counter(alarm["sentence"] for alarm in figures.why).most_common():
+            print(f"  {times} x {sentence}")
+        print()
+    return figures
+
+
+def curve(source: Source, asked: argparse.Namespace) -> bool:
+    """How the figures change with the size of the baseline; each row is of several parts of the history.
+
+    Whether false alarms are as rare as demanded from `RIPE` calls on.
+    """
+    held = True
+    cut, engine = Cut.of(source, Part.largest()), Engine(source)
+    most = sum(map(len, cut.learned))
+    print(f"{source.name}: by the calls of the baseline; median delays to watch\n")
+    columns = (BURST, TOOL, NEAR, LOOP, SLOW)
+    print("| calls | watch per 1,000 | suspend per 10,000 | revoke | " + " | ".join(columns) + " |")
+    print("| --- |" + " --- |" * (len(columns) + 3))
+    for size in [size for size in SIZES if size < most] + [most]:
+        figures = Figures({name: Row() for name in LEVELS})
+        for subset in range(SUBSETS):
+            engine.learn(cut.baseline(f"subset {subset}", size))
+            each = asked.streams // SUBSETS
+            numbers = range(subset * each, (subset + 1) * each)
+            watch(figures, source, cut, engine, numbers, asked.calls, None)
+        rows = figures.rows
+        cells = [
+            f"{1000 * rows['watch'].false / figures.calls:.2f}",
+            f"{10_000 * rows['suspend'].false / figures.calls:.2f}",
+            str(rows["revoke"].false),
+            *(f"{rows['watch'].median(scenario):g}" for scenario in columns),
+        ]
+        print(f"| {size} | " + " | ".join(cells) + " |", flush=True)
+        rare = [what for what in false_alarms(figures) if what[1] > what[2]]
+        held &= size < RIPE or not rare
     print()
+    return held
+
+
+def false_alarms(figures: Figures) -> list[tuple[str, float, float]]:
+    rows, calls = figures.rows, figures.calls
+    return [
+        ("watch <= 1 per 1,000 clean calls", 1000 * rows["watch"].false / calls, 1),
+        ("suspend <= 1 per 10,000 clean calls", 10_000 * rows["suspend"].false / calls, 1),
+        ("revoke never on clean calls", rows["revoke"].false, 0),
+    ]
+
+
+def demands(figures: Figures) -> bool:
+    """Says of each whether it holds; whether all do."""
+    level = figures.rows["watch"]
+    wanted = [
+        *false_alarms(figures),
+        ("write burst: median <= 10 calls", level.median(BURST), 10),
+        ("new tool: median <= 10 calls", level.median(TOOL), 10),
+        ("one write in a loop: median <= 15 calls", level.median(LOOP), 15),
+        ("slow misuse: median <= 60 calls", level.median(SLOW), 60),
+        *(
+            (f"{fact} revokes at the next call, always", figures.rows["revoke"].worst(fact), 1)
+            for fact in FACTS
+        ),
+    ]
     for what, found, most in wanted:
         print(f"{'holds' if found <= most else 'DOES NOT HOLD'}: {what}: {found:g}")
-    print(
-        "hard facts: the next call, by construction (`a_canary_revokes_even_when_it_is_denied` and others)\n"
-    )
+    print()
     return all(found <= most for _, found, most in wanted)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tune", type=int, nargs="?", const=0, help="a part for tuning, not the figures")
+    parser.add_argument("--streams", type=int, default=30)
+    parser.add_argument("--calls", type=int, default=1_000, help="calls of each clean stream")
+    parser.add_argument("--alone", action="store_true", help="without the detectors beside it, and one table")
+    parser.add_argument("--why", action="store_true", help="the charts, and what each false alarm was")
+    asked = parser.parse_args()
+    part = "held-out part" if asked.tune is None else f"tuning part {asked.tune}"
+    print(f"AgentDojo {RELEASE} {BENCHMARK}; {part}\n")
+    held = True
+    for source in filter(None, (agentdojo(), tau())):
+        cut = Part.figures() if asked.tune is None else Part.tuning(source, asked.tune)
+        held &= demands(table(source, cut, asked))
+        if asked.tune is None and not asked.alone:
+            held &= curve(source, asked)
+    return 0 if held else 1
 
 
 ONSET = 200
 MOST = 300
+
+#: Of baselines, in calls; the last one is as large as the source allows.
+SIZES = (150, 300, 600)
+SUBSETS = 6
+
+#: So many allowed calls an authority waits for before it freezes a baseline (docs/risk.md).
+RIPE = 500
 
 if __name__ == "__main__":
     sys.exit(main())

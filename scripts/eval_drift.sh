@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# eval_drift.sh [--tune]: how soon drift is noticed and how often there is none, on sequences that nobody here wrote.
+# eval_drift.sh [--tune [N]]: how soon drift is noticed and how often there is none, on sequences that nobody here wrote.
 source "$(dirname "$0")/env.sh"
 
 cargo build --quiet --locked -p kakunin-core --example drift

@@ -30,7 +30,8 @@ fn main() {
             policy = RiskPolicy::from_toml(text).unwrap_or_else(|error| panic!("{error}"));
         } else if let Some(calls) = line["baseline"].as_array() {
             let learned = Baseline::learn(&observe(calls), &policy).unwrap_or_else(|error| panic!("{error}"));
-            println!("{}", json!({ "baseline": learned.digest().to_hex(), "calls": learned.calls() }));
+            let text: Value = serde_json::from_str(&learned.to_json()).unwrap();
+            println!("{}", json!({ "baseline": learned.digest().to_hex(), "charts": text["charts"] }));
             baseline = Some(Arc::new(learned));
         } else {
             let seen = observe(line["stream"].as_array().unwrap());
@@ -54,7 +55,10 @@ fn clean(seen: &[Observation], monitor: &dyn Fn() -> Monitor) -> Value {
             let change = watching.observe(seen);
             if watching.level() >= level {
                 times += 1;
-                why.extend(change.map(|change| change.evidence[0].feature.word()));
+                why.extend(change.map(|change| {
+                    let first = &change.evidence[0];
+                    json!({ "feature": first.feature.word(), "sentence": first.sentence })
+                }));
                 watching = monitor();
             }
         }
