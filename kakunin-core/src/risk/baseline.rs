@@ -114,7 +114,7 @@ impl Baseline {
             seed: Digest::of(baseline.to_json().as_bytes()),
         }
         .thresholds(
-            |chart| baseline.charts.get(chart).map_or(0, Chart::least),
+            |chart, run_length| baseline.charts.get(chart).map_or(0, |its| its.least(run_length)),
             |chart| baseline.charts.get(chart).map_or(1, |its| its.part(baseline.charts.len())),
         );
         for (chart, threshold) in baseline.charts.iter_mut().zip(thresholds) {

@@ -1,10 +1,11 @@
 //! Thresholds: how high a chart has to be before it is an alarm.
 //!
 //! A threshold is calibrated on the agent's own history by a block bootstrap (Kunsch 1989) to a stated average run
-//! length, the calls between two false alarms. Each replicate first draws a world, as many blocks as the history has, with
-//! repetition, and then a stream of that world. What a small history leaves open differs from world to world, so a small
-//! one gets higher thresholds by itself. The tail beyond the replicates is that of a maximum of cumulative sums
-//! (Gumbel's), fitted to two quantiles.
+//! length, the calls between two false alarms. Each replicate first draws a world, half as many blocks as the history has,
+//! with repetition, and then a stream of that world. What a small history leaves open differs from world to world, so a
+//! small one gets higher thresholds by itself. Half as many, because the history is one sample of what the agent is given
+//! to do and the days that are judged are another: they differ by the variance of both. The tail beyond the replicates is
+//! that of a maximum of cumulative sums (Gumbel's), fitted to two quantiles.
 
 use super::charts::Step;
 use super::logarithm::ln_ratio;
@@ -25,7 +26,11 @@ pub(super) struct Calibration<'a> {
 impl Calibration<'_> {
     /// The threshold of each chart, no lower than `least` says, for a false alarm in so many times the run length as
     /// `times` says.
-    pub(super) fn thresholds(&self, least: impl Fn(usize) -> i64, times: impl Fn(usize) -> u64) -> Vec<i64> {
+    pub(super) fn thresholds(
+        &self,
+        least: impl Fn(usize, u64) -> i64,
+        times: impl Fn(usize) -> u64,
+    ) -> Vec<i64> {
         let mut peaks = vec![Vec::with_capacity(REPLICATES); self.steps.len()];
         let mut draws = Draws::of(&self.seed);
         for _ in 0..REPLICATES {
@@ -43,15 +48,16 @@ impl Calibration<'_> {
         }
         let of = |(chart, mut peaks): (usize, Vec<i64>)| {
             peaks.sort_unstable();
-            quantile(&peaks, self.run_length.saturating_mul(times(chart).max(1))).max(least(chart))
+            let run_length = self.run_length.saturating_mul(times(chart).max(1));
+            quantile(&peaks, run_length).max(least(chart, run_length))
         };
         peaks.into_iter().enumerate().map(of).collect()
     }
 
     /// A stream of at least [`LENGTH`] calls from a world of its own.
     fn stream(&self, draws: &mut Draws) -> Vec<usize> {
-        let world: Vec<_> =
-            self.blocks.iter().filter_map(|_| self.blocks.get(draws.below(self.blocks.len()))).collect();
+        let half = 0..self.blocks.len().div_ceil(2);
+        let world: Vec<_> = half.filter_map(|_| self.blocks.get(draws.below(self.blocks.len()))).collect();
         let mut stream = Vec::with_capacity(LENGTH + 64);
         while stream.len() < LENGTH {
             match world.get(draws.below(world.len())) {
@@ -130,7 +136,7 @@ mod tests {
         let steps = vec![(0..calls).map(step).collect::<Vec<_>>()];
         let blocks: Vec<_> = (0..calls).step_by(10).map(|at| at..(at + 10).min(calls)).collect();
         let seed = Digest::of(b"seed");
-        Calibration { blocks: &blocks, steps: &steps, run_length, seed }.thresholds(|_| 1, |_| 1)[0]
+        Calibration { blocks: &blocks, steps: &steps, run_length, seed }.thresholds(|_, _| 1, |_| 1)[0]
     }
 
     #[test]
@@ -144,13 +150,13 @@ mod tests {
         let steps = vec![vec![Step { fall: 5, rise: 0 }; 100]];
         let (blocks, seed) = (std::iter::once(0..100).collect::<Vec<_>>(), Digest::of(b""));
         let calibration = Calibration { blocks: &blocks, steps: &steps, run_length: 1000, seed };
-        assert_eq!(calibration.thresholds(|_| 77, |_| 1), [77]);
+        assert_eq!(calibration.thresholds(|_, _| 77, |_| 1), [77]);
     }
 
     #[test]
     fn nothing_to_draw_from_ends() {
         let steps = vec![Vec::new()];
         let calibration = Calibration { blocks: &[], steps: &steps, run_length: 1000, seed: Digest::of(b"") };
-        assert_eq!(calibration.thresholds(|_| 1, |_| 1), [1]);
+        assert_eq!(calibration.thresholds(|_, _| 1, |_| 1), [1]);
     }
 }

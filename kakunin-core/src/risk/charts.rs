@@ -4,6 +4,7 @@
 //! never falls below zero: it forgets good behaviour and remembers bad. Which misuse each is tuned for is in `tuning.rs`.
 
 use super::feature::Feature;
+use super::logarithm::ln_ratio;
 use super::observation::Call;
 use super::signals::Signals;
 
@@ -63,8 +64,9 @@ impl Chart {
         let Shown { call, signals, is_write, .. } = *shown;
         match (self.feature, self.of.as_str()) {
             (Feature::Sequence, _) => Some(self.measured(signals.surprise)),
-            (Feature::WriteMix, "*") => Some(self.event(is_write)),
+            (Feature::WriteMix, "*" | BURST) => Some(self.event(is_write)),
             (Feature::WriteMix, action) => Some(self.event(call.action == action)),
+            (Feature::NewAction, KIND) => Some(self.event(signals.new_kind)),
             (Feature::NewAction, _) => Some(self.event(signals.new_action)),
             (Feature::NewCounterparty, PER_HOUR) => {
                 shown.elapsed.map(|elapsed| self.flow(shown.fresh_name, elapsed))
@@ -95,14 +97,19 @@ impl Chart {
         Step { fall: i64::try_from(fall).unwrap_or(i64::MAX), rise: if happened { self.up } else { 0 } }
     }
 
-    /// Below this no threshold lies, whatever calibration says. An agent that never wrote twice in a session would
-    /// otherwise be alarmed about at the second time: three events are asked for, of actions and amounts without
-    /// precedent two, in a flow eight, because models make calls side by side.
-    pub(super) fn least(&self) -> i64 {
-        let fifths = match self.feature {
-            Feature::Rate => 40,
-            Feature::NewCounterparty if self.of == PER_HOUR => 40,
-            Feature::Sequence | Feature::NewAction | Feature::Amount => 6,
+    /// Below this no threshold lies, whatever calibration says: a history that shows little of something cannot say how
+    /// often it will come.
+    ///
+    /// A share of writes that was never exceeded adds up the logarithm of a likelihood ratio, and such a sum comes to `h`
+    /// no more often than once in `e^h` calls (Ville 1939, Lorden 1971). Elsewhere so many events are asked for: eight of
+    /// what models do side by side, five whole surprises, since a new kind of task is a handful of unusual steps, of
+    /// actions and amounts without precedent two, three of anything else.
+    pub(super) fn least(&self, run_length: u64) -> i64 {
+        let fifths = match (self.feature, self.of.as_str()) {
+            (Feature::WriteMix, BURST) | (Feature::Rate, _) | (Feature::NewCounterparty, PER_HOUR) => 40,
+            (Feature::WriteMix, _) => return ln_ratio(run_length, 1),
+            (Feature::Sequence, _) => 25,
+            (Feature::NewAction | Feature::Amount, _) => 6,
             _ => 11,
         };
         self.up.saturating_mul(fifths) / 5
@@ -113,13 +120,17 @@ impl Chart {
     pub(super) const fn part(&self, charts: usize) -> u64 {
         let charts = charts as u64;
         match self.feature {
-            Feature::NewAction => 3,
+            Feature::NewAction => 6,
             Feature::Sequence => charts.saturating_mul(8),
             _ => charts.saturating_mul(2),
         }
     }
 }
 
+/// Of all writes: hardly anything else. No action has this name.
+pub(super) const BURST: &str = "*:burst";
+/// Of new actions: those of which not even the first segment was seen.
+pub(super) const KIND: &str = "kind";
 pub(super) const FIRST_SEEN: &str = "first-seen";
 pub(super) const PER_HOUR: &str = "per-hour";
 pub(super) const SIZE: &str = "size";

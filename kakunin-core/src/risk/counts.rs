@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::observation::{Call, Name};
 
@@ -111,6 +112,17 @@ impl Counts {
 
     pub(super) fn action(&self, action: &str) -> u64 {
         self.actions.get(action).copied().unwrap_or(0)
+    }
+
+    /// How often an action of the same kind was counted: one with the same first segment.
+    pub(super) fn kind(&self, action: &str) -> u64 {
+        let kind = action.split(':').next().unwrap_or(action);
+        let of_it = |other: &&String| other.split(':').next() == Some(kind);
+        let from = self
+            .actions
+            .range::<str, _>((Bound::Included(kind), Bound::Unbounded))
+            .take_while(|(other, _)| other.starts_with(kind));
+        from.filter(|(other, _)| of_it(other)).fold(0, |sum, (_, n)| n.saturating_add(sum))
     }
 
     pub(super) fn step(&self, before: &str, action: &str) -> u64 {

@@ -68,7 +68,7 @@ impl Learned {
             _ => 0,
         };
         let own = History::writes(&counts, &|action| writes.contains(action));
-        let charts = Chart::learn(&History { shown: &shown, at: &at, writes: own, millis });
+        let charts = Chart::learn(&History { shown: &shown, blocks: &blocks, at: &at, writes: own, millis });
         let steps = charts
             .iter()
             .map(|chart| shown.iter().map(|shown| chart.step(shown).unwrap_or_default()).collect())

@@ -11,6 +11,8 @@ pub(super) struct Signals {
     pub(super) surprise: i64,
     /// Whether the action is none that was counted.
     pub(super) new_action: bool,
+    /// Whether nothing of its kind was counted: an action with the same first segment.
+    pub(super) new_kind: bool,
     /// Whether one of the counterparties is none that was counted.
     pub(super) new_name: Option<bool>,
     /// How unexpected so large an amount is, in micro-nats.
@@ -35,6 +37,7 @@ impl Signals {
         let mut signals = Self {
             surprise: surprise(placed, all, &but),
             new_action: known == 0,
+            new_kind: known == 0 && but(&|counts| counts.kind(&call.action)) == 0,
             odd_hour: around(placed.hour()).all(|hour| but(&|counts| counts.hour(hour)) == 0),
             ..Self::default()
         };

@@ -59,8 +59,15 @@ fn what(chart: &Chart, last: Option<&Last<'_>>) -> String {
             )
         }
         (Feature::Sequence, None) => "actions follow one another unlike before".to_owned(),
+        (Feature::WriteMix, _) if of == charts::BURST => "hardly anything but writes".to_owned(),
         (Feature::WriteMix, _) if of == "*" => "more of the calls are writes than before".to_owned(),
         (Feature::WriteMix, _) => format!("more of the calls are {} than before", quoted(of)),
+        (Feature::NewAction, Some(last)) if of == charts::KIND => {
+            format!("actions of a kind that the baseline never saw, last {}", quoted(last.action))
+        }
+        (Feature::NewAction, None) if of == charts::KIND => {
+            "actions of a kind that the baseline never saw".to_owned()
+        }
         (Feature::NewAction, Some(last)) => {
             format!("actions that the baseline never saw, last {}", quoted(last.action))
         }

@@ -231,7 +231,9 @@ fn a_back_dated_receipt_revokes_at_once() {
 
 #[test]
 fn receipts_that_are_dated_ahead_wipe_nothing() {
-    let (mut monitor, mut pen) = watched();
+    // By one feature at first, so that the score is what it weighs.
+    let (mut monitor, mut pen) = (under("off = [\"sequence\", \"rate\"]\n"), Pen::new(2));
+    watch(&mut monitor, &pen.days(120));
     pen.begin();
     while monitor.level() < RiskLevel::StepUp {
         monitor.observe(&pen.allowed("notes:write"));
@@ -572,18 +574,102 @@ fn too_little_is_learned_from_by_nobody() {
     assert!(matches!(Baseline::learn(&two, &policy), Err(TooLittle::Agents { .. })));
 }
 
+/// How many events in a row it takes, in thousandths, by the chart that says `of` of `feature`.
+fn events(baseline: &Baseline, feature: &str, of: &str) -> u64 {
+    let json: serde_json::Value = serde_json::from_str(&baseline.to_json()).unwrap();
+    let is = |chart: &&serde_json::Value| chart["of"] == of && chart["feature"] == feature;
+    let chart = json["charts"].as_array().unwrap().iter().find(is).unwrap();
+    let number = |key: &str| chart[key].as_u64().unwrap();
+    number("threshold") * 1000 / number("up")
+}
+
 #[test]
-fn a_smaller_history_gets_higher_thresholds() {
-    let thresholds = |calls| {
-        let text = Baseline::learn(&Pen::new(1).days(calls), &RiskPolicy::default()).unwrap().to_json();
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let of = |chart: &serde_json::Value| chart["of"] == "*" && chart["feature"] == "write-mix";
-        json["charts"].as_array().unwrap().iter().find(|chart| of(chart)).unwrap()["threshold"]
-            .as_u64()
-            .unwrap()
+fn a_smaller_history_asks_for_more_evidence() {
+    let learned = |calls| Baseline::learn(&Pen::new(1).days(calls), &RiskPolicy::default()).unwrap();
+    let (small, large) = (learned(120), learned(4_000));
+    for of in ["*", "notes:write"] {
+        let (small, large) = (events(&small, "write-mix", of), events(&large, "write-mix", of));
+        assert!(small > large, "{of}: {small} {large}");
+    }
+}
+
+/// A hundred calls of ten tasks are no hundred draws: what one task in ten does all the time says less about the next ten
+/// than what each task does once in ten calls, though both are the same share.
+#[test]
+fn what_comes_by_whole_tasks_asks_for_more_evidence_than_what_comes_evenly() {
+    let learned = |writes: &dyn Fn(usize, usize) -> bool| {
+        let mut pen = Pen::new(1);
+        let mut seen = Vec::new();
+        for task in 0..40 {
+            pen.begin();
+            let action = |call| if writes(task, call) { "notes:write" } else { "read:mail" };
+            seen.extend((0..10).map(|call| pen.allowed(action(call))));
+        }
+        Baseline::learn(&seen, &RiskPolicy::default()).unwrap()
     };
-    let (small, large) = (thresholds(120), thresholds(4_000));
-    assert!(small > large, "{small} {large}");
+    let (even, whole) = (learned(&|_, call| call == 5), learned(&|task, _| task % 10 == 5));
+    let by = |baseline| events(baseline, "write-mix", "notes:write");
+    assert!(by(&whole) > 2 * by(&even), "{} {}", by(&whole), by(&even));
+}
+
+/// Where new actions are usual, one of a kind that never was is not.
+#[test]
+fn a_kind_that_the_baseline_never_saw_is_noticed_where_new_actions_are_usual() {
+    let mut pen = Pen::new(1);
+    let mut seen = Vec::new();
+    // Of three tasks one has a note of its own, one has two.
+    let task = |pen: &mut Pen, number: usize| {
+        pen.begin();
+        let mut calls: Vec<_> = (0..4).map(|_| pen.allowed("read:mail")).collect();
+        calls.extend((0..number % 3).map(|note| pen.allowed(&format!("notes:write_{number}_{note}"))));
+        calls
+    };
+    for number in 0..100 {
+        seen.extend(task(&mut pen, number));
+    }
+    let mut monitor = Monitor::new(
+        Baseline::learn(&seen, &RiskPolicy::default()).unwrap(),
+        RiskPolicy::from_toml("off = [\"sequence\", \"write-mix\", \"rate\"]\n").unwrap(),
+    );
+    for number in 100..160 {
+        let calls = task(&mut pen, number);
+        assert_eq!(watch(&mut monitor, &calls), [], "{number}");
+    }
+    let calls = task(&mut pen, 0);
+    watch(&mut monitor, &calls);
+    assert_eq!(monitor.observe(&pen.allowed("shell:run")), None, "one alone never counts");
+    let calls = task(&mut pen, 0);
+    assert_eq!(watch(&mut monitor, &calls), []);
+    let change = monitor.observe(&pen.allowed("shell:run")).unwrap();
+    assert_eq!((change.from, change.evidence[0].feature), (RiskLevel::Clear, Feature::NewAction));
+    assert!(change.evidence[0].sentence.contains("of a kind"), "{:?}", change.evidence);
+}
+
+#[test]
+fn nothing_but_writes_is_noticed_within_ten_calls_where_every_third_call_is_one() {
+    let mut pen = Pen::new(1);
+    let mut seen = Vec::new();
+    let task = |pen: &mut Pen, number: usize| {
+        pen.begin();
+        let action = |call: usize| match (call + number) % 3 {
+            0 => format!("notes:write_{}", number % 4),
+            _ => "read:mail".to_owned(),
+        };
+        (0..6).map(|call| pen.allowed(&action(call))).collect::<Vec<_>>()
+    };
+    for number in 0..100 {
+        seen.extend(task(&mut pen, number));
+    }
+    let policy = RiskPolicy::from_toml("off = [\"sequence\", \"rate\"]\n").unwrap();
+    let mut monitor = Monitor::new(Baseline::learn(&seen, &policy).unwrap(), policy);
+    for number in 0..20 {
+        watch(&mut monitor, &task(&mut pen, number));
+    }
+    assert_eq!(monitor.level(), RiskLevel::Clear);
+    pen.begin();
+    let burst = (0..10).find_map(|n| monitor.observe(&pen.allowed(&format!("notes:write_{}", n % 4))));
+    let sentence = &burst.unwrap().evidence[0].sentence;
+    assert!(sentence.starts_with("hardly anything but writes"), "{sentence}");
 }
 
 #[test]
@@ -859,7 +945,8 @@ fn three_high_events_suspend_an_agent_that_sends_no_receipts() {
 
 #[test]
 fn the_time_that_a_receipt_claims_moves_nothing_when_it_shows_a_fact() {
-    let mut monitor = under("facts.forked-stream = \"suspend\"\nrevoke.held_hours = 24\n");
+    let mut monitor =
+        under("off = [\"sequence\", \"rate\"]\nfacts.forked-stream = \"suspend\"\nrevoke.held_hours = 24\n");
     let mut pen = Pen::new(2);
     watch(&mut monitor, &pen.days(120));
     pen.begin();
