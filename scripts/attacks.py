@@ -1,6 +1,7 @@
 """Check docs/attacks.md: every row names its tests, and every named test exists in the source tree.
 
 A cell holds test names in backticks, or `later: reason`. With `--allow-empty` an empty cell is only counted.
+The probes of a guarded function that all languages have, P1 to P18, have a test in each of them.
 """
 
 import re
@@ -16,16 +17,21 @@ LATER = re.compile(r"later: \S")
 #: A function, a test of `node:test` by its name, or a vector.
 TEST = re.compile(r"\b(?:fn|def)\s+(\w+)\s*\(|\b(?:test|it)\(\s*\"(\w+)\"|\"name\":\s*\"([\w.-]+)\"")
 SOURCES = ("*.rs", "*.py", "*.test.mjs", "kakunin-node/tests/*.js", "vectors/*.json")
+#: The probes that each language answers alike.
+EVERYWHERE = [f"P{number}" for number in range(1, 19)]
+LANGUAGES = {".rs": "Rust", ".py": "Python", ".js": "Node", ".mjs": "Node"}
 
 
-def tests() -> set[str]:
+def tests() -> dict[str, set[str]]:
+    """Every test, with the languages it is written in."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *SOURCES]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names: set[str] = set()
+    names: dict[str, set[str]] = {}
     for file in listed.splitlines():
         if (ROOT / file).is_file():
             for found in TEST.findall((ROOT / file).read_text()):
-                names.update(filter(None, found))
+                for name in filter(None, found):
+                    names.setdefault(name, set()).add(LANGUAGES.get(Path(file).suffix, "vectors"))
     return names
 
 
@@ -47,6 +53,11 @@ def main(allow_empty: bool) -> None:
         ]
         if cell and not named and not LATER.match(cell):
             wrong.append(f"{row} names no test and no reason")
+        if row in EVERYWHERE:
+            spoken = set().union(*(known.get(name, set()) for name in named))
+            wrong += [
+                f"{row} names no test in {language}" for language in sorted(set(LANGUAGES.values()) - spoken)
+            ]
     if not allow_empty:
         wrong += [f"{row} names no test" for row in empty]
 

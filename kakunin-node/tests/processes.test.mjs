@@ -1,6 +1,8 @@
 // Rows P8, P12, P15, P16 and P17: processes, workers, disks, faults, the environment.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -362,6 +364,27 @@ test("node_notices_a_state_that_is_removed_within_a_second", async (t) => {
   }
   assert.match(denied.code, /^(journal|budget|revocation)\./);
   assert.ok(last - removed < 1000, `${last - removed} ms`);
+  agent.close();
+});
+
+test("node_denies_as_busy_while_another_process_has_the_budget_file", async (t) => {
+  const { directory } = home(t).create(DAILY);
+  const agent = openAgent(directory);
+  const ran = [];
+  const selectors = { amount: "total", currency: "EUR", agent };
+  const pay = guard("payments:send", selectors, ({ total }) => ran.push(total));
+  pay({ total: "1.00" });
+  const budget = path.join(directory, "state", "budget.seg");
+  const holder = spawn("flock", [budget, "sh", "-c", "echo held; cat"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const [held] = await once(holder.stdout, "data");
+  assert.equal(`${held}`, "held\n");
+  assertDenied("budget.busy", () => pay({ total: "1.00" }));
+  holder.stdin.end();
+  await once(holder, "close");
+  pay({ total: "1.00" });
+  assert.deepEqual(ran, ["1.00", "1.00"]);
   agent.close();
 });
 
