@@ -46,7 +46,7 @@ pub(crate) struct Door {
     pub(crate) plane: Plane,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) proxies: Arc<Proxies>,
-    pub(crate) places: Places,
+    pub(crate) places: Connections,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -204,7 +204,7 @@ async fn answer(app: axum::Router, request: axum::extract::Request) -> axum::res
 }
 
 /// Room for connections, and how much of it each origin may take.
-pub(crate) struct Places {
+pub(crate) struct Connections {
     room: Arc<Semaphore>,
     each: Each,
     held: Shares<Origin>,
@@ -226,7 +226,7 @@ struct Place {
     _held: Option<Share<Origin>>,
 }
 
-impl Places {
+impl Connections {
     pub(crate) fn new(room: usize, each: Each) -> Self {
         Self { room: Arc::new(Semaphore::new(room)), each, held: Shares::default() }
     }
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_address_takes_so_many_places_and_a_trusted_proxy_as_many_as_there_are() {
-        let places = Places::new(9, Each::Others(2));
+        let places = Connections::new(9, Each::Others(2));
         let take = |from: &str, exempt| places.take(from.parse().unwrap(), exempt, None);
         let (one, two) = (take("203.0.113.1:1", false), take("203.0.113.1:2", false));
         assert!(one.is_some() && two.is_some());
@@ -273,13 +273,13 @@ mod tests {
         assert!(local.iter().all(Option::is_some));
         drop((two, again));
         assert!(places.held.are_free());
-        let strict = Places::new(9, Each::Everyone(1));
+        let strict = Connections::new(9, Each::Everyone(1));
         let local = strict.take("127.0.0.1:1".parse().unwrap(), false, None);
         assert!(local.is_some() && strict.take("127.0.0.1:2".parse().unwrap(), false, None).is_none());
     }
     #[test]
     fn whoever_has_a_network_of_many_networks_takes_no_more_than_a_few_of_them() {
-        let places = Places::new(1000, Each::Others(2));
+        let places = Connections::new(1000, Each::Others(2));
         let take = |from: String| places.take(from.parse().unwrap(), false, None);
         // Every connection from a network of its own: of one /56, then of one /48.
         let near: Vec<_> = (0..20).filter_map(|n| take(format!("[2001:db8:1:{n:x}::1]:1"))).collect();

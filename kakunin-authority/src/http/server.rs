@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::content::{ContentJudge, ContentJudgeError, Desk, Judge, Remote};
 use super::deliver::reach::Reach;
 use super::deliver::{Deliveries, Post, SystemNames, sender};
-use super::door::{Counts, Door, Each, Places, Plane};
+use super::door::{Connections, Counts, Door, Each, Plane};
 use super::exports::{bundles, exports};
 use super::feed::{Acks, Hub};
 use super::happenings::Happenings;
@@ -249,7 +249,7 @@ impl Server {
         let proxies = Arc::new(strangers.proxies);
         let doors = self.listeners.into_iter().zip(&service.doors).map(|((plane, listener), (_, counts))| {
             let (tls, proxies, counts) = (self.tls.clone(), Arc::clone(&proxies), Arc::clone(counts));
-            (Door { plane, tls, proxies, places: Places::new(room, each), counts }, listener)
+            (Door { plane, tls, proxies, places: Connections::new(room, each), counts }, listener)
         });
         let doors = doors.collect();
         let net = runtime.spawn(attend(doors, Arc::clone(&service), self.tls, self.stop.clone()));

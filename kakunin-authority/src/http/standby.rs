@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::answer::{json_text, typed};
-use super::door::{Counts, Door, Each, Places};
+use super::door::{Connections, Counts, Door, Each};
 use super::error::Refusal;
 use super::server::{CONNECTIONS_EACH, ServeError, ServeOptions, Server, connections};
 use super::wire::{request_id, seal};
@@ -81,7 +81,7 @@ impl Server {
                 plane: *plane,
                 tls: self.tls.clone(),
                 proxies: Arc::new(options.strangers.proxies.clone()),
-                places: Places::new(room, Each::Others(CONNECTIONS_EACH)),
+                places: Connections::new(room, Each::Others(CONNECTIONS_EACH)),
                 counts: Arc::<Counts>::default(),
             };
             let listener = listener.try_clone().map_err(ServeError::Runtime)?;
