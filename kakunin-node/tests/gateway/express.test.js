@@ -346,10 +346,20 @@ describe("a store of used proofs that workers share", () => {
     assert.equal((await send(one.port, octets)).json.code, "possession.replayed");
     assert.equal((await send(other.port, { agent: s.agent, json: PAYMENT })).status, 200);
     assert.equal((await send(other.port, { agent: null, json: PAYMENT })).json.code, "possession.missing");
+    assert.equal(known.size, 2);
+    // Of an agent that is denied by its head too: lifted a moment later, its proof is used up.
+    const held = written({ agent: s.agent, json: PAYMENT });
+    s.authority.suspend(s.agent);
+    s.desk.refresh();
+    assert.equal((await send(one.port, held)).json.code, "certificate.held");
+    assert.equal((await send(other.port, held)).json.code, "possession.replayed");
+    s.authority.resume(s.agent);
+    s.desk.refresh();
+    assert.equal((await send(one.port, held)).json.code, "possession.replayed");
     one.close();
     other.close();
     assert.equal(ran.length, 2);
-    assert.equal(known.size, 2);
+    assert.equal(known.size, 3);
     for (const [mark, seconds] of known) {
       assert.match(mark, /^[0-9a-f]{64}$/);
       assert.ok(seconds > 60 && seconds <= 180, `${seconds}`);

@@ -172,6 +172,15 @@ def test_a_store_of_used_proofs_is_shared_and_says_whether_one_is_new(shop, open
     assert one.ask(signed(shop).also(("kakunin-chain", "x"))).startswith("possession.")
     assert one.ask(signed(shop, host="bank.example")) == "possession.authority"
     assert len(remembered) == before
+    # Of an agent that is denied by its head too: lifted a moment later, its proof is used up.
+    held = signed(shop)
+    shop.authority.suspend(shop.agent)
+    assert one.ask(held) == "certificate.held"
+    assert other.ask(held) == "possession.replayed"
+    shop.authority.resume(shop.agent)
+    assert one.ask(held) == other.ask(held) == "possession.replayed"
+    assert threading.main_thread() not in threads
+    assert len(remembered) == before + 1
 
 
 @pytest.mark.parametrize("answer", [None, 1, "yes", 0, TimeoutError("the store is away")])
