@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# page.sh [DIR]: draw the page of the incident and the page of a report over it, and look at both in a browser: wide and
-# narrow, light and dark, printed, with and without scripts, with a network that would answer. The pictures are left in DIR.
+# page.sh [DIR]: draw the page of the incident and pages of reports, one with the risk over time, and look at them in a
+# browser: wide and narrow, light and dark, printed, with and without scripts, with a network that would answer. The pictures are left in DIR.
 source "$(dirname "$0")/env.sh"
 
 PLAYWRIGHT=1.65.1
@@ -41,6 +41,20 @@ for form in html json; do
 done
 "$cli" report --framework owasp-agentic-2026 --journal "$work/trail" --root "$work/home/public/ca.pem" --format html \
   --out "$work/hostile-report.html" >/dev/null || [ $? = 3 ]
+
+# An agent that did one thing for a while, and then what it never did and what it may not: risk over time, and who crossed.
+printf 'actions = ["orders:read", "mail:send", "refunds:send"]\n' >"$work/shop.toml"
+"$cli" agent create drifts --scope "$work/shop.toml" --out "$work/drifts" --home "$work/home" >/dev/null
+export PYTHONPATH="$(scripts/python.sh)" PYTHONDONTWRITEBYTECODE=1
+usual=(orders:read orders:read orders:read orders:read orders:read mail:send mail:send)
+python3 scripts/page_calls.py "$work/drifts" "$work/drift" 300 "${usual[@]}" "${usual[@]}" "${usual[@]}" refunds:send
+"$cli" risk baseline "$work/drift" --root "$work/home/public/ca.pem" --out "$work/baseline.json" >/dev/null
+python3 scripts/page_calls.py "$work/drifts" "$work/drift" 150 "${usual[@]}" mail:send refunds:send payments:wire
+for form in html json; do
+  "$cli" report --framework csf-2.0 --journal "$work/drift" --root "$work/home/public/ca.pem" --baseline "$work/baseline.json" \
+    --format $form --out "$work/drift.$form" >/dev/null || [ $? = 3 ]
+done
+"$cli" risk replay "$work/drift" --baseline "$work/baseline.json" --root "$work/home/public/ca.pem" --json >"$work/replay.json" || [ $? = 1 ]
 
 node scripts/page.mjs "$playwright/node_modules/playwright-core" "$(command -v chromium)" "$work" "${1:-$work/pictures}"
 node scripts/report.mjs "$playwright/node_modules/playwright-core" "$(command -v chromium)" "$work" "${1:-$work/pictures}"
