@@ -47,19 +47,37 @@ switch() {
   esac
 }
 
-# The runner does not see to `required: true`.
-for name in CERTIFICATE ROOT CRL RECEIPTS POLICY; do
+# identity AUDIENCE: a token of this job for whoever is called so. The runner says where it is had, and by which right,
+# which goes to curl by a pipe and into no list of processes.
+identity() {
+  local right="${ACTIONS_ID_TOKEN_REQUEST_TOKEN:-}" place="${ACTIONS_ID_TOKEN_REQUEST_URL:-}" answer
+  local part='[A-Za-z0-9_-]+'
+  if [ -z "$place" ] || ! [[ "$right" =~ ^[A-Za-z0-9._~+/=-]+$ ]]; then
+    usage "there is no token of this job to be had: give the job the permission id-token: write"
+  fi
+  answer="$(printf 'header = "Authorization: bearer %s"\n' "$right" |
+    curl --config - --fail --silent --show-error --max-time 60 --retry 2 --get \
+      --data-urlencode "audience=$1" --url "$place")" || usage "the runner gave no token of this job"
+  [[ "$answer" =~ \"value\"[[:space:]]*:[[:space:]]*\"($part\.$part\.$part)\" ]] ||
+    usage "the runner gave no token of this job"
+  printf '%s' "${BASH_REMATCH[1]}"
+}
+
+# The runner does not see to `required: true`. What an authority can show need not be a file.
+required=(ROOT POLICY)
+if [ -z "${KG_URL:-}" ]; then required+=(CERTIFICATE CRL RECEIPTS); fi
+for name in "${required[@]}"; do
   variable="KG_$name"
   [ -n "${!variable:-}" ] || usage "the input $(printf '%s' "$name" | tr '[:upper:]' '[:lower:]') is required"
 done
 
-one --certificate "$KG_CERTIFICATE"
+one --certificate "${KG_CERTIFICATE:-}"
 one --agent "${KG_AGENT:-}"
 each --untrusted "${KG_UNTRUSTED:-}"
 each --root "$KG_ROOT"
-each --crl "$KG_CRL"
+each --crl "${KG_CRL:-}"
 each --names "${KG_NAMES:-}"
-one --receipts "$KG_RECEIPTS"
+one --receipts "${KG_RECEIPTS:-}"
 each --journal "${KG_JOURNAL:-}"
 each --log-key "${KG_LOG_KEY:-}"
 each --witness-policy "${KG_WITNESS_POLICY:-}"
@@ -78,6 +96,15 @@ one --report "${KG_REPORT:-$RUNNER_TEMP/kakunin-gate.json}"
 switch --suspend-on-fail "${KG_SUSPEND_ON_FAIL:-}"
 switch --revoke-on-fail "${KG_REVOKE_ON_FAIL:-}"
 one --url "${KG_URL:-}"
+if [ -n "${KG_OIDC_AUDIENCE:-}" ]; then
+  [ -z "${KAKUNIN_TOKEN:-}" ] || usage "token and oidc-audience are two ways to one thing: give one of them"
+  [ -n "${KG_URL:-}" ] || usage "oidc-audience is for the authority at url, and there is none"
+  KAKUNIN_TOKEN="$(identity "$KG_OIDC_AUDIENCE")"
+  printf '::add-mask::%s\n' "$KAKUNIN_TOKEN"
+  export KAKUNIN_TOKEN
+fi
+# Nobody but this script asks for tokens of this job.
+unset ACTIONS_ID_TOKEN_REQUEST_URL ACTIONS_ID_TOKEN_REQUEST_TOKEN
 if [ -z "${KAKUNIN_TOKEN:-}" ]; then unset KAKUNIN_TOKEN; fi
 
 exec "$program" "${arguments[@]}"

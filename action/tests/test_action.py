@@ -1,21 +1,15 @@
 """The scripts of the action, run as a runner runs them: with files for outputs, and inputs from anybody."""
 
-import hashlib
 import json
 import os
-import re
-import shutil
 import stat
-import subprocess
 from importlib import resources
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
-import pytest
 import yaml
-
-ACTION = Path(__file__).resolve().parent.parent
-KAKUNIN = Path(os.environ["KAKUNIN_CLI"])
+from job import ACTION, PROGRAM, Runner, host, outputs, real, sha256
 
 HOSTILE = [
     "a\n::error::pwned",
@@ -33,100 +27,6 @@ HOSTILE = [
     "*",
     "Grüße, 日本",
 ]
-
-#: Writes its arguments, each ended by a zero octet, and says that it passed.
-PROGRAM = """#!/bin/sh
-printf '%s\\0' "$@" >"$RUNNER_TEMP/arguments"
-printf 'decision=pass\\n' >>"$GITHUB_OUTPUT"
-"""
-
-
-class Runner:
-    """A job in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.temp = folder / "temp"
-        self.output = folder / "output"
-        self.summary = folder / "summary"
-        self.temp.mkdir()
-        self.program = folder / "program"
-        self.program.write_text(PROGRAM)
-        self.program.chmod(0o755)
-        self.inputs = {
-            "binary": str(self.program),
-            "binary-sha256": sha256(self.program),
-            "certificate": "agent.pem",
-            "root": "root.pem",
-            "crl": "lists.pem",
-            "receipts": "journal",
-            "policy": "gate.toml",
-        }
-
-    def step(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Runs a step of action.yml with the environment that it names, and no other."""
-        metadata = yaml.safe_load((ACTION / "action.yml").read_text())
-        steps = [step for step in metadata["runs"]["steps"] if script in step["run"]]
-        assert len(steps) == 1
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "RUNNER_TEMP": str(self.temp),
-            "GITHUB_OUTPUT": str(self.output),
-            "GITHUB_STEP_SUMMARY": str(self.summary),
-            "GITHUB_ACTION_PATH": str(ACTION),
-        }
-        for name, value in steps[0]["env"].items():
-            found = re.fullmatch(r"\$\{\{ inputs\.([a-z0-9-]+) \}\}", value)
-            assert found, f"{name} is no input"
-            default = metadata["inputs"][found[1]].get("default", "")
-            environment[name] = self.inputs.get(found[1], default)
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", steps[0]["run"]]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
-
-    def run(self) -> tuple[int, dict[str, str], str]:
-        """Both steps; the exit code, the outputs as the runner reads them, and what the log shows."""
-        said = ""
-        code = 0
-        for script in ("install.sh", "gate.sh"):
-            done = self.step(script)
-            said += done.stdout + done.stderr
-            code = done.returncode
-            if code != 0:
-                break
-        return code, outputs(self.output), said
-
-    def arguments(self) -> list[str]:
-        return (self.temp / "arguments").read_bytes().decode().split("\0")[:-1]
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def outputs(path: Path) -> dict[str, str]:
-    """The file of outputs as the runner reads it: the last of a name counts."""
-    found: dict[str, str] = {}
-    lines = iter(path.read_text().split("\n")[:-1] if path.exists() else [])
-    for line in lines:
-        one = re.fullmatch(r"([A-Za-z0-9_-]+)=(.*)", line)
-        many = re.fullmatch(r"([A-Za-z0-9_-]+)<<(.+)", line)
-        if one:
-            found[one[1]] = one[2]
-        else:
-            assert many, line
-            value = []
-            for part in lines:
-                if part == many[2]:
-                    break
-                value.append(part)
-            found[many[1]] = "\n".join(value)
-    return found
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    return Runner(tmp_path)
 
 
 def test_a_value_is_one_argument_whatever_it_holds(runner: Runner) -> None:
@@ -180,6 +80,12 @@ def test_a_required_input_that_is_missing_is_a_refusal(runner: Runner) -> None:
         code, written, said = runner.run()
         assert (code, written["decision"]) == (64, "cannot-evaluate")
         assert f"the input {name} is required" in said
+        # An authority shows the rest; whom to believe, and what is asked for, it does not say.
+        runner.inputs["url"] = "https://authority.example"
+        runner.output.unlink()
+        shown = name in ("certificate", "crl", "receipts")
+        assert runner.run()[0] == (0 if shown else 64)
+        del runner.inputs["url"]
         runner.inputs[name] = kept
 
 
@@ -251,6 +157,52 @@ def test_a_program_comes_by_https_alone_or_not_at_all(runner: Runner, tmp_path: 
         os.environ["PATH"] = path
 
 
+def test_a_job_without_a_key_shows_a_token_of_its_own(runner: Runner) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_"
+    audience = "https://authority.example/?a=b&c=d $(touch pwned)"
+    runner.inputs |= {"url": "https://authority.example", "oidc-audience": audience}
+    with host(json.dumps({"count": 1, "value": token}).encode()) as (place, asked):
+        runner.given = {"ACTIONS_ID_TOKEN_REQUEST_URL": place, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "right.1"}
+        code, written, said = runner.run()
+    assert (code, written["decision"]) == (0, "pass"), said
+    ((path, right),) = asked
+    assert right == "bearer right.1"
+    assert parse_qs(urlsplit(path).query) == {"api-version": ["2.0"], "audience": [audience]}
+    # The program has the token, and not the right to ask for others; the log masks it.
+    environment = (runner.temp / "environment").read_text().splitlines()
+    assert f"KAKUNIN_TOKEN={token}" in environment
+    assert not [line for line in environment if line.startswith("ACTIONS_")]
+    assert f"::add-mask::{token}\n" in said
+    assert all(token not in argument for argument in runner.arguments())
+    assert not list(runner.folder.rglob("pwned"))
+
+
+def test_without_a_token_of_the_job_nothing_is_asked_of_anybody(runner: Runner) -> None:
+    runner.inputs |= {"url": "https://authority.example", "oidc-audience": "x"}
+    hostile = b'{"value": "a.b.c\\n::add-mask::x"}'
+    for answer, status in ((b"{}", 200), (hostile, 200), (b'{"value": "a.b"}', 200), (b"", 403)):
+        with host(answer, status) as (place, asked):
+            runner.given = {"ACTIONS_ID_TOKEN_REQUEST_URL": place, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "r"}
+            code, written, said = runner.run()
+        assert asked
+        assert (code, written["decision"]) == (64, "cannot-evaluate"), said
+        assert "the runner gave no token" in said
+        assert not (runner.temp / "arguments").exists()
+    with host(b"{}") as (place, asked):
+        for given in ({}, {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": 'r"\nurl = "http://x'}):
+            runner.given = {"ACTIONS_ID_TOKEN_REQUEST_URL": place, **given}
+            code, _, said = runner.run()
+            assert code == 64 and "permission id-token: write" in said
+        runner.given = {"ACTIONS_ID_TOKEN_REQUEST_URL": place, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "r"}
+        for wrong, says in (({"token": "kak_live_x"}, "give one of them"), ({"url": ""}, "there is none")):
+            before = dict(runner.inputs)
+            runner.inputs |= wrong
+            code, _, said = runner.run()
+            assert code == 64 and says in said
+            runner.inputs = before
+        assert asked == []
+
+
 def test_every_output_that_is_declared_is_written(runner: Runner) -> None:
     metadata = yaml.safe_load((ACTION / "action.yml").read_text())
     declared = set(metadata["outputs"])
@@ -288,10 +240,3 @@ def test_the_program_itself_refuses_and_says_so_beside_the_code(runner: Runner) 
     assert [error.message for error in validator.iter_errors(sarif)] == []
     del sarif["runs"][0]["tool"]["driver"]["name"]
     assert not validator.is_valid(sarif)
-
-
-def real(runner: Runner) -> None:
-    """The program as it is built."""
-    copy = runner.folder / "kakunin"
-    shutil.copy(KAKUNIN, copy)
-    runner.inputs |= {"binary": str(copy), "binary-sha256": sha256(copy)}

@@ -52,6 +52,7 @@ impl Desk {
             webhooks: WebhookOptions::default(),
             risk: kakunin_core::risk::RiskPolicy::default(),
             content: None,
+            pipelines: None,
             logs: Vec::new(),
             log: Arc::new(|_| ()),
         };

@@ -1,11 +1,13 @@
 //! Orders to an authority that is served: one request, one answer.
 //!
 //! The key comes from `KAKUNIN_TOKEN` or a file, never from a flag that everybody on the machine could read. It
-//! goes to another machine by TLS alone.
+//! goes to another machine by TLS alone. What stands there may be a token of OpenID Connect instead, which a pipeline has
+//! from its host: it is exchanged for a key first.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,6 +38,9 @@ pub(crate) struct Remote {
     /// The authorities above the service's certificate, PEM, in place of KAKUNIN_CA_FILE and the platform's
     #[arg(long, value_name = "FILE", requires = "url")]
     ca_file: Option<PathBuf>,
+    /// The key that a token was exchanged for: that is good once, and some commands ask twice.
+    #[arg(skip)]
+    exchanged: Arc<OnceLock<Zeroizing<String>>>,
 }
 
 impl Remote {
@@ -44,7 +49,19 @@ impl Remote {
         let Some(url) = &self.url else { return Ok(None) };
         common.refuse_tenant()?;
         let line = Line::to(url, self.ca_file.as_deref())?;
-        Ok(Some(Service { line, token: Some(self.token()?) }))
+        let token = self.token()?;
+        if !is_identity_token(&token) {
+            return Ok(Some(Service { line, token: Some(token) }));
+        }
+        let stranger = Service { line, token: None };
+        let key = match self.exchanged.get() {
+            Some(key) => key.clone(),
+            None => {
+                let key = stranger.key_for(&token)?;
+                self.exchanged.get_or_init(|| key).clone()
+            }
+        };
+        Ok(Some(Service { token: Some(key), ..stranger }))
     }
 
     /// The service, if one was named, for whoever comes with a proof and no key.
@@ -70,6 +87,14 @@ impl Remote {
     }
 }
 
+/// Whether it is a signed token of three parts, which no key of a service is.
+fn is_identity_token(text: &str) -> bool {
+    let in_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.starts_with("eyJ")
+        && text.split('.').count() == 3
+        && text.split('.').all(|part| !part.is_empty() && part.bytes().all(in_part))
+}
+
 /// A service that orders go to.
 pub(crate) struct Service {
     line: Line,
@@ -90,6 +115,14 @@ impl Service {
     /// Takes something away.
     pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.ask(&Method::DELETE, path, None, &[])
+    }
+
+    /// The key that a pipeline's token is exchanged for.
+    fn key_for(&self, token: &str) -> Result<Zeroizing<String>, Failure> {
+        let answer = self.post("/tokens/oidc", &serde_json::json!({ "token": token }))?;
+        let key = answer.pointer("/data/key").and_then(Value::as_str);
+        let key = key.ok_or_else(|| Failure::cannot("the service gave no key for the token"))?;
+        Ok(Zeroizing::new(key.to_owned()))
     }
 
     /// Writes what the service has at `path` to the file `out`, which appears whole, and says how many octets that are.

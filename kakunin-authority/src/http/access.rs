@@ -82,6 +82,8 @@ enum Identity {
     Key(Arc<ApiKeyRecord>),
     /// With a proof, and in good standing except where the route is open to whoever is not.
     Agent(Arc<Proven>),
+    /// By a token that was just proven, for which this key is made; it is not recorded yet.
+    Exchange(Arc<ApiKeyRecord>),
     /// With an enrolment token that has not ended; whether it was used is the sequencer's to say.
     Token(Arc<TokenRecord>),
 }
@@ -101,8 +103,13 @@ impl Caller {
             }
             Identity::Agent(proven) => super::proof::still_stands(proven, store),
             // It is redeemed with the number of the certificate, or not at all.
-            Identity::Token(_) => Ok(()),
+            Identity::Token(_) | Identity::Exchange(_) => Ok(()),
         }
+    }
+
+    /// Whoever exchanges a token for this key. In the records it is the key's deed from the beginning.
+    pub(crate) fn exchanging(key: ApiKeyRecord, address: Option<String>) -> Self {
+        Self { identity: Identity::Exchange(Arc::new(key)), address, repeat: None }
     }
 
     #[cfg(test)]
@@ -118,7 +125,7 @@ impl Caller {
     /// Who it is in the audit log.
     pub(crate) fn actor(&self) -> Actor {
         match &self.identity {
-            Identity::Key(key) => Actor::Key(key.prefix.clone()),
+            Identity::Key(key) | Identity::Exchange(key) => Actor::Key(key.prefix.clone()),
             Identity::Agent(proven) => Actor::Agent(proven.agent()),
             Identity::Token(token) => Actor::Token(token.prefix.clone()),
         }
@@ -126,7 +133,7 @@ impl Caller {
 
     pub(crate) fn tenant(&self) -> &TenantId {
         match &self.identity {
-            Identity::Key(key) => &key.tenant,
+            Identity::Key(key) | Identity::Exchange(key) => &key.tenant,
             Identity::Agent(proven) => proven.tenant(),
             Identity::Token(token) => &token.tenant,
         }
@@ -136,7 +143,7 @@ impl Caller {
     pub(crate) fn agent(&self) -> Option<&Proven> {
         match &self.identity {
             Identity::Agent(proven) => Some(proven),
-            Identity::Key(_) | Identity::Token(_) => None,
+            Identity::Key(_) | Identity::Token(_) | Identity::Exchange(_) => None,
         }
     }
 
@@ -144,7 +151,7 @@ impl Caller {
     pub(crate) fn token(&self) -> Option<&KeyPrefix> {
         match &self.identity {
             Identity::Token(token) => Some(&token.prefix),
-            Identity::Key(_) | Identity::Agent(_) => None,
+            Identity::Key(_) | Identity::Agent(_) | Identity::Exchange(_) => None,
         }
     }
 
@@ -156,7 +163,7 @@ impl Caller {
     /// The only agents it may ask about.
     pub(crate) fn bound_to(&self) -> Option<&[AgentId]> {
         match &self.identity {
-            Identity::Key(key) => key.agents.as_deref(),
+            Identity::Key(key) | Identity::Exchange(key) => key.agents.as_deref(),
             Identity::Agent(proven) => Some(proven.only()),
             Identity::Token(token) => Some(std::slice::from_ref(&token.agent)),
         }
@@ -166,7 +173,8 @@ impl Caller {
     pub(crate) fn is(&self, role: Role) -> bool {
         match &self.identity {
             Identity::Key(key) => key.role == Role::Owner || key.role == role,
-            Identity::Agent(_) | Identity::Token(_) => false,
+            // It may do what its key may, once it is that which asks.
+            Identity::Agent(_) | Identity::Token(_) | Identity::Exchange(_) => false,
         }
     }
 
@@ -174,7 +182,7 @@ impl Caller {
     pub(crate) fn networks(&self) -> Option<&[String]> {
         match &self.identity {
             Identity::Key(key) => key.networks.as_deref(),
-            Identity::Agent(_) | Identity::Token(_) => None,
+            Identity::Agent(_) | Identity::Token(_) | Identity::Exchange(_) => None,
         }
     }
 

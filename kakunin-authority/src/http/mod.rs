@@ -20,6 +20,7 @@ mod filed;
 mod happenings;
 mod intake;
 mod logs;
+mod oidc;
 mod once;
 mod openapi;
 mod pace;
@@ -53,6 +54,7 @@ mod with_lists;
 
 pub use content::{ContentJudge, ContentJudgeError};
 pub use deliver::reach::Reach;
+pub use oidc::{GrantsError, Pipelines};
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
 pub use server::{
     Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions, without_core_dumps,

@@ -19,6 +19,7 @@ use super::feed::{Acks, Hub};
 use super::happenings::Happenings;
 use super::intake::Intake;
 use super::logs::Logs;
+use super::oidc::Pipelines;
 use super::once::Repeats;
 use super::peer::Proxies;
 use super::proof::Proofs;
@@ -60,6 +61,8 @@ pub struct ServeOptions {
     pub risk: RiskPolicy,
     /// Who checks texts beside this machine.
     pub content: Option<ContentJudge>,
+    /// Pipelines that are believed by tokens of their host, and what they may do.
+    pub pipelines: Option<Arc<Pipelines>>,
     /// Folders of logs, as `kakunin log` writes them, that everyone may read.
     pub logs: Vec<PathBuf>,
     /// Takes one line of the log, in JSON.
@@ -177,8 +180,19 @@ impl Server {
         ready: impl FnOnce(),
     ) -> Result<(), ServeError> {
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
-        let ServeOptions { clock: millis, hours, strangers, names, feed, webhooks, risk, content, logs, log } =
-            options;
+        let ServeOptions {
+            clock: millis,
+            hours,
+            strangers,
+            names,
+            feed,
+            webhooks,
+            risk,
+            content,
+            pipelines,
+            logs,
+            log,
+        } = options;
         let logs = Logs::open(&logs).map_err(|what| ServeError::Log { what })?;
         let seconds = Arc::clone(&millis);
         let clock = Arc::new(move || seconds().to_seconds());
@@ -218,6 +232,7 @@ impl Server {
             proofs,
             hooks: Deliveries::new(webhooks.reach, authority.seals()?),
             watch,
+            pipelines,
             content,
             held: authority.held_keys()?,
             opened: std::sync::Mutex::default(),

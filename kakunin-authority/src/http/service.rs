@@ -17,6 +17,7 @@ use super::feed::{Acks, Hub};
 use super::happenings::Happenings;
 use super::intake::Intake;
 use super::logs::Logs;
+use super::oidc::Pipelines;
 use super::once::Repeats;
 use super::places::Places;
 use super::proof::Proofs;
@@ -74,6 +75,8 @@ pub(crate) struct Service {
     pub(crate) opened: Mutex<HashMap<Digest, Arc<Signer>>>,
     pub(crate) hooks: Deliveries,
     pub(crate) watch: Watch,
+    /// Pipelines that may exchange a token for a key.
+    pub(crate) pipelines: Option<Arc<Pipelines>>,
     /// Where texts are checked.
     pub(crate) content: Desk,
     /// Each key derivation takes 16 MiB and a core.

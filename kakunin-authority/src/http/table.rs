@@ -149,6 +149,7 @@ pub(crate) fn rows() -> Vec<Row> {
         route::feed_numbers::rows(),
         route::gate::rows(),
         route::logs::rows(),
+        route::oidc::rows(),
         route::acks::rows(),
         route::verify::rows(),
         route::agents::rows(),

@@ -11,8 +11,8 @@ use kakunin_authority::authority::{FeedMode, Hours};
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
 use kakunin_authority::http::{
-    ClientCertificates, ContentJudge, Demand, Doors, Network, Proxies, ProxyHeader, Reach, ServeError,
-    ServeOptions, Server, Strangers, TlsFiles, WebhookOptions, without_core_dumps,
+    ClientCertificates, ContentJudge, Demand, Doors, Network, Pipelines, Proxies, ProxyHeader, Reach,
+    ServeError, ServeOptions, Server, Strangers, TlsFiles, WebhookOptions, without_core_dumps,
 };
 use kakunin_authority::store::Place;
 use kakunin_core::risk::RiskPolicy;
@@ -96,6 +96,9 @@ pub(crate) struct Serve {
     /// A file, readable by you alone, whose first line is the key for it
     #[arg(long, value_name = "FILE", requires = "content_judge")]
     content_key_file: Option<PathBuf>,
+    /// Whose tokens of OpenID Connect are exchanged for keys, and for which, TOML: docs/service.md has an example
+    #[arg(long, value_name = "FILE")]
+    oidc: Option<PathBuf>,
     /// Write address and, if it was made now, owner's key to this file, in JSON, once it answers
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -140,6 +143,8 @@ impl Serve {
             }
         }
         let (webhooks, risk, content) = (self.webhooks()?, self.risk()?, self.content()?);
+        let pipelines =
+            self.oidc.as_deref().map(Pipelines::read).transpose().map_err(Failure::usage)?.map(Arc::new);
         // First of all: nothing is made for a service that cannot start.
         let scheme = if tls.is_some() { "https" } else { "http" };
         #[cfg_attr(
@@ -174,6 +179,7 @@ impl Serve {
             webhooks,
             risk,
             content,
+            pipelines,
             logs: self.log.clone(),
             log: Arc::new(move |line| lines.say(line)),
         };

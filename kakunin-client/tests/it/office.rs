@@ -112,6 +112,7 @@ impl Office {
                 webhooks: WebhookOptions::default(),
                 risk: kakunin_core::risk::RiskPolicy::default(),
                 content: None,
+                pipelines: None,
                 log: Arc::new(|_| {}),
                 logs: Vec::new(),
             };

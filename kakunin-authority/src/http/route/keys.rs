@@ -147,7 +147,7 @@ fn narrowed(caller: &Caller, asked: Option<Vec<Network>>) -> Result<Option<Vec<S
     Err(Refusal::new(StatusCode::FORBIDDEN, "access.network", text))
 }
 
-fn row(key: &ApiKeyRecord) -> Value {
+pub(super) fn row(key: &ApiKeyRecord) -> Value {
     json!({
         "prefix": key.prefix.as_str(),
         "role": key.role.word(),

@@ -22,6 +22,7 @@ pub(crate) mod freeze;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod logs;
+pub(crate) mod oidc;
 pub(crate) mod receipts;
 pub(crate) mod reports;
 pub(crate) mod risk;

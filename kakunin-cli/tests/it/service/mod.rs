@@ -24,6 +24,7 @@ mod nodes;
 mod office;
 mod orders;
 mod papers;
+mod pipelines;
 mod proofs;
 mod public;
 mod receiver;
