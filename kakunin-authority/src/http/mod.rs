@@ -54,7 +54,7 @@ mod with_lists;
 
 pub use content::{ContentJudge, ContentJudgeError};
 pub use deliver::reach::Reach;
-pub use oidc::{GrantsError, Pipelines};
+pub use oidc::{GrantsError, IssuerKeysError, Pipelines};
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
 pub use server::{
     Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions, without_core_dumps,

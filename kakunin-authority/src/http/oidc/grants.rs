@@ -7,7 +7,7 @@ use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 use serde::Deserialize;
 
-use super::keys::{Keys, KeysError};
+use super::keys::{IssuerKeysError, Keys};
 use super::token::{Proven, Token};
 use crate::access::{Role, TenantId};
 use crate::api_key::KeyOrder;
@@ -95,7 +95,7 @@ impl Issuer {
     }
 
     /// Its keys, as they are in the file now: they change without a word to us.
-    pub(super) fn keys(&self) -> Result<Keys, KeysError> {
+    pub(super) fn keys(&self) -> Result<Keys, IssuerKeysError> {
         Keys::read(&self.keys)
     }
 
@@ -251,7 +251,7 @@ pub enum GrantsError {
         /// Its URL.
         url: String,
         /// Why not.
-        error: KeysError,
+        error: IssuerKeysError,
     },
 }
 

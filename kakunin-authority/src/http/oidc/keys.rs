@@ -45,15 +45,15 @@ impl Rule {
 }
 
 impl Keys {
-    pub(super) fn read(path: &Path) -> Result<Self, KeysError> {
+    pub(super) fn read(path: &Path) -> Result<Self, IssuerKeysError> {
         let octets = files::read(path)?;
         let set: WrittenSet = serde_json::from_slice(&octets)
-            .map_err(|error| KeysError::Form { path: path.to_owned(), what: error.to_string() })?;
+            .map_err(|error| IssuerKeysError::Form { path: path.to_owned(), what: error.to_string() })?;
         // Others may be there for other uses; what cannot be read proves nothing.
         let keys: Vec<_> = set.keys.into_iter().filter_map(WrittenKey::read).collect();
         if keys.is_empty() {
             let what = "there is no key of RSA or P-256 with a `kid` in it".to_owned();
-            return Err(KeysError::Form { path: path.to_owned(), what });
+            return Err(IssuerKeysError::Form { path: path.to_owned(), what });
         }
         Ok(Self(keys))
     }
@@ -117,7 +117,7 @@ impl WrittenKey {
 
 /// Why an issuer's keys are not read.
 #[derive(Debug)]
-pub enum KeysError {
+pub enum IssuerKeysError {
     /// The file cannot be read.
     File(FileError),
     /// It is no JWK set.
@@ -129,13 +129,13 @@ pub enum KeysError {
     },
 }
 
-impl From<FileError> for KeysError {
+impl From<FileError> for IssuerKeysError {
     fn from(error: FileError) -> Self {
         Self::File(error)
     }
 }
 
-impl fmt::Display for KeysError {
+impl fmt::Display for IssuerKeysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
@@ -146,4 +146,4 @@ impl fmt::Display for KeysError {
     }
 }
 
-impl std::error::Error for KeysError {}
+impl std::error::Error for IssuerKeysError {}

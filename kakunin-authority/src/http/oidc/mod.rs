@@ -25,6 +25,7 @@ use super::error::Refusal;
 
 pub(crate) use self::grants::Granted;
 pub use self::grants::GrantsError;
+pub use self::keys::IssuerKeysError;
 
 /// Pipelines that are believed, and what they may do.
 #[derive(Debug)]
