@@ -2,8 +2,8 @@
 
 Between the two `five minutes` comments, or the two `node` comments with `node` as third argument, a block
 marked with a language and a file name becomes that file, each line of a `sh` block is run, and the command
-of a `crontab` line is run once. A line that ends in `# denied: CODE` must fail and print CODE; every other
-line must succeed.
+of a `crontab` line is run once. A line that ends in `# denied: CODE` must fail and print CODE, one in
+`# ends with N: WORD` end with N and print WORD; every other line must succeed.
 """
 
 import re
@@ -13,10 +13,11 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```(\w+)[ ]?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DENIED = re.compile(r"# denied: (\S+)$")
+ENDS = re.compile(r"# ends with (\d+): (\S+)$")
 
 
 def run(line: str, folder: Path) -> None:
-    denied = DENIED.search(line)
+    denied, ends = DENIED.search(line), ENDS.search(line)
     print(f"$ {line}", flush=True)
     done = subprocess.run(
         ["bash", "-c", line],
@@ -30,7 +31,9 @@ def run(line: str, folder: Path) -> None:
     print(said, end="", flush=True)
     if denied and (done.returncode == 0 or denied[1] not in said):
         sys.exit(f"this line should have been denied with {denied[1]}")
-    if not denied and done.returncode != 0:
+    if ends and (done.returncode != int(ends[1]) or ends[2] not in said):
+        sys.exit(f"this line should have ended with {ends[1]} and {ends[2]}; it ended with {done.returncode}")
+    if not denied and not ends and done.returncode != 0:
         sys.exit(f"this line should have worked; it ended with {done.returncode}")
 
 

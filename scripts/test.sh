@@ -52,3 +52,4 @@ stage "client of the hosted service" scripts/hosted.sh
 stage "nginx"                 scripts/nginx.sh
 stage "action"                scripts/action.sh
 stage "four commands"         scripts/four.sh
+stage "README: drift, a release, an audit" scripts/readme_drift.sh
