@@ -59,13 +59,16 @@ def test_the_verdict_is_the_one_of_the_command_line(case, tmp_path):
     tampered.write_bytes(flipped)
     cut.write_bytes(whole[:-1])
     empty.mkdir()
-    cases = {case.bundle: "COMPLETE", tampered: "INVALID", cut: "INVALID", empty: "EMPTY"}
+    cases = {case.bundle: "COMPLETE", tampered: "INVALID", empty: "EMPTY"}
     for path, verdict in cases.items():
         verification = case.verify(path)
         assert verification.verdict == verdict
         assert (verification.exit_code, verification.to_dict()) == case.said(path)
         assert (verification.exit_code, verification.to_dict(timeline=True)) == case.said(path, "--timeline")
         assert verification.complete is (verdict == "COMPLETE")
+    # A part of a bundle accuses nobody.
+    with pytest.raises(kakunin.CannotVerify, match="cut.zip: no bundle"):
+        case.verify(cut)
     # Whoever believes no log and no witness cannot tell what lacks.
     alone = kakunin.verify(case.bundle, roots=case.roots)
     assert (alone.verdict, alone.exit_code) == ("AUTHENTIC-NOT-COMPLETE", 3)

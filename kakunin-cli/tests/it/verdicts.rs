@@ -61,9 +61,16 @@ fn command_line_and_library_give_one_verdict() {
     let answer = both(&incident, "tampered.zip", 1);
     assert_eq!(answer["verdict"], "INVALID");
     assert!(!answer["invalid"]["text"].as_str().unwrap().is_empty());
-    // Cut.
+    // With something behind its end.
+    fs::write(path("longer.zip"), [&whole[..], b"x"].concat()).unwrap();
+    assert_eq!(both(&incident, "longer.zip", 1)["invalid"]["code"], "bundle.zip");
+    // Cut: no verdict at all.
     fs::write(path("cut.zip"), &whole[..whole.len() - 1]).unwrap();
-    assert_eq!(both(&incident, "cut.zip", 1)["invalid"]["code"], "bundle.zip");
+    let said = incident.desk.answer(&["verify", "cut.zip", "--root", "shop.pem"], 2);
+    let asked = inquiry(&incident, &["shop.pem"]).of(&path("cut.zip"), &[], &mut ());
+    let text = asked.unwrap_err().to_string();
+    assert!(text.contains("cut.zip: no bundle"), "{text}");
+    assert!(said["error"].as_str().unwrap().contains("cut.zip: no bundle"), "{said}");
     // A journal whose last write was torn, and one that nobody ever wrote to.
     let stream = fs::read_dir(path("agents/bank/state/journal")).unwrap();
     let mut folders = stream.map(|entry| entry.unwrap().path());
@@ -122,7 +129,8 @@ fn a_page_is_drawn_beside_the_verdict_and_changes_no_exit_code() {
     assert!(complete.contains("ticket:&lt;script&gt;") && !complete.contains("<script"));
     drawn("agents/bank", "incident.html", 3);
     assert!(page("incident.html").contains("<h1>AUTHENTIC-NOT-COMPLETE</h1>"), "a page replaces a page");
-    fs::write(path("text.zip"), "text").unwrap();
+    let longer = [&fs::read(path("incident.zip")).unwrap()[..], b"text"].concat();
+    fs::write(path("text.zip"), longer).unwrap();
     drawn("text.zip", "invalid.html", 1);
     assert!(page("invalid.html").contains("<h1>INVALID</h1>"));
     let asked = inquiry(&incident, &["shop.pem", "bank.pem"]).of(&path("text.zip"), &[], &mut ()).unwrap();

@@ -51,11 +51,12 @@ impl Bundle {
     /// Reads the bundle at `path`.
     ///
     /// # Errors
-    /// [`BundleError::Io`] when the file cannot be read, [`BundleError::Invalid`] when it is any other file than the
-    /// canonical one of what it holds.
+    /// [`BundleError::Io`] when the file cannot be read, [`BundleError::NoBundle`] when it is no ZIP or only a part of one,
+    /// [`BundleError::Invalid`] when it is any other file than the canonical one of what it holds.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let zip = Zip::open(file::open(path)?).map_err(|error| match error {
             ZipError::Io(error) => BundleError::Io(error),
+            ZipError::NoEnd => BundleError::NoBundle,
             ZipError::Form(what) => BundleError::refuse("bundle.zip", "", what),
         })?;
         let plan = read_plan(&zip)?;
@@ -457,7 +458,10 @@ pub enum BundleError {
     /// The system refuses.
     #[error("cannot read the bundle: {0}")]
     Io(#[from] io::Error),
-    /// It is no bundle, or was changed.
+    /// No ZIP ends there: it is something else, or a part of a bundle. That accuses nobody.
+    #[error("no bundle, for no ZIP ends there; was it copied whole? `kakunin export` writes one")]
+    NoBundle,
+    /// It was changed, or another program packed it.
     #[error("{invalid}: {what}")]
     Invalid {
         /// The code, and where.
@@ -485,10 +489,11 @@ impl BundleError {
     /// The report of a bundle that is refused before anything in it is judged.
     ///
     /// # Errors
-    /// The system's refusal, which is no judgement.
+    /// The system's refusal, or that there is no bundle, which is no judgement.
     pub fn into_report(self) -> io::Result<Report> {
         match self {
             Self::Io(error) => Err(error),
+            Self::NoBundle => Err(io::Error::new(io::ErrorKind::InvalidData, self.to_string())),
             Self::Invalid { invalid, .. } => Ok(Report::refused(invalid)),
         }
     }

@@ -147,7 +147,10 @@ impl Zip {
         if length > MAX_SIZE + MAX_DIRECTORY + END_LENGTH {
             return Err(ZipError::Form("it is larger than a bundle may be"));
         }
-        let end_at = length.checked_sub(END_LENGTH).ok_or(ZipError::Form("it is shorter than any ZIP"))?;
+        if !has_end(&file, length)? {
+            return Err(ZipError::NoEnd);
+        }
+        let end_at = length.checked_sub(END_LENGTH).ok_or(ZipError::NoEnd)?;
         let end = read(&file, end_at, END_LENGTH)?;
         let (count, size, at) = read_end(&end).ok_or(ZipError::Form("it does not end as a bundle does"))?;
         if u64::from(at) + u64::from(size) != end_at || u64::from(size) > MAX_DIRECTORY {
@@ -241,6 +244,19 @@ fn read(file: &File, at: u64, length: u64) -> Result<Vec<u8>, ZipError> {
     Ok(octets)
 }
 
+/// Whether a ZIP ends in the file, with whatever behind it: what has no end is none, or a part of one.
+fn has_end(file: &File, length: u64) -> Result<bool, ZipError> {
+    let from = length.saturating_sub(MAX_TAIL);
+    let tail = read(file, from, length - from)?;
+    // An end whose comment is longer than what is there was cut.
+    let whole = |end: &[u8]| {
+        let comment = end.get(20..).and_then(|rest| rest.first_chunk());
+        comment.is_some_and(|size| 22 + usize::from(u16::from_le_bytes(*size)) <= end.len())
+    };
+    let mut rests = (0..tail.len()).filter_map(|at| tail.get(at..));
+    Ok(rests.any(|rest| rest.starts_with(END) && whole(rest)))
+}
+
 /// Count of members, length and place of the directory.
 fn read_end(end: &[u8]) -> Option<(usize, u32, u32)> {
     let count = u16::from_le_bytes(*end.get(8..)?.first_chunk()?);
@@ -272,6 +288,9 @@ pub(super) enum ZipError {
     /// The system refuses.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// No ZIP ends there.
+    #[error("no ZIP ends there")]
+    NoEnd,
     /// It is another file than the canonical one.
     #[error("{0}")]
     Form(&'static str),
@@ -282,6 +301,8 @@ const CENTRAL: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
 const LOCAL_LENGTH: u64 = 30;
 const END_LENGTH: u64 = 22;
+/// Where the end of a ZIP is looked for: the longest comment lies behind it.
+const MAX_TAIL: u64 = END_LENGTH + 0xffff;
 /// 1.0: what it takes to read a stored member.
 const VERSION: u16 = 10;
 /// 1980-01-01.

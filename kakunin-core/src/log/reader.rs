@@ -103,7 +103,10 @@ impl LogReader {
     pub fn key_beside(folder: &Path) -> Result<VerifierKey, LogError> {
         let path = folder.join(VKEY);
         let octets = read_if_there(&path).map_err(LogError::io(&path))?;
-        let octets = octets.ok_or_else(|| LogError::Damaged { path: path.clone(), what: "it is missing" })?;
+        let octets = octets.ok_or_else(|| match folder.join(CHECKPOINT).exists() {
+            true => LogError::Damaged { path: path.clone(), what: "it is missing" },
+            false => LogError::NoLog { path: folder.to_owned() },
+        })?;
         let text = String::from_utf8_lossy(&octets);
         VerifierKey::parse(text.trim_end()).map_err(|source| LogError::Key { path, source })
     }

@@ -16,7 +16,10 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("bundle.member", "another member than a bundle has, or in another place, or too large"),
     ("bundle.receipts", "another number of receipts than the manifest says"),
-    ("bundle.zip", "any other file than the one that these members make"),
+    (
+        "bundle.zip",
+        "the file is not the one ZIP of its members: it was changed after `kakunin export`, or packed again",
+    ),
     (
         "journal.archive",
         "an archived certificate, list or erasure is not what its name says, or not signed by its issuer",

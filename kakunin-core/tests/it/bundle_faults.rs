@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use kakunin_core::bundle::{Bundle, ExportError, export};
+use kakunin_core::bundle::{Bundle, BundleError, ExportError, export};
 use kakunin_core::digest::Digest;
 use kakunin_core::journal::{JournalOptions, Sealing, StreamReader};
 use kakunin_core::log::LogReader;
@@ -644,7 +644,33 @@ fn crafted_zips_are_refused() {
     for tail in [&b"x"[..], &octets] {
         assert_eq!(invalid(&judge(&world, &[&octets, tail].concat())), "bundle.zip");
     }
-    assert_eq!(invalid(&judge(&world, b"")), "bundle.zip");
+}
+
+#[test]
+fn what_is_no_bundle_or_a_part_of_one_is_no_misconduct() {
+    let (world, pieces) = incident();
+    let (octets, path) = (pieces.zip(), world.path("forged.zip"));
+    let no_bundle = |octets: &[u8]| {
+        fs::write(&path, octets).unwrap();
+        assert!(matches!(Bundle::open(&path), Err(BundleError::NoBundle)));
+        let asked = Inquiry::by(world.anchors.clone()).of(&path, &[], &mut ());
+        let error = asked.unwrap_err();
+        assert!(!error.is_usage());
+        let text = error.to_string();
+        assert!(text.contains("forged.zip: no bundle") && text.contains("kakunin export"), "{text}");
+    };
+    no_bundle(b"");
+    no_bundle(b"PK\x05\x06");
+    no_bundle(&vec![0x5a; 300_000]);
+    for missing in [1, 21, 22, 23, octets.len() / 2] {
+        no_bundle(&octets[..octets.len() - missing]);
+    }
+    // A bundle with something changed is one, wherever that is.
+    for place in [0, 40, octets.len() / 2, octets.len() - 10] {
+        let mut changed = octets.clone();
+        changed[place] ^= 1;
+        assert!(!invalid(&judge(&world, &changed)).is_empty(), "{place}");
+    }
 }
 
 #[test]
