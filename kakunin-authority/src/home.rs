@@ -1,7 +1,7 @@
 //! The authority's directory.
 //!
 //! ```text
-//! H/root/root.pem  root.key.pem     the root; its key may be kept elsewhere between `init` and `rotate`
+//! H/root/root.pem  root.key.pem     the root; its key may be kept elsewhere until an issuing authority is made
 //! H/issuing/1.pem  1.key.pem  ..    the issuing authorities, one more for each rotation
 //! H/store.sqlite                    agents, certificates, lists
 //! H/store                           or the address of the database that has them
@@ -52,7 +52,7 @@ impl Home {
         self.path.join("root/root.pem")
     }
 
-    /// The root key, needed by `init` and `rotate` only.
+    /// The root key, needed only by what makes an issuing authority: `init`, `rotate`, `tenant create`, `restore`.
     #[must_use]
     pub fn root_key(&self) -> PathBuf {
         self.path.join("root/root.key.pem")
@@ -248,7 +248,11 @@ impl Home {
         let place = self.place()?;
         match &place {
             Place::File(path) if !path.exists() => Err(none()),
-            Place::File(_) => Ok(place.open()?),
+            // One that crashed while it was made is to be made again, and nothing to read.
+            Place::File(_) => match place.open()? {
+                store if store.issuers()?.is_empty() => Err(none()),
+                store => Ok(store),
+            },
             // To open it otherwise is to lead, and whoever only reads leads nobody.
             #[cfg(feature = "postgres")]
             Place::Server(_) => match place.reader() {
@@ -285,14 +289,28 @@ impl Home {
     /// Says where the service is that holds this home, until the mark is dropped or its process ends.
     ///
     /// # Errors
-    /// [`HomeError::File`] when it cannot be written.
+    /// [`HomeError::Served`] when another service holds it, [`HomeError::File`] when it cannot be written.
     pub fn mark_served(&self, url: &str) -> Result<ServingMark, HomeError> {
         let path = self.path.join(SERVING);
         let fail = |source| FileError::new("write", &path, source);
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
         let mut file = file.map_err(fail)?;
-        file.lock().map_err(fail)?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // It may be about to write where it is, or a command may be looking whether there is one.
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                    if let Some(url) = self.served() {
+                        return Err(HomeError::Served { path: self.path.clone(), url });
+                    }
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => return Err(HomeError::Busy { path: self.path.clone() }),
+                Err(TryLockError::Error(error)) => return Err(fail(error).into()),
+            }
+        }
         file.set_len(0).and_then(|()| file.write_all(url.as_bytes())).map_err(fail)?;
         Ok(ServingMark { file })
     }

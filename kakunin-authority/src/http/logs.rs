@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use kakunin_core::log::LogReader;
+use kakunin_core::log::{LogError, LogReader};
 use rustix::fs::{Mode, OFlags, open, openat};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -19,6 +19,14 @@ use super::error::Refusal;
 use super::filed::Filed;
 use super::peer::Origin;
 use super::shares::{Share, Shares};
+
+/// What is wrong with a folder that was named with `--log`, and what to do where it is the wrong one.
+fn said(error: &LogError) -> String {
+    match error {
+        LogError::NoLog { .. } => format!("--log: {error}; begin one with `kakunin log`, or name its folder"),
+        _ => format!("--log: {error}"),
+    }
+}
 
 /// The logs that are served, in their order.
 pub(crate) struct Logs {
@@ -51,10 +59,9 @@ impl Logs {
     pub(crate) fn open(folders: &[PathBuf]) -> Result<Self, String> {
         let mut logs: Vec<ServedLog> = Vec::new();
         for folder in folders {
-            let key =
-                LogReader::key_beside(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            let key = LogReader::key_beside(folder).map_err(|error| said(&error))?;
             // Opened once, so that what is no log is told at the start and not to clients.
-            LogReader::open(folder, &key).map_err(|error| format!("{}: {error}", folder.display()))?;
+            LogReader::open(folder, &key).map_err(|error| said(&error))?;
             if logs.iter().any(|known| known.origin == key.name()) {
                 return Err(format!("{}: another log has the name `{}`", folder.display(), key.name()));
             }

@@ -57,7 +57,8 @@ pub use deliver::reach::Reach;
 pub use oidc::{GrantsError, IssuerKeysError, Pipelines};
 pub use peer::{Network, NetworkError, Proxies, ProxyHeader};
 pub use server::{
-    Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions, without_core_dumps,
+    Clock, Doors, ServeError, ServeOptions, Server, Stop, Strangers, WebhookOptions, check_logs,
+    without_core_dumps,
 };
 pub use standby::Turn;
 pub use tls::{ClientCertificates, Demand, TlsError, TlsFiles};

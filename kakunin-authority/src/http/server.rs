@@ -120,6 +120,14 @@ pub struct Server {
     pub(super) waiting: Option<tokio::runtime::Runtime>,
 }
 
+/// Says whether these folders hold logs that can be served: before anything is made for a service that cannot start.
+///
+/// # Errors
+/// [`ServeError::Log`] with the first that cannot.
+pub fn check_logs(folders: &[PathBuf]) -> Result<(), ServeError> {
+    Logs::open(folders).map(drop).map_err(|what| ServeError::Log { what })
+}
+
 /// Ends a server from another thread.
 #[derive(Clone)]
 pub struct Stop(watch::Sender<bool>);
@@ -178,6 +186,21 @@ impl Server {
         authority: &mut Authority<'_>,
         options: ServeOptions,
         ready: impl FnOnce(),
+    ) -> Result<(), ServeError> {
+        self.run_after(authority, options, |_| Ok(()), |()| ready())
+    }
+
+    /// The same with a last order, carried out when nothing can keep it from answering any more: what that makes can be
+    /// shown to somebody, and is handed to `ready`.
+    ///
+    /// # Errors
+    /// As [`Server::run`], and that order's.
+    pub fn run_after<T>(
+        self,
+        authority: &mut Authority<'_>,
+        options: ServeOptions,
+        last: impl FnOnce(&mut Authority<'_>) -> Result<T, AuthorityError>,
+        ready: impl FnOnce(T),
     ) -> Result<(), ServeError> {
         let readers = Arc::new(Readers::new(authority.home().place().map_err(AuthorityError::from)?));
         let ServeOptions {
@@ -267,9 +290,11 @@ impl Server {
             (Door { plane, tls, proxies, places: Connections::new(room, each), counts }, listener)
         });
         let doors = doors.collect();
+        let made = last(authority)?;
+        authority.remember_orders()?;
         let net = runtime.spawn(attend(doors, Arc::clone(&service), self.tls, self.stop.clone()));
         let _beats = runtime.spawn(beat(Arc::clone(&service)));
-        ready();
+        ready(made);
         let ended = sequence(&service, authority, hours);
         self.stop.send_replace(true);
         // A sequencer that ended by an error leaves orders behind.

@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use kakunin_authority::Authority;
-use kakunin_authority::api_key::OwnerKey;
+use kakunin_authority::api_key::{ApiKey, OwnerKey};
 use kakunin_authority::authority::{FeedMode, Hours};
 use kakunin_authority::files::{self, Readers};
 use kakunin_authority::home::HomeError;
 use kakunin_authority::http::{
     ClientCertificates, ContentJudge, Demand, Doors, Network, Pipelines, Proxies, ProxyHeader, Reach,
-    ServeError, ServeOptions, Server, Strangers, TlsFiles, WebhookOptions, without_core_dumps,
+    ServeError, ServeOptions, Server, Strangers, TlsFiles, WebhookOptions, check_logs, without_core_dumps,
 };
 use kakunin_authority::store::Place;
 use kakunin_core::risk::RiskPolicy;
@@ -40,10 +40,10 @@ Examples:
   kakunin serve --listen 0.0.0.0:8443 --tls-cert fullchain.pem --tls-key key.pem --listen-public 0.0.0.0:443")]
 pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
     /// A second address for the routes that need no key: lists, certificates, verification, feed, health
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     listen_public: Option<SocketAddr>,
     /// The service's certificate and those above it, PEM; read again when the file changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -123,6 +123,13 @@ pub(crate) struct Serve {
     advertise: Option<String>,
 }
 
+/// Reads an address to listen at.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "it is an address in numbers with its port, for example 127.0.0.1:8080 or [::1]:8080".to_owned()
+    })
+}
+
 /// A header that proxies write.
 #[derive(Clone, Copy, ValueEnum)]
 enum Header {
@@ -145,6 +152,7 @@ impl Serve {
         let (webhooks, risk, content) = (self.webhooks()?, self.risk()?, self.content()?);
         let pipelines =
             self.oidc.as_deref().map(Pipelines::read).transpose().map_err(Failure::usage)?.map(Arc::new);
+        check_logs(&self.log)?;
         // First of all: nothing is made for a service that cannot start.
         let scheme = if tls.is_some() { "https" } else { "http" };
         #[cfg_attr(
@@ -206,9 +214,11 @@ impl Serve {
         }
 
         let when = if self.new_owner_key { OwnerKey::Another } else { OwnerKey::IfNone };
-        let key = authority.make_owner_key(when, now())?.map(|key| key.to_text());
         let mut told = Ok(());
-        server.run(&mut authority, options, || {
+        // Last of all: a key that is shown to nobody would stand in the records and open the service to nobody.
+        let make = |authority: &mut Authority<'_>| authority.make_owner_key(when, now());
+        server.run_after(&mut authority, options, make, |key: Option<ApiKey>| {
+            let key = key.map(|key| key.to_text());
             told = self.tell(common, &url, public.as_deref(), key.as_ref().map(|key| key.as_str()))
         })?;
         told.map(|()| Answer::all(Vec::new()))
@@ -223,15 +233,19 @@ impl Serve {
 
     fn webhooks(&self) -> Result<WebhookOptions, Failure> {
         let reach = Reach { loopback: self.webhooks_to_loopback, networks: self.webhook_network.clone() };
-        let ca = self.webhook_ca.as_deref().map(files::read).transpose()?;
+        let ca = self.webhook_ca.as_deref().map(files::read).transpose();
+        let ca = ca.map_err(|error| Failure::from(error).after("--webhook-ca"))?;
         Ok(WebhookOptions { reach, ca })
     }
 
     fn risk(&self) -> Result<RiskPolicy, Failure> {
         let Some(path) = &self.risk_policy else { return Ok(RiskPolicy::default()) };
-        let text = String::from_utf8(files::read(path)?)
-            .map_err(|_| Failure::usage(format!("{} is no text", path.display())))?;
-        RiskPolicy::from_toml(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+        let wrong = |what: &dyn std::fmt::Display| {
+            Failure::usage(format!("--risk-policy: {}: {what}", path.display()))
+        };
+        let octets = files::read(path).map_err(|error| Failure::from(error).after("--risk-policy"))?;
+        let text = String::from_utf8(octets).map_err(|_| wrong(&"it is no text"))?;
+        RiskPolicy::from_toml(&text).map_err(|error| wrong(&error))
     }
 
     fn content(&self) -> Result<Option<ContentJudge>, Failure> {

@@ -37,6 +37,7 @@ mod robot;
 #[cfg(feature = "postgres")]
 mod rollbacks;
 mod tenants;
+mod starts;
 mod streams;
 mod strings;
 mod sweeps;
