@@ -84,6 +84,7 @@ impl<'a> Authority<'a> {
         now: UnixTime,
         hours: Hours,
     ) -> Result<(Self, Publication), AuthorityError> {
+        sources.check()?;
         home.lay_out()?;
         let lock = home.lock()?;
         let mut store = home.place()?.open().map_err(HomeError::from)?;

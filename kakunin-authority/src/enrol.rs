@@ -155,6 +155,23 @@ impl Authority<'_> {
         Ok(agent)
     }
 
+    /// Says whether an agent that is still to be named could be certified into `directory`, which is made if needed: so
+    /// that nobody is named in vain.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]: issuance is frozen, the directory cannot be made or is another's, a key does not open.
+    pub fn prepare(&mut self, directory: &Path) -> Result<(), AuthorityError> {
+        self.refuse_frozen()?;
+        let current = self.current()?.id;
+        self.keys.signer(current)?;
+        let directory = AgentDirectory::make(directory)?;
+        if let Some(other) = directory.holder()? {
+            let (path, agent) = (directory.path().to_owned(), other.agent());
+            return Err(DirectoryError::OtherAgent { path, agent }.into());
+        }
+        Ok(directory.refuse_key()?)
+    }
+
     /// Certifies an agent into a directory and publishes the next list.
     ///
     /// # Errors

@@ -138,6 +138,12 @@ impl Failure {
         }
     }
 
+    /// The same failure, with what to do next.
+    pub(crate) fn then(mut self, next: impl std::fmt::Display) -> Self {
+        self.message = format!("{}; {next}", self.message);
+        self
+    }
+
     /// What it says.
     pub(crate) fn what(&self) -> &str {
         &self.message

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use kakunin_core::certificate::TrustAnchors;
+use kakunin_core::certificate::{AgentCertificate, TrustAnchors};
 use kakunin_core::digest::Digest;
 use kakunin_core::log::{VerifierKey, WitnessPolicy};
 use kakunin_core::report::Inquiry;
@@ -48,6 +48,13 @@ impl Believed {
         let mut files = Vec::new();
         for path in &self.root {
             let found = certificates(path)?;
+            let agent = |der: &Vec<u8>| AgentCertificate::decode(der).is_ok();
+            if found.iter().any(agent) {
+                return Err(Failure::cannot(format!(
+                    "{} has an agent's certificate in it and is no root; the root is `ca.pem`, in the agent's directory and in the home's `public`",
+                    path.display()
+                )));
+            }
             files.extend(found.iter().map(|der| (Digest::of(der), path)));
             roots.extend(found);
         }
@@ -58,6 +65,17 @@ impl Believed {
             .lists(lists(&self.crl)?)
             .logs(self.log.clone());
         Ok(files.into_iter().fold(inquiry, |inquiry, (root, file)| inquiry.root_file(root, file)))
+    }
+
+    /// The files of the roots, as they were named.
+    pub(crate) fn root_names(&self) -> String {
+        let names: Vec<_> = self.root.iter().map(|path| path.display().to_string()).collect();
+        names.join(", ")
+    }
+
+    /// Whether a witness is believed, and not the keepers of logs alone.
+    pub(crate) const fn has_witnesses(&self) -> bool {
+        !self.witness_policy.is_empty()
     }
 
     fn policies(&self) -> Result<Vec<WitnessPolicy>, Failure> {

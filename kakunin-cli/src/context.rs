@@ -19,18 +19,28 @@ use crate::answer::Failure;
 #[derive(Args)]
 pub(crate) struct Common {
     /// The authority's directory
-    #[arg(long, global = true, value_name = "DIR", env = "KAKUNIN_HOME", default_value = "./.kakunin")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "KAKUNIN_HOME",
+        default_value = "./.kakunin",
+        help_heading = EVERYWHERE
+    )]
     pub(crate) home: PathBuf,
     /// Answer in JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
-    /// A file whose first line opens the authority's keys
-    #[arg(long, global = true, value_name = "FILE")]
+    /// A file whose first line opens the authority's keys; else $CREDENTIALS_DIRECTORY/kakunin, KAKUNIN_PASSPHRASE, the home's own
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     passphrase_file: Option<PathBuf>,
     /// In whose name, in a home with several tenants; with --url the key says it
-    #[arg(long, global = true, value_name = "NAME", value_parser = tenant)]
+    #[arg(long, global = true, value_name = "NAME", value_parser = tenant, help_heading = EVERYWHERE)]
     tenant: Option<TenantId>,
 }
+
+/// Where they stand in a help: behind what the command itself takes.
+const EVERYWHERE: &str = "For every command";
 
 /// Reads a tenant's name.
 pub(crate) fn tenant(text: &str) -> Result<TenantId, String> {

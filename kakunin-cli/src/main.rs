@@ -67,6 +67,72 @@ const EXAMPLES: &str = "\
 A first authority and its first agent:
   kakunin init
   kakunin agent create billing --scope scope.toml --out agents/billing
-  kakunin check --agent agents/billing --crl .kakunin/public/lists.pem --action payments:send --amount 12.50 --currency EUR
+  kakunin check --agent agents/billing --crl .kakunin/public/lists.pem --action payments:send --amount 12.50 --currency EUR --counterparty acme
 
 Exit codes: 0 yes, 1 no, 2 cannot be evaluated, 3 authentic but not complete, 64 wrong usage.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The words of a line as a shell reads them, command by command: up to a comment, without quotes and settings.
+    fn commands(line: &str) -> Vec<Vec<String>> {
+        let (mut found, mut words, mut word, mut quote) = (Vec::new(), Vec::new(), None::<String>, None);
+        for letter in line.chars().chain([' ']) {
+            match (letter, quote) {
+                ('\'' | '"', None) => {
+                    quote = Some(letter);
+                    word.get_or_insert_default();
+                }
+                (letter, Some(open)) if letter == open => quote = None,
+                ('#', None) if word.is_none() => break,
+                (' ' | '\n', None) => match word.take().as_deref() {
+                    Some("&&") => found.push(std::mem::take(&mut words)),
+                    Some(ended) => words.push(ended.to_owned()),
+                    None => {}
+                },
+                _ => word.get_or_insert_default().push(letter),
+            }
+        }
+        found.push(words);
+        let kakunin = |words: Vec<String>| {
+            let from = words.iter().position(|word| word == "kakunin")?;
+            words.get(from..).map(<[String]>::to_vec)
+        };
+        found.into_iter().filter_map(kakunin).collect()
+    }
+
+    fn each(command: &clap::Command, examples: &mut Vec<(String, Vec<String>)>) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default().replace("\\\n", " ");
+        // An example is indented; other lines speak of commands.
+        for line in text.lines().filter(|line| line.starts_with("  ")) {
+            examples.extend(commands(line).into_iter().map(|words| (command.get_name().to_owned(), words)));
+        }
+        command.get_subcommands().for_each(|below| each(below, examples));
+    }
+
+    #[test]
+    fn every_example_of_every_help_is_a_command() {
+        let mut examples = Vec::new();
+        each(&Cli::command(), &mut examples);
+        assert!(examples.len() > 80, "{}", examples.len());
+        for (whose, mut words) in examples {
+            // What is left out of an example is left out of the test.
+            if words.iter().any(|word| word.ends_with("...") && !word.contains('+')) {
+                continue;
+            }
+            // A key as its owner gives it; any will do.
+            for word in words.iter_mut().filter(|word| word.contains('+') || KEYS.contains(&word.as_str())) {
+                *word = LOG_KEY.to_owned();
+            }
+            let read = Cli::try_parse_from(&words);
+            assert!(read.is_ok(), "{whose}: {words:?}: {}", read.err().unwrap());
+        }
+    }
+
+    const KEYS: [&str; 3] = ["KEY", "K1", "K2"];
+    /// The example of C2SP signed-note, "Verifier keys".
+    const LOG_KEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+}

@@ -105,6 +105,14 @@ impl PassphraseSources<'_> {
         }
     }
 
+    /// Looks whether what was written down can be read, without asking anybody: before a home is made.
+    ///
+    /// # Errors
+    /// [`PassphraseError`] when the first source that exists cannot be read.
+    pub(crate) fn check(&self) -> Result<(), PassphraseError> {
+        self.written().map(drop)
+    }
+
     fn written(&self) -> Result<Option<Passphrase>, PassphraseError> {
         if let Some(path) = self.named {
             return Passphrase::from_file(path, files::read_secret(path)?).map(Some);

@@ -9,8 +9,9 @@ use crate::context::Common;
 
 /// Copy the records as they are at one moment, also while they are served
 ///
-/// The copy takes the place of `store.sqlite` in the home when that is lost. Keys and passphrase are not in it; they
-/// do not change between `init` and `rotate`, and are copied as files.
+/// The copy takes the place of `store.sqlite` in the home when that is lost. Keys and passphrase are not in it: they are
+/// files, which the answer names as far as this home has them. Copy those again after each command that makes keys:
+/// `init`, `rotate`, `tenant create`, `restore`, `log`, and where a service holds keys for agents or signs webhooks.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -35,10 +36,16 @@ impl Backup {
                 )));
             }
         }
-        Ok(Answer::yes(json!({ "out": self.out }))
+        let beside: Vec<&str> = BESIDE.into_iter().filter(|name| home.path().join(name).exists()).collect();
+        Ok(Answer::yes(json!({ "out": self.out, "beside": beside }))
             .line(format!("the records are in {}", self.out.display()))
-            .line(
-                "keys    are not: copy the folders `root` and `issuing` and the passphrase to another place",
-            ))
+            .line(format!(
+                "keys    are not: copy these of {} to another place: {}",
+                home.path().display(),
+                beside.join(", ")
+            )))
     }
 }
+
+/// What of a home is no record and cannot be made again: keys, what opens them, and the log that one of them signs.
+const BESIDE: [&str; 6] = ["root", "issuing", "held", "sealing.key.pem", "log", "passphrase"];

@@ -103,7 +103,13 @@ impl Check {
         let decided = judge.decide(&asked, at)?;
         judge.close(at)?;
         let (record, line) = answer(&asked, &decided, at);
-        Ok(Answer::yes(record).line(line).exit(if decided.is_ok() { Exit::Yes } else { Exit::No }))
+        let here = decided.as_ref().err().and_then(|denied| flag(denied.code()));
+        let here = here.map(|flag| format!("       here: pass {flag}"));
+        Ok(Answer::yes(record).line(line).lines(here).exit(if decided.is_ok() {
+            Exit::Yes
+        } else {
+            Exit::No
+        }))
     }
 
     fn judge(&self, at: UnixMillis) -> Result<Judge, Failure> {
@@ -138,6 +144,18 @@ fn answer(asked: &Asked, decided: &Result<(), Denied>, at: UnixMillis) -> (Value
     }
 }
 
+/// The flag of this command that says what a request lacks: the fix of a denial speaks to whoever writes a program.
+fn flag(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "request.amount_missing" | "request.amount_invalid" => "--amount 12.50, or --amount-minor 1250",
+        "request.currency_missing" | "request.currency_invalid" => "--currency EUR",
+        "request.counterparty_missing" | "request.counterparty_invalid" => "--counterparty NAME",
+        "request.resource_missing" | "request.resource_invalid" => "--resource NAME",
+        "revocation.missing" => "--crl FILE with the lists that `kakunin crl` publishes",
+        _ => return None,
+    })
+}
+
 type Line = (Asked, Option<UnixMillis>);
 
 fn requests(path: &Path) -> Result<Vec<Line>, Failure> {
@@ -145,7 +163,11 @@ fn requests(path: &Path) -> Result<Vec<Line>, Failure> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = lines.map(|(number, line)| {
         let wrong = |what: String| Failure::usage(format!("{} line {}: {what}", path.display(), number + 1));
-        let Members(members) = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        let Members(members) = serde_json::from_str(line).map_err(|error| {
+            wrong(format!(
+                "{error}; a line is an object as {{\"action\":\"payments:send\",\"amount\":\"12.50\"}}"
+            ))
+        })?;
         request(members).map_err(wrong)
     });
     read.collect()

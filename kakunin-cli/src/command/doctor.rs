@@ -77,6 +77,13 @@ impl Doctor {
             for tenant in store.tenants()? {
                 let agents = store.agents(&tenant)?;
                 for agent in agents.iter().filter(|agent| agent.standing == Standing::Good) {
+                    if store.certificates(&tenant, agent.id)?.is_empty() {
+                        let name = &agent.name;
+                        let what = format!(
+                            "`{name}` has no certificate; give it one with `kakunin agent certify {name} --out DIR`"
+                        );
+                        findings.say(Level::Warning, what);
+                    }
                     for path in store.directories(&tenant, agent.id)? {
                         directory(&path, at, &mut findings);
                     }
@@ -84,7 +91,10 @@ impl Doctor {
             }
         }
         for path in &self.agent {
-            directory(path, at, &mut findings);
+            match path.is_dir() {
+                true => directory(path, at, &mut findings),
+                false => findings.say(Level::Wrong, format!("{} is no directory", path.display())),
+            }
         }
         let wrong = findings.0.iter().any(|(level, _)| *level == Level::Wrong);
         let records: Vec<_> =
@@ -104,7 +114,10 @@ fn keys(home: &Home, store: &dyn Store, findings: &mut Findings) -> Result<(), F
     if home.root_key().exists() {
         findings.say(
             Level::Note,
-            format!("{} is here; only `kakunin rotate` needs it", home.root_key().display()),
+            format!(
+                "{} is here; `kakunin rotate`, `kakunin tenant create` and `kakunin restore` need it, and nothing else",
+                home.root_key().display()
+            ),
         );
     }
     let issuing = store.issuers()?.into_iter().filter(|issuer| issuer.id != IssuerId::ROOT);
@@ -122,12 +135,21 @@ fn keys(home: &Home, store: &dyn Store, findings: &mut Findings) -> Result<(), F
 }
 
 fn lists(home: &Home, store: &dyn Store, at: UnixTime, findings: &mut Findings) -> Result<(), Failure> {
-    let current = store.issuers()?.into_iter().filter(|issuer| issuer.revoked.is_none());
-    for issuer in current {
+    let issuers: Vec<_> = store.issuers()?.into_iter().filter(|issuer| issuer.revoked.is_none()).collect();
+    // The newest of a tenant, and those before it whose certificates can still be in use: of others nobody signs lists.
+    let mut published = Vec::new();
+    for (place, issuer) in issuers.iter().enumerate() {
+        let newest = !issuers.iter().skip(place + 1).any(|later| later.tenant == issuer.tenant);
+        let needed = || Ok::<_, Failure>(store.last_end(issuer.id)?.is_some_and(|end| end >= at));
+        if issuer.id == IssuerId::ROOT || newest || needed()? {
+            published.push(issuer);
+        }
+    }
+    for issuer in &published {
         let root = issuer.id == IssuerId::ROOT;
         let tenant = issuer.tenant.clone().unwrap_or_default();
-        let published = home.public_of(&tenant).join("lists.pem");
-        let text = fs::read_to_string(&published).unwrap_or_default();
+        let file = home.public_of(&tenant).join("lists.pem");
+        let text = fs::read_to_string(&file).unwrap_or_default();
         let (name, role, fix) = match root {
             true => ("the root".to_owned(), CaRole::Root, "run `kakunin rotate`"),
             false if tenant == TenantId::default() => {
@@ -136,6 +158,11 @@ fn lists(home: &Home, store: &dyn Store, at: UnixTime, findings: &mut Findings) 
             false => (format!("the issuing authority of {tenant}"), CaRole::Issuing, "run `kakunin crl`"),
         };
         let certificate = CaCertificate::decode(&issuer.der, role).map_err(Failure::cannot)?;
+        let several = published.iter().filter(|other| other.tenant == issuer.tenant).count() > 1;
+        let name = match several {
+            true => format!("{name} ({})", certificate.decoded().subject_text()),
+            false => name,
+        };
         let end = certificate.decoded().validity().not_after;
         if end < at.plus(30 * DAY) {
             let level = if end < at { Level::Wrong } else { Level::Warning };
@@ -168,7 +195,7 @@ fn lists(home: &Home, store: &dyn Store, at: UnixTime, findings: &mut Findings) 
         }
         let pem = der::pem::encode_string("X509 CRL", der::pem::LineEnding::LF, &list.der);
         if !pem.is_ok_and(|pem| text.contains(&pem)) {
-            let what = format!("{} is not the newest list of {name}; run `kakunin crl`", published.display());
+            let what = format!("{} has not the newest list of {name}; run `kakunin crl`", file.display());
             findings.say(Level::Wrong, what);
         }
     }

@@ -32,6 +32,9 @@ impl Inspect {
     pub(crate) fn run(&self, _: &Common) -> Result<Answer, Failure> {
         let path = if self.file.is_dir() { self.file.join("agent.pem") } else { self.file.clone() };
         let bytes = read(&path)?;
+        if let Some(other) = other(&bytes) {
+            return Err(Failure::cannot(format!("{} is {other}", path.display())));
+        }
         let (mut records, mut lines) = (Vec::new(), Vec::new());
         for (kind, der) in documents(&bytes) {
             let (record, words) = match kind {
@@ -53,6 +56,31 @@ impl Inspect {
         }
         Ok(Answer::all(records).lines(lines))
     }
+}
+
+/// What a file is that is printed elsewhere, or nowhere.
+fn other(bytes: &[u8]) -> Option<&'static str> {
+    // It has certificates in it as they are, but is not one of them.
+    if bytes.starts_with(b"PK\x03\x04") {
+        return Some("a bundle; `kakunin verify` reads it, with the roots that you name by --root");
+    }
+    if bytes.starts_with(b"kakunin-genesis-") {
+        return Some(
+            "the mark that its directory began with nothing spent; an agent reads it when it is opened",
+        );
+    }
+    let mut blocks = <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes).filter_map(Result::ok);
+    let encrypted = bytes.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----");
+    let key = |kind| {
+        matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey)
+    };
+    if encrypted || blocks.any(|(kind, _)| key(kind)) {
+        return Some("a private key, of which nothing is shown");
+    }
+    if std::str::from_utf8(bytes).is_err() && documents(bytes).is_empty() {
+        return Some("no certificate, no list and no scope file");
+    }
+    None
 }
 
 #[derive(Clone, Copy)]

@@ -16,7 +16,8 @@ use crate::context::{Common, ask, now};
 #[command(after_help = "\
 Examples:
   kakunin restore --accept-loss --reason \"disk of host 3 lost, backup of Monday\"
-  kakunin resume billing && kakunin agent renew billing     # afterwards, for each agent that is still meant to act")]
+Afterwards, for each agent that is still meant to act:
+  kakunin resume billing --reason \"looked at after the loss\" && kakunin agent renew billing")]
 pub(crate) struct Restore {
     /// Take the records as they are: what is missing in them is lost
     #[arg(long, required = true)]
@@ -54,6 +55,7 @@ impl Restore {
         .line(format!("agents  {suspended} suspended; everything that was issued before is revoked"))
         .line(format!("keys    {keys} revoked, with every enrolment token; {webhooks} webhooks turned off"))
         .line(format!("owner   {}, shown this once", owner.unwrap_or_default()))
-        .line("next    kakunin resume NAME and kakunin agent renew NAME, for each agent that is still meant to act"))
+        .line("next    for each agent that is still meant to act:")
+        .line("        kakunin resume NAME --reason TEXT && kakunin agent renew NAME"))
     }
 }

@@ -80,7 +80,7 @@ impl Revoke {
         let many = found.len();
         if self.dry_run {
             let answer = Answer::yes(json!({ "agents": listed, "revoked": false })).lines(lines);
-            return Ok(answer.line(format!("{many} would be revoked: give the order with --expect {many}")));
+            return Ok(answer.line(would(many)));
         }
         if self.expect.is_none() {
             return Err(unsaid(many));
@@ -146,7 +146,7 @@ impl Revoke {
         let left = row.get("left").and_then(Value::as_u64).unwrap_or_default();
         let answer = Answer::yes(row).lines(lines);
         Ok(match (self.dry_run, many) {
-            (true, _) => answer.line(format!("{many} would be revoked: give the order with --expect {many}")),
+            (true, _) => answer.line(would(many)),
             (false, 0) => answer.line("0 are revoked").exit(Exit::No),
             (false, _) => {
                 let answer =
@@ -160,6 +160,14 @@ impl Revoke {
                 }
             }
         })
+    }
+}
+
+/// What a dry run found, and how the order is given.
+fn would(many: usize) -> String {
+    match many {
+        0 => "nobody meets the conditions: there is nobody to revoke".to_owned(),
+        _ => format!("{many} would be revoked: give the order with --expect {many}"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::remote::Remote;
 
 /// Replace the issuing authority, and sign the root's list anew
 ///
-/// The only command besides `init` that needs the root's key. Certificates of the old authority stay good until
+/// Needs the root's key, as `init`, `tenant create` and `restore` do. Certificates of the old authority stay good until
 /// they end; renewing an agent moves it to the new one. Run it before the root's list ends, once a year.
 ///
 /// With --feed the keys that sign the feeds are replaced instead, and the old ones revoked, at once: no agent needs a

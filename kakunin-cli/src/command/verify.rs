@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kakunin_core::report::{Account, Told, keep};
+use kakunin_core::verify::Verdict;
 
 use crate::answer::{Answer, Exit, Failure};
 use crate::believed::{Believed, names};
@@ -11,8 +12,9 @@ use crate::progress::Progress;
 /// Verify journals or a bundle, offline: nothing but what you name is believed
 ///
 /// Takes a bundle, or an agent's directory, its state or its journal. The answer is never a bare "valid": COMPLETE needs
-/// somebody else who saw the end, a witness of your policy or a log whose key you have, so a journal on this machine alone
-/// is at best AUTHENTIC-NOT-COMPLETE.
+/// the end in a log, seen by a witness of your policy, or by whoever keeps the log whose key you gave: then it is as true as
+/// that keeper is, who could have made another log. With your own log key it says that nothing was lost, and nothing to
+/// anybody else. A journal alone is at best AUTHENTIC-NOT-COMPLETE.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -65,6 +67,17 @@ impl Verify {
         let told = if self.timeline { Told::Always } else { Told::OneChain };
         let answer = Answer::yes(account.to_record(told)).lines(account.to_lines(told));
         let answer = account.notes().iter().fold(answer, |answer, note| answer.warn(note));
+        let answer = match account.report().verdict() {
+            Verdict::Complete if !self.believed.has_witnesses() => answer.warn(
+                "COMPLETE by the word of whoever keeps the log: no witness was asked (--witness-policy), so a log that its keeper made anew is not told from the first one",
+            ),
+            // The commonest mistake of a verifier looks like tampering.
+            Verdict::Invalid(invalid) if invalid.code == "receipt.certificate" => answer.warn(format!(
+                "the same is found where --root names another authority than the agents have; given was {}",
+                self.believed.root_names()
+            )),
+            _ => answer,
+        };
         answer.exit(match account.report().verdict().exit_code() {
             0 => Exit::Yes,
             1 => Exit::No,

@@ -64,7 +64,12 @@ impl VerifyCertificate {
                 "valid": false, "code": reason.code(), "what": what, "at": at.to_string(),
             }))
             .line(format!("no: {what} [{}]", reason.code()))
-            .line(format!("fix: {}", reason.fix()))
+            .line(match reason {
+                DenialReason::CertificateUntrusted if pool.is_empty() => {
+                    "fix: give the issuing authority's certificate by --untrusted chain.pem".to_owned()
+                }
+                _ => format!("fix: {}", reason.fix()),
+            })
             .exit(Exit::No),
         })
     }

@@ -46,9 +46,15 @@ impl Why {
         let (named, about): (Vec<Entry>, Vec<Entry>) =
             found.into_iter().partition(|entry| entry.receipt().hash().starts_with(&prefix));
         match named.as_slice() {
-            [] => {
-                Err(Failure::no(format!("no receipt begins with `{prefix}`; pass --agent DIR of its agent")))
-            }
+            [] => Err(Failure::no(match &self.agent {
+                Some(path) => format!(
+                    "no receipt in {} begins with `{prefix}`; was it another agent's decision? Pass --agent DIR of that one",
+                    path.display()
+                ),
+                None => format!(
+                    "no receipt begins with `{prefix}` in the directories that this home certified; pass --agent DIR of its agent"
+                ),
+            })),
             [entry] => Ok(explain(entry, &Ended::by(&about), &Gone::of(entry, &journals))),
             several => {
                 let ids: Vec<String> =

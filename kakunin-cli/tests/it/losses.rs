@@ -56,6 +56,8 @@ fn a_backup_that_is_put_back_publishes_nothing_until_the_loss_is_accepted() {
 
     put_back(&desk);
     assert_eq!(desk.run(&["restore", "--reason", "x"]).status.code(), Some(64));
+    let (_, text) = texts(&desk.run(&["restore", "--accept-loss"]));
+    assert!(text.contains("--reason"), "{text}");
     let accepted = desk.yes(&["restore", "--accept-loss", "--reason", "disk lost"]);
     assert_eq!(accepted["suspended"], 1);
     // What was revoked and is not in the records any more stays out all the same.

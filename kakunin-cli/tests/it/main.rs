@@ -15,6 +15,7 @@ mod incident;
 mod logs;
 mod losses;
 mod manners;
+mod newcomers;
 mod progress;
 mod receipts;
 #[cfg(feature = "serve")]

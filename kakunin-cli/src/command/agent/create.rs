@@ -55,6 +55,10 @@ impl Create {
         let own = common.home().passphrase();
         let mut authority = common.authority(&own)?;
         let now = now();
+        // A name that is taken is said first, and no directory made for it.
+        if let (Some(directory), Err(_)) = (&self.out, authority.find(&Who::Name(self.name.clone()))) {
+            authority.prepare(directory)?;
+        }
         // As it is written, whole: the log has to show more than that somebody asked for something.
         let text = read_text(&self.scope)?;
         let deed = Deed {
@@ -78,7 +82,11 @@ impl Create {
             authority.locally(deed, now, |authority| authority.certify(&who, &order, Hours::default(), now));
         let (made, published) = made.map_err(|error| {
             let failure = Failure::from(error);
-            failure.after(format!("`{}` was created but has no certificate", agent.name))
+            failure.after(format!("`{}` was created but has no certificate", agent.name)).then(format!(
+                "give it one with `kakunin agent certify {} --out {}`",
+                agent.name,
+                directory.display()
+            ))
         })?;
         Ok(weigh(Answer::yes(certified(&made, &published)), &made)
             .line(format!("created {} ({})", agent.name, agent.id))

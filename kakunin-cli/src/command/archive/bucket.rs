@@ -17,7 +17,7 @@ pub(super) fn connect(target: &Target) -> Result<Box<dyn Bucket>, Failure> {
 #[cfg(not(feature = "s3"))]
 pub(super) fn connect(_: &Target) -> Result<Box<dyn Bucket>, Failure> {
     Err(Failure::cannot(
-        "this build cannot reach S3; install the published wheel, or build kakunin-cli with --features s3",
+        "this build cannot reach S3; take the wheel that `make dist` makes, or build kakunin-cli with --features s3",
     ))
 }
 

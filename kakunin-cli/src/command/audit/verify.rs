@@ -6,7 +6,7 @@ use clap::Args;
 use kakunin_authority::audit_export::{AuditFileError, CheckedAudit, verify};
 use kakunin_authority::store::AuditHead;
 use kakunin_core::certificate::TrustAnchors;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::verify_certificate::certificates;
 use crate::answer::{Answer, Exit, Failure, one_line};
@@ -60,10 +60,26 @@ fn look(
     let file = File::open(path).map_err(|error| cannot(&error))?;
     match verify(BufReader::new(file), anchors, earlier) {
         Err(AuditFileError::Io(error)) => Err(cannot(&error)),
+        Err(_) if !is_export(path).map_err(|error| cannot(&error))? => Err(Failure::cannot(format!(
+            "{} is no export of an audit log; `kakunin audit export` writes one",
+            path.display()
+        ))),
         Err(AuditFileError::Earlier) => Err(Failure::cannot(AuditFileError::Earlier.to_string())),
         looked => Ok(looked),
     }
 }
+
+/// Whether the file begins or ends as an export does, with a line of JSON, or has the columns of a spreadsheet: one that
+/// was changed still has one of them. A file that has none is something else, and nobody is accused by it.
+fn is_export(path: &Path) -> std::io::Result<bool> {
+    let text = std::fs::read(path)?;
+    let mut lines = text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
+    let is_row = |line: &[u8]| serde_json::from_slice::<serde_json::Map<_, Value>>(line).is_ok();
+    let columns = || text.windows(COLUMNS.len()).any(|piece| piece == COLUMNS);
+    Ok(lines.next().is_some_and(is_row) || lines.next_back().is_some_and(is_row) || columns())
+}
+
+const COLUMNS: &[u8] = b"number,kind,at,actor,";
 
 fn yes(checked: &CheckedAudit) -> Answer {
     let [from, to, event_type, actor_type] = &checked.chosen;
