@@ -7,9 +7,10 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 base="$(scripts/venv.sh empty python3)"
 "$base/bin/python" -m venv "$work/venv"
-export PATH="$work/venv/bin:$PATH" PIP_NO_INDEX=1 PIP_FIND_LINKS="$ROOT/dist"
+export PATH="$work/venv/bin:$PATH"
 unset PYTHONPATH
 mkdir "$work/new"
+ln -s "$ROOT/dist" "$work/new/dist"
 python "$ROOT/scripts/readme_path.py" "$ROOT/README.md" "$work/new"
 # What the README says below the path: every receipt is genuine, and no witness has seen the last one.
 ended=0

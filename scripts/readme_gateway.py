@@ -45,7 +45,7 @@ def main(readme: Path, folder: Path) -> None:
     if not page:
         sys.exit(f"{readme} has no page about gateways")
     text = page[1]
-    for port in ("8080", "8081"):
+    for port in ("8082", "8081"):
         text = text.replace(port, free_port())
     served: list[subprocess.Popen[bytes]] = []
     try:
