@@ -67,7 +67,7 @@ def test_the_verdict_is_the_one_of_the_command_line(case, tmp_path):
         assert (verification.exit_code, verification.to_dict(timeline=True)) == case.said(path, "--timeline")
         assert verification.complete is (verdict == "COMPLETE")
     # A part of a bundle accuses nobody.
-    with pytest.raises(kakunin.CannotVerify, match="cut.zip: no bundle"):
+    with pytest.raises(kakunin.CannotVerify, match=r"cut\.zip: no bundle"):
         case.verify(cut)
     # Whoever believes no log and no witness cannot tell what lacks.
     alone = kakunin.verify(case.bundle, roots=case.roots)
