@@ -261,6 +261,11 @@ fn what_cannot_be_reported_is_said_and_nothing_is_written() {
     let output = desk.run(&report("soc2", "json", "r", &["--root", ROOT, "--from", "yesterday"]));
     assert_eq!(output.status.code(), Some(64));
     fs::write(desk.path("incident.zip"), "PK nothing").unwrap();
+    let answer = desk.answer(&report("soc2", "json", "r.json", &["--root", ROOT]), 2);
+    assert!(answer["error"].as_str().unwrap().contains("incident.zip: no bundle"), "{answer}");
+    assert!(!desk.path("r").exists() && !desk.path("r.json").exists());
+    // A ZIP, and of no members: somebody made it so.
+    fs::write(desk.path("incident.zip"), [&b"PK\x05\x06"[..], &[0; 18]].concat()).unwrap();
     let answer = desk.answer(&report("soc2", "json", "r.json", &["--root", ROOT]), 1);
     assert_eq!(answer["verdict"], "INVALID");
     // A component definition needs no evidence.
