@@ -69,17 +69,21 @@ fn look(
     }
 }
 
-/// Whether the file begins or ends as an export does, with a line of JSON, or has the columns of a spreadsheet: one that
-/// was changed still has one of them. A file that has none is something else, and nobody is accused by it.
+/// Whether the file is an export, or what is left of one: it begins with JSON or with the columns of a spreadsheet, ends
+/// with a line of JSON, or is empty. One that was changed or cut is; anything else is another file, and accuses nobody.
 fn is_export(path: &Path) -> std::io::Result<bool> {
     let text = std::fs::read(path)?;
-    let mut lines = text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
+    let begins = text.first().is_none_or(|octet| *octet == b'{')
+        || BEGIN.starts_with(text.get(..BEGIN.len()).unwrap_or(&text))
+        || text.windows(COLUMNS.len()).any(|piece| piece == COLUMNS);
+    let last = text.rsplit(|octet| *octet == b'\n').find(|line| !line.is_empty());
     let is_row = |line: &[u8]| serde_json::from_slice::<serde_json::Map<_, Value>>(line).is_ok();
-    let columns = || text.windows(COLUMNS.len()).any(|piece| piece == COLUMNS);
-    Ok(lines.next().is_some_and(is_row) || lines.next_back().is_some_and(is_row) || columns())
+    Ok(begins || last.is_some_and(is_row))
 }
 
-const COLUMNS: &[u8] = b"number,kind,at,actor,";
+/// How a spreadsheet begins, and how it goes on if that was changed.
+const BEGIN: &[u8] = b"number,";
+const COLUMNS: &[u8] = b",kind,at,actor,";
 
 fn yes(checked: &CheckedAudit) -> Answer {
     let [from, to, event_type, actor_type] = &checked.chosen;
