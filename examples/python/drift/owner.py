@@ -100,15 +100,6 @@ class Service:
             octets: bytes = response.read()
         return octets
 
-    def takes(self, receipts: list[str]) -> None:
-        """Receipts that somebody hands in for their agent. Each proves itself."""
-        for begin in range(0, len(receipts), 800):
-            body = "".join(f"{token}\n" for token in receipts[begin : begin + 800]).encode()
-            request = urllib.request.Request(f"{self.url}/v1/receipts", data=body, method="POST")
-            request.add_header("authorization", f"Bearer {self.key}")
-            with urllib.request.urlopen(request, timeout=60) as response:
-                response.read()
-
     def risk(self, name: str) -> dict[str, Any]:
         known: dict[str, Any] = json.loads(self.get(f"/agents/{name}/risk"))["data"]
         return known
