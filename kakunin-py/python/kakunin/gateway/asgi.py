@@ -240,6 +240,7 @@ class Content:
         #: Whether nobody wants it.
         self._unwanted = False
         self._over_http_1 = scope.get("http_version", "1.1").startswith("1")
+        self._may_not_come = _may_not_come(scope, gateway.max_body)
         #: Whether the caller went away.
         self.gone = False
         #: What was read of the connection and not yet by the application.
@@ -287,6 +288,15 @@ class Content:
         """
         return not (self._whole or self.gone or self._over_http_1)
 
+    @property
+    def ends_connection(self) -> bool:
+        """Whether the connection has to end with an answer that comes before the end of the body.
+
+        Whoever waits for a `100 Continue` takes the answer for that and sends no body, so that the beginning
+        of its next request would be read for it; and one without an announced end would be read for ever.
+        """
+        return self._over_http_1 and not self._whole and self._may_not_come
+
     async def pass_over(self) -> None:
         """Reads the rest of a body that nobody wants, within the limit and a short time; keeps nothing."""
         self._unwanted = True
@@ -300,11 +310,21 @@ class Content:
             await asyncio.wait_for(rest(), PASSED_OVER)
 
 
+def _may_not_come(scope: Scope, most: int) -> bool:
+    """Whether a body may never come, or have no end within the limit."""
+    fields = {bytes(name): bytes(value) for name, value in scope["headers"]}
+    declared = fields.get(b"content-length", b"0")
+    endless = not declared.isdigit() or int(declared[:20]) > most
+    return endless or b"expect" in fields or b"transfer-encoding" in fields
+
+
 async def answer(refused: Refused, send: Send, content: Content) -> None:
     """Answers with a refusal."""
     body = refused.problem.encode()
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refused.headers]
     fields.append((b"content-length", str(len(body)).encode()))
+    if content.ends_connection:
+        fields.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": fields})
     waits = content.is_awaited
     await send({"type": "http.response.body", "body": body, "more_body": waits})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
@@ -193,6 +194,33 @@ def test_a_body_that_never_ends_is_not_waited_for(served, ran):
         assert [code(answer) for answer in answers] == ["possession.missing", "possession.authority"]
     half = raw(None, "POST", "/pay", BODY)[:-5]
     assert code(spoken(served.port, half)[0]) == "possession.missing"
+    assert ran() == []
+
+
+@pytest.mark.parametrize("path", [b"/pay", b"/whole/x"])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        {"lines": ["Expect: 100-continue"], "framed": b""},
+        {"lines": ["Expect: 100-continue", "Content-Length: 35"], "framed": b""},
+        {"lines": ["Transfer-Encoding: chunked"], "framed": b""},
+        {"lines": ["Content-Length: 5000"], "framed": b""},
+    ],
+)
+def test_what_comes_behind_a_refused_head_is_read_as_no_request(served, ran, framing, path):
+    # The first proves nothing and sends no body; the next one, of somebody else, would be read for it.
+    refused = raw(None, "POST", "/pay", BODY, **framing).replace(b"/pay", path, 1)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(refused)
+        heard = b""
+        while part := connection.recv(4096):
+            heard += part
+            with contextlib.suppress(OSError):
+                connection.sendall(raw(served.agent, "POST", "/pay", BODY))
+    assert heard.count(b"HTTP/1.1 ") == 1, heard
+    assert heard.startswith(b"HTTP/1.1 401 "), heard
+    assert b"\r\nconnection: close\r\n" in heard
+    assert b"possession.missing" in heard
     assert ran() == []
 
 
