@@ -53,6 +53,7 @@ impl Decoded {
         refuse(tbs.version() == Version::V3, "version")?;
         refuse(tbs.signature() == certificate.signature_algorithm(), "signatureAlgorithm")?;
         refuse(tbs.signature().parameters.is_none(), "signatureAlgorithm parameters")?;
+        refuse(certificate.signature().unused_bits() == 0, "signature")?;
         refuse(tbs.issuer_unique_id().is_none() && tbs.subject_unique_id().is_none(), "unique identifier")?;
         refuse(!tbs.issuer().is_empty() && !tbs.subject().is_empty(), "name")?;
         let serial = SerialNumber::from_der_content(tbs.serial_number().as_bytes())

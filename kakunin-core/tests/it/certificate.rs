@@ -355,6 +355,18 @@ fn malleable_and_degenerate_signatures_are_refused() {
     assert_eq!(with(vec![7; 64]), Why::CertificateUntrusted);
 }
 
+/// C15: another reader calls it no certificate. Found by libFuzzer; nobody ever took it for signed.
+#[test]
+fn a_signature_of_broken_octets_is_refused() {
+    let authority = Authority::new();
+    let mut der = Der::parse(&authority.agent(&scope()));
+    let signature = der.child(2).content();
+    // Two bits of the last octet are said not to be there.
+    signature[0] = 2;
+    *signature.last_mut().unwrap() &= 0xfc;
+    assert_eq!(AgentCertificate::decode(&der.encode()).unwrap_err(), CertificateError::Field("signature"));
+}
+
 /// C15: under a key of small order one signature fits every message.
 #[test]
 fn small_order_keys_are_refused() {
