@@ -205,6 +205,11 @@ impl Watcher {
         };
         match kept.await {
             Ok(true) => {
+                for (agent, certificate, many) in step.passed_over() {
+                    let text =
+                        format!("agent {agent}: {many} receipts by the revoked certificate {certificate}");
+                    self.service.note("risk.given_up_key", &text);
+                }
                 for (agent, why) in step.unlearnt() {
                     self.service.note("risk.not_learnt", &format!("agent {agent}: {why}"));
                 }

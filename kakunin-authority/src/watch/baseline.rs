@@ -6,6 +6,7 @@ use kakunin_core::risk::{Observation, RiskLevel, RiskPolicy, TooLittle, in_order
 use kakunin_core::time::UnixTime;
 use serde_json::Value;
 
+use super::keys::Keys;
 use super::{Step, Watched};
 use crate::access::{Actor, TenantId};
 use crate::store::{ReceiptFilter, ReceiptRecord, RiskEvent, RiskEventKind, RiskRecord, Store, StoreError};
@@ -47,13 +48,16 @@ pub fn history(
         since.is_none_or(|since| receipt.at >= since)
             && span.received.is_none_or(|received| receipt.received >= received)
     };
-    let mut seen = Vec::new();
+    let (mut seen, mut keys) = (Vec::new(), Keys::of(store, tenant));
     for stream in store.receipt_streams(tenant, agent, &filter)? {
         let mut after = None;
         loop {
             let page = store.stream_receipts(tenant, agent, stream, after, PAGE)?;
             for receipt in page.iter().filter(is_within) {
                 let Ok((receipt, _)) = UnverifiedReceipt::from_log_entry(&receipt.line) else { continue };
+                if keys.is_given_up(agent, receipt.certificate())? {
+                    continue;
+                }
                 seen.extend(Observation::of(receipt.hash(), receipt.statement(), &[], None));
             }
             if seen.len() > 2 * MOST {

@@ -10,6 +10,7 @@ use kakunin_core::time::UnixTime;
 
 use super::baseline::{Span, history, released};
 use super::gaps::gaps;
+use super::keys::Keys;
 use super::standings::Standings;
 use super::{Cache, Step, Watched};
 use crate::access::{Actor, TenantId};
@@ -60,13 +61,26 @@ pub fn look(
     if receipts.is_empty() && signs.is_empty() {
         return Ok(Looked::Nothing);
     }
+    let (last, many) = (receipts.last().map(ReceiptPlace::of), receipts.len());
     let mut step = Step::of(tenant.clone(), now);
     let mut agents = BTreeMap::new();
-    let forked = forks(store, &receipts)?;
-    for receipt in &receipts {
-        let (watched, standings) = enter(&mut agents, receipt.agent, store, cache, (tenant, terms, now))?;
+    let (mut keys, mut own, mut reads) = (Keys::of(store, tenant), Vec::new(), Vec::new());
+    for receipt in receipts {
         let read = UnverifiedReceipt::from_log_entry(&receipt.line).ok().map(|(read, _)| read);
-        let broke = match &read {
+        match &read {
+            Some(signed) if keys.is_given_up(receipt.agent, signed.certificate())? => {
+                step.passes_over(receipt.agent, *signed.certificate());
+            }
+            _ => {
+                own.push(receipt);
+                reads.push(read);
+            }
+        }
+    }
+    let forked = forks(store, &mut keys, &own)?;
+    for (receipt, read) in own.iter().zip(&reads) {
+        let (watched, standings) = enter(&mut agents, receipt.agent, store, cache, (tenant, terms, now))?;
+        let broke = match read {
             Some(read) if receipt.kind == ReceiptKind::Allow => {
                 let standings = match standings {
                     Some(known) => known,
@@ -81,15 +95,15 @@ pub fn look(
         }
         watched.see(receipt, read.as_ref(), broke.as_deref());
     }
-    for (agent, missing) in gaps(store, tenant, &receipts)? {
+    for (agent, missing) in gaps(store, tenant, &own)? {
         enter(&mut agents, agent, store, cache, (tenant, terms, now))?.0.miss(missing);
     }
     for (number, sign) in &signs {
         enter(&mut agents, sign.agent, store, cache, (tenant, terms, now))?.0.sign(sign);
         step.takes_out(*number);
     }
-    if let Some(last) = receipts.last() {
-        step.moved(from, ReceiptPlace::of(last));
+    if let Some(last) = last {
+        step.moved(from, last);
     }
     for (watched, _) in agents.values_mut() {
         if watched.is_ripe() {
@@ -102,7 +116,7 @@ pub fn look(
         }
         step.add(watched);
     }
-    let more = receipts.len() == PAGE as usize || signs.len() == SIGNS as usize;
+    let more = many == PAGE as usize || signs.len() == SIGNS as usize;
     Ok(Looked::Step { step: Box::new(step), more })
 }
 
@@ -158,6 +172,7 @@ pub(super) fn agree(store: &dyn Store, watched: &mut Watched, now: UnixTime) -> 
 /// The places of these receipts that have another one.
 fn forks(
     store: &dyn Store,
+    keys: &mut Keys<'_>,
     receipts: &[ReceiptRecord],
 ) -> Result<BTreeSet<(AgentId, StreamId, u64)>, StoreError> {
     let mut streams: BTreeMap<(AgentId, StreamId), (&ReceiptRecord, u64, u64)> = BTreeMap::new();
@@ -169,7 +184,9 @@ fn forks(
     let mut forked = BTreeSet::new();
     for ((agent, stream), (receipt, first, last)) in streams {
         for number in store.forks(&receipt.tenant, agent, stream, first, last)? {
-            forked.insert((agent, stream, number));
+            if keys.signed_twice(agent, stream, number)? {
+                forked.insert((agent, stream, number));
+            }
         }
     }
     Ok(forked)

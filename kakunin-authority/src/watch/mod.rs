@@ -12,6 +12,7 @@
 mod baseline;
 mod cache;
 mod gaps;
+mod keys;
 mod look;
 mod receipt;
 mod rounds;
@@ -22,6 +23,8 @@ mod watched;
 
 pub use baseline::{BaselineRefusal, BeforeRelease, Span, history, rebaseline, released};
 pub use cache::Cache;
+#[cfg(feature = "http")]
+pub(crate) use keys::Keys;
 pub use look::{Looked, Terms, look};
 pub use receipt::RISK_RECEIPT;
 pub use rounds::{Heard, rounds};

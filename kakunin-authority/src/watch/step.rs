@@ -1,5 +1,8 @@
 //! What a look changes, as one thing that is kept or not.
 
+use std::collections::BTreeMap;
+
+use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::time::UnixTime;
 use serde_json::{Value, json};
@@ -19,11 +22,20 @@ pub struct Step {
     signs: Vec<u64>,
     changes: Vec<(Option<RiskRecord>, RiskRecord, Vec<RiskEvent>)>,
     watched: Vec<Watched>,
+    passed_over: BTreeMap<(AgentId, Digest), u64>,
 }
 
 impl Step {
     pub(super) const fn of(tenant: TenantId, at: UnixTime) -> Self {
-        Self { tenant, at, moved: None, signs: Vec::new(), changes: Vec::new(), watched: Vec::new() }
+        Self {
+            tenant,
+            at,
+            moved: None,
+            signs: Vec::new(),
+            changes: Vec::new(),
+            watched: Vec::new(),
+            passed_over: BTreeMap::new(),
+        }
     }
 
     pub(super) fn moved(&mut self, from: Option<ReceiptPlace>, to: ReceiptPlace) {
@@ -32,6 +44,16 @@ impl Step {
 
     pub(super) fn takes_out(&mut self, sign: u64) {
         self.signs.push(sign);
+    }
+
+    pub(super) fn passes_over(&mut self, agent: AgentId, certificate: Digest) {
+        let many = self.passed_over.entry((agent, certificate)).or_default();
+        *many = many.saturating_add(1);
+    }
+
+    /// Certificates that agents gave up, and how many receipts came that are signed by them: nothing follows from those.
+    pub fn passed_over(&self) -> impl Iterator<Item = (AgentId, &Digest, u64)> {
+        self.passed_over.iter().map(|((agent, certificate), many)| (*agent, certificate, *many))
     }
 
     /// Adds what changed of an agent; nothing if nothing did.

@@ -6,12 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kakunin_authority::Who;
 use kakunin_authority::access::TenantId;
+use kakunin_authority::authority::{Comeback, Days};
 use kakunin_authority::standing::Order;
 use kakunin_authority::store::{
     Feed, ReceiptKind, ReceiptRecord, Receipts, Risk, RiskEventKind, RiskRecord, RiskSign, SignKind,
     SqliteStore,
 };
-use kakunin_authority::watch::{Cache, Looked, Step, Terms, look, rounds};
+use kakunin_authority::watch::{Cache, Looked, Span, Step, Terms, history, look, rounds};
+use kakunin_core::digest::Digest;
 use kakunin_core::guard::{Guard, GuardOptions};
 use kakunin_core::home::AgentHome;
 use kakunin_core::id::AgentId;
@@ -402,4 +404,39 @@ fn nothing_is_learnt_of_what_led_to_a_suspension() {
     assert_eq!((known.level, known.calls, known.first), (RiskLevel::Clear, 0, None));
     let released = kakunin_authority::watch::released(&scene.store(), &TenantId::default(), scene.agent);
     assert_eq!(released.unwrap(), Some(at.plus(60)));
+}
+
+#[test]
+fn a_key_that_was_given_up_says_nothing_about_the_agent_that_was_certified_anew() {
+    let mut scene = Scene::new("");
+    let old = scene.header.clone();
+    scene.order(Order::Revoke);
+    let _ = scene
+        .office
+        .certify_as(&scene.who, "again", Comeback::AfterRevocation, Days::default(), now())
+        .unwrap();
+    let der = AgentHome::open(&scene.office.path("again"), None).unwrap().certificate().unwrap();
+    let said = URL_SAFE_NO_PAD.decode(&old).unwrap();
+    let mut said: BTreeMap<String, Value> = serde_json::from_slice(&said).unwrap();
+    said.insert("x5t#S256".into(), json!(URL_SAFE_NO_PAD.encode(Digest::of(&der).as_bytes())));
+    let new = URL_SAFE_NO_PAD.encode(serde_json::to_string(&said).unwrap());
+    // By the old key: a call after its end, two for one place, numbers that are missing.
+    let (at, list) = (now(), scene.list());
+    scene.send(0, at, &list, at);
+    scene.send(0, at.plus(1), &list, at.plus(1));
+    scene.send(9, at.plus(1), &list, at.plus(1));
+    let step = scene.step_at(at.plus(2));
+    let passed: Vec<u64> = step.passed_over().map(|(_, _, many)| many).collect();
+    assert_eq!(passed, [3]);
+    assert!(step.keep(&mut scene.store()).unwrap());
+    assert_eq!(scene.store().risk(&TenantId::default(), scene.agent).unwrap(), None);
+    let all = Span { since: None, received: None };
+    assert!(history(&scene.store(), &TenantId::default(), scene.agent, all).unwrap().is_empty());
+    // By the new one a call counts, also in a place that the old one took; and two of its own are a fork.
+    scene.header = new;
+    scene.send(0, at.plus(3), &list, at.plus(3));
+    let known = scene.look(at.plus(4));
+    assert_eq!((known.level, known.calls, known.gaps), (RiskLevel::Clear, 1, None));
+    scene.send(0, at.plus(5), &list, at.plus(5));
+    assert_eq!(scene.look(at.plus(6)).level, RiskLevel::Revoke);
 }

@@ -40,6 +40,7 @@ use crate::store::{
     AgentRecord, CertificateRecord, ReceiptFilter, ReceiptKind, RiskEvent, RiskEventKind, RiskRecord, Store,
     StoreError,
 };
+use crate::watch::Keys;
 
 pub(crate) fn rows() -> Vec<Row> {
     let about = "May this agent be promoted? Judged by its receipts, standing and level of risk";
@@ -171,6 +172,7 @@ fn calls(store: &dyn Store, tenant: &TenantId, agent: AgentId, since: UnixTime) 
     if behind.len() >= MOST_BEHIND as usize {
         return Ok(calls);
     }
+    let mut keys = Keys::of(store, tenant);
     let behind: BTreeSet<Digest> = behind.iter().map(|receipt| receipt.hash).collect();
     for kind in [ReceiptKind::Allow, ReceiptKind::Deny] {
         let since = Some(since.seconds().saturating_mul(1_000_000));
@@ -178,6 +180,9 @@ fn calls(store: &dyn Store, tenant: &TenantId, agent: AgentId, since: UnixTime) 
         let kept = store.receipts(tenant, agent, &filter, MOST_CALLS)?;
         for kept in kept.iter().filter(|kept| !behind.contains(&kept.hash)) {
             let Ok((receipt, _)) = UnverifiedReceipt::from_log_entry(&kept.line) else { continue };
+            if keys.is_given_up(agent, receipt.certificate())? {
+                continue;
+            }
             match &receipt.statement().event {
                 Event::Decision { caller: None, mode: Mode::Enforce, .. } => calls.all += 1,
                 Event::Decision { caller: None, mode: Mode::Observe, .. } => {
