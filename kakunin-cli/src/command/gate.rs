@@ -335,8 +335,21 @@ impl Gate {
         let missing: Vec<&str> = missing.iter().filter(|(_, it)| *it).map(|(flag, _)| *flag).collect();
         if !missing.is_empty() {
             #[cfg(feature = "serve")]
-            if let Some(service) = self.remote.service(common)? {
-                return self.ask(&service, candidate, agent);
+            match self.remote.service(common) {
+                Ok(Some(service)) => return self.ask(&service, candidate, agent),
+                Ok(None) => {}
+                Err(failure) if failure.is_usage() => return Err(failure),
+                // What nobody could be asked for is missing, as what the service does not say.
+                Err(failure) => {
+                    let what = failure.what().to_owned();
+                    if self.certificate.is_none() {
+                        candidate.certificate = Err(what.clone());
+                    }
+                    if self.crl.is_empty() {
+                        candidate.lists = Err(what.clone());
+                    }
+                    return Ok(self.receipts.as_deref().map(Lying::at).ok_or(what));
+                }
             }
             let _ = (candidate, agent, common);
             let what = format!(

@@ -164,7 +164,7 @@ impl Report {
 
     fn facts(&self, common: &Common) -> Result<Facts, Failure> {
         #[cfg(feature = "serve")]
-        if let Some(service) = self.remote.service(common)? {
+        if let Some(service) = self.remote.service(common).map_err(Failure::unanswered)? {
             let what = "--url is asked for the evidence of one agent: name it with --agent ID, and give no --bundle and no --journal";
             let agent = self.agent.ok_or_else(|| Failure::usage(what))?;
             let fetched = Fetched::of(&service, agent)?;

@@ -224,11 +224,13 @@ fn a_gate_is_not_promoted_by_what_a_service_may_not_or_cannot_say() {
     let release = Release::ready();
     let office = release.office();
     let ask = |url: &str, token: &str| release.remote(url, &["--agent", &release.id], token);
-    // No key of it, one that may not read receipts, one for other agents, an agent that it does not know.
+    // No key of it, one that may not read receipts, one for other agents, a pipeline's token that it does not take, an agent
+    // that it does not know.
     let gate = office.key(&json!({ "role": "gate" }));
     let stranger = "00000000-0000-4000-8000-000000000000";
     let elsewhere = office.key(&json!({ "role": "auditor", "agents": [stranger] }));
-    for token in ["kak_live_wrong", &gate, &elsewhere] {
+    let refused = "eyJhIjoxfQ.eyJhIjoxfQ.c2ln";
+    for token in ["kak_live_wrong", &gate, &elsewhere, refused] {
         let (code, answer) = ask(office.url(), token);
         assert_eq!((code, &answer["decision"]), (Some(2), &json!("cannot-evaluate")), "{answer:#}");
         assert_eq!(outcome(&answer, "log"), "gate.unreadable", "{answer:#}");
@@ -378,9 +380,12 @@ fn a_report_over_what_the_service_has_is_the_one_over_its_file() {
     // A no of the service is no report.
     let gate = office.key(&json!({ "role": "gate" }));
     let stranger = "00000000-0000-4000-8000-000000000000";
-    for (agent, token, code) in
-        [(release.id.as_str(), gate.as_str(), 2), (stranger, &auditor, 2), (&release.id, "", 64)]
-    {
+    for (agent, token, code) in [
+        (release.id.as_str(), gate.as_str(), 2),
+        (&release.id, "eyJhIjoxfQ.eyJhIjoxfQ.c2ln", 2),
+        (stranger, &auditor, 2),
+        (&release.id, "", 64),
+    ] {
         let words =
             ["report", "--framework", "csf-2.0", "--url", office.url(), "--agent", agent, "--root", ROOT];
         let (ended, answer, _) = release.run(&[&words[..], &["--out", "asked"]].concat(), token);
