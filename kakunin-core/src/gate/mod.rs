@@ -8,22 +8,27 @@
 //! It opens no file, asks no network and has no clock. Suspending and revoking are not its affair: it says what was found,
 //! and whoever has the right acts.
 
+mod candidate;
 mod check;
+mod conduct;
 mod evidence;
 mod example;
 mod gathered;
 mod judge;
+mod judgement;
 mod policy;
 mod promotions;
 mod statement;
 mod watched;
 mod written;
 
+pub use candidate::scope_digest;
 pub use check::{Check, Code, Outcome, Step};
 pub use evidence::{Evidence, Given, Promoted, Receipts};
 pub use example::{AskedNames, Example, Expected};
 pub use gathered::Gathered;
-pub use judge::{Judgement, RiskTerms, scope_digest};
+pub use judge::RiskTerms;
+pub use judgement::Judgement;
 pub use policy::{Approval, Explained, GatePolicy, Observed, PolicyError, Stricter};
 pub use promotions::Promotions;
 pub use statement::{PROMOTE, REFUSE, Run, Statement};

@@ -5,7 +5,7 @@
 //! receipt commits to.
 
 use super::check::Outcome;
-use super::judge::Judgement;
+use super::judgement::Judgement;
 
 /// The action of a gate that lets an agent pass.
 pub const PROMOTE: &str = "gate:promote";
