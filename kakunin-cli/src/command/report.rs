@@ -135,7 +135,8 @@ impl Report {
     }
 
     fn fill(&self, common: &Common, table: &Path, map: &Path) -> Result<Answer, Failure> {
-        let map = QuestionMap::parse(&read_text(map)?)?;
+        let cannot = |error| Failure::cannot(format!("{}: {error}", map.display()));
+        let map = QuestionMap::parse(&read_text(map)?).map_err(cannot)?;
         let table = read(table)?;
         let facts = self.facts(common)?;
         let mut reports = Vec::new();

@@ -70,7 +70,13 @@ impl QuestionMap {
     /// # Errors
     /// A key that is not known, with its line, or a control that is not written as `framework/control`.
     pub fn parse(text: &str) -> Result<Self, QuestionnaireError> {
-        let map: Self = toml::from_str(text).map_err(QuestionnaireError::Map)?;
+        let map: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            QuestionnaireError::Map {
+                line: before.matches('\n').count() + 1,
+                what: error.message().to_owned(),
+            }
+        })?;
         for (question, answers) in &map.questions {
             let wrong = answers.controls().iter().find(|control| !control.contains('/'));
             if wrong.is_some() || answers.controls().is_empty() {
@@ -130,8 +136,13 @@ impl Filled {
 #[non_exhaustive]
 pub enum QuestionnaireError {
     /// Not the TOML of a map.
-    #[error("not a map of questions: {0}")]
-    Map(toml::de::Error),
+    #[error("not a map of questions: line {line}: {what}")]
+    Map {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Not a table.
     #[error("not a table in CSV: {0}")]
     Table(::csv::Error),
@@ -238,7 +249,8 @@ mod tests {
         let unknown = QuestionMap::parse(&MAP.replace("PR.AA-05", "PR.AA-99")).unwrap();
         let error = unknown.fill("ID,Answer\nQ1,\n", &reports()).unwrap_err().to_string();
         assert!(error.contains("`csf-2.0/PR.AA-99` is no control"), "{error}");
-        assert!(matches!(QuestionMap::parse("id = 1"), Err(QuestionnaireError::Map(_))));
+        let error = QuestionMap::parse("answer = \"B\"\nid = 1\n").unwrap_err().to_string();
+        assert!(error.starts_with("not a map of questions: line 2: ") && !error.contains('\n'), "{error}");
         let bare = MAP.replace("csf-2.0/PR.AA-05", "PR.AA-05");
         assert!(matches!(QuestionMap::parse(&bare), Err(QuestionnaireError::Control { .. })));
         assert!(matches!(
