@@ -186,6 +186,21 @@ impl Caller {
         }
     }
 
+    /// Lets nobody give power back by a key that a pipeline got for a token: such a key may stop agents, and whether they go
+    /// on is for a person.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is such a key.
+    pub(crate) fn refuse_pipeline(&self) -> Result<(), Refusal> {
+        match &self.identity {
+            Identity::Key(key) if key.label.starts_with(super::oidc::EXCHANGED) => {
+                let text = "a key of a pipeline stops agents and releases none; a person does that";
+                Err(Refusal::new(StatusCode::FORBIDDEN, "access.pipeline", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it is bound to certain agents.
     pub(crate) fn is_bound(&self) -> bool {
         self.bound_to().is_some()

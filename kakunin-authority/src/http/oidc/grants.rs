@@ -60,7 +60,7 @@ impl Granted {
             tenant: self.tenant.clone(),
             agents: self.agents.clone(),
             networks: None,
-            label: self.whom.chars().take(MOST_LABEL).collect(),
+            label: format!("{EXCHANGED}{}", self.whom).chars().take(MOST_LABEL).collect(),
             expires: Some(now.plus(i64::from(self.minutes) * 60)),
         }
     }
@@ -168,13 +168,13 @@ impl WrittenIssuer {
         if grant.is_empty() {
             return wrong("it has no [[issuer.grant]]");
         }
-        let grants: Result<Vec<_>, _> = grant.into_iter().map(|it| it.checked(&url)).collect();
+        let grants: Result<Vec<_>, _> = grant.into_iter().map(WrittenGrant::checked).collect();
         Ok(Issuer { keys: beside.join(keys), grants: grants?, url, audience })
     }
 }
 
 impl WrittenGrant {
-    fn checked(self, issuer: &str) -> Result<Grant, GrantsError> {
+    fn checked(self) -> Result<Grant, GrantsError> {
         let name = self.name;
         let wrong = |what| Err(GrantsError::Grant { name: name.clone(), what });
         let fits = |text: &str| !text.trim().is_empty() && !text.contains('*');
@@ -187,9 +187,20 @@ impl WrittenGrant {
             );
         }
         // Names of repositories and owners can be given up, and taken by somebody else.
-        if issuer == GITHUB && !self.claims.contains_key("repository_id") {
+        let has = |name: &str| self.claims.contains_key(name);
+        if !has("repository_id") && !has("project_id") {
             return wrong(
-                "`claims` has to have the repository_id: a name can be taken over by somebody else",
+                "`claims` has to have the repository_id or project_id: a name can be taken over by somebody else",
+            );
+        }
+        // A branch is also the subject of what a stranger's fork or comment begins.
+        let is_pull = self.subject.ends_with(":pull_request");
+        let is_reviewed = self.subject.contains(":environment:") || has("environment");
+        let is_named =
+            ["event_name", "job_workflow_ref", "workflow_ref", "ref_protected"].into_iter().any(has);
+        if is_pull || !(is_reviewed || is_named) {
+            return wrong(
+                "a job of this subject may be begun by anybody: grant to an environment, or name event_name, workflow_ref, job_workflow_ref or ref_protected in `claims`",
             );
         }
         let role = match Role::from_word(&self.role) {
@@ -255,6 +266,7 @@ pub enum GrantsError {
     },
 }
 
-const GITHUB: &str = "https://token.actions.githubusercontent.com";
+/// How the label of a key begins that was exchanged. Whoever calls one so by hand takes power away from it, and nothing else.
+pub(crate) const EXCHANGED: &str = "oidc: ";
 /// As of every key.
 const MOST_LABEL: usize = 255;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ring::signature::{
@@ -47,6 +48,13 @@ impl Rule {
 impl Keys {
     pub(super) fn read(path: &Path) -> Result<Self, IssuerKeysError> {
         let octets = files::read(path)?;
+        // What an issuer withdrew stays good here for as long as nobody fetches its keys anew.
+        let written = std::fs::metadata(path).and_then(|about| about.modified()).ok();
+        let age = written.map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
+        if age.is_none_or(|age| age > MOST_AGE) {
+            let what = "it was written more than 24 hours ago; have it fetched every hour".to_owned();
+            return Err(IssuerKeysError::Form { path: path.to_owned(), what });
+        }
         let set: WrittenSet = serde_json::from_slice(&octets)
             .map_err(|error| IssuerKeysError::Form { path: path.to_owned(), what: error.to_string() })?;
         // Others may be there for other uses; what cannot be read proves nothing.
@@ -147,3 +155,6 @@ impl fmt::Display for IssuerKeysError {
 }
 
 impl std::error::Error for IssuerKeysError {}
+
+/// Issuers change keys within days, and a leaked one at once.
+const MOST_AGE: Duration = Duration::from_secs(24 * 3600);

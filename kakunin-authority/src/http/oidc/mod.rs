@@ -23,8 +23,8 @@ use self::grants::Grants;
 use self::token::{Token, Unproven};
 use super::error::Refusal;
 
-pub(crate) use self::grants::Granted;
 pub use self::grants::GrantsError;
+pub(crate) use self::grants::{EXCHANGED, Granted};
 pub use self::keys::IssuerKeysError;
 
 /// Pipelines that are believed, and what they may do.

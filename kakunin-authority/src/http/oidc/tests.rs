@@ -48,7 +48,7 @@ minutes = 5
 [[issuer.grant]]
 name = "report"
 subject = "repo:acme/agents:ref:refs/heads/main"
-claims = { repository_id = "4711" }
+claims = { repository_id = "4711", event_name = "push" }
 role = "auditor"
 agents = "any"
 "#;
@@ -117,13 +117,14 @@ fn a_job_with_a_grant_gets_what_the_grant_says_and_a_token_is_good_once() {
     assert_eq!((order.role.word(), order.tenant.as_str()), ("revoker", "default"));
     assert_eq!(order.agents.map(|agents| agents.len()), Some(1));
     assert_eq!(order.expires, Some(NOW.plus(300)));
+    assert!(order.label.starts_with(EXCHANGED), "{}", order.label);
     assert_eq!(granted.whom, "promote: repo:acme/agents:environment:production, run 17");
     assert_eq!(code(pipelines.exchange(&token, NOW)), "oidc.used");
     // The same token under another signature is the same token.
     let again = issuer.token(&json!({}));
     assert_ne!(token, again);
     assert_eq!(code(pipelines.exchange(&again, NOW)), "oidc.used");
-    let main = json!({ "sub": "repo:acme/agents:ref:refs/heads/main", "aud": ["https://authority.example"] });
+    let main = json!({ "event_name": "push", "sub": "repo:acme/agents:ref:refs/heads/main", "aud": ["https://authority.example"] });
     let order = pipelines.exchange(&issuer.token(&main), NOW).unwrap().order(NOW);
     assert_eq!((order.role.word(), order.agents), ("auditor", None));
 }
@@ -233,6 +234,13 @@ fn keys_are_read_anew_and_two_of_one_name_are_none() {
     for none in [json!([]), json!([{ "kty": "oct", "kid": "now", "k": "AAAA" }]), json!("x")] {
         assert_eq!(ask(none), "oidc.keys");
     }
+    // Keys that nobody fetched since yesterday may have been withdrawn.
+    assert_eq!(ask(json!([mine])), "granted");
+    let file = fs::File::options().write(true).open(issuer.folder.path().join("keys.json")).unwrap();
+    let day = std::time::Duration::from_secs(25 * 3600);
+    file.set_modified(std::time::SystemTime::now() - day).unwrap();
+    let old = issuer.token(&json!({ "run_id": "old" }));
+    assert_eq!(code(pipelines.exchange(&old, NOW)), "oidc.keys");
     fs::remove_file(issuer.folder.path().join("keys.json")).unwrap();
     let refusal = pipelines.exchange(&issuer.token(&json!({})), NOW).unwrap_err();
     assert_eq!((refusal.code, refusal.status), ("oidc.keys", StatusCode::SERVICE_UNAVAILABLE));
@@ -248,7 +256,13 @@ fn grants_that_say_too_little_or_allow_too_much_are_refused() {
         ("role = \"revoker\"", "roles = \"revoker\"", "roles"),
         ("environment:production\"", "*\"", "there are no patterns"),
         ("subject = \"repo:acme/agents:environment:production\"", "subject = \" \"", "nothing is empty"),
-        ("repository_id = \"4711\", run_attempt", "repository = \"x\", run_attempt", "the repository_id"),
+        (
+            "repository_id = \"4711\", run_attempt",
+            "repository = \"x\", run_attempt",
+            "the repository_id or project_id",
+        ),
+        ("environment:production\"", "pull_request\"", "begun by anybody"),
+        (", event_name = \"push\"", "", "begun by anybody"),
         ("\"4711\"", "\"*\"", "there are no patterns"),
         ("agents = \"any\"", "agents = \"all\"", "a list of ids, or \"any\""),
         ("agents = \"any\"", "agents = []", "a list of ids, or \"any\""),
@@ -271,7 +285,7 @@ fn grants_that_say_too_little_or_allow_too_much_are_refused() {
     let error = issuer.pipelines(issuer_alone).unwrap_err().to_string();
     assert!(error.contains("no [[issuer.grant]]"), "{error}");
     // Elsewhere a repository has no such number.
-    let gitlab = GRANTS.replace(ISSUER, "https://gitlab.example").replace("repository_id = \"4711\", ", "");
+    let gitlab = GRANTS.replace(ISSUER, "https://gitlab.example").replace("repository_id", "project_id");
     assert!(issuer.pipelines(&gitlab).is_ok());
 }
 

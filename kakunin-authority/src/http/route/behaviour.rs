@@ -228,6 +228,7 @@ async fn again(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
+    caller.refuse_pipeline()?;
     let mut members = Members::read(&body)?;
     let reason = members.text(&["reason"], 500)?;
     let reason = reason.filter(|reason| !reason.is_empty());

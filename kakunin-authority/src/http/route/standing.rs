@@ -54,6 +54,7 @@ async fn suspend(asked: Asked) -> Result<Response, Refusal> {
 }
 
 async fn resume(asked: Asked) -> Result<Response, Refusal> {
+    asked.1.refuse_pipeline()?;
     order(asked, Order::Resume, "agent.resume").await
 }
 

@@ -106,6 +106,15 @@ fn a_pipeline_with_a_grant_may_do_what_the_grant_says_and_no_more() {
         (as_job("/v1/agents/billing"), as_job("/v1/agents/other"), as_job("/v1/keys")),
         (200, 404, 403)
     );
+    // It stops agents; that they go on is for a person.
+    for path in ["/v1/agents/billing/resume", "/v1/agents/billing/risk/rebaseline"] {
+        let reply = office.send(&Request::post(path, &json!({ "reason": "x" })).bearer(key));
+        assert_eq!(
+            (reply.status, reply.json()["code"].as_str().unwrap()),
+            (403, "access.pipeline"),
+            "{path}"
+        );
+    }
     let prefix = made["prefix"].as_str().unwrap();
     let taken = Request::new("DELETE", &format!("/v1/keys/{prefix}")).bearer(office.owner());
     assert_eq!((office.send(&taken).status, as_job("/v1/agents/billing")), (200, 401));

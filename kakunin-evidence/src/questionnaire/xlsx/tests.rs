@@ -182,6 +182,10 @@ fn a_workbook_that_does_not_fit_is_refused() {
     declared[4].1.insert_str(0, "<!DOCTYPE x [<!ENTITY a \"aaaa\">]>");
     let error = map("").fill_workbook(&packed(&declared), &reports()).unwrap_err();
     assert!(error.to_string().contains("document type"), "{error}");
+    let mut twice = parts(&both, "");
+    twice[1].1 = twice[1].1.replace("</sheets>", "<sheet name=\"C\" r:id=\"r7\"/></sheets>");
+    let error = map("").fill_workbook(&packed(&twice), &reports()).unwrap_err();
+    assert!(error.to_string().contains("lists `xl/worksheets/sheet1.xml` twice"), "{error}");
     let mut lost = parts(&both, "");
     lost.remove(4);
     let error = map("").fill_workbook(&packed(&lost), &reports()).unwrap_err();

@@ -52,6 +52,13 @@ pub(super) fn read(package: &mut Package<'_>) -> Result<Workbook, WorkbookError>
         let Some(relation) = related.get(&id) else {
             return Err(part.wrong(format!("says nowhere where the sheet `{name}` is")));
         };
+        // Each is unpacked when it is its turn, so none has two.
+        if sheets.iter().any(|known: &Listed| known.part == relation.part) {
+            return Err(part.wrong(format!("lists `{}` twice", relation.part)));
+        }
+        if sheets.len() >= MOST_SHEETS {
+            return Err(WorkbookError::TooLarge { most: "1,024 sheets" });
+        }
         if relation.kind == "worksheet" {
             sheets.push(Listed { name, part: relation.part.clone() });
         }
@@ -93,3 +100,5 @@ fn relations(package: &mut Package<'_>, part: &str) -> Result<BTreeMap<String, R
         found.insert(id, Relation { kind, part: target });
     }
 }
+
+const MOST_SHEETS: usize = 1024;
