@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use kakunin_core::time::UnixTime;
 
@@ -101,10 +103,17 @@ impl Archive {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&path).map_err(|error| FileError::new("open", &path, error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(ArchiveError::Busy { path: self.path("") }),
-            Err(TryLockError::Error(error)) => return Err(FileError::new("lock", &path, error).into()),
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A child that this process begins has a copy of what it holds, until it becomes another program.
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => return Err(ArchiveError::Busy { path: self.path("") }),
+                Err(TryLockError::Error(error)) => return Err(FileError::new("lock", &path, error).into()),
+            }
         }
         self.outbox().sweep()?;
         Ok(OpenArchive { archive: self, _lock: file })
@@ -357,6 +366,9 @@ impl ArchiveError {
 }
 
 const COLLECTED: &str = "collected";
+
+/// How long the lock is waited for. Whoever changes the archive has it for longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is held in memory while it is collected.
 const BATCH: usize = 8 << 20;

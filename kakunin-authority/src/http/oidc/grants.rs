@@ -196,11 +196,12 @@ impl WrittenGrant {
         // A branch is also the subject of what a stranger's fork or comment begins.
         let is_pull = self.subject.ends_with(":pull_request");
         let is_reviewed = self.subject.contains(":environment:") || has("environment");
-        let is_named =
-            ["event_name", "job_workflow_ref", "workflow_ref", "ref_protected"].into_iter().any(has);
+        // On GitHub such a job runs on the protected branch itself; on GitLab it runs in the fork.
+        let is_named = ["event_name", "job_workflow_ref", "workflow_ref"].into_iter().any(has)
+            || (has("project_id") && has("ref_protected"));
         if is_pull || !(is_reviewed || is_named) {
             return wrong(
-                "a job of this subject may be begun by anybody: grant to an environment, or name event_name, workflow_ref, job_workflow_ref or ref_protected in `claims`",
+                "a job of this subject may be begun by anybody: grant to an environment, or name event_name, workflow_ref or job_workflow_ref in `claims` (on GitLab ref_protected)",
             );
         }
         let role = match Role::from_word(&self.role) {

@@ -263,6 +263,7 @@ fn grants_that_say_too_little_or_allow_too_much_are_refused() {
         ),
         ("environment:production\"", "pull_request\"", "begun by anybody"),
         (", event_name = \"push\"", "", "begun by anybody"),
+        ("event_name = \"push\"", "ref_protected = \"true\"", "begun by anybody"),
         ("\"4711\"", "\"*\"", "there are no patterns"),
         ("agents = \"any\"", "agents = \"all\"", "a list of ids, or \"any\""),
         ("agents = \"any\"", "agents = []", "a list of ids, or \"any\""),
