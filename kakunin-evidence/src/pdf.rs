@@ -46,7 +46,7 @@ impl Style {
         self.size() * 1.4
     }
 
-    /// Letters that fit beside one another: [`ADVANCE`] of the size each, on [`ACROSS`].
+    /// Letters that fit beside one another between the margins, which a test calculates again.
     const fn letters(self) -> usize {
         match self {
             Self::Title => 54,

@@ -9,7 +9,7 @@ use kakunin_core::digest::Digest;
 use kakunin_core::id::AgentId;
 use kakunin_core::journal::JournalOptions;
 use kakunin_core::receipt::Outcome;
-use kakunin_core::report::{Account, Inquiry, Told};
+use kakunin_core::report::{Account, Inquiry, InquiryError, Told};
 use kakunin_core::request::ActionRequest;
 use kakunin_core::scope::NameLists;
 
@@ -213,10 +213,14 @@ fn what_is_invalid_is_drawn_up_to_its_fault_and_marked() {
     assert_eq!(count(&page, "<div class=\"agent "), 1);
     assert!(page.contains("it was not accepted, and neither it nor what follows in its stream is shown"));
 
-    // No bundle at all.
-    fs::write(world.path("text.zip"), "<script>alert(1)</script>").unwrap();
-    let page = self::account(&inquiry(&world), &world.path("text.zip")).to_page();
+    // A ZIP, and none of ours.
+    fs::write(world.path("other.zip"), [&b"PK\x05\x06"[..], &[0; 18]].concat()).unwrap();
+    let page = self::account(&inquiry(&world), &world.path("other.zip")).to_page();
     assert!(page.contains("<h1>INVALID</h1>") && page.contains("No receipt can be shown"));
+    // What is none at all accuses nobody, and has no page.
+    fs::write(world.path("text.zip"), "<script>alert(1)</script>").unwrap();
+    let error = inquiry(&world).of(&world.path("text.zip"), &[], &mut ()).unwrap_err();
+    assert!(matches!(error, InquiryError::Unreadable { .. }), "{error}");
     fs::create_dir(world.path("empty")).unwrap();
     let page = self::account(&inquiry(&world), &world.path("empty")).to_page();
     assert!(page.contains("<h1>EMPTY</h1>") && page.contains("nothing is shown"));
