@@ -44,6 +44,7 @@ __all__ = [
     "set_chain_context",
     "set_context",
     "set_default",
+    "updated_standing",
     "verify_path",
     "written_text",
 ]
