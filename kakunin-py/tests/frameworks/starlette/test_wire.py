@@ -213,9 +213,10 @@ def test_what_comes_behind_a_refused_head_is_read_as_no_request(served, ran, fra
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(refused)
         heard = b""
-        while part := connection.recv(4096):
-            heard += part
-            with contextlib.suppress(OSError):
+        # What is sent to a connection that was ended is answered by a reset, which may come before the end is seen.
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(4096):
+                heard += part
                 connection.sendall(raw(served.agent, "POST", "/pay", BODY))
     assert heard.count(b"HTTP/1.1 ") == 1, heard
     assert heard.startswith(b"HTTP/1.1 401 "), heard
