@@ -213,7 +213,7 @@ def test_what_comes_behind_a_refused_head_is_read_as_no_request(served, ran, fra
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(refused)
         heard = b""
-        # What is sent to a connection that was ended is answered by a reset, which may come before the end is seen.
+        # A connection that was ended answers what is sent by a reset, perhaps before its end is seen.
         with contextlib.suppress(ConnectionError):
             while part := connection.recv(4096):
                 heard += part
