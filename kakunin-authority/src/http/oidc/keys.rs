@@ -49,10 +49,16 @@ impl Keys {
     pub(super) fn read(path: &Path) -> Result<Self, IssuerKeysError> {
         let octets = files::read(path)?;
         // What an issuer withdrew stays good here for as long as nobody fetches its keys anew.
+        let now = SystemTime::now();
         let written = std::fs::metadata(path).and_then(|about| about.modified()).ok();
-        let age = written.map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
-        if age.is_none_or(|age| age > MOST_AGE) {
-            let what = "it was written more than 24 hours ago; have it fetched every hour".to_owned();
+        // A date to come would keep them young for as long as somebody likes.
+        let is_young = written.is_some_and(|written| match now.duration_since(written) {
+            Ok(age) => age <= MOST_AGE,
+            Err(ahead) => ahead.duration() <= CLOCKS,
+        });
+        if !is_young {
+            let what = "it was written more than 24 hours ago, or is dated ahead; have it fetched every hour"
+                .to_owned();
             return Err(IssuerKeysError::Form { path: path.to_owned(), what });
         }
         let set: WrittenSet = serde_json::from_slice(&octets)
@@ -158,3 +164,6 @@ impl std::error::Error for IssuerKeysError {}
 
 /// Issuers change keys within days, and a leaked one at once.
 const MOST_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// By how much the clock of whoever fetched them may be ahead.
+const CLOCKS: Duration = Duration::from_secs(60);

@@ -241,6 +241,9 @@ fn keys_are_read_anew_and_two_of_one_name_are_none() {
     file.set_modified(std::time::SystemTime::now() - day).unwrap();
     let old = issuer.token(&json!({ "run_id": "old" }));
     assert_eq!(code(pipelines.exchange(&old, NOW)), "oidc.keys");
+    // Nor is one that a wrong clock dates ahead young for ever.
+    file.set_modified(std::time::SystemTime::now() + day).unwrap();
+    assert_eq!(code(pipelines.exchange(&old, NOW)), "oidc.keys");
     fs::remove_file(issuer.folder.path().join("keys.json")).unwrap();
     let refusal = pipelines.exchange(&issuer.token(&json!({})), NOW).unwrap_err();
     assert_eq!((refusal.code, refusal.status), ("oidc.keys", StatusCode::SERVICE_UNAVAILABLE));
